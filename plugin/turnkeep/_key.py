@@ -1,0 +1,171 @@
+"""What a session is called: `channel:chat_id`, and labelled scopes where a chat is split.
+
+People read keys in logs and file names, and bots build them from ids that strangers
+choose. So there are two ways in: `SessionKey(...)` takes raw values, any non-empty text,
+and `SessionKey.parse(...)` takes the printed form, in which `:` and `%` of a value are
+percent-encoded. The printed forms of two different keys are never the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from ._errors import InvalidKeyError
+
+__all__ = ["SessionKey"]
+
+LABELS: Final = ("business", "direct", "topic", "thread", "user", "account")
+
+_BAD_ESCAPE: Final = re.compile(r"%(?!3A|25)", re.IGNORECASE)
+_ESCAPE: Final = re.compile(r"%(3A|25)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False, slots=True)
+class SessionKey:
+    """The key of one session, made from raw values.
+
+    >>> str(SessionKey("telegram", -100123, topic=9))
+    'telegram:-100123:topic:9'
+    >>> str(SessionKey("web", "a:b"))
+    'web:a%3Ab'
+
+    The scopes, printed in this order whatever the order they are given in: `business` (a
+    Telegram business connection), `direct` (a direct-messages topic of a Telegram
+    channel), `topic` (a forum topic), `thread` (a thread that is named by its parent too),
+    `user` (one person), `account` (one bot account, where several share a store).
+
+    Without a `chat_id`, but with a scope, it is a key that has no chat: one person's
+    session in every chat is `SessionKey("telegram", user=42)`, printed `telegram:user:42`.
+
+    Raises `InvalidKeyError`, a `ValueError`, for a value that is empty, that is neither
+    text nor a whole number, or that holds a NUL or a lone surrogate, which not every
+    storage could keep.
+    """
+
+    channel: str
+    chat_id: str | None
+    scopes: tuple[tuple[str, str], ...]
+    text: str
+
+    def __init__(
+        self,
+        channel: str,
+        chat_id: str | int | None = None,
+        *,
+        business: str | int | None = None,
+        direct: str | int | None = None,
+        topic: str | int | None = None,
+        thread: str | int | None = None,
+        user: str | int | None = None,
+        account: str | int | None = None,
+    ) -> None:
+        given = (business, direct, topic, thread, user, account)
+        scopes = tuple(
+            (label, _raw(label, value))
+            for label, value in zip(LABELS, given, strict=True)
+            if value is not None
+        )
+        parts = [_escape(_raw("channel", channel))]
+        chat = None if chat_id is None else _raw("chat_id", chat_id)
+        if chat is not None:
+            parts.append(_escape(chat))
+        elif not scopes:
+            raise InvalidKeyError(
+                f"the session key of channel {channel!r} has neither a chat_id nor a scope: "
+                "give it one, as in SessionKey('telegram', 12345)"
+            )
+        for label, value in scopes:
+            parts += (label, _escape(value))
+        put = object.__setattr__
+        put(self, "channel", str(channel))
+        put(self, "chat_id", chat)
+        put(self, "scopes", scopes)
+        put(self, "text", ":".join(parts))
+
+    @classmethod
+    def parse(cls, text: str) -> SessionKey:
+        """Reads a printed key: `channel:chat_id`, then pairs of a label and its value.
+
+        >>> SessionKey.parse("telegram:7:account:99:user:42").text
+        'telegram:7:user:42:account:99'
+
+        What does not fit that grammar, such as `slack:<chat>:<ts>`, splits at its first
+        colon: the rest is the chat id. Raises `InvalidKeyError` for text without a colon,
+        for an empty part, and for a `%` that is not one of the escapes `%3A` and `%25`.
+        """
+        if not isinstance(text, str):
+            raise InvalidKeyError(
+                f"a session key is text such as 'telegram:12345' or a SessionKey, "
+                f"not {type(text).__name__}"
+            )
+        return _parse(text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"SessionKey.parse({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, SessionKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __lt__(self, other: SessionKey) -> bool:
+        return self.text < other.text
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> SessionKey:
+    channel, colon, rest = text.partition(":")
+    if not colon:
+        raise InvalidKeyError(
+            f"session key {text!r} has no colon: write channel:chat_id, as in 'telegram:12345'"
+        )
+    if _BAD_ESCAPE.search(text):
+        raise InvalidKeyError(
+            f"session key {text!r} holds a '%' that begins neither %3A nor %25: "
+            f"for raw values use SessionKey({channel!r}, {rest!r})"
+        )
+    parts = rest.split(":")
+    chat = parts.pop(0) if len(parts) % 2 else None
+    labels, values = parts[::2], parts[1::2]
+    if all(label in LABELS for label in labels) and len(set(labels)) == len(labels):
+        scopes = {label: _unescape(value) for label, value in zip(labels, values, strict=True)}
+        return SessionKey(_unescape(channel), None if chat is None else _unescape(chat), **scopes)
+    return SessionKey(_unescape(channel), _unescape(rest))
+
+
+def _raw(what: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InvalidKeyError(
+            f"the {what} of a session key is text or a whole number, not {type(value).__name__}"
+        )
+    text = str(value)
+    if not text:
+        raise InvalidKeyError(f"the {what} of a session key is empty: give it a value")
+    if "\0" in text or not _encodable(text):
+        raise InvalidKeyError(
+            f"the {what} {text!r} of a session key holds a NUL or a lone surrogate: remove it"
+        )
+    return text
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escape(value: str) -> str:
+    return value.replace("%", "%25").replace(":", "%3A")
+
+
+def _unescape(value: str) -> str:
+    return _ESCAPE.sub(lambda found: ":" if found[1].upper() == "3A" else "%", value)

@@ -1,0 +1,403 @@
+"""A session, in hand: what a bot does with one conversation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import msgspec
+
+from ._arrange import Unanswered, View, is_said_by_user
+from ._errors import InvalidMetadataError
+from ._info import EpochId, SessionInfo
+from ._key import SessionKey
+from ._reply import Reply
+from ._tokens import TokenCounter, estimate_tokens
+from ._turn import Sender, Turn, clean_json, from_message, new_turn
+from ._window import (
+    MAX_MESSAGES,
+    Message,
+    Overflow,
+    SystemTurns,
+    WindowOptions,
+    build_window,
+)
+from .storage.base import DEDUPE_TURNS, Appended, Change
+
+if TYPE_CHECKING:
+    from ._store import SessionStore
+
+__all__ = ["Session"]
+
+S = TypeVar("S", bound="Session")
+
+PAGE_TURNS = 500
+
+
+class Session:
+    """A handle on one session; made by `SessionStore.session`, without I/O.
+
+    In a bot's handler it is bound to the message in hand, which is then its `turn`: the
+    window ends with that message, and the reply answers it. A handle may be used by many
+    tasks at once.
+    """
+
+    turn: Turn | None
+    """The message that this handle is bound to, or None."""
+
+    def __init__(self, store: SessionStore, key: SessionKey) -> None:
+        self._store = store
+        self.key = key
+        self.turn = None
+        self._was_answered = False
+
+    def __repr__(self) -> str:
+        bound = "" if self.turn is None else f", turn {self.turn.id}"
+        return f"<{type(self).__name__} {self.key}{bound}>"
+
+    @property
+    def store(self) -> SessionStore:
+        """The store that this session is in."""
+        return self._store
+
+    # Writing.
+
+    async def append(
+        self,
+        role: str,
+        content: object = None,
+        *,
+        source_id: str | int | Sequence[str] | None = None,
+        sender: Sender | str | int | None = None,
+        name: str | None = None,
+        tool_calls: Iterable[object] | None = None,
+        tool_call_id: str | None = None,
+        time: datetime | None = None,
+        extra: Mapping[str, Any] | None = None,
+        hidden: bool = False,
+    ) -> Turn:
+        """Stores one turn at the end and returns it.
+
+        `content` is text or a list of content parts of the chat-completions format. A
+        `source_id` that was appended before, to this session, stores nothing and gives the
+        first turn back. `time` is aware; now by default. A `hidden` turn is in no window.
+
+        When it returns, the turn survives as the store's `durability` says. Raises
+        `InvalidTurnError` for what can't be stored, `TurnTooLargeError` for what is over
+        the store's `max_turn_bytes` (a tool result is cut instead), and `StorageError`.
+        """
+        turn = new_turn(
+            role,
+            content,
+            source_id=source_id,
+            sender=sender,
+            name=name,
+            tool_calls=tool_calls,
+            tool_call_id=tool_call_id,
+            time=time,
+            extra=extra,
+            hidden=hidden,
+            max_bytes=self._max_turn_bytes,
+            where=f"session {self.key}: ",
+        )
+        return (await self._append([turn])).turns[0]
+
+    async def extend(self, turns: Iterable[Turn | Mapping[str, Any] | object]) -> list[Turn]:
+        """Stores several turns, all or none, and returns them.
+
+        Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or a
+        message object of the `openai` package.
+        """
+        made = [
+            from_message(turn, max_bytes=self._max_turn_bytes, where=f"session {self.key}: ")
+            for turn in turns
+        ]
+        return (await self._append(made)).turns
+
+    async def receive(
+        self,
+        content: object,
+        *,
+        source_id: str | int | Sequence[str] | None = None,
+        sender: Sender | str | int | None = None,
+        name: str | None = None,
+        time: datetime | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Appends a user's message and returns a handle that is bound to it.
+
+        What an adapter calls for each message. A message that was received before is known
+        by its `source_id`; the handle's `already_answered` says whether it was answered too.
+        """
+        turn = new_turn(
+            "user",
+            content,
+            source_id=source_id,
+            sender=sender,
+            name=name,
+            time=time,
+            extra=extra,
+            max_bytes=self._max_turn_bytes,
+            where=f"session {self.key}: ",
+        )
+        appended = await self._append([turn])
+        turn = appended.turns[0]
+        answered = False
+        if not appended.new[0]:
+            async with self._store._use(self.key) as storage:
+                behind = (
+                    await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
+                ).turns
+            answered = any(one.answers == turn.id and not one.interrupted for one in behind)
+        return self.bind(turn, answered=answered)
+
+    def bind(self, turn: Turn, *, answered: bool = False) -> Self:
+        """A handle on the same session that is bound to one of its user turns."""
+        bound = copy.copy(self)
+        bound.turn = turn
+        bound._was_answered = answered
+        return bound
+
+    @property
+    def already_answered(self) -> bool:
+        """Whether the message in hand has an answer, or a reply to it is open.
+
+        False for a handle that is bound to none. There is no moment between asking this and
+        entering `reply()` in which another task could do the same, if nothing is awaited
+        in between.
+        """
+        if self.turn is None:
+            return False
+        return self._was_answered or self._store._is_answered(self.key, self.turn.id)
+
+    def reply(self, *, keep_interrupted: bool = False) -> Reply:
+        """The assistant's part, as a transaction: `async with session.reply() as reply:`.
+
+        What is added to it is stored when the block ends, all at once. An exception stores
+        nothing, or with `keep_interrupted` what there was, marked as interrupted. It
+        answers the message in hand, or else the latest user turn.
+        """
+        return Reply(self, self.turn, keep_interrupted=keep_interrupted)
+
+    async def edit(
+        self, turn: Turn | int | str, content: object, *, extra: Mapping[str, Any] | None = None
+    ) -> Turn | None:
+        """Replaces a turn's content, and `extra` if given; returns the turn, or None.
+
+        `turn` is a turn, its id, or a source id. The old content is gone from the storage's
+        files. The same content again changes nothing.
+        """
+        turn_id = await self._turn_id(turn)
+        if turn_id is None:
+            return None
+        where = f"session {self.key}: "
+        checked = new_turn(
+            "user", content, extra=extra, max_bytes=self._max_turn_bytes, where=where
+        )
+        return await self._edit(
+            turn_id,
+            Change(
+                content=checked.content, extra=msgspec.UNSET if extra is None else checked.extra
+            ),
+        )
+
+    async def delete(self, turn: Turn | int | str) -> Turn | None:
+        """Takes a turn away for good, by itself, its id or a source id; returns it, or None."""
+        turn_id = await self._turn_id(turn)
+        if turn_id is None:
+            return None
+        async with self._store._use(self.key, write=True) as storage:
+            gone = await storage.delete(self.key, [turn_id])
+        return gone[0] if gone else None
+
+    async def undo(self) -> list[Turn]:
+        """Takes the latest exchange away for good and returns its turns, ascending.
+
+        The exchange is the latest user turn and what answers it. Its source ids are free
+        again, so that the user turn can be appended anew: `await session.extend(undone[:1])`.
+        """
+        info, newest, turns = await self._tail_with_user_turn()
+        if info is None or newest is None:
+            return []
+        ids = [
+            turn.id
+            for turn in turns
+            if turn.id == newest.id
+            or turn.answers == newest.id
+            or (turn.answers is None and turn.id > newest.id)
+        ]
+        async with self._store._use(self.key, write=True) as storage:
+            return await storage.delete(self.key, ids)
+
+    async def clear(self, *, erase: bool = False) -> None:
+        """Begins the conversation anew: windows start empty, the old turns stay readable.
+
+        With `erase` the old turns are gone for good. A reply that is open stores nothing.
+        """
+        async with self._store._use(self.key, write=True) as storage:
+            await storage.clear(self.key, erase=erase)
+
+    async def update_metadata(
+        self, changes: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> dict[str, Any]:
+        """Merges into the session's metadata, a None taking its key away; returns the result.
+
+        Values are JSON, 8 KiB encoded in all; else `InvalidMetadataError`.
+        """
+        what = f"session {self.key}: the metadata"
+        try:
+            checked = clean_json({**(changes or {}), **more}, what)
+        except ValueError as error:
+            raise InvalidMetadataError(str(error)) from None
+        async with self._store._use(self.key, write=True) as storage:
+            return dict(await storage.update_metadata(self.key, checked))
+
+    # Reading.
+
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        max_tokens: int | None = None,
+        count_tokens: TokenCounter = estimate_tokens,
+        slack: float = 0.5,
+        system: SystemTurns = "drop",
+        unanswered: Unanswered = "result",
+        overflow: Overflow = "error",
+        extra: Sequence[str] = (),
+    ) -> list[Message]:
+        """The window: the end of the conversation, as chat-completions messages.
+
+        It starts with a user turn (after the summary, if there is one), and is legal for
+        every provider, whatever was stored. It holds at most `max_messages` messages and,
+        if given, `max_tokens` tokens by `count_tokens`, but always the latest user turn;
+        one that alone is over the tokens raises `WindowError`, or is cut with
+        `overflow="truncate"`. A cut takes up to the share `slack` of the bound at a time, so
+        that most windows begin as the one before did and a provider's cache hits. Calls
+        without a result get a short one, or are left out with `unanswered="drop"`. Stored
+        system turns are left out unless `system="keep"`. The keys named in `extra` are
+        copied from the turns' `extra` to their messages.
+        """
+        options = WindowOptions(
+            max_messages=max_messages,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            slack=slack,
+            system=system,
+            unanswered=unanswered,
+            overflow=overflow,
+            extra=tuple(extra),
+        )
+        return await self._window(options, self._view(), [])
+
+    async def turns(
+        self, *, epoch: int | Literal["all"] | None = None, after: int = 0
+    ) -> AsyncIterator[Turn]:
+        """What is stored, ascending: of the current epoch, of another, or of all.
+
+        Epochs count from 1; `after` is the id behind which to begin.
+        """
+        info = await self.info()
+        wanted = info.epoch if info is not None and epoch is None else epoch
+        while True:
+            async with self._store._use(self.key) as storage:
+                _, page = await storage.read(self.key, after=after, limit=PAGE_TURNS, newest=False)
+            for turn in page:
+                if wanted in ("all", turn.epoch):
+                    yield turn
+            if len(page) < PAGE_TURNS:
+                return
+            after = page[-1].id
+
+    async def info(self) -> SessionInfo | None:
+        """The session's record, or None if nothing was ever stored."""
+        async with self._store._use(self.key) as storage:
+            return (await storage.read(self.key, limit=0)).info
+
+    # For replies.
+
+    @property
+    def _max_turn_bytes(self) -> int:
+        return self._store._max_turn_bytes
+
+    def _view(self) -> View:
+        if self.turn is None:
+            return View()
+        return View(as_of=self.turn.id, before_answer=self.turn.id)
+
+    async def _window(
+        self, options: WindowOptions, view: View, collected: Sequence[Turn]
+    ) -> list[Message]:
+        """The window, over so much of the session's end as it needs."""
+        limit = options.first_read
+        while True:
+            async with self._store._use(self.key) as storage:
+                info, turns = await storage.read(self.key, limit=limit)
+            complete = len(turns) < limit
+            if info is not None and collected:
+                turns = [*turns, *_placed(collected, info)]
+            window = build_window(info, turns, options, view, complete=complete)
+            if window is not None:
+                return window
+            limit *= 2
+
+    async def _newest_user_turn(self) -> tuple[SessionInfo | None, Turn | None]:
+        info, newest, _ = await self._tail_with_user_turn()
+        return info, newest
+
+    async def _tail_with_user_turn(
+        self,
+    ) -> tuple[SessionInfo | None, Turn | None, Sequence[Turn]]:
+        """The record, the latest user turn of the epoch, and the end of the session with it."""
+        limit = 16
+        while True:
+            async with self._store._use(self.key) as storage:
+                info, turns = await storage.read(self.key, limit=limit)
+            current = [turn for turn in turns if info and turn.epoch == info.epoch]
+            newest = next((turn for turn in reversed(current) if is_said_by_user(turn)), None)
+            if newest is not None or len(turns) < limit or len(current) < len(turns):
+                return info, newest, current
+            limit *= 4
+
+    async def _turn_id(self, turn: Turn | int | str) -> int | None:
+        if isinstance(turn, Turn):
+            return turn.id
+        if isinstance(turn, int):
+            return turn
+        async with self._store._use(self.key) as storage:
+            found = await storage.find(self.key, turn)
+        return None if found is None else found.id
+
+    async def _edit(self, turn_id: int, change: Change) -> Turn | None:
+        async with self._store._use(self.key, write=True) as storage:
+            return await storage.edit(self.key, turn_id, change)
+
+    async def _store_reply(self, turns: list[Turn], epoch: EpochId | None) -> list[Turn] | None:
+        async with self._store._use(self.key, write=True) as storage:
+            appended = await storage.append(self.key, turns, epoch=epoch, dedupe=False)
+        return None if appended is None else appended.turns
+
+    async def _append(self, turns: list[Turn]) -> Appended:
+        async with self._store._use(self.key, write=True) as storage:
+            appended = await storage.append(self.key, turns)
+        assert appended is not None
+        return appended
+
+    def _open_reply(self, turn_id: int) -> None:
+        self._store._open_reply(self.key, turn_id)
+
+    def _close_reply(self, turn_id: int) -> None:
+        self._store._close_reply(self.key, turn_id)
+
+    def _mark_answered(self, turn_id: int) -> None:
+        self._store._mark_answered(self.key, turn_id)
+
+
+def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:
+    """Turns that are not stored yet, as if they were."""
+    return [
+        msgspec.structs.replace(turn, id=info.last_id + place, epoch=info.epoch)
+        for place, turn in enumerate(collected, 1)
+    ]

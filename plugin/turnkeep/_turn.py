@@ -1,0 +1,340 @@
+"""One message of a conversation, and the way in: what is stored is checked here, once.
+
+A `Turn` is immutable and is exactly what a storage keeps. `new_turn` makes one from what a
+user hands in: it copies, replaces what no storage can hold (lone surrogates, NULs), and
+raises `InvalidTurnError` for what could never go back to a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from math import isfinite
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
+
+import msgspec
+
+from ._errors import InvalidTurnError, TurnTooLargeError
+
+__all__ = ["Content", "Role", "Sender", "Turn"]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Content: TypeAlias = str | list[dict[str, Any]] | None
+"""Text, or content parts of the chat-completions format: `[{"type": "text", …}, …]`."""
+
+ROLES: Final[frozenset[str]] = frozenset(get_args(Role))
+MAX_TURN_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 100
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Sender(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who wrote a turn: the platform's id of the person, and a name to show."""
+
+    id: str
+    name: str | None = None
+
+
+class Turn(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"time": "timestamp"},
+):
+    """One stored message.
+
+    `id` is its place in the session, from 1, never used twice. `time` is aware, in UTC.
+    `source_ids` are the ids that the platform gave to the message, or to the messages that
+    an answer was sent as. `answers` is the id of the user turn that this turn replies to.
+    `epoch` counts the session's resets, from 1. `interrupted` marks the part of a reply
+    that failed before its end. A `hidden` turn is kept but is in no window. `extra` is kept as
+    it is, for fields of the caller's own.
+    """
+
+    id: int = 0
+    role: Role
+    content: Content = None
+    time: datetime
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    sender: Sender | None = None
+    source_ids: tuple[str, ...] = ()
+    answers: int | None = None
+    epoch: int = 1
+    interrupted: bool = False
+    hidden: bool = False
+    extra: dict[str, Any] = {}
+
+    @property
+    def source_id(self) -> str | None:
+        """The first of `source_ids`, or None."""
+        return self.source_ids[0] if self.source_ids else None
+
+    @property
+    def text(self) -> str:
+        """The content's text: itself, or the texts of its parts, one a line."""
+        if isinstance(self.content, list):
+            texts = (part.get("text") for part in self.content if part.get("type") == "text")
+            return "\n".join(text for text in texts if isinstance(text, str))
+        return self.content or ""
+
+
+def new_turn(
+    role: str,
+    content: object = None,
+    *,
+    source_id: str | int | Sequence[str] | None = None,
+    sender: Sender | str | int | None = None,
+    name: str | None = None,
+    tool_calls: Iterable[object] | None = None,
+    tool_call_id: str | None = None,
+    time: datetime | None = None,
+    extra: Mapping[str, Any] | None = None,
+    answers: int | None = None,
+    interrupted: bool = False,
+    hidden: bool = False,
+    max_bytes: int = MAX_TURN_BYTES,
+    where: str = "",
+) -> Turn:
+    """Checks and copies what a user wants to store; `where` names the session in errors."""
+    if role not in ROLES:
+        raise InvalidTurnError(
+            f"{where}unknown role {role!r}: use one of {', '.join(sorted(ROLES))}"
+        )
+    if role == "tool" and not (isinstance(tool_call_id, str) and tool_call_id):
+        raise InvalidTurnError(
+            f"{where}a tool turn answers a call: give tool_call_id=, the id of that call"
+        )
+    if name is not None and not isinstance(name, str):
+        raise InvalidTurnError(f"{where}name is text, not {type(name).__name__}")
+    turn = Turn(
+        role=cast("Role", role),
+        content=_content(role, content, where),
+        time=_utc(time, where),
+        name=name and clean_text(name),
+        tool_calls=_tool_calls(role, tool_calls, where),
+        tool_call_id=tool_call_id and clean_text(tool_call_id),
+        sender=as_sender(sender, where),
+        source_ids=_source_ids(source_id, where),
+        answers=answers,
+        interrupted=interrupted,
+        hidden=hidden,
+        extra=_extra(extra, where),
+    )
+    if turn.content is None and not turn.tool_calls:
+        raise InvalidTurnError(f"{where}a {role} turn needs content (or, an assistant's, calls)")
+    return fit(turn, max_bytes, where)
+
+
+def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
+    """A turn from a `Turn`, a chat-completions dict, or a client's message object.
+
+    Of a `Turn` that was stored before, what belongs to its place (id, epoch, the turn it
+    answers) is left behind.
+    """
+    if isinstance(message, Turn):
+        kept = msgspec.structs.asdict(message)
+        for field in ("id", "epoch", "answers"):
+            del kept[field]
+        kept["source_id"] = kept.pop("source_ids")
+        return new_turn(max_bytes=max_bytes, where=where, **kept)
+    if not isinstance(message, Mapping) and hasattr(message, "model_dump"):
+        message = message.model_dump(exclude_none=True)
+    if not isinstance(message, Mapping):
+        raise InvalidTurnError(
+            f"{where}a turn is a Turn or a chat-completions dict, not {type(message).__name__}"
+        )
+    fields = dict(message)
+    role = fields.pop("role", None)
+    if not isinstance(role, str):
+        raise InvalidTurnError(f"{where}a message without a role can't be stored")
+    known = {
+        field: fields.pop(field)
+        for field in ("name", "tool_calls", "tool_call_id", "source_id", "sender", "time")
+        if field in fields
+    }
+    content = fields.pop("content", None)
+    extra = {**fields.pop("extra", {}), **fields}
+    return new_turn(role, content, extra=extra, max_bytes=max_bytes, where=where, **known)
+
+
+def fit(turn: Turn, max_bytes: int, where: str) -> Turn:
+    """The turn itself, or, for a tool result over the limit, the turn cut with a mark.
+
+    A result is cut so that an answer is not lost for it; any other turn that is too large
+    is the caller's to shorten, and raises `TurnTooLargeError`.
+    """
+    size = encoded_size(turn)
+    if size <= max_bytes:
+        return turn
+    if turn.role != "tool":
+        raise TurnTooLargeError(
+            f"{where}a turn of {size:,} bytes is over the limit of {max_bytes:,}: "
+            "shorten it, keep media as references, or raise SessionStore(max_turn_bytes=…)"
+        )
+    text = turn.text
+    keep = len(text)
+    while True:
+        # Escapes make the encoded size a matter of content: shrink by the measured excess.
+        keep = max(0, min(keep - 1, int(keep * max_bytes / size * 0.95)))
+        mark = f"\n[cut: {len(text) - keep:,} of {len(text):,} characters left out]"
+        cut = msgspec.structs.replace(turn, content=text[:keep] + mark)
+        size = encoded_size(cut)
+        if size <= max_bytes:
+            return cut
+        if keep == 0:
+            raise TurnTooLargeError(
+                f"{where}a tool turn is over the limit of {max_bytes:,} bytes even without its "
+                "content: shorten its extra fields"
+            )
+
+
+def encoded_size(turn: Turn) -> int:
+    return len(_ENCODER.encode(turn))
+
+
+def clean_text(text: str) -> str:
+    """The text with lone surrogates and NULs replaced by U+FFFD, which storages can't hold."""
+    if "\0" in text:
+        text = text.replace("\0", REPLACEMENT)
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = "".join(REPLACEMENT if "\ud800" <= char <= "\udfff" else char for char in text)
+    return text
+
+
+def clean_json(value: object, what: str, depth: int = 0) -> Any:
+    """A deep copy of JSON data, its texts cleaned; raises `ValueError` for anything else."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{what} is nested more than {MAX_DEPTH} levels deep")
+    match value:
+        case str():
+            return clean_text(value)
+        case None | bool():
+            return value
+        case int():
+            if not -(2**63) <= value < 2**64:
+                raise ValueError(f"{what} holds an integer over 64 bits: write it as text")
+            return int(value)
+        case float():
+            if not isfinite(value):
+                raise ValueError(f"{what} holds {value}, which JSON can't express")
+            return float(value)
+        case Mapping():
+            for key in value:
+                if not isinstance(key, str):
+                    raise ValueError(f"{what} has a key {key!r} that is no text")
+            return {clean_text(k): clean_json(v, what, depth + 1) for k, v in value.items()}
+        case list() | tuple():
+            return [clean_json(item, what, depth + 1) for item in value]
+    raise ValueError(
+        f"{what} holds a {type(value).__name__}, which is not JSON: convert it to text first"
+    )
+
+
+def _json(value: object, what: str) -> Any:
+    try:
+        return clean_json(value, what)
+    except ValueError as error:
+        raise InvalidTurnError(str(error)) from None
+
+
+def as_sender(sender: Sender | str | int | None, where: str = "") -> Sender | None:
+    """A `Sender` from itself or from a bare id."""
+    match sender:
+        case None:
+            return None
+        case Sender(id=str() as id, name=str() | None as name) if id:
+            return Sender(clean_text(id), name and clean_text(name))
+        case str() | int() if sender != "" and not isinstance(sender, bool):
+            return Sender(clean_text(str(sender)))
+    raise InvalidTurnError(f"{where}sender is a Sender or a non-empty id, not {sender!r}")
+
+
+def _content(role: str, content: object, where: str) -> Content:
+    match content:
+        case None:
+            return None
+        case str():
+            return clean_text(content)
+        case list() | tuple():
+            parts = _json(content, f"{where}the content")
+            for part in parts:
+                if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+                    raise InvalidTurnError(
+                        f"{where}a content part is a dict with a 'type', not {part!r:.80}"
+                    )
+            return cast("list[dict[str, Any]]", parts)
+    raise InvalidTurnError(
+        f"{where}the content of a {role} turn is text or a list of content parts, "
+        f"not {type(content).__name__}"
+    )
+
+
+def _tool_calls(
+    role: str, calls: Iterable[object] | None, where: str
+) -> list[dict[str, Any]] | None:
+    if calls is None:
+        return None
+    if role != "assistant":
+        raise InvalidTurnError(f"{where}only an assistant turn has tool_calls, not a {role} turn")
+    if isinstance(calls, (str, Mapping)) or not isinstance(calls, Iterable):
+        raise InvalidTurnError(f"{where}tool_calls is a list of calls, not {calls!r:.80}")
+    return [_tool_call(call, where) for call in calls] or None
+
+
+def _tool_call(call: object, where: str) -> dict[str, Any]:
+    if not isinstance(call, Mapping) and hasattr(call, "model_dump"):
+        call = call.model_dump(exclude_none=True)
+    checked = _json(call, f"{where}a tool call")
+    function = checked.get("function") if isinstance(checked, dict) else None
+    if (
+        not isinstance(function, dict)
+        or not isinstance(checked.get("id"), str)
+        or not checked["id"]
+        or not isinstance(function.get("name"), str)
+    ):
+        raise InvalidTurnError(
+            f"{where}a tool call is {{'id': …, 'type': 'function', 'function': "
+            f"{{'name': …, 'arguments': …}}}}, not {call!r:.120}"
+        )
+    arguments = function.get("arguments", "{}")
+    if not isinstance(arguments, str):
+        # The APIs carry arguments as JSON text; some clients hand over the parsed value.
+        arguments = _ENCODER.encode(arguments).decode()
+    return {**checked, "type": "function", "function": {**function, "arguments": arguments}}
+
+
+def _source_ids(source_id: object, where: str) -> tuple[str, ...]:
+    if source_id is None:
+        return ()
+    ids = source_id if isinstance(source_id, (list, tuple)) else (source_id,)
+    for one in ids:
+        if not isinstance(one, (str, int)) or isinstance(one, bool) or one == "":
+            raise InvalidTurnError(f"{where}a source_id is non-empty text, not {one!r}")
+    return tuple(dict.fromkeys(clean_text(str(one)) for one in ids))
+
+
+def _extra(extra: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
+    if not extra:
+        return {}
+    if not isinstance(extra, Mapping):
+        raise InvalidTurnError(f"{where}extra is a mapping, not {type(extra).__name__}")
+    return cast("dict[str, Any]", _json(extra, f"{where}extra"))
+
+
+def _utc(time: datetime | None, where: str) -> datetime:
+    if time is None:
+        return datetime.now(timezone.utc)
+    if not isinstance(time, datetime) or time.tzinfo is None:
+        raise InvalidTurnError(
+            f"{where}time is a datetime with a time zone, not {time!r}: "
+            "use datetime.now(timezone.utc)"
+        )
+    return time.astimezone(timezone.utc)

@@ -1,0 +1,1 @@
+"""Where sessions are kept: the protocol in `base`, and one module per storage."""

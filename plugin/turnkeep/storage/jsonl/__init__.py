@@ -1,0 +1,10 @@
+"""The default storage: one readable JSONL file per session.
+
+Where to find what: `_storage` the verbs, `_chat` a session in use, `_lines` the format,
+`_names` the file names, `_read` reading from the end, `_writer` the writing thread,
+`_files` whole files, `_lock` the ownership of the folder, `_nanobot` the older format.
+"""
+
+from ._storage import JsonlStorage
+
+__all__ = ["JsonlStorage"]

@@ -1,0 +1,81 @@
+"""Who owns a folder: an operating-system lock, which dies with its process.
+
+The lock file stays when the lock is released, since removing it would let two processes
+lock two files of one name. Beside it stands a note of who the owner is, for the error that
+the second one gets; the note is a hint and is never trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from filelock import FileLock, Timeout
+
+from ..._errors import StoreLockedError
+
+LOCK_NAME: Final = "lock"
+OWNER_NAME: Final = "owner"
+POLL_SECONDS: Final = 0.05
+
+
+class FolderLock:
+    """The ownership of `folder`, by a lock file in its folder `workplace`."""
+
+    def __init__(self, folder: Path, workplace: Path, timeout: float) -> None:
+        self._folder = folder
+        self._note = workplace / OWNER_NAME
+        self._timeout = timeout
+        self._lock = FileLock(workplace / LOCK_NAME, mode=0o600, thread_local=False)
+
+    async def acquire(self) -> None:
+        """Waits for the folder, `timeout` seconds at most, as a redeploy overlaps."""
+        with anyio.move_on_after(self._timeout):
+            # An operating-system lock can only be asked for again and again without blocking.
+            while not self._try():  # noqa: ASYNC110
+                await anyio.sleep(POLL_SECONDS)
+        if not self._lock.is_locked and not self._try():
+            raise StoreLockedError(
+                f"{self._folder}: another process owns this folder ({self._owner()}) and did "
+                f"not leave within {self._timeout:g} seconds. One process at a time can write a "
+                "JSONL folder: stop that one, share one SessionStore inside a process, or open "
+                "with read_only=True; several processes need a storage that serves them, such "
+                "as SQLite, Redis or PostgreSQL"
+            )
+        note = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        await to_thread.run_sync(self._write_note, json.dumps(note))
+
+    def release(self) -> None:
+        """Leaves the folder to the next one."""
+        self._lock.release()
+
+    def _try(self) -> bool:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def _write_note(self, note: str) -> None:
+        with suppress(OSError):  # a full disk must not keep a bot from its history
+            self._note.touch(mode=0o600)
+            self._note.write_text(note + "\n")
+
+    def _owner(self) -> str:
+        try:
+            note = json.loads(self._note.read_text())
+            own = " which is this very process" if note["pid"] == os.getpid() else ""
+            return f"process {note['pid']}{own} on {note['host']}, since {note['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "it left no note of who it is"

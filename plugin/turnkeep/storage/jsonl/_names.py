@@ -1,0 +1,80 @@
+"""Which file a session has: `<folder>/<channel>/<chat>.jsonl`, and back.
+
+Two keys must never share a file, on any file system, and a key must never leave the folder.
+So a name is made of what every file system keeps apart and none treats specially: lower-case
+ASCII letters, digits, `_` and `-`. A `,` stands for the colon between scopes, and any other
+byte is `%xx`, capitals too, since some file systems don't tell them from small letters. A
+name is reversible up to 200 bytes; a longer one is cut to a readable head, `~` and a hash,
+and the key is in the file's metadata line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+from ..._errors import InvalidKeyError
+from ..._key import SessionKey
+
+MAX_NAME_BYTES: Final = 200
+HEAD_BYTES: Final = 100
+SUFFIX: Final = ".jsonl"
+ALIAS_SUFFIX: Final = ".alias"
+DAMAGED_SUFFIX: Final = ".damaged"
+
+_SPECIAL: Final = re.compile(rb"[^a-z0-9_-]")
+_ESCAPED: Final = re.compile(rb"%([0-9a-f]{2})")
+_NAME: Final = re.compile(rb"(?:[a-z0-9_-]|%[0-9a-f]{2})+")
+# Names that Windows gives to devices, with any extension.
+_DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(?![a-z0-9_%-])")
+
+
+def session_path(folder: Path, key: SessionKey) -> Path:
+    """The path of the session's file."""
+    channel, _, rest = key.text.partition(":")
+    return folder / _short(_encode(channel)) / (_short(_stem(rest)) + SUFFIX)
+
+
+def key_of(channel: str, stem: str) -> SessionKey | None:
+    """The key whose file this is; None if the name was cut to a hash or is none of ours."""
+    if "~" in channel or "~" in stem:
+        return None
+    try:
+        text = ":".join((_decode(channel), *map(_decode, stem.split(","))))
+        key = SessionKey.parse(text)
+    except (InvalidKeyError, ValueError):
+        return None
+    name = session_path(Path(), key)
+    return key if (name.parent.name, name.stem) == (channel, stem) else None
+
+
+def channel_folder(channel: str) -> str:
+    """The folder's name of a channel, given as the key's text has it."""
+    return _short(_encode(channel))
+
+
+def _stem(rest: str) -> str:
+    return ",".join(_encode(part) for part in rest.split(":"))
+
+
+def _encode(part: str) -> str:
+    name = _SPECIAL.sub(lambda found: b"%%%02x" % found[0][0], part.encode()).decode()
+    if _DEVICES.match(name):
+        name = f"%{ord(name[0]):02x}{name[1:]}"
+    return name
+
+
+def _decode(name: str) -> str:
+    data = name.encode()
+    if not _NAME.fullmatch(data):
+        raise ValueError(f"{name!r} is not a name of ours")
+    return _ESCAPED.sub(lambda found: bytes((int(found[1], 16),)), data).decode()
+
+
+def _short(name: str) -> str:
+    if len(name) <= MAX_NAME_BYTES:
+        return name
+    head = re.sub(r"%[0-9a-f]?$", "", name[:HEAD_BYTES])
+    return f"{head}~{hashlib.sha256(name.encode()).hexdigest()}"

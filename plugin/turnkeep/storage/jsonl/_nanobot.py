@@ -1,0 +1,152 @@
+"""Reading the session files of nanobot as they are: generations G0 to G2.
+
+They lie flat in one folder, one file a session. The file's name is lossy in G0 and G1
+(`:` and the characters that Windows forbids became `_`) and base64url of the key in G2, so
+the metadata line's `key` is trusted first. The turns get their ids by their order. The
+files are never written.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ..._errors import InvalidKeyError
+from ..._key import SessionKey
+from ..._turn import ROLES, Turn, as_sender, clean_json
+from ..base import SessionInfo
+
+logger: Final = logging.getLogger("turnkeep")
+
+_FIELDS: Final = ("role", "content", "timestamp", "name", "tool_calls", "tool_call_id")
+_HIDDEN: Final = ("_command", "_hidden_history")
+
+
+def index(folder: Path) -> dict[SessionKey, Path]:
+    """Which session has which file; of two files of one key, the one that was written last."""
+    found: dict[SessionKey, Path] = {}
+    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+        key = _key_of(path)
+        if key is None:
+            logger.warning("%s: no session key can be told from this file; it is left alone", path)
+        else:
+            found[key] = path
+    return found
+
+
+def load(path: Path, key: SessionKey) -> tuple[SessionInfo, list[Turn]]:
+    """The session in this file; a damaged line is skipped and counted."""
+    written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    metadata: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    damaged = 0
+    for record in _records(path):
+        if record is None:
+            damaged += 1
+        elif record.get("_type") == "metadata":
+            metadata = record  # the last one counts
+        elif "_type" not in record and record.get("role") in ROLES:
+            rows.append(record)
+    created = _time(metadata.get("created_at"), written)
+    turns: list[Turn] = []
+    for row in rows:
+        before = turns[-1].time if turns else created
+        turn = _turn(row, len(turns) + 1, before)
+        if turn is None:
+            damaged += 1
+        else:
+            turns.append(turn)
+    consolidated = metadata.get("last_archived", metadata.get("last_consolidated"))
+    if not isinstance(consolidated, int) or not 0 <= consolidated <= len(turns):
+        consolidated = 0
+    session_metadata = metadata.get("metadata")
+    info = SessionInfo(
+        key=key,
+        created_at=created,
+        updated_at=_time(metadata.get("updated_at"), written),
+        metadata=session_metadata if isinstance(session_metadata, dict) else {},
+        turns=len(turns),
+        last_id=len(turns),
+        last_consolidated=consolidated,
+        damaged=damaged,
+    )
+    return info, turns
+
+
+def _records(path: Path) -> Iterator[dict[str, Any] | None]:
+    """The records of a file; None for a line that is none."""
+    for line in path.read_bytes().splitlines():
+        if not line.strip():
+            continue
+        try:
+            record = msgspec.json.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            record = None
+        yield record if isinstance(record, dict) else None
+
+
+def _turn(row: dict[str, Any], turn_id: int, before: datetime) -> Turn | None:
+    extra = {name: value for name, value in row.items() if name not in _FIELDS}
+    sender = extra.pop("sender_id", None)
+    try:
+        return msgspec.convert(
+            {
+                "id": turn_id,
+                "role": row["role"],
+                "content": row.get("content"),
+                "timestamp": _time(row.get("timestamp"), before),
+                "name": row.get("name") or None,
+                "tool_calls": row.get("tool_calls") or None,
+                "tool_call_id": row.get("tool_call_id") or None,
+                "hidden": any(extra.get(mark) for mark in _HIDDEN),
+                "extra": clean_json(extra, str(turn_id)),
+                "sender": as_sender(sender) if isinstance(sender, str) and sender else None,
+            },
+            Turn,
+        )
+    except (msgspec.ValidationError, ValueError):
+        return None
+
+
+def _key_of(path: Path) -> SessionKey | None:
+    recorded = None
+    with path.open("rb") as file:
+        first = file.readline()
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        record = msgspec.json.decode(first)
+        if isinstance(record, dict) and record.get("_type") == "metadata":
+            recorded = record.get("key")
+    text = recorded or _decoded_stem(path.stem) or path.stem.replace("_", ":", 1)
+    try:
+        return SessionKey.parse(text)
+    except InvalidKeyError:
+        # A key of before our grammar may hold anything; only a missing colon is too little.
+        channel, colon, chat = text.partition(":") if isinstance(text, str) else ("", "", "")
+        return SessionKey(channel, chat) if channel and colon and chat else None
+
+
+def _decoded_stem(stem: str) -> str | None:
+    """The key of a G2 name: counts only if encoding it again gives the same name."""
+    try:
+        raw = base64.urlsafe_b64decode(stem + "=" * (-len(stem) % 4))
+        text = raw.decode()
+    except (binascii.Error, ValueError):
+        return None
+    again = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return text if again == stem and ":" in text else None
+
+
+def _time(value: object, default: datetime) -> datetime:
+    """A naive local time in ISO format, as nanobot writes it; else the default."""
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(timezone.utc)
+    except ValueError:
+        return default

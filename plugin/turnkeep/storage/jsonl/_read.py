@@ -1,0 +1,224 @@
+"""Reading a session's file from its end, and finding a place in its middle.
+
+Opening a long chat must cost its window and not its length, so nothing here reads a file
+from its beginning: the tail is read backwards in blocks until it has what is asked for,
+and a turn in the middle is found by bisection, since ids ascend.
+
+All functions block; they run on worker threads, on a descriptor opened for reading.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Final
+
+import msgspec
+
+from ..._key import SessionKey
+from ..._turn import Turn
+from ..base import SessionInfo
+from ._lines import DAMAGED, MetadataLine, decode_line
+
+BLOCK: Final = 64 * 1024
+PROBE: Final = 4 * 1024
+
+
+@dataclass
+class Tail:
+    """The end of a file: its newest turns, ascending, and the record."""
+
+    turns: list[Turn] = field(default_factory=list)
+    weights: list[int] = field(default_factory=list)
+    """Bytes of each turn's line."""
+    info: SessionInfo | None = None
+    complete: bool = False
+    """There are no turns before these."""
+    size: int = 0
+    """Bytes of the file up to the end of its last whole line."""
+    torn: bytes = b""
+    """What stands behind that: the beginning of a line whose writer died."""
+    unended: bool = False
+    """The last line, whole otherwise, lacks its line feed; it is counted in `size`."""
+    since_metadata: int = 0
+    """Bytes behind the last metadata line."""
+    damaged: list[int] = field(default_factory=list)
+    """Offsets of damaged lines."""
+
+
+def read_tail(fd: int, key: SessionKey, *, limit: int, after: int = 0) -> Tail:
+    """At least the newest `limit` turns with `id > after` (fewer if there are fewer)."""
+    stat = os.fstat(fd)
+    tail = Tail()
+    tail.size, tail.torn = _split_torn(fd, stat.st_size)
+    if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):
+        tail.size, tail.torn, tail.unended = stat.st_size, b"", True
+    newest_first: list[Turn] = []
+    record: MetadataLine | None = None
+    for start, line in lines_backward(fd, tail.size, ended=not tail.unended):
+        if record is not None and len(newest_first) >= limit:
+            break
+        found = decode_line(line)
+        if isinstance(found, Turn):
+            if newest_first and found.id >= newest_first[-1].id:
+                found = DAMAGED  # ids ascend; a line that breaks this was put there by hand
+            elif record is not None and found.id <= after:
+                break
+            else:
+                newest_first.append(found)
+                tail.weights.append(len(line) + 1)
+        elif isinstance(found, MetadataLine) and record is None:
+            record = found
+            tail.since_metadata = tail.size - (start + len(line) + 1)
+            counted = len(newest_first)
+        if found is DAMAGED:
+            tail.damaged.append(start)
+    else:
+        tail.complete = True
+    tail.turns = newest_first[::-1]
+    tail.weights.reverse()
+    if record is not None:
+        tail.info = record.info(key)
+        tail.info = msgspec.structs.replace(
+            tail.info,
+            turns=tail.info.turns + counted,
+            last_id=max(tail.info.last_id, tail.turns[-1].id if tail.turns else 0),
+        )
+    elif tail.turns:
+        tail.since_metadata = tail.size
+        tail.info = SessionInfo(
+            key=key,
+            created_at=tail.turns[0].time,
+            updated_at=tail.turns[-1].time,
+            turns=len(tail.turns),
+            last_id=tail.turns[-1].id,
+            epoch=tail.turns[-1].epoch,
+        )
+    if tail.info is not None:
+        written = datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, timezone.utc)
+        tail.info = msgspec.structs.replace(tail.info, updated_at=written)
+    return tail
+
+
+def lines_backward(fd: int, end: int, *, ended: bool = True) -> Iterator[tuple[int, bytes]]:
+    """The lines before `end`, the last first, each with its offset and without its line feed.
+
+    `end` is just behind a line feed, or, if not `ended`, where a last line without one ends.
+    """
+    position = end - 1 if ended else end
+    if position < 0:
+        return
+    pieces: list[bytes] = []  # of the line whose beginning has not been read, the last first
+    while True:
+        block = min(position, max(BLOCK, sum(map(len, pieces))))
+        position -= block
+        data = os.pread(fd, block, position)
+        first, *rest = data.split(b"\n")
+        offset = position + len(data)
+        for line in reversed(rest):
+            offset -= len(line)
+            if pieces:
+                line += b"".join(reversed(pieces))
+                pieces = []
+            yield offset, line
+            offset -= 1
+        pieces.append(first)
+        if position == 0:
+            yield 0, b"".join(reversed(pieces))
+            return
+
+
+def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, bytes]]:
+    """The lines from `start`, which begins a line, to `end`, each with its offset."""
+    pieces: list[bytes] = []  # of the line whose end has not been read
+    position = start
+    while position < end:
+        data = os.pread(fd, min(block, end - position), position)
+        if not data:
+            break
+        position += len(data)
+        *whole, last = data.split(b"\n")
+        for line in whole:
+            if pieces:
+                line = b"".join((*pieces, line))
+                pieces = []
+            yield start, line
+            start += len(line) + 1
+        if last:
+            pieces.append(last)
+    if pieces:
+        yield start, b"".join(pieces)
+
+
+def offset_of(fd: int, end: int, turn_id: int) -> int:
+    """The offset of the first line that holds a turn with `id >= turn_id`; else `end`."""
+    low, high = 0, end
+    while low < high:
+        middle = (low + high) // 2
+        start, turn = _turn_behind(fd, middle, end)
+        if turn is None or turn.id >= turn_id:
+            high = middle
+        else:
+            low = start + 1
+    return _turn_behind(fd, low, end)[0]
+
+
+def find_source(fd: int, end: int, source_id: str) -> Turn | None:
+    """The latest turn with this source id: a search for its bytes, then a look at the line."""
+    if end == 0:
+        return None
+    needle = msgspec.json.encode(source_id)
+    with mmap.mmap(fd, end, prot=mmap.PROT_READ) as data:
+        stop = end
+        while (at := data.rfind(needle, 0, stop)) >= 0:
+            start = data.rfind(b"\n", 0, at) + 1
+            behind = data.find(b"\n", at)
+            turn = decode_line(data[start : behind if behind >= 0 else end])
+            if isinstance(turn, Turn) and source_id in turn.source_ids:
+                return turn
+            stop = at
+    return None
+
+
+def _split_torn(fd: int, size: int) -> tuple[int, bytes]:
+    """Where the last whole line ends, and what stands behind it."""
+    position = size
+    torn: list[bytes] = []
+    while position > 0:
+        block = min(BLOCK, position)
+        data = os.pread(fd, block, position - block)
+        feed = data.rfind(b"\n")
+        if feed >= 0:
+            torn.append(data[feed + 1 :])
+            return position - block + feed + 1, b"".join(reversed(torn))
+        torn.append(data)
+        position -= block
+    return 0, b"".join(reversed(torn))
+
+
+def _line_start(fd: int, position: int, end: int) -> int:
+    """The beginning of the first line that begins at or behind `position`."""
+    if position == 0:
+        return 0
+    position -= 1
+    while position < end:
+        data = os.pread(fd, min(PROBE, end - position), position)
+        feed = data.find(b"\n")
+        if feed >= 0:
+            return position + feed + 1
+        if not data:
+            break
+        position += len(data)
+    return end
+
+
+def _turn_behind(fd: int, position: int, end: int) -> tuple[int, Turn | None]:
+    """The first turn whose line begins at or behind `position`, and where it begins."""
+    for start, line in lines_forward(fd, _line_start(fd, position, end), end, PROBE):
+        turn = decode_line(line)
+        if isinstance(turn, Turn):
+            return start, turn
+    return end, None
