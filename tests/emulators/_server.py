@@ -1,0 +1,97 @@
+"""What the HTTP emulators share: a server on the loopback that a test starts, watches and stops.
+
+It runs in the test's own event loop, so a test reads its state without locks; the bot under
+test is a subprocess or lives in the same loop and sees nothing but a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from aiohttp import web
+
+Found = TypeVar("Found")
+
+
+class LocalServer:
+    """An aiohttp server on 127.0.0.1 that remembers its port and can be started again there."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self._runner: web.AppRunner | None = None
+        self._changed = asyncio.Event()
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes to serve."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The state in a few lines: what somebody wants to read when a wait runs out."""
+        return ""
+
+    @property
+    def origin(self) -> str:
+        """`http://127.0.0.1:PORT`, known once the server has started."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Called again after `stop()`, it takes the same port and keeps all state."""
+        app = web.Application(client_max_size=64 * 2**20)
+        app.add_routes(self.routes())
+        # A handler ends with its client: a poll of a killed bot must not eat what is meant
+        # for the bot that comes after it.
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening: to the bot, an outage."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def notify(self) -> None:
+        """Wake all who wait: something has changed."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for(
+        self, predicate: Callable[[], Found], timeout: float = 10.0, what: str = "a condition"
+    ) -> Found:
+        """Return the predicate's first true value, or raise `TimeoutError` and show the state.
+
+        The predicate is also tried every 50 ms, since it may look at a file or a process of
+        which the server knows nothing.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while not (found := predicate()):
+            left = deadline - loop.time()
+            if left <= 0:
+                message = f"waited {timeout} s in vain for {what}\n{self.describe()}"
+                raise TimeoutError(message)
+            changed = self._changed
+            try:
+                await asyncio.wait_for(changed.wait(), min(left, 0.05))
+            except TimeoutError:
+                continue
+        return found

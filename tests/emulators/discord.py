@@ -1,0 +1,306 @@
+"""A Discord for tests: REST and gateway on one loopback port, for a real discord.py client.
+
+    async with DiscordEmulator() as server:
+        channel = server.channel(server.guild("Guild"), "general")
+        ada = server.user("Ada")
+        with point_at(server.url):
+            ...                              # start a bot with the token `server.token`
+        await server.wait_ready()
+        await server.say(channel, ada, "Hello!")
+        await server.wait_sent(channel, 1)
+
+The bot is discord.py as it is, but for the addresses (and two waits, see `redirect`): in this
+process (`point_at`), or in another one, started with `server.environment()`. What the emulator
+must get right is what a bot's history depends on: limits and error codes, echoes of the bot's own
+messages, content hidden without the intent, events replayed by RESUME, messages that come twice.
+
+The state is in `discord_payloads`, the websocket in `discord_gateway`, the routes in
+`discord_rest` and `discord_interactions`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from emulators import discord_patch
+from emulators._server import LocalServer
+from emulators.discord_gateway import PRIVILEGED, Gateway, Intent, Session
+from emulators.discord_http import Call, Failure, Front, refusal
+from emulators.discord_interactions import Interactions
+from emulators.discord_patch.sitecustomize import redirect
+from emulators.discord_payloads import (
+    CHAT_INPUT_COMMAND,
+    DEFAULT,
+    LOADING,
+    REPLY,
+    TEXT,
+    Payload,
+    Ref,
+    World,
+    ident,
+    now,
+)
+from emulators.discord_rest import Rest
+
+__all__ = ["DiscordEmulator", "Intent", "point_at"]
+
+_PATCH: Final = str(Path(discord_patch.__file__).parent)
+
+
+@contextmanager
+def point_at(url: str) -> Iterator[None]:
+    """Within the block, discord.py clients of this process talk to `url` (`server.url`)."""
+    undo = redirect(url)
+    try:
+        yield
+    finally:
+        undo()
+
+
+class DiscordEmulator(LocalServer):
+    """The server, and the other people on it.
+
+    `privileged` are the privileged intents that are enabled for the application; a bot that asks
+    for another one is closed with 4014. Everything that names a thing takes its id or the thing.
+    Ids on this side are the strings of the wire.
+    """
+
+    def __init__(
+        self, *, port: int = 0, token: str = "emulator", privileged: Intent = PRIVILEGED
+    ) -> None:
+        super().__init__(port)
+        self.token = token
+        self._world = World()
+        self._gateway = Gateway(self._world, token, privileged)
+        self._rest = Rest(self._gateway)
+        self._interactions = Interactions(self._rest)
+        self._front = Front(token, self.notify)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            *self._front.routes([*self._rest.table(), *self._interactions.table()]),
+            self._front.fallback(),
+            web.get("/gateway", self._gateway.handle),
+            web.get("/attachments/{path:.+}", self._attachment),
+        ]
+
+    async def start(self) -> None:
+        await super().start()
+        self._world.base_url = self.origin
+        self._gateway.url = self.origin.replace("http", "ws", 1) + "/gateway"
+
+    async def stop(self) -> None:
+        self._gateway.drop(resumable=True)
+        await super().stop()
+
+    def describe(self) -> str:
+        calls = [f"{call.method} {call.path}: {call.status}" for call in self.requests[-5:]]
+        return f"connections: {self.connections}\nthe latest requests: {calls}"
+
+    # What a test starts a bot with.
+
+    @property
+    def url(self) -> str:
+        """The server's address, `http://127.0.0.1:PORT`."""
+        return self.origin
+
+    @property
+    def bot(self) -> Payload:
+        """The user that the bot logs in as; `f"<@{server.bot['id']}>"` mentions it."""
+        return self._world.bot
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """The environment in which a Python program's discord.py talks to this server."""
+        path = [_PATCH, *filter(None, [os.environ.get("PYTHONPATH")])]
+        ours = {"PYTHONPATH": os.pathsep.join(path), "DISCORD_EMULATOR_URL": self.url}
+        return {**os.environ, **ours, **extra}
+
+    # Who and what is there. Connected bots are told.
+
+    def user(self, name: str, bot: bool = False) -> Payload:
+        """Another user, a member of every guild."""
+        return self._world.user(name, bot=bot)
+
+    def guild(self, name: str = "Guild") -> Payload:
+        """A guild in which the bot is."""
+        guild = self._world.guild(name)
+        self._gateway.dispatch_guild(guild)
+        return guild
+
+    def channel(self, guild: Ref, name: str = "general", kind: int = TEXT) -> Payload:
+        """A channel; `kind` is Discord's number (0 text, 5 news, 15 forum)."""
+        channel = self._world.channel(guild, name, kind)
+        self._gateway.dispatch("CHANNEL_CREATE", channel)
+        return channel
+
+    def thread(
+        self, parent: Ref, name: str, *, message: Ref | None = None, owner: Ref | None = None
+    ) -> Payload:
+        """A public thread that `owner` (the guild's owner) starts, from a message or without."""
+        start = None
+        if message is not None:
+            start = self._world.messages[ident(parent)][ident(message)]
+        return self._rest.start_thread(parent, name, owner or self._world.owner, start)
+
+    def dm(self, user: Ref) -> Payload:
+        """The direct-message channel with a user."""
+        return self._world.dm(user)
+
+    async def delete_channel(self, channel: Ref) -> None:
+        """Delete a channel or a thread."""
+        self._rest.remove_channel(channel)
+
+    async def remove_guild(self, guild: Ref, *, outage: bool = False) -> None:
+        """Take the bot out of a guild, or let the guild be unavailable for a while."""
+        if outage:
+            gone: Payload = {"id": ident(guild), "unavailable": True}
+        else:
+            gone = {"id": self._world.guilds.pop(ident(guild))["id"]}
+        self._gateway.dispatch("GUILD_DELETE", gone)
+
+    # What people do. Messages are returned as one with all intents sees them.
+
+    async def say(
+        self,
+        channel: Ref,
+        author: Ref,
+        text: str,
+        *,
+        mentions_bot: bool = False,
+        reply_to: Ref | None = None,
+        attachments: Mapping[str, bytes] | None = None,
+        **fields: Any,
+    ) -> Payload:
+        """Post a message, and tell every connected bot.
+
+        `mentions_bot` mentions it without a word in the text, as a reply with a ping does;
+        `<@id>` in the text mentions too. `reply_to` pings the one replied to. `attachments` maps
+        file names to contents. `fields` replace or extend the fields of the message
+        (`webhook_id=…`, `type=…`, `message_snapshots=…`).
+        """
+        world = self._world
+        files = [world.attachment(channel, *file) for file in (attachments or {}).items()]
+        message = world.message(channel, author, text, attachments=files)
+        pinged = [world.bot] if mentions_bot else []
+        if reply_to is not None:
+            original = world.messages[ident(channel)][ident(reply_to)]
+            message |= {"type": REPLY, "message_reference": world.reference(original)}
+            pinged.append(original["author"])
+        message["mentions"] += [user for user in pinged if user not in message["mentions"]]
+        message |= fields
+        self._gateway.dispatch_message("MESSAGE_CREATE", message)
+        return world.seen(message, content=True)
+
+    async def edit(self, message: Payload, text: str) -> Payload:
+        """Change a message's text."""
+        return self._update(message, {"content": text, "edited_timestamp": now()})
+
+    async def unfurl(self, message: Payload) -> Payload:
+        """Add the preview of a link: an update in which nothing was edited."""
+        return self._update(message, {"embeds": [{"type": "link", "title": "A page"}]})
+
+    def _update(self, message: Payload, change: Payload) -> Payload:
+        stored = self._world.messages[message["channel_id"]][message["id"]]
+        stored |= change
+        self._gateway.dispatch_message("MESSAGE_UPDATE", stored)
+        return self._world.seen(stored, content=True)
+
+    async def delete(self, message: Payload) -> None:
+        """Delete a message, whoever wrote it."""
+        self._rest.remove_messages(message["channel_id"], [message["id"]])
+
+    async def bulk_delete(self, messages: Sequence[Payload]) -> None:
+        """Delete several messages of one channel in one event, as a moderator's bot does."""
+        numbers = [message["id"] for message in messages]
+        self._rest.remove_messages(messages[0]["channel_id"], numbers, bulk=True)
+
+    async def redeliver(self, message: Payload) -> None:
+        """Send the same MESSAGE_CREATE again, as it was when it was returned."""
+        self._gateway.dispatch_message("MESSAGE_CREATE", message)
+
+    async def slash(
+        self, channel: Ref, user: Ref, name: str, options: Mapping[str, Any] | None = None
+    ) -> Payload:
+        """Use a slash command (`"group sub"` for one in a group) that the bot has synced.
+
+        `LookupError` if there is none of this name, or it does not take these options: a client
+        would not offer it.
+        """
+        return self._interactions.invoke(channel, user, name, options or {})
+
+    # What goes wrong.
+
+    async def drop_connection(self, resumable: bool = True) -> None:
+        """Cut all websockets, without a close frame.
+
+        What is said between this and the next await of something else is said while the bot is
+        away. It is replayed when the bot RESUMEs, which it does at once; with `resumable=False`
+        its RESUME is refused, it identifies anew, and what was said is lost to it.
+        """
+        self._gateway.drop(resumable=resumable)
+
+    def fail_next(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int,
+        code: int | None = None,
+        message: str = "",
+        retry_after: float = 0.0,
+        times: int = 1,
+    ) -> None:
+        """Refuse the next requests whose path, without `/api/v10`, contains `path`.
+
+        The code is the usual one of the status unless given (403: 50013). discord.py itself
+        repeats a 429 after `retry_after` seconds, and 500, 502, 504 after 1 s, 3 s, 5 s.
+        """
+        error = refusal(status, code, message, retry_after)
+        self._front.failures += [Failure(method, path, error) for _ in range(times)]
+
+    # What the bot did.
+
+    @property
+    def requests(self) -> list[Call]:
+        """The REST requests so far, oldest first."""
+        return self._front.calls
+
+    @property
+    def connections(self) -> list[Session]:
+        """The sessions that are connected now."""
+        sessions = self._gateway.sessions.values()
+        return [session for session in sessions if session.connection is not None]
+
+    def sent(self, channel: Ref) -> list[Payload]:
+        """The bot's messages in a channel as they read now, oldest first.
+
+        Ephemeral ones are among them (`flags & 64`), the placeholder of a deferred answer is not.
+        """
+        return [
+            self._world.seen(message, content=True)
+            for message in self._world.messages[ident(channel)].values()
+            if message["author"]["id"] == self.bot["id"]
+            if message["type"] in (DEFAULT, REPLY, CHAT_INPUT_COMMAND)
+            if not message["flags"] & LOADING
+        ]
+
+    async def wait_ready(self, timeout: float = 10, connections: int = 1) -> None:
+        """Wait until so many sessions are connected, each with its guilds on the way."""
+        what = f"{connections} connections"
+        await self.wait_for(lambda: len(self.connections) >= connections, timeout, what)
+
+    async def wait_sent(self, channel: Ref, count: int, timeout: float = 10) -> list[Payload]:
+        """Wait until the bot has at least so many messages in a channel, and return them."""
+        what = f"{count} messages of the bot's in channel {ident(channel)}"
+        await self.wait_for(lambda: len(self.sent(channel)) >= count, timeout, what)
+        return self.sent(channel)
+
+    async def _attachment(self, request: web.Request) -> web.Response:
+        data = self._world.files.get(request.path)
+        return web.Response(status=404) if data is None else web.Response(body=data)

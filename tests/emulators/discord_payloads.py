@@ -1,0 +1,225 @@
+"""What exists on the emulated Discord, in the shapes of its API, version 10.
+
+Users, guilds, channels and messages are kept as the JSON objects that go over the wire, ids as
+strings, so that the gateway and the REST side send the same thing and nothing is translated.
+No I/O happens here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any, Final
+
+Payload = dict[str, Any]
+Ref = int | str | Mapping[str, Any]
+"""An id, or an object that carries one: what the test side takes wherever a thing is named."""
+
+TEXT, DM, PUBLIC_THREAD, FORUM = 0, 1, 11, 15
+DEFAULT, THREAD_CREATED, REPLY, CHAT_INPUT_COMMAND, THREAD_STARTER = 0, 18, 19, 20, 21
+HAS_THREAD, EPHEMERAL, LOADING = 1 << 5, 1 << 6, 1 << 7
+
+_EPOCH_MS: Final = 1_420_070_400_000
+_MENTION: Final = re.compile(r"<@!?(\d+)>")
+_PERMISSIONS: Final = str((1 << 53) - 1)  # everyone may do all; refusals are injected
+
+
+def ident(ref: Ref) -> str:
+    """The id of a thing, as it stands on the wire."""
+    return str(ref["id"] if isinstance(ref, Mapping) else ref)
+
+
+def now() -> str:
+    """A timestamp as Discord writes it."""
+    return datetime.now(UTC).isoformat()
+
+
+def bare(message: Payload) -> Payload:
+    """A message without what only the gateway adds to it."""
+    return {key: value for key, value in message.items() if key not in ("guild_id", "member")}
+
+
+class World:
+    """All that the emulated Discord knows. Every user is a member of every guild."""
+
+    def __init__(self) -> None:
+        self._last_snowflake = 0
+        self.base_url = ""
+        self.users: dict[str, Payload] = {}
+        self.guilds: dict[str, Payload] = {}
+        self.channels: dict[str, Payload] = {}
+        self.messages: dict[str, dict[str, Payload]] = {}
+        self.files: dict[str, bytes] = {}
+        self.bot = self.user("Bot", bot=True)
+        self.owner = self.user("Owner")
+
+    def snowflake(self) -> str:
+        """A new id: its time in the upper bits, and always greater than the one before."""
+        moment = (int(time.time() * 1000) - _EPOCH_MS) << 22
+        self._last_snowflake = max(self._last_snowflake + 1, moment)
+        return str(self._last_snowflake)
+
+    def user(self, name: str, *, bot: bool = False) -> Payload:
+        # People have a lower-case handle and a free display name, bots a free name only.
+        user: Payload = {
+            "id": self.snowflake(),
+            "username": name if bot else name.lower().replace(" ", "_"),
+            "global_name": None if bot else name,
+            "discriminator": "0",
+            "avatar": None,
+            "bot": bot,
+            "public_flags": 0,
+        }
+        self.users[user["id"]] = user
+        return user
+
+    def member(self, *, user: Payload | None = None) -> Payload:
+        """A guild member, without the `user` part where Discord leaves it out (messages)."""
+        member = {"roles": [], "joined_at": now(), "deaf": False, "mute": False, "flags": 0}
+        return member if user is None else {**member, "user": user}
+
+    def guild(self, name: str) -> Payload:
+        guild: Payload = {"id": self.snowflake(), "name": name, "owner_id": self.owner["id"]}
+        self.guilds[guild["id"]] = guild
+        return guild
+
+    def channel(self, guild: Ref, name: str, kind: int = TEXT) -> Payload:
+        channel: Payload = {
+            "id": self.snowflake(),
+            "type": kind,
+            "guild_id": self.guilds[ident(guild)]["id"],
+            "name": name,
+            "position": len(self.channels),
+            "permission_overwrites": [],
+            "parent_id": None,
+            "nsfw": False,
+            "last_message_id": None,
+        }
+        return self._add_channel(channel)
+
+    def thread(self, parent: Ref, name: str, owner: Ref, message: Ref | None = None) -> Payload:
+        """A thread; one that starts from a message has that message's id, as on Discord."""
+        metadata = {"archived": False, "auto_archive_duration": 1440, "locked": False}
+        channel: Payload = {
+            "id": self.snowflake() if message is None else ident(message),
+            "type": PUBLIC_THREAD,
+            "guild_id": self.channels[ident(parent)]["guild_id"],
+            "parent_id": ident(parent),
+            "owner_id": ident(owner),
+            "name": name,
+            "message_count": 0,
+            "member_count": 1,
+            "thread_metadata": {**metadata, "archive_timestamp": now(), "create_timestamp": now()},
+        }
+        return self._add_channel(channel)
+
+    def dm(self, user: Ref) -> Payload:
+        """The direct-message channel with a user: the same one each time."""
+        for channel in self.channels.values():
+            if channel["type"] == DM and channel["recipients"][0]["id"] == ident(user):
+                return channel
+        recipient = self.users[ident(user)]
+        return self._add_channel(
+            {"id": self.snowflake(), "type": DM, "recipients": [recipient], "flags": 0}
+        )
+
+    def _add_channel(self, channel: Payload) -> Payload:
+        self.channels[channel["id"]] = channel
+        self.messages[channel["id"]] = {}
+        return channel
+
+    def remove_channel(self, channel: Ref) -> Payload:
+        """Take a channel away, with its threads and all messages."""
+        number = ident(channel)
+        for thread in [c for c in self.channels.values() if c.get("parent_id") == number]:
+            self.remove_channel(thread)
+        del self.messages[number]
+        return self.channels.pop(number)
+
+    def message(self, channel: Ref, author: Ref, content: str, **fields: Any) -> Payload:
+        """A new message, stored; `fields` replace or extend what Discord would fill in."""
+        place = self.channels[ident(channel)]
+        writer = self.users[ident(author)]
+        message: Payload = {
+            "id": self.snowflake(),
+            "channel_id": place["id"],
+            "author": writer,
+            "content": content,
+            "timestamp": now(),
+            "edited_timestamp": None,
+            "tts": False,
+            "mention_everyone": False,
+            "mentions": [self.users[i] for i in _MENTION.findall(content) if i in self.users],
+            "mention_roles": [],
+            "attachments": [],
+            "embeds": [],
+            "components": [],
+            "pinned": False,
+            "type": DEFAULT,
+            "flags": 0,
+        }
+        if "guild_id" in place:
+            message |= {"guild_id": place["guild_id"], "member": self.member()}
+        message |= fields
+        self.messages[place["id"]][message["id"]] = message
+        place["last_message_id"] = message["id"]
+        return message
+
+    def reference(self, message: Payload) -> Payload:
+        """The `message_reference` of a reply to a message."""
+        reference: Payload = {"type": 0, "message_id": message["id"]}
+        return reference | {k: message[k] for k in ("channel_id", "guild_id") if k in message}
+
+    def attachment(self, channel: Ref, filename: str, data: bytes) -> Payload:
+        """A file, kept so that its URL can be fetched from this server."""
+        number = self.snowflake()
+        path = f"/attachments/{ident(channel)}/{number}/{filename}"
+        self.files[path] = data
+        url = self.base_url + path
+        return {"id": number, "filename": filename, "size": len(data), "url": url, "proxy_url": url}
+
+    def seen(self, message: Payload, *, content: bool) -> Payload:
+        """A copy of a message as a bot sees it.
+
+        Without the privilege for content it sees the text of direct messages, of messages that
+        mention it, and of its own. The message that a reply refers to is filled in as it is now.
+        """
+        copy = deepcopy(message)
+        involved = [message["author"]["id"], *(user["id"] for user in message["mentions"])]
+        if not content and "guild_id" in message and self.bot["id"] not in involved:
+            copy |= {"content": "", "embeds": [], "attachments": [], "components": []}
+            copy.pop("poll", None)
+        if message["type"] in (REPLY, THREAD_STARTER):
+            target = message["message_reference"]
+            found = self.messages.get(target["channel_id"], {}).get(target["message_id"])
+            # One level deep only, as on Discord: a default message refers to none.
+            copy["referenced_message"] = None
+            if found is not None:
+                seen = self.seen({**found, "type": DEFAULT}, content=content)
+                copy["referenced_message"] = {**bare(seen), "type": found["type"]}
+        return copy
+
+    def guild_create(self, guild: Ref, *, all_members: bool) -> Payload:
+        """What GUILD_CREATE says: without presences it lists no other member than the bot."""
+        number = ident(guild)
+        everyone = {"id": number, "name": "@everyone", "permissions": _PERMISSIONS, "position": 0}
+        style = {"color": 0, "hoist": False, "managed": False, "mentionable": False, "flags": 0}
+        inside = [c for c in self.channels.values() if c.get("guild_id") == number]
+        return {
+            **self.guilds[number],
+            "unavailable": False,
+            "joined_at": now(),
+            "member_count": len(self.users),
+            "roles": [{**everyone, **style}],
+            "members": self.members() if all_members else [self.member(user=self.bot)],
+            "channels": [c for c in inside if c["type"] != PUBLIC_THREAD],
+            "threads": [c for c in inside if c["type"] == PUBLIC_THREAD],
+            "emojis": [],
+            "features": [],
+        }
+
+    def members(self) -> list[Payload]:
+        return [self.member(user=user) for user in self.users.values()]

@@ -1,0 +1,149 @@
+"""A chat as Telegram keeps it, and the JSON of what is said in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .telegram_text import Json, bad_request, command_entities
+
+PHOTO: list[Json] = [{"file_id": "photo", "file_unique_id": "p1", "width": 90, "height": 67}]
+"""The content of a photo that a user sends; `getFile` knows it."""
+ANONYMOUS_ADMIN: Json = {
+    "id": 1087968824,
+    "is_bot": True,
+    "first_name": "Group",
+    "username": "GroupAnonymousBot",
+}
+"""The `from` of messages in whose name a group speaks."""
+
+
+def user(user_id: int, first_name: str) -> Json:
+    """A User."""
+    return {"id": user_id, "is_bot": False, "first_name": first_name}
+
+
+def written(name: str, text: str, entities: list[Json] | None = None) -> Json:
+    """The fields of a `text` or a `caption`; by default with the entities the server finds."""
+    if not text:
+        return {}
+    found = command_entities(text) if entities is None else entities
+    entities_name = "entities" if name == "text" else "caption_entities"
+    return {name: text, **({entities_name: found} if found else {})}
+
+
+def content_of(update: Mapping[str, Any]) -> tuple[str, Any]:
+    """The kind and the content of an update: the one field beside its id."""
+    ((kind, content),) = ((k, v) for k, v in update.items() if k != "update_id")
+    return kind, content
+
+
+@dataclass
+class Chat:
+    """What both sides see of a chat: its messages by id, its topics, its successor.
+
+    With a `connection` it is a business account's chat, which shares its id with the bot's own.
+    """
+
+    info: Json
+    connection: str = ""
+    messages: dict[int, Json] = field(default_factory=dict)
+    own: set[int] = field(default_factory=set)
+    """The ids of the bot's messages."""
+    topics: set[int] = field(default_factory=set)
+    next_id: int = 1
+    migrated_to: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of update in which a new message is delivered."""
+        if self.connection:
+            return "business_message"
+        return "channel_post" if self.info["type"] == "channel" else "message"
+
+    @property
+    def edited_kind(self) -> str:
+        """The kind of update in which an edit is delivered."""
+        return f"edited_{self.kind}"
+
+    def add(
+        self, message: Json, thread_id: int = 0, is_topic: bool = False, reply: int = 0
+    ) -> Json:
+        """Number and store a message, its thread and reply linked as the real server does.
+
+        In a supergroup without topics a reply carries its chain's first id as thread id; in a
+        topic a message that answers none is a reply to the one that opened the topic.
+        """
+        grouped = self.info["type"] == "supergroup"
+        if is_topic and thread_id not in self.topics:
+            self._open_topic(thread_id)
+        original = self.messages.get(reply)
+        if original is None and is_topic and grouped:
+            original = self.messages.get(thread_id)
+        elif original is not None and not thread_id and grouped:
+            is_topic = original.get("is_topic_message", False)
+            thread_id = original.get("message_thread_id", reply)
+        known: Json = {"message_id": self.next_id, "date": int(time.time()), "chat": self.info}
+        if self.connection:
+            known["business_connection_id"] = self.connection
+        if thread_id:
+            known["message_thread_id"] = thread_id
+        if is_topic:
+            known["is_topic_message"] = True
+        if original is not None:
+            nested = {k: v for k, v in original.items() if k != "reply_to_message"}
+            known["reply_to_message"] = nested
+        stored = self.messages[self.next_id] = known | message
+        self.next_id += 1
+        return stored
+
+    def get(self, message_id: int, action: str) -> Json:
+        """A message, or the 400 that says to which action it is missing."""
+        if message_id not in self.messages:
+            raise bad_request(f"message to {action} not found")
+        return self.messages[message_id]
+
+    def _open_topic(self, thread_id: int) -> None:
+        """A topic's id is that of the service message which opened it."""
+        if thread_id in self.messages:
+            raise ValueError(f"message {thread_id} of chat {self.info['id']} opened no topic")
+        self.topics.add(thread_id)
+        if self.info["type"] == "supergroup":
+            self.info["is_forum"] = True
+        self.messages[thread_id] = {
+            "message_id": thread_id,
+            "from": user(1001, "Ada"),
+            "date": int(time.time()),
+            "chat": self.info,
+            "message_thread_id": thread_id,
+            "is_topic_message": True,
+            "forum_topic_created": {"name": f"Topic {thread_id}", "icon_color": 7322096},
+        }
+        self.next_id = max(self.next_id, thread_id + 1)
+
+
+class Chats(dict[tuple[int, str], Chat]):
+    """All chats, by chat id and business connection."""
+
+    def open(self, chat_id: int, chat_type: str | None, connection: str, name: str) -> Chat:
+        """The chat, created when it is new."""
+        if (chat_id, connection) not in self:
+            guess = "private" if chat_id > 0 else "supergroup" if chat_id < -(10**12) else "group"
+            info: Json = {"id": chat_id, "type": chat_type or guess}
+            info["first_name" if info["type"] == "private" else "title"] = name
+            self[chat_id, connection] = Chat(info, connection)
+        chat = self[chat_id, connection]
+        if chat_type not in (None, chat.info["type"]):
+            raise ValueError(f"chat {chat_id} is a {chat.info['type']}, not a {chat_type}")
+        return chat
+
+    def of(self, message: Mapping[str, Any]) -> Chat:
+        """The chat of a message."""
+        return self[message["chat"]["id"], message.get("business_connection_id", "")]
+
+    def find(self, target: Mapping[str, Any]) -> Json:
+        """The stored message of which an update or a message speaks."""
+        message = content_of(target)[1] if "update_id" in target else target
+        return self.of(message).messages[message["message_id"]]

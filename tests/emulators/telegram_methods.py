@@ -1,0 +1,265 @@
+"""The Bot API's methods: what each does to the chats, and what each refuses.
+
+The wording of refusals is the server's own (tdlib/telegram-bot-api, `Client.cpp`), because bots
+and adapters look at it.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from .telegram_chats import Chat, Chats, user, written
+from .telegram_text import BotApiError, Json, bad_request, incoming_text
+from .telegram_updates import UpdateQueue
+
+_JSON_PARAMS = frozenset(
+    {
+        "allowed_updates",
+        "caption_entities",
+        "chat_id",
+        "commands",
+        "draft_id",
+        "drop_pending_updates",
+        "entities",
+        "from_chat_id",
+        "limit",
+        "media",
+        "message_id",
+        "message_thread_id",
+        "offset",
+        "reply_markup",
+        "reply_parameters",
+        "reply_to_message_id",
+        "timeout",
+    }
+)
+_CONTENT = ("text", "entities", "caption", "caption_entities", "photo", "document", "voice")
+
+
+def decode(params: Json) -> Json:
+    """Forms carry JSON as text; of a message's text, what looks like JSON stays text."""
+    return {name: _decode(name, value) for name, value in params.items()}
+
+
+def _decode(name: str, value: Any) -> Any:
+    if name not in _JSON_PARAMS or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:  # such as "@username"
+        return value
+
+
+class BotMethods:
+    """One bot's account: its chats, files and drafts, and the methods that work on them.
+
+    `do_<method>` carries out a method, its name in lower case since Telegram's are
+    case-insensitive; a refusal is a `BotApiError`.
+    """
+
+    def __init__(self, token: str, updates: UpdateQueue, reads_all_messages: bool) -> None:
+        self.me = user(int(token.partition(":")[0]), "Emulated")
+        self.me |= {"is_bot": True, "username": "emulated_bot"}
+        self.reads_all_messages = reads_all_messages
+        self.updates = updates
+        self.chats = Chats()
+        self.drafts: dict[tuple[int, int], str] = {}
+        self.files: dict[str, bytes] = {"photo": b"jpeg"}
+        self.callbacks: set[str] = set()
+
+    async def run(self, method: str, params: Json) -> Any:
+        """Carry out a method, given its decoded parameters."""
+        do = getattr(self, f"do_{method.lower()}", None)
+        if do is None:
+            raise BotApiError(404, "Not Found: method not found")
+        result = do(params)
+        return await result if inspect.isawaitable(result) else result
+
+    def do_getme(self, params: Json) -> Json:
+        reads_all = {"can_read_all_group_messages": self.reads_all_messages}
+        return {**self.me, "can_join_groups": True, **reads_all, "supports_inline_queries": False}
+
+    async def do_getupdates(self, params: Json) -> list[Json]:
+        given = {name: params[name] for name in ("offset", "limit", "timeout") if name in params}
+        return await self.updates.get(**given, allowed=params.get("allowed_updates"))
+
+    def do_setwebhook(self, params: Json) -> bool:
+        allowed, drop = params.get("allowed_updates"), bool(params.get("drop_pending_updates"))
+        secret = params.get("secret_token", "")
+        self.updates.set_webhook(params.get("url", ""), secret, allowed, drop)
+        return True
+
+    def do_deletewebhook(self, params: Json) -> bool:
+        return self.do_setwebhook({**params, "url": ""})
+
+    def do_getwebhookinfo(self, params: Json) -> Json:
+        info = {"url": self.updates.webhook, "has_custom_certificate": False}
+        return {**info, "pending_update_count": len(self.updates)}
+
+    def do_getchat(self, params: Json) -> Json:
+        return {**self._chat(params).info, "accent_color_id": 0, "max_reaction_count": 11}
+
+    def do_sendmessage(self, params: Json) -> Json:
+        text, entities = incoming_text(params, "text", "entities")
+        if not text:
+            raise bad_request("message text is empty")
+        return self._send(params, written("text", text, entities))
+
+    def do_sendphoto(self, params: Json, kind: str = "photo") -> Json:
+        if not params.get(kind):
+            raise bad_request(f"there is no {kind} in the request")
+        caption, entities = incoming_text(params, "caption", "caption_entities")
+        media = self._media(kind, params[kind], params)
+        return self._send(params, {kind: media, **written("caption", caption, entities)})
+
+    def do_senddocument(self, params: Json) -> Json:
+        return self.do_sendphoto(params, "document")
+
+    def do_sendvoice(self, params: Json) -> Json:
+        return self.do_sendphoto(params, "voice")
+
+    def do_sendmediagroup(self, params: Json) -> list[Json]:
+        group = {"media_group_id": str(time.time_ns())}
+        sent = []
+        for item in params.get("media") or []:
+            caption, entities = incoming_text(item, "caption", "caption_entities")
+            media = {item["type"]: self._media(item["type"], item["media"], params)}
+            sent.append(self._send(params, media | group | written("caption", caption, entities)))
+        return sent
+
+    def do_copymessage(self, params: Json) -> Json:
+        source = self._chat(params, "from_chat_id").get(params.get("message_id", 0), "copy")
+        content = {name: source[name] for name in _CONTENT if name in source}
+        return {"message_id": self._send(params, content)["message_id"]}
+
+    def do_forwardmessage(self, params: Json) -> Json:
+        source = self._chat(params, "from_chat_id").get(params.get("message_id", 0), "forward")
+        content = {name: source[name] for name in _CONTENT if name in source}
+        origin = {"type": "user", "sender_user": source.get("from"), "date": source["date"]}
+        return self._send(params, {**content, "forward_origin": origin})
+
+    def do_sendmessagedraft(self, params: Json) -> bool:
+        text, _ = incoming_text(params, "text", "entities")
+        if self._chat(params).info["type"] != "private":
+            raise bad_request("TEXTDRAFT_PEER_INVALID")
+        if not params.get("draft_id"):
+            raise bad_request("draft_id must be non-zero")  # the real wording is not known
+        self.drafts[params["chat_id"], params["draft_id"]] = text
+        return True
+
+    def do_sendchataction(self, params: Json) -> bool:
+        return bool(self._chat(params))
+
+    def do_editmessagetext(self, params: Json) -> Json:
+        text, entities = incoming_text(params, "text", "entities")
+        if not text:
+            raise bad_request("message text is empty")
+        if "text" not in self._chat(params).get(params.get("message_id", 0), "edit"):
+            raise bad_request("there is no text in the message to edit")
+        return self._edit(params, ("text", "entities"), written("text", text, entities))
+
+    def do_editmessagecaption(self, params: Json) -> Json:
+        text, entities = incoming_text(params, "caption", "caption_entities")
+        names = ("caption", "caption_entities")
+        return self._edit(params, names, written("caption", text, entities))
+
+    def do_editmessagereplymarkup(self, params: Json) -> Json:
+        return self._edit(params, (), {})
+
+    def do_deletemessage(self, params: Json) -> bool:
+        chat = self._chat(params)
+        message_id = chat.get(params.get("message_id", 0), "delete")["message_id"]
+        if message_id not in chat.own and chat.info["type"] != "private":
+            raise bad_request("message can't be deleted")
+        del chat.messages[message_id]
+        return True
+
+    def do_answercallbackquery(self, params: Json) -> bool:
+        if params.get("callback_query_id") not in self.callbacks:
+            text = "query is too old and response timeout expired or query ID is invalid"
+            raise bad_request(text)
+        return True
+
+    def do_setmycommands(self, params: Json) -> bool:
+        return True
+
+    def do_getfile(self, params: Json) -> Json:
+        file_id = params.get("file_id", "")
+        if file_id not in self.files:
+            raise bad_request("wrong file_id or the file is temporarily unavailable")
+        known = {"file_id": file_id, "file_unique_id": f"unique-{file_id}"}
+        return {**known, "file_size": len(self.files[file_id]), "file_path": f"files/{file_id}"}
+
+    def _chat(self, params: Json, name: str = "chat_id") -> Chat:
+        if not params.get(name):
+            raise bad_request(f"{name} is empty")
+        chat = self.chats.get((params[name], params.get("business_connection_id", "")))
+        if chat is None:
+            raise bad_request("chat not found")
+        if chat.migrated_to is not None:
+            text = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise BotApiError(400, text, migrate_to_chat_id=chat.migrated_to)
+        return chat
+
+    def _send(self, params: Json, content: Json) -> Json:
+        """Add the bot's message to the chat, or refuse; a message ends the chat's drafts."""
+        chat = self._chat(params)
+        options = params.get("reply_parameters") or {}
+        reply = options.get("message_id") or params.get("reply_to_message_id") or 0
+        if reply and reply not in chat.messages:
+            if not options.get("allow_sending_without_reply"):
+                raise bad_request("message to be replied not found")
+            reply = 0
+        thread_id = params.get("message_thread_id") or 0
+        if thread_id and thread_id not in chat.topics:
+            raise bad_request("message thread not found")
+        sender: Json = {"from": self.me}
+        if chat.connection:  # the bot writes in the name of the account's owner
+            sender = {"from": user(9001, "Owner"), "sender_business_bot": self.me}
+        message = {**sender, **content, **_keyboard(params)}
+        stored = chat.add(message, thread_id, bool(thread_id), reply)
+        chat.own.add(stored["message_id"])
+        self.drafts = {key: v for key, v in self.drafts.items() if key[0] != params["chat_id"]}
+        return copy.deepcopy(stored)
+
+    def _edit(self, params: Json, names: Sequence[str], content: Json) -> Json:
+        chat = self._chat(params)
+        message = chat.get(params.get("message_id", 0), "edit")
+        if message["message_id"] not in chat.own:
+            raise bad_request("message can't be edited")
+        kept = {k: v for k, v in message.items() if k not in (*names, "reply_markup")}
+        edited = kept | content | _keyboard(params)
+        if edited == message:
+            raise bad_request(
+                "message is not modified: specified new message content and reply markup are "
+                "exactly the same as a current content and reply markup of the message"
+            )
+        edited["edit_date"] = int(time.time())
+        chat.messages[message["message_id"]] = edited
+        return copy.deepcopy(edited)
+
+    def _media(self, kind: str, reference: str | bytes, params: Json) -> Any:
+        """An uploaded file, one sent again by its id, or a URL (which is not fetched)."""
+        if isinstance(reference, str) and reference.startswith("attach://"):
+            reference = params.get(reference.removeprefix("attach://"), b"")
+        if isinstance(reference, str) and reference not in self.files:
+            if not reference.startswith("http"):
+                raise bad_request("wrong file identifier/HTTP URL specified")
+            reference = b""
+        file_id = reference if isinstance(reference, str) else f"file{len(self.files)}"
+        if isinstance(reference, bytes):
+            self.files[file_id] = reference
+        media: Json = {"file_id": file_id, "file_unique_id": f"unique-{file_id}"}
+        media |= {"photo": {"width": 90, "height": 67}, "voice": {"duration": 1}}.get(kind, {})
+        return [media] if kind == "photo" else media
+
+
+def _keyboard(params: Json) -> Json:
+    """Only an inline keyboard becomes part of the message."""
+    markup = params.get("reply_markup") or {}
+    return {"reply_markup": markup} if "inline_keyboard" in markup else {}
