@@ -126,17 +126,18 @@ class Reply:
         self._flush()
         self._collected.append(turn)
 
-    async def link(self, *source_ids: str) -> None:
+    async def link(self, *source_ids: str | int | None) -> None:
         """Says as which of the platform's messages the answer was sent.
 
         So an edit or a deletion of that message finds the turn. After the block it is an edit
-        of the turn that was stored last.
+        of the turn that was stored last. None, a message without an id, is passed over.
         """
+        links = tuple(str(one) for one in source_ids if one is not None)
         if self._state == "open":
-            self._links += map(str, source_ids)
-        elif self.turns:
+            self._links += links
+        elif self.turns and links:
             session, last = self._session, self.turns[-1]
-            changed = await session._edit(last.id, Change(link=tuple(map(str, source_ids))))
+            changed = await session._edit(last.id, Change(link=links))
             if changed is not None:
                 self.turns[-1] = changed
 

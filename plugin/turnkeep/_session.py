@@ -212,11 +212,11 @@ class Session:
             gone = await storage.delete(self.key, [turn_id])
         return gone[0] if gone else None
 
-    async def undo(self) -> list[Turn]:
+    async def undo(self, *, answers_only: bool = False) -> list[Turn]:
         """Takes the latest exchange away for good and returns its turns, ascending.
 
-        The exchange is the latest user turn and what answers it. Its source ids are free
-        again, so that the user turn can be appended anew: `await session.extend(undone[:1])`.
+        The exchange is the latest user turn and what answers it. With `answers_only` the
+        user turn stays, to be answered again.
         """
         info, newest, turns = await self._tail_with_user_turn()
         if info is None or newest is None:
@@ -224,7 +224,7 @@ class Session:
         ids = [
             turn.id
             for turn in turns
-            if turn.id == newest.id
+            if (turn.id == newest.id and not answers_only)
             or turn.answers == newest.id
             or (turn.answers is None and turn.id > newest.id)
         ]

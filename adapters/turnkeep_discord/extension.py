@@ -1,0 +1,30 @@
+"""`await bot.load_extension("turnkeep_discord.extension")`.
+
+The store is `bot.session_store`, or is made of the environment variable `TURNKEEP_STORE`. It
+lives on the bot and outside this module, so that reloading the extension keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from discord.ext import commands
+
+from turnkeep import SessionStore, TurnkeepError
+
+from ._cog import SessionCog
+
+
+async def setup(bot: commands.Bot) -> None:
+    """Adds the cog; called by discord.py."""
+    store = getattr(bot, "session_store", None)
+    if store is None:
+        where = os.environ.get("TURNKEEP_STORE")
+        if not where:
+            raise TurnkeepError(
+                "turnkeep_discord.extension has no store: set bot.session_store, or the "
+                "environment variable TURNKEEP_STORE to a folder or a URL"
+            )
+        store = SessionStore(where)
+        bot.session_store = store  # type: ignore[attr-defined]
+    await bot.add_cog(SessionCog(bot, store))
