@@ -72,7 +72,7 @@ class Storage(Protocol):
 
     **Errors.** A verb that fails raises `StorageError` and has changed nothing, and the
     session goes on being usable. A damaged record never makes a reader raise: what can be
-    read is read, and the rest is kept aside and counted in `SessionInfo.damaged`.
+    read is read, and the rest is kept and counted in `SessionInfo.damaged`.
 
     **Concurrency.** Verbs may run at the same time, of one session too. Those that change a
     session take effect one after the other, in the order in which they were first run. A
@@ -83,9 +83,11 @@ class Storage(Protocol):
 
     async def open(self) -> None:
         """Gets hold of what it needs. Raises `StoreLockedError` where that is owned."""
+        ...
 
     async def aclose(self) -> None:
         """Stores all that was accepted and lets go."""
+        ...
 
     async def append(
         self,
@@ -106,6 +108,7 @@ class Storage(Protocol):
         epoch still. When it returns, what it stored survives, to the store's `durability`.
         The cost does not depend on the length of the session.
         """
+        ...
 
     async def read(
         self,
@@ -122,9 +125,11 @@ class Storage(Protocol):
         The cost of reading the newest does not depend on the length of the session. A
         session that does not exist has `info` None and no turns.
         """
+        ...
 
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
         """The latest turn with this source id, however old, or None."""
+        ...
 
     async def edit(self, key: SessionKey, turn_id: int, change: Change) -> Turn | None:
         """Applies the change to one turn and returns it, or None if there is none.
@@ -132,18 +137,21 @@ class Storage(Protocol):
         The old content is gone when it returns: overwritten or written anew. A change that
         changes nothing writes nothing.
         """
+        ...
 
     async def delete(self, key: SessionKey, ids: Sequence[int]) -> list[Turn]:
         """Takes these turns away for good and returns those that were there, ascending.
 
         Their ids are not used again; their source ids may be.
         """
+        ...
 
     async def clear(self, key: SessionKey, *, erase: bool = False) -> None:
         """Begins a new epoch, without a summary. With `erase` the turns are gone for good.
 
         The record stays, and the ids go on. Without a session it does nothing.
         """
+        ...
 
     async def consolidate(
         self, key: SessionKey, last_consolidated: int, summary: str, *, epoch: EpochId
@@ -153,6 +161,7 @@ class Storage(Protocol):
         Returns False, and changes nothing, unless `epoch` is the current one and
         `last_consolidated` is greater than what the session has.
         """
+        ...
 
     async def update_metadata(
         self, key: SessionKey, changes: Mapping[str, Any]
@@ -162,6 +171,7 @@ class Storage(Protocol):
         Raises `InvalidMetadataError` where that is over `MAX_METADATA_BYTES` encoded. A
         session that does not exist begins.
         """
+        ...
 
     async def sessions(
         self, *, prefix: str = "", limit: int | None = None, after: SessionInfo | None = None
@@ -171,6 +181,7 @@ class Storage(Protocol):
         `after` is an item of an earlier page; the list goes on behind it. Sessions written
         at the same time stand in the order of their keys. Aliases are not listed.
         """
+        ...
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
         """Moves a session, and makes `old` an alias: each verb given it means `new`.
@@ -179,12 +190,15 @@ class Storage(Protocol):
         `new` go up by the last one of `old`. Doing it again does nothing. A crash in the
         middle leaves the old state or the new one, once the storage is open again.
         """
+        ...
 
     async def forget(self, key: SessionKey) -> bool:
         """Takes the session away for good, with all that was set aside of it.
 
-        Returns whether there was one. An alias by which it was called goes too.
+        Returns whether there was one. If `key` is an alias, that alias goes too; other
+        aliases stay, and a session that begins under one of them has the name it led to.
         """
+        ...
 
 
 MAX_METADATA_BYTES = 8 * 1024

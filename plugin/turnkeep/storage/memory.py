@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,7 +30,7 @@ from .base import (
 
 __all__ = ["MemoryStorage"]
 
-replace = msgspec.structs.replace
+replace: Final = msgspec.structs.replace
 
 
 @dataclass

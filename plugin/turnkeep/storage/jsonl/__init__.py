@@ -2,7 +2,9 @@
 
 Where to find what: `_storage` the verbs, `_chat` a session in use, `_lines` the format,
 `_names` the file names, `_read` reading from the end, `_writer` the writing thread,
-`_files` whole files, `_lock` the ownership of the folder, `_nanobot` the older format.
+`_workers` the other threads, `_files` whole files, `_rename` and `_listing` what concerns
+several, `_disk` what is done to any file, `_lock` the ownership of the folder, `_nanobot`
+the older format.
 """
 
 from ._storage import JsonlStorage

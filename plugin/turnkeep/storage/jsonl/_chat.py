@@ -19,8 +19,9 @@ import msgspec
 from ..._key import SessionKey
 from ..._turn import Turn
 from ..base import DEDUPE_TURNS, SessionInfo
-from ._files import Foreign
-from ._lines import METADATA_EVERY, encode_metadata, encode_turn
+from ._files import Place
+from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, with_more
+from ._nanobot import Foreign
 from ._read import Tail
 from ._writer import Batch
 
@@ -39,8 +40,10 @@ class Chat:
     __slots__ = (
         "batch",
         "complete",
+        "damaged",
         "foreign",
         "info",
+        "inode",
         "keep",
         "key",
         "loaded",
@@ -50,6 +53,7 @@ class Chat:
         "size",
         "sources",
         "turns",
+        "unmended",
         "users",
         "version",
         "weighed",
@@ -80,9 +84,12 @@ class Chat:
         self.complete = False
         self.sources: dict[str, int] | None = None
         self.size = 0
+        self.inode = 0
+        self.damaged = 0
+        self.unmended = False
         self.since_metadata = 0
-        self.foreign: Path | None = None
-        """A nanobot file that this session is read from, until its first write."""
+        self.foreign: Foreign | None = None
+        """The nanobot file that this session is read from, whole, until its first write."""
 
     def fill(self, found: Tail | Foreign | None, version: int) -> None:
         """Takes what was read of the session; replaces all that was known."""
@@ -95,19 +102,30 @@ class Chat:
         self.info = found.info
         self.turns = found.turns
         if isinstance(found, Foreign):
-            self.foreign = found.path
-            self.weights = [0] * len(found.turns)
+            self.foreign = found
             self.complete = True
+            self.weights = [_TURN_OVERHEAD] * len(found.turns)
         else:
             self.weights = found.weights
             self.complete = found.complete
             self.size = found.size
+            self.inode = found.inode
+            self.damaged = found.met
+            self.unmended = found.unmended
             self.since_metadata = found.since_metadata
         self.weight += sum(self.weights) + _TURN_OVERHEAD * len(self.turns)
+        if self.info is not None:
+            self.weight += len(encode_metadata(self.info, ""))
         if self.complete or len(self.turns) >= DEDUPE_TURNS:
             self.sources = {source: turn.id for turn in self.turns for source in turn.source_ids}
             self.weight += _SOURCE_OVERHEAD * len(self.sources)
-        self._trim()
+        if self.foreign is None:
+            self._trim()
+
+    @property
+    def place(self) -> Place:
+        """The file as it was read; what was appended since is of this process."""
+        return Place(self.path, self.size, self.inode)
 
     def has(self, turns: int, sources: bool) -> bool:
         """Whether so many of the newest turns are here, and the source ids if asked for."""
@@ -138,6 +156,7 @@ class Chat:
         known: dict[str, int] = {} if self.sources is None else self.sources
         placed: list[Turn | int] = []
         lines: list[bytes] = []
+        own: list[int] = []  # which of the lines are turns
         info = self.info
         for turn in turns:
             if dedupe and turn.source_ids:
@@ -147,18 +166,22 @@ class Chat:
                     continue
             now = datetime.now(timezone.utc)
             if info is None:
-                info = SessionInfo(key=self.key, created_at=now, updated_at=now)
+                info = self._begun(now)
                 self.complete, self.sources = True, known
                 lines.append(self._metadata(info, "begin"))
             turn = replace(turn, id=info.last_id + 1, epoch=info.epoch)
             line = encode_turn(turn)
-            if self.since_metadata and self.since_metadata + len(line) > METADATA_EVERY:
+            longest = len(line) + len(MORE)
+            if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:
                 lines.append(self._metadata(replace(info, updated_at=now), "checkpoint"))
             info = replace(info, last_id=turn.id, turns=info.turns + 1, updated_at=now)
+            own.append(len(lines))
             lines.append(line)
-            self.since_metadata += len(line)
+            self.since_metadata += longest
             placed.append(turn)
             self._remember(turn, len(line))
+        for index in own[:-1]:
+            lines[index] = with_more(lines[index])
         self.info = info
         self._trim()
         data = b"".join(lines)
@@ -168,13 +191,16 @@ class Chat:
     def note(self, op: str, **changes: Any) -> bytes:
         """A metadata line that changes the record; the session begins if there is none."""
         now = datetime.now(timezone.utc)
-        info = self.info or SessionInfo(key=self.key, created_at=now, updated_at=now)
+        info = self.info or self._begun(now)
         if self.info is None:
             self.complete, self.sources = True, {}
         self.info = replace(info, updated_at=now, **changes)
         data = self._metadata(self.info, op)
         self.size += len(data)
         return data
+
+    def _begun(self, now: datetime) -> SessionInfo:
+        return SessionInfo(key=self.key, created_at=now, updated_at=now, damaged=self.damaged)
 
     def _metadata(self, info: SessionInfo, op: str) -> bytes:
         self.since_metadata = 0

@@ -1,4 +1,4 @@
-"""What is done to whole files: opened, written anew, listed, moved, removed.
+"""What is done to whole files: opened, written anew, moved, removed.
 
 All functions block, run on worker threads, and are called with the session's lock held. A
 file that is written anew is written beside, synced, and put in place by one rename, so that
@@ -7,13 +7,11 @@ a crash leaves the old one or the new one.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,37 +19,38 @@ import msgspec
 
 from ..._key import SessionKey
 from ..._turn import Turn
-from ..base import SessionInfo, merged_info, shifted
-from . import _nanobot
-from ._lines import (
-    METADATA_EVERY,
-    MetadataLine,
-    decode_line,
-    encode_metadata,
-    encode_turn,
+from ..base import SessionInfo
+from . import _listing, _nanobot
+from ._disk import (
+    copy_bytes,
+    lines_set_aside,
+    make_folder,
+    make_folders,
+    reading,
+    set_aside,
+    sync_folder,
+    writing_anew,
 )
-from ._names import (
-    ALIAS_SUFFIX,
-    DAMAGED_SUFFIX,
-    SUFFIX,
-    channel_folder,
-    key_of,
-    session_path,
-)
+from ._lines import DAMAGED, decode_line, encode_metadata, encode_turn
+from ._names import ALIAS_SUFFIX, DAMAGED_SUFFIX, session_path
+from ._nanobot import Foreign
 from ._read import (
     Tail,
     find_source,
+    info_at,
+    line_at,
     lines_backward,
     lines_forward,
     offset_of,
     read_tail,
+    turns_forward,
 )
-from ._writer import FILE_MODE, make_folder, sync_folder
+from ._rename import Renaming, alias_of, write_session
+from ._writer import FileChanged
 
 logger: Final = logging.getLogger("turnkeep")
 
 WORKPLACE: Final = ".turnkeep"
-RENAME_NAME: Final = "rename.json"
 
 
 @dataclass
@@ -61,13 +60,14 @@ class Alias:
     key: SessionKey
 
 
-@dataclass
-class Foreign:
-    """The session is still in a nanobot file."""
+@dataclass(frozen=True)
+class Place:
+    """A file as it was read: so long, and the same one still."""
 
     path: Path
-    info: SessionInfo
-    turns: list[Turn]
+    size: int
+    inode: int
+    """0 if it was not there yet."""
 
 
 class Folder:
@@ -77,382 +77,323 @@ class Folder:
         self.path = path
         self.workplace = path / WORKPLACE
         self.read_only = read_only
-        self._foreign: dict[SessionKey, Path] = {}
-        self._reported: set[tuple[Path, int]] = set()
+        self._renaming = Renaming(path, self.workplace)
+        self._foreign: dict[SessionKey, list[Path]] = {}
+        self._damage: dict[Path, set[int]] = {}
+        """Where damaged lines were met; a torn end, which moves away, as `~offset`."""
 
     # The folder as a whole.
 
     def make(self) -> None:
         """Makes the folder, its parents too, and its own corner in it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        make_folder(self.path)
-        make_folder(self.workplace)
+        make_folders(self.workplace)
 
     def settle(self) -> None:
         """Finishes what a crash left unfinished; the folder is owned."""
         if not self.read_only:
-            if (self.workplace / RENAME_NAME).exists():
-                self._finish_rename()
+            self._renaming.settle()
             for left_over in self.workplace.glob("*.tmp"):
                 left_over.unlink()
         self._foreign = _nanobot.index(self.path) if self.path.is_dir() else {}
 
     # One session.
 
-    def load(self, key: SessionKey, limit: int) -> Tail | Alias | Foreign | None:
-        """The end of a session's file, or where else it is; None if it is nowhere."""
+    def load(self, key: SessionKey, limit: int, write: bool) -> Tail | Alias | Foreign | None:
+        """The end of a session's file, or where else it is; None if it is nowhere.
+
+        With `write` the next line can be added to the file; else it is tried.
+        """
+        if not self.read_only:
+            self._renaming.finish(key)
         path = session_path(self.path, key)
         try:
             fd = os.open(path, os.O_RDONLY if self.read_only else os.O_RDWR)
         except FileNotFoundError:
             return self._elsewhere(key, path)
         try:
-            tail = read_tail(fd, key, limit=limit)
+            tail = self._tail(fd, path, key, limit)
             if not self.read_only:
-                self._mend(fd, path, tail)
+                self._mend(fd, path, tail, write)
         finally:
             os.close(fd)
-        self._report(path, tail)
         return tail
+
+    def info(self, path: Path, key: SessionKey) -> SessionInfo | None:
+        """The record of a session that is in this file."""
+        try:
+            with reading(path) as fd:
+                return self._tail(fd, path, key, 1).info
+        except FileNotFoundError:
+            return None  # forgotten meanwhile
 
     def read(
         self,
-        path: Path,
-        size: int,
+        place: Place,
         *,
         after: int,
         before: int | None,
         limit: int | None,
         newest: bool,
-    ) -> list[Turn]:
-        """Turns from anywhere in the first `size` bytes of a file, ascending."""
+    ) -> tuple[list[Turn], int]:
+        """Turns from anywhere in a file, ascending, and how many places are damaged now.
+
+        Raises `FileChanged` if the file is not the one that was read.
+        """
         turns: list[Turn] = []
-        with _reading(path) as fd:
+        damaged: list[int] = []
+        with _reading(place) as fd:
             if newest:
-                end = size if before is None else offset_of(fd, size, before)
-                for _, line in lines_backward(fd, end):
+                below = before
+                end = place.size if before is None else offset_of(fd, place.size, before)
+                for start, line in lines_backward(fd, end):
                     if limit is not None and len(turns) >= limit:
                         break
                     turn = decode_line(line)
-                    if isinstance(turn, Turn):
+                    if turn is DAMAGED:
+                        damaged.append(start)
+                    elif isinstance(turn, Turn) and (below is None or turn.id < below):
                         if turn.id <= after:
                             break
                         turns.append(turn)
+                        below = turn.id
                 turns.reverse()
-                return turns
-            for _, line in lines_forward(fd, offset_of(fd, size, after + 1), size):
-                if limit is not None and len(turns) >= limit:
-                    break
-                turn = decode_line(line)
-                if isinstance(turn, Turn) and turn.id > after:
-                    if before is not None and turn.id >= before:
+            else:
+                first = offset_of(fd, place.size, after + 1)
+                for start, found in turns_forward(fd, first, place.size):
+                    if limit is not None and len(turns) >= limit:
                         break
-                    turns.append(turn)
-        return turns
+                    if not isinstance(found, Turn):
+                        damaged.append(start)
+                    elif (turn := found).id > after:
+                        if before is not None and turn.id >= before:
+                            break
+                        turns.append(turn)
+        self._report(place.path, damaged)
+        return turns, self._damaged(place.path)
 
-    def find(self, path: Path, size: int, source_id: str) -> Turn | None:
-        with _reading(path) as fd:
-            return find_source(fd, size, source_id)
+    def find(self, place: Place, source_id: str) -> Turn | None:
+        with _reading(place) as fd:
+            return find_source(fd, place.size, source_id)
 
     def rewrite(
-        self, path: Path, size: int, changes: Mapping[int, Turn | None], record: bytes
-    ) -> int:
-        """Writes a file anew with some turns changed or left out, and `record` at its end.
+        self, place: Place, changes: Mapping[int, Turn | None], info: SessionInfo, op: str
+    ) -> None:
+        """Writes a file anew with some turns changed or left out, and the record at its end.
 
-        Returns its size. Every other line, damaged ones too, stays as it is, to the byte.
+        Every other line, damaged ones too, stays as it is, to the byte.
         """
-        with _reading(path) as source, self._writing_anew(path) as target:
+        path, size = place.path, place.size
+        moved = [(0, 0)]
+        with _reading(place) as source, self._writing_anew(path) as target:
+            if os.fstat(source).st_size != size:
+                raise FileChanged
             position = 0
-            for turn_id in sorted(changes):
-                start = offset_of(source, size, turn_id)
-                line = next((line for _, line in lines_forward(source, start, size)), b"")
-                there = decode_line(line)
-                if not isinstance(there, Turn) or there.id != turn_id:
-                    continue
-                _copy(source, target, position, start)
-                position = start + len(line) + 1
+            for start, length, turn_id in _places(source, size, changes):
+                copy_bytes(source, target, position, start)
+                position = start + length
                 changed = changes[turn_id]
                 if changed is not None:
-                    target.write(encode_turn(changed))
-            _copy(source, target, position, size)
-            target.write(record)
-            return target.tell()
+                    line = encode_turn(changed)
+                    here = info_at(source, start, info.key) if len(line) > length else None
+                    # A turn that grows must not draw the metadata lines around it apart.
+                    target.write(b"" if here is None else encode_metadata(here, op))
+                    target.write(line)
+                    here = here and info_at(source, position, info.key)
+                    target.write(b"" if here is None else encode_metadata(here, op))
+                moved.append((position, target.tell() - position))
+            copy_bytes(source, target, position, size)
+            target.write(encode_metadata(info, op, sorted(changes)))
+        if path in self._damage:
+            self._damage[path] = {
+                met if met < 0 else met + next(by for start, by in reversed(moved) if start <= met)
+                for met in self._damage[path]
+            }
 
-    def write(self, path: Path, info: SessionInfo, turns: Sequence[Turn], op: str) -> None:
-        """Writes a whole session's file."""
-        make_folder(path.parent)
+    def write(self, path: Path, info: SessionInfo, foreign: Foreign | None, op: str) -> None:
+        """Writes a whole session's file: empty, or with what was in a nanobot file."""
+        if make_folder(path.parent):
+            sync_folder(self.path)
         with self._writing_anew(path) as target:
-            _write_session(target, info, turns, op)
+            write_session(target, info, foreign.turns if foreign else [], op)
+        self._damage.pop(path, None)
+        if foreign is not None:
+            set_aside(path.with_suffix(DAMAGED_SUFFIX), foreign.damaged)
 
     def remove(self, key: SessionKey) -> bool:
         """Removes all files of a session, a nanobot file that it came from too."""
         path = session_path(self.path, key)
-        there = [path, *self._side_files(key, path)]
+        # The session's own file goes last: while it is there, no older one comes back.
+        there = [*self._side_files(key, path), path]
         gone = [file for file in there if file.exists()]
         for file in gone:
             file.unlink()
+        self._damage.pop(path, None)
+        _sync_folders(gone)
         return bool(gone)
 
     def remove_side_files(self, key: SessionKey) -> None:
         """Removes what was set aside of a session, and the nanobot file that it came from."""
-        for file in self._side_files(key, session_path(self.path, key)):
-            file.unlink(missing_ok=True)
+        path = session_path(self.path, key)
+        gone = [file for file in self._side_files(key, path) if file.exists()]
+        for file in gone:
+            file.unlink()
+        _sync_folders(gone)
 
     def remove_alias(self, key: SessionKey) -> None:
-        session_path(self.path, key).with_suffix(ALIAS_SUFFIX).unlink(missing_ok=True)
-
-    # All sessions.
+        alias = session_path(self.path, key).with_suffix(ALIAS_SUFFIX)
+        if alias.exists():
+            alias.unlink()
+            sync_folder(alias.parent)
 
     def sessions(
         self, prefix: str, limit: int | None, after: SessionInfo | None
     ) -> list[SessionInfo]:
         """One page of the sessions, the last written first; opens only the files of the page."""
-        place = None if after is None else (-_microseconds(after.updated_at), after.key.text)
-        found: list[tuple[int, str, Path, SessionKey | None]] = []
-        here: set[Path] = set()
-        for channel in self._channels(prefix):
-            for entry in os.scandir(channel):
-                if not entry.name.endswith((SUFFIX, ALIAS_SUFFIX)):
-                    continue
-                path = Path(entry.path)
-                if self._foreign:
-                    here.add(path.with_suffix(SUFFIX))
-                if entry.name.endswith(ALIAS_SUFFIX):
-                    continue
-                key = key_of(path.parent.name, path.stem) or _recorded_key(path)
-                if key is not None and key.text.startswith(prefix):
-                    written = entry.stat().st_mtime_ns // 1000
-                    found.append((-written, key.text, path, key))
-        infos = [
-            info
-            for key, path in self._foreign.items()
-            if key.text.startswith(prefix) and session_path(self.path, key) not in here
-            if path.exists()
-            for info, _ in (_nanobot.load(path, key),)
-        ]
-        found += [(-_microseconds(info.updated_at), info.key.text, Path(), None) for info in infos]
-        foreign = {info.key.text: info for info in infos}
-        found.sort(key=lambda item: item[:2])
-        page: list[SessionInfo] = []
-        for written, text, path, key in found:
-            if place is not None and (written, text) <= place:
-                continue
-            if limit is not None and len(page) >= limit:
-                break
-            info = foreign[text] if key is None else self._info(path, key)
-            if info is not None:
-                page.append(info)
-        return page
-
-    def _info(self, path: Path, key: SessionKey) -> SessionInfo | None:
-        try:
-            with _reading(path) as fd:
-                return read_tail(fd, key, limit=1).info
-        except FileNotFoundError:
-            return None  # forgotten meanwhile
-
-    def _channels(self, prefix: str) -> Iterable[Path]:
-        if not self.path.is_dir():
-            return []
-        channel, colon, _ = prefix.partition(":")
-        if colon:
-            folder = self.path / channel_folder(channel)
-            return [folder] if folder.is_dir() else []
-        return [
-            Path(entry.path)
-            for entry in os.scandir(self.path)
-            if entry.is_dir() and entry.name != WORKPLACE
-        ]
-
-    # Renaming: an intent is written first, so that a crash in the middle is finished later.
+        if not self.read_only:
+            self._renaming.finish()
+        foreign = {key: files[-1] for key, files in self._foreign.items()}
+        return _listing.page(self.path, foreign, self.info, prefix, limit, after)
 
     def rename(self, old: SessionKey, new: SessionKey) -> None:
         """Moves a session's file and leaves an alias; where both have turns, joins them."""
-        self._note_rename({"old": old.text, "new": new.text, "joined": False})
-        self._finish_rename()
-
-    def _finish_rename(self) -> None:
         try:
-            intent = json.loads((self.workplace / RENAME_NAME).read_bytes())
-            old, new = SessionKey.parse(intent["old"]), SessionKey.parse(intent["new"])
-        except (ValueError, KeyError, TypeError):
-            # It is written in place by a rename, so it is whole or not there; this is damage.
-            logger.error("%s: unreadable; a rename may be half done", self.workplace / RENAME_NAME)
-            (self.workplace / RENAME_NAME).replace(self.workplace / (RENAME_NAME + ".damaged"))
-            return
-        source, target = session_path(self.path, old), session_path(self.path, new)
-        joined = self.workplace / "joined.session"
-        make_folder(source.parent)
-        make_folder(target.parent)
-        if not intent["joined"] and source.exists():
-            self._join(old, new, joined)
-            self._note_rename({**intent, "joined": True})
-            intent["joined"] = True
-        if intent["joined"] and joined.exists():
-            joined.replace(target)
-        self._put(source.with_suffix(ALIAS_SUFFIX), f"{json.dumps({'moved_to': new.text})}\n")
-        if intent["joined"]:
-            source.unlink(missing_ok=True)
-        for folder in {source.parent, target.parent}:
-            sync_folder(folder)
-        (self.workplace / RENAME_NAME).unlink()
-
-    def _join(self, old: SessionKey, new: SessionKey, joined: Path) -> None:
-        """Writes the file that `new` is to have."""
-        info, turns = self._whole(old)
-        there = self._whole(new) if session_path(self.path, new).exists() else None
-        if there is None:
-            info = msgspec.structs.replace(info, key=new)
-        else:
-            turns += [shifted(turn, info.last_id, info.epoch) for turn in there[1]]
-            info = merged_info(info, there[0])
-        with self._writing_anew(joined) as target:
-            _write_session(target, info, turns, "rename")
-
-    def _whole(self, key: SessionKey) -> tuple[SessionInfo, list[Turn]]:
-        path = session_path(self.path, key)
-        with _reading(path) as fd:
-            tail = read_tail(fd, key, limit=os.fstat(fd).st_size)
-        if tail.info is None:
-            now = datetime.now(timezone.utc)
-            return SessionInfo(key=key, created_at=now, updated_at=now), []
-        # A line that can't be read can't move into the joined file: it is kept beside it.
-        for offset in tail.damaged:
-            with _reading(path) as fd:
-                line = next(line for _, line in lines_forward(fd, offset, tail.size))
-            self._set_aside(path, line + b"\n")
-        return tail.info, tail.turns
-
-    def _note_rename(self, intent: Mapping[str, object]) -> None:
-        self._put(self.workplace / RENAME_NAME, json.dumps(intent) + "\n")
+            self._renaming.rename(old, new)
+        finally:
+            for key in (old, new):
+                self._damage.pop(session_path(self.path, key), None)
 
     # Details.
 
     def _elsewhere(self, key: SessionKey, path: Path) -> Alias | Foreign | None:
-        try:
-            moved = json.loads(path.with_suffix(ALIAS_SUFFIX).read_bytes())
-            return Alias(SessionKey.parse(moved["moved_to"]))
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError):
-            logger.error("%s: unreadable alias, ignored", path.with_suffix(ALIAS_SUFFIX))
-        foreign = self._foreign.get(key)
-        if foreign is None or not foreign.exists():
-            return None
-        return Foreign(foreign, *_nanobot.load(foreign, key))
+        moved_to = alias_of(path)
+        if moved_to is not None:
+            return Alias(moved_to)
+        for file in reversed(self._foreign.get(key, ())):
+            if file.exists():
+                found = _nanobot.load(file, key)
+                if found.damaged and self._is_news(file, -1):
+                    logger.warning(
+                        "session %s: %d lines of %s can't be read; they are skipped and kept",
+                        key,
+                        len(found.damaged),
+                        file,
+                    )
+                return found
+        return None
 
-    def _mend(self, fd: int, path: Path, tail: Tail) -> None:
-        """Makes the file end with a whole line, so that the next one can be added."""
-        if tail.unended:
-            os.pwrite(fd, b"\n", tail.size)
-            tail.size += 1
-            tail.since_metadata += 1
-        elif tail.torn:
-            self._set_aside(path, tail.torn + b"\n")
-            os.ftruncate(fd, tail.size)
-
-    def _set_aside(self, path: Path, data: bytes) -> None:
-        beside = path.with_suffix(DAMAGED_SUFFIX)
-        fd = os.open(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
-        try:
-            os.write(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def _report(self, path: Path, tail: Tail) -> None:
-        """Logs what is damaged, once a place."""
-        if tail.torn and (path, -1) not in self._reported:
-            self._reported.add((path, -1))
+    def _tail(self, fd: int, path: Path, key: SessionKey, limit: int) -> Tail:
+        tail = read_tail(fd, key, limit=limit)
+        self._report(path, tail.damaged)
+        if tail.torn and self._is_news(path, ~tail.size):
             logger.warning(
-                "session %s: its last line was torn (%d bytes), as a crash leaves it; %s",
-                tail.info.key if tail.info else path,
+                "session %s: its last lines were torn (%d bytes), as a crash leaves them; %s",
+                key,
                 len(tail.torn),
                 "it is ignored" if self.read_only else f"set aside in {path.stem}{DAMAGED_SUFFIX}",
             )
-        for offset in tail.damaged:
-            if (path, offset) not in self._reported:
-                self._reported.add((path, offset))
+        tail.met = self._damaged(path) + bool(tail.torn)
+        if tail.info is not None:
+            tail.info = msgspec.structs.replace(tail.info, damaged=tail.met)
+        return tail
+
+    def _mend(self, fd: int, path: Path, tail: Tail, write: bool) -> None:
+        """Makes the file end with a whole line, so that the next one can be added."""
+        try:
+            if tail.unended:
+                os.pwrite(fd, b"\n", tail.size)
+                tail.size += 1
+                tail.since_metadata += 1
+            elif tail.torn:
+                set_aside(path.with_suffix(DAMAGED_SUFFIX), [tail.torn])
+                os.ftruncate(fd, tail.size)
+        except OSError:
+            # Who only reads needs no whole last line, and a full disk must not stop him.
+            if write:
+                raise
+            tail.unmended = True
+
+    def _report(self, path: Path, damaged: Iterable[int]) -> None:
+        """Logs what is damaged, once a place."""
+        for offset in damaged:
+            if self._is_news(path, offset):
                 logger.warning(
-                    "session %s: the line at byte %d of %s can't be read; it is skipped and kept",
-                    tail.info.key if tail.info else "?",
-                    offset,
-                    path,
+                    "%s: the line at byte %d can't be read; it is skipped and kept", path, offset
                 )
 
+    def _is_news(self, path: Path, place: int) -> bool:
+        met = self._damage.setdefault(path, set())
+        if place in met:
+            return False
+        met.add(place)
+        return True
+
+    def _damaged(self, path: Path) -> int:
+        """How many places are damaged: those met in the file, and those set aside."""
+        met = sum(1 for place in self._damage.get(path, ()) if place >= 0)
+        return met + len(lines_set_aside(path.with_suffix(DAMAGED_SUFFIX)))
+
     def _side_files(self, key: SessionKey, path: Path) -> list[Path]:
-        foreign = self._foreign.get(key)
-        return [path.with_suffix(DAMAGED_SUFFIX), *([foreign] if foreign else [])]
+        foreign = [
+            file
+            for other, files in self._foreign.items()
+            if other == key or self._leads_to(other, key)
+            for file in files
+        ]
+        return [*foreign, path.with_suffix(DAMAGED_SUFFIX)]
 
-    def _put(self, path: Path, text: str) -> None:
-        with self._writing_anew(path) as target:
-            target.write(text.encode())
+    def _leads_to(self, other: SessionKey, key: SessionKey) -> bool:
+        """Whether `other` is an alias of `key`."""
+        passed = set()
+        at: SessionKey | None = other
+        while at is not None and at not in passed:
+            passed.add(at)
+            path = session_path(self.path, at)
+            at = None if path.exists() else alias_of(path)
+            if at == key:
+                return True
+        return False
 
-    @contextmanager
-    def _writing_anew(self, path: Path) -> Iterator[IO[bytes]]:
-        """A file that takes the place of `path`, whole and synced, if the block succeeds."""
-        beside = self.workplace / f"{os.getpid()}-{id(path):x}.tmp"
-        try:
-            with open(
-                beside,
-                "wb",
-                opener=lambda name, _: os.open(
-                    name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE
-                ),
-            ) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-
-
-def _write_session(target: IO[bytes], info: SessionInfo, turns: Sequence[Turn], op: str) -> None:
-    record = encode_metadata(info, op)
-    target.write(record)
-    since = 0
-    for turn in turns:
-        line = encode_turn(turn)
-        if since and since + len(line) > METADATA_EVERY:
-            # The last metadata line says all there is to say, and counts what stands before it.
-            target.write(record)
-            since = 0
-        target.write(line)
-        since += len(line)
-    target.write(record)
+    def _writing_anew(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        return writing_anew(path, self.workplace)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY)
+def _reading(place: Place) -> Iterator[int]:
+    """A descriptor to read the file; `FileChanged` if it is another one, or gone, or shorter."""
     try:
+        fd = os.open(place.path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise FileChanged from None
+    try:
+        stat = os.fstat(fd)
+        if stat.st_size < place.size or (place.inode and stat.st_ino != place.inode):
+            raise FileChanged
         yield fd
     finally:
         os.close(fd)
 
 
-def _copy(source: int, target: IO[bytes], start: int, end: int) -> None:
-    while start < end:
-        data = os.pread(source, min(1024 * 1024, end - start), start)
-        if not data:
-            return
-        target.write(data)
-        start += len(data)
+def _places(fd: int, size: int, ids: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Where the turns with these ids are: offset, length with the line feed, id; in order."""
+    places: list[tuple[int, int, int]] = []
+    missing: set[int] = set()
+    for turn_id in ids:
+        start = offset_of(fd, size, turn_id)
+        line = line_at(fd, start, size)
+        turn = decode_line(line)
+        if isinstance(turn, Turn) and turn.id == turn_id:
+            places.append((start, len(line) + 1, turn_id))
+        else:
+            missing.add(turn_id)
+    if missing:
+        # Damage has put ids out of order, where bisecting fails: look at every line.
+        for start, line in lines_forward(fd, 0, size):
+            turn = decode_line(line)
+            if isinstance(turn, Turn) and turn.id in missing:
+                places.append((start, len(line) + 1, turn.id))
+    return sorted(places)
 
 
-def _recorded_key(path: Path) -> SessionKey | None:
-    """The key that a file with a cut name has in its first metadata line."""
-    with path.open("rb") as file:
-        record = decode_line(file.readline().rstrip(b"\n"))
-    if not isinstance(record, MetadataLine):
-        return None
-    with suppress(ValueError):
-        key = SessionKey.parse(record.key)
-        return key if session_path(path.parent.parent, key) == path else None
-    return None
-
-
-def _microseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1e6)
+def _sync_folders(files: Iterable[Path]) -> None:
+    for folder in {file.parent for file in files}:
+        sync_folder(folder)

@@ -22,6 +22,8 @@ from ..base import SessionInfo
 METADATA_EVERY: Final = 64 * 1024
 """A metadata line stands at least every so many bytes, or every line if that is more."""
 
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+MORE: Final = b'{"more":true,'
 _META_PREFIX: Final = b'{"_type":'
 
 
@@ -53,7 +55,7 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
             last_id=self.last_id,
             epoch=self.epoch,
             last_consolidated=self.last_consolidated,
-            summary=self.summary or None,
+            summary=self.summary if isinstance(self.summary, str) else None,
         )
 
 
@@ -69,6 +71,22 @@ def encode_turn(turn: Turn) -> bytes:
     return _encoder.encode(turn) + b"\n"
 
 
+def with_more(line: bytes) -> bytes:
+    """A message's line, marked as one behind which more of the same append stands.
+
+    A write may be torn between two lines too. What ends with a marked line is the beginning
+    of an append that was never finished, and all of it is set aside.
+    """
+    return MORE + line[1:]
+
+
+def is_unfinished(line: bytes) -> bool | None:
+    """Whether an append can't end with this line; None for one that may stand within it."""
+    if line.startswith(MORE):
+        return True
+    return None if line.startswith(_META_PREFIX) and b'"op":"checkpoint"' in line else False
+
+
 def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> bytes:
     line = MetadataLine(
         key=info.key.text,
@@ -81,6 +99,7 @@ def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> by
         epoch=info.epoch,
         last_id=info.last_id,
         turns=info.turns,
+        summary=msgspec.UNSET if info.summary is None else info.summary,
     )
     return _encoder.encode(line) + b"\n"
 
@@ -100,7 +119,7 @@ def decode_line(line: bytes) -> Turn | MetadataLine | Damaged | None:
         if not line.startswith(_META_PREFIX):
             return _sound(_turn_decoder.decode(line))
         return _sound(_metadata_decoder.decode(line))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _decode_oddity(line)
 
 
@@ -115,7 +134,7 @@ def _decode_oddity(line: bytes) -> Turn | MetadataLine | Damaged | None:
         if fields["_type"] != "metadata":
             return None
         return _sound(msgspec.convert(fields, MetadataLine))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return DAMAGED
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from anyio import to_thread
 from filelock import FileLock, Timeout
 
 from ..._errors import StoreLockedError
@@ -54,7 +53,7 @@ class FolderLock:
             "host": socket.gethostname(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        await to_thread.run_sync(self._write_note, json.dumps(note))
+        self._write_note(json.dumps(note))
 
     def release(self) -> None:
         """Leaves the folder to the next one."""

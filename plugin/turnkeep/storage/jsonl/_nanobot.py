@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
-from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ import msgspec
 
 from ..._errors import InvalidKeyError
 from ..._key import SessionKey
-from ..._turn import ROLES, Turn, as_sender, clean_json
+from ..._turn import Turn, as_sender, clean_json
 from ..base import SessionInfo
 
 logger: Final = logging.getLogger("turnkeep")
@@ -30,44 +31,62 @@ _FIELDS: Final = ("role", "content", "timestamp", "name", "tool_calls", "tool_ca
 _HIDDEN: Final = ("_command", "_hidden_history")
 
 
-def index(folder: Path) -> dict[SessionKey, Path]:
-    """Which session has which file; of two files of one key, the one that was written last."""
-    found: dict[SessionKey, Path] = {}
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+@dataclass
+class Foreign:
+    """A session that is still in a nanobot file."""
+
+    path: Path
+    info: SessionInfo
+    turns: list[Turn]
+    damaged: list[bytes]
+    """Its lines that can't be read."""
+
+
+def index(folder: Path) -> dict[SessionKey, list[Path]]:
+    """Which session has which files; of two of one key, the one that was written last counts."""
+    found: dict[SessionKey, list[Path]] = {}
+    files = [path for path in folder.glob("*.jsonl") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
         key = _key_of(path)
         if key is None:
             logger.warning("%s: no session key can be told from this file; it is left alone", path)
         else:
-            found[key] = path
+            found.setdefault(key, []).append(path)
     return found
 
 
-def load(path: Path, key: SessionKey) -> tuple[SessionInfo, list[Turn]]:
+def load(path: Path, key: SessionKey) -> Foreign:
     """The session in this file; a damaged line is skipped and counted."""
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     metadata: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
-    damaged = 0
-    for record in _records(path):
+    rows: list[tuple[bytes, dict[str, Any]]] = []
+    damaged: list[bytes] = []
+    for line in path.read_bytes().split(b"\n"):
+        if not line.strip():
+            continue
+        record = _record(line)
         if record is None:
-            damaged += 1
+            damaged.append(line)
         elif record.get("_type") == "metadata":
             metadata = record  # the last one counts
-        elif "_type" not in record and record.get("role") in ROLES:
-            rows.append(record)
+        elif "_type" not in record:
+            rows.append((line, record))
     created = _time(metadata.get("created_at"), written)
     turns: list[Turn] = []
-    for row in rows:
+    for line, row in rows:
         before = turns[-1].time if turns else created
         turn = _turn(row, len(turns) + 1, before)
         if turn is None:
-            damaged += 1
+            damaged.append(line)
         else:
             turns.append(turn)
     consolidated = metadata.get("last_archived", metadata.get("last_consolidated"))
     if not isinstance(consolidated, int) or not 0 <= consolidated <= len(turns):
         consolidated = 0
-    session_metadata = metadata.get("metadata")
+    try:
+        session_metadata = clean_json(metadata.get("metadata"), str(path))
+    except ValueError:
+        session_metadata = None
     info = SessionInfo(
         key=key,
         created_at=created,
@@ -76,21 +95,23 @@ def load(path: Path, key: SessionKey) -> tuple[SessionInfo, list[Turn]]:
         turns=len(turns),
         last_id=len(turns),
         last_consolidated=consolidated,
-        damaged=damaged,
+        damaged=len(damaged),
     )
-    return info, turns
+    return Foreign(path, info, turns, damaged)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any] | None]:
-    """The records of a file; None for a line that is none."""
-    for line in path.read_bytes().splitlines():
-        if not line.strip():
-            continue
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None for a line that is none."""
+    record: object
+    try:
+        record = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         try:
-            record = msgspec.json.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            record = None
-        yield record if isinstance(record, dict) else None
+            # nanobot's writer is this module's, which writes lone surrogates and NaN too.
+            record = json.loads(line, parse_constant=lambda _: None)
+        except (ValueError, RecursionError):
+            return None
+    return record if isinstance(record, dict) else None
 
 
 def _turn(row: dict[str, Any], turn_id: int, before: datetime) -> Turn | None:
@@ -100,11 +121,11 @@ def _turn(row: dict[str, Any], turn_id: int, before: datetime) -> Turn | None:
         return msgspec.convert(
             {
                 "id": turn_id,
-                "role": row["role"],
-                "content": row.get("content"),
+                "role": row.get("role"),
+                "content": clean_json(row.get("content"), str(turn_id)),
                 "timestamp": _time(row.get("timestamp"), before),
                 "name": row.get("name") or None,
-                "tool_calls": row.get("tool_calls") or None,
+                "tool_calls": clean_json(row.get("tool_calls") or None, str(turn_id)),
                 "tool_call_id": row.get("tool_call_id") or None,
                 "hidden": any(extra.get(mark) for mark in _HIDDEN),
                 "extra": clean_json(extra, str(turn_id)),
@@ -117,20 +138,18 @@ def _turn(row: dict[str, Any], turn_id: int, before: datetime) -> Turn | None:
 
 
 def _key_of(path: Path) -> SessionKey | None:
-    recorded = None
     with path.open("rb") as file:
-        first = file.readline()
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-        record = msgspec.json.decode(first)
-        if isinstance(record, dict) and record.get("_type") == "metadata":
-            recorded = record.get("key")
-    text = recorded or _decoded_stem(path.stem) or path.stem.replace("_", ":", 1)
-    try:
+        first = _record(file.readline()) or {}
+    recorded = first.get("key") if first.get("_type") == "metadata" else None
+    text = recorded if isinstance(recorded, str) and recorded else None
+    text = text or _decoded_stem(path.stem) or path.stem.replace("_", ":", 1)
+    with suppress(InvalidKeyError):
         return SessionKey.parse(text)
-    except InvalidKeyError:
-        # A key of before our grammar may hold anything; only a missing colon is too little.
-        channel, colon, chat = text.partition(":") if isinstance(text, str) else ("", "", "")
-        return SessionKey(channel, chat) if channel and colon and chat else None
+    # A key of before our grammar may hold anything; only a missing colon is too little.
+    channel, colon, chat = text.partition(":")
+    with suppress(InvalidKeyError):
+        return SessionKey(channel, chat) if colon else None
+    return None
 
 
 def _decoded_stem(stem: str) -> str | None:
@@ -148,5 +167,5 @@ def _time(value: object, default: datetime) -> datetime:
     """A naive local time in ISO format, as nanobot writes it; else the default."""
     try:
         return datetime.fromisoformat(str(value)).astimezone(timezone.utc)
-    except ValueError:
+    except (ValueError, OverflowError):
         return default

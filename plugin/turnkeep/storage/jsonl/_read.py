@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Final
@@ -21,7 +21,7 @@ import msgspec
 from ..._key import SessionKey
 from ..._turn import Turn
 from ..base import SessionInfo
-from ._lines import DAMAGED, MetadataLine, decode_line
+from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished
 
 BLOCK: Final = 64 * 1024
 PROBE: Final = 4 * 1024
@@ -35,38 +35,46 @@ class Tail:
     weights: list[int] = field(default_factory=list)
     """Bytes of each turn's line."""
     info: SessionInfo | None = None
+    inode: int = 0
     complete: bool = False
     """There are no turns before these."""
     size: int = 0
     """Bytes of the file up to the end of its last whole line."""
     torn: bytes = b""
-    """What stands behind that: the beginning of a line whose writer died."""
+    """What stands behind that: the beginning of an append whose writer died."""
     unended: bool = False
     """The last line, whole otherwise, lacks its line feed; it is counted in `size`."""
+    unmended: bool = False
+    """The file can't be added to: its end could not be made whole."""
     since_metadata: int = 0
     """Bytes behind the last metadata line."""
     damaged: list[int] = field(default_factory=list)
     """Offsets of damaged lines."""
+    met: int = 0
+    """How many places are damaged, those that were set aside too."""
 
 
-def read_tail(fd: int, key: SessionKey, *, limit: int, after: int = 0) -> Tail:
-    """At least the newest `limit` turns with `id > after` (fewer if there are fewer)."""
+def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
+    """At least the newest `limit` turns (fewer if there are fewer)."""
     stat = os.fstat(fd)
-    tail = Tail()
+    tail = Tail(inode=stat.st_ino)
     tail.size, tail.torn = _split_torn(fd, stat.st_size)
     if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):
         tail.size, tail.torn, tail.unended = stat.st_size, b"", True
+    whole = _finished(fd, tail.size)
+    if whole < tail.size:
+        tail.torn = os.pread(fd, stat.st_size - whole, whole)
+        tail.size, tail.unended = whole, False
     newest_first: list[Turn] = []
     record: MetadataLine | None = None
-    for start, line in lines_backward(fd, tail.size, ended=not tail.unended):
+    counted = 0
+    for start, line in lines_backward(fd, tail.size):
         if record is not None and len(newest_first) >= limit:
             break
         found = decode_line(line)
         if isinstance(found, Turn):
             if newest_first and found.id >= newest_first[-1].id:
                 found = DAMAGED  # ids ascend; a line that breaks this was put there by hand
-            elif record is not None and found.id <= after:
-                break
             else:
                 newest_first.append(found)
                 tail.weights.append(len(line) + 1)
@@ -81,12 +89,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int, after: int = 0) -> Tail:
     tail.turns = newest_first[::-1]
     tail.weights.reverse()
     if record is not None:
-        tail.info = record.info(key)
-        tail.info = msgspec.structs.replace(
-            tail.info,
-            turns=tail.info.turns + counted,
-            last_id=max(tail.info.last_id, tail.turns[-1].id if tail.turns else 0),
-        )
+        tail.info = _carried_on(record.info(key), tail.turns[len(tail.turns) - counted :])
     elif tail.turns:
         tail.since_metadata = tail.size
         tail.info = SessionInfo(
@@ -103,14 +106,37 @@ def read_tail(fd: int, key: SessionKey, *, limit: int, after: int = 0) -> Tail:
     return tail
 
 
-def lines_backward(fd: int, end: int, *, ended: bool = True) -> Iterator[tuple[int, bytes]]:
-    """The lines before `end`, the last first, each with its offset and without its line feed.
+def info_at(fd: int, end: int, key: SessionKey) -> SessionInfo | None:
+    """The record as it is at this place in the file; None if no metadata line is before it."""
+    newest_first: list[Turn] = []
+    for _, line in lines_backward(fd, end):
+        found = decode_line(line)
+        if isinstance(found, MetadataLine):
+            return _carried_on(found.info(key), newest_first[::-1])
+        if isinstance(found, Turn):
+            newest_first.append(found)
+    return None
 
-    `end` is just behind a line feed, or, if not `ended`, where a last line without one ends.
-    """
-    position = end - 1 if ended else end
-    if position < 0:
+
+def _carried_on(info: SessionInfo, behind: Sequence[Turn]) -> SessionInfo:
+    """The record after the turns that stand behind its line."""
+    if not behind:
+        return info
+    newest = behind[-1]
+    info = msgspec.structs.replace(
+        info, turns=info.turns + len(behind), last_id=max(info.last_id, newest.id)
+    )
+    if newest.epoch > info.epoch:
+        # The line that began this epoch is damaged; the summary was of the epoch before.
+        info = msgspec.structs.replace(info, epoch=newest.epoch, summary=None)
+    return info
+
+
+def lines_backward(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The lines before `end`, the last first, each with its offset and without its line feed."""
+    if end <= 0:
         return
+    position = end - 1 if os.pread(fd, 1, end - 1) == b"\n" else end
     pieces: list[bytes] = []  # of the line whose beginning has not been read, the last first
     while True:
         block = min(position, max(BLOCK, sum(map(len, pieces))))
@@ -151,6 +177,31 @@ def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator
             pieces.append(last)
     if pieces:
         yield start, b"".join(pieces)
+
+
+def turns_forward(
+    fd: int, start: int, end: int, block: int = BLOCK
+) -> Iterator[tuple[int, Turn | Damaged]]:
+    """The turns from `start`, which begins a line, to `end`, each with its offset.
+
+    Ids ascend: a turn whose id is not below the next one's is damaged.
+    """
+    held: tuple[int, Turn] | None = None
+    for offset, line in lines_forward(fd, start, end, block):
+        found = decode_line(line)
+        if isinstance(found, Turn):
+            if held is not None:
+                yield held if held[1].id < found.id else (held[0], DAMAGED)
+            held = offset, found
+        elif found is DAMAGED:
+            yield offset, DAMAGED
+    if held is not None:
+        yield held
+
+
+def line_at(fd: int, start: int, end: int) -> bytes:
+    """The line that begins at this offset, without its line feed."""
+    return next((line for _, line in lines_forward(fd, start, end)), b"")
 
 
 def offset_of(fd: int, end: int, turn_id: int) -> int:
@@ -199,6 +250,17 @@ def _split_torn(fd: int, size: int) -> tuple[int, bytes]:
     return 0, b"".join(reversed(torn))
 
 
+def _finished(fd: int, size: int) -> int:
+    """Where the last append that was written to its end ends."""
+    for start, line in lines_backward(fd, size):
+        unfinished = is_unfinished(line)
+        if unfinished is False:
+            break
+        if unfinished:
+            size = start
+    return size
+
+
 def _line_start(fd: int, position: int, end: int) -> int:
     """The beginning of the first line that begins at or behind `position`."""
     if position == 0:
@@ -217,8 +279,7 @@ def _line_start(fd: int, position: int, end: int) -> int:
 
 def _turn_behind(fd: int, position: int, end: int) -> tuple[int, Turn | None]:
     """The first turn whose line begins at or behind `position`, and where it begins."""
-    for start, line in lines_forward(fd, _line_start(fd, position, end), end, PROBE):
-        turn = decode_line(line)
+    for start, turn in turns_forward(fd, _line_start(fd, position, end), end, PROBE):
         if isinstance(turn, Turn):
             return start, turn
     return end, None

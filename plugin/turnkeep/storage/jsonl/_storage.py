@@ -10,8 +10,8 @@ so that memory is bounded however many there are.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timezone
 from functools import partial
 from itertools import count, islice
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-from anyio import CapacityLimiter, Lock, to_thread
+from anyio import Lock
 
 from ..._errors import ReadOnlyError, StorageError, StoreLockedError
 from ..._key import SessionKey
@@ -35,9 +35,9 @@ from ..base import (
 )
 from ._chat import Chat
 from ._files import Alias, Folder
-from ._lines import encode_metadata
 from ._lock import FolderLock
 from ._names import session_path
+from ._workers import Workers
 from ._writer import Batch, Durability, FileChanged, Writer
 
 __all__ = ["JsonlStorage"]
@@ -47,7 +47,6 @@ replace: Final = msgspec.structs.replace
 
 MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
 MAX_KEEP_TURNS: Final = 4096
-MAX_ALIAS_HOPS: Final = 16
 WORKER_THREADS: Final = 4
 
 
@@ -70,6 +69,7 @@ class JsonlStorage:
         self._folder = Folder(Path(folder), read_only=read_only)
         self._lock_timeout = lock_timeout
         self._lock: FolderLock | None = None
+        self._workers: Workers
         self._writer = Writer(durability)
         self._versions = count(1)
         self._chats: OrderedDict[str, Chat] = OrderedDict()
@@ -80,33 +80,38 @@ class JsonlStorage:
         return f"JsonlStorage({str(self._folder.path)!r})"
 
     async def open(self) -> None:
-        self._limiter = CapacityLimiter(WORKER_THREADS)
+        self._workers = Workers(WORKER_THREADS)
         self._renaming = Lock()
         where = str(self._folder.path)
-        if not self._folder.read_only:
-            await self._run(where, self._folder.make)
-            lock = FolderLock(self._folder.path, self._folder.workplace, self._lock_timeout)
-            try:
-                await lock.acquire()
-            except StoreLockedError:
-                raise
-            except OSError as error:
-                raise _failed(where, error) from error
-            self._lock = lock
         try:
+            if not self._folder.read_only:
+                await self._run(where, self._folder.make)
+                await self._own(where)
             await self._run(where, self._folder.settle)
         except BaseException:
             self._release()
             raise
 
+    async def _own(self, where: str) -> None:
+        self._lock = FolderLock(self._folder.path, self._folder.workplace, self._lock_timeout)
+        try:
+            await self._lock.acquire()
+        except StoreLockedError:
+            raise
+        except OSError as error:
+            raise _failed(where, error) from error
+
     async def aclose(self) -> None:
-        await self._writer.aclose()
-        self._chats.clear()
-        self._aliases.clear()
-        self._weight = 0
-        self._release()
+        try:
+            await self._writer.aclose()
+        finally:
+            self._chats.clear()
+            self._aliases.clear()
+            self._weight = 0
+            self._release()
 
     def _release(self) -> None:
+        self._workers.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -172,33 +177,41 @@ class JsonlStorage:
             if turns is not None:
                 return Snapshot(chat.info, turns)
         from_end = newest and before is None and limit is not None and limit <= MAX_KEEP_TURNS
-        async with self._session(key, turns=(limit or 0) if from_end else 0, settled=True) as chat:
+
+        async def select(chat: Chat) -> Snapshot:
             turns = chat.select(after, before, limit, newest)
             if turns is None:
-                reading = partial(
-                    self._folder.read,
-                    chat.path,
-                    chat.size,
-                    after=after,
-                    before=before,
-                    limit=limit,
-                    newest=newest,
-                )
-                turns = await self._run(f"session {chat.key}", reading)
+                turns = await self._read(chat, after, before, limit, newest)
             return Snapshot(chat.info, turns)
 
+        return await self._with_file(key, select, turns=(limit or 0) if from_end else 0)
+
+    async def _read(
+        self, chat: Chat, after: int, before: int | None, limit: int | None, newest: bool
+    ) -> list[Turn]:
+        """Turns that are not at hand."""
+        reading = partial(
+            self._folder.read, chat.place, after=after, before=before, limit=limit, newest=newest
+        )
+        turns, damaged = await self._run(f"session {chat.key}", reading)
+        if chat.info is not None:
+            chat.info = replace(chat.info, damaged=damaged)
+        return turns
+
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
-        async with self._session(key, settled=True) as chat:
+        async def look(chat: Chat) -> Turn | None:
             found = [turn for turn in chat.turns if source_id in turn.source_ids]
             if found or chat.complete:
                 return found[-1] if found else None
-            return await self._run(
-                f"session {chat.key}", self._folder.find, chat.path, chat.size, source_id
-            )
+            where = f"session {chat.key}"
+            return await self._run(where, self._folder.find, chat.place, source_id)
+
+        return await self._with_file(key, look)
 
     async def edit(self, key: SessionKey, turn_id: int, change: Change) -> Turn | None:
         self._check_writable(key)
-        async with self._session(key, write=True, settled=True) as chat:
+
+        async def apply(chat: Chat) -> Turn | None:
             turns = await self._pick(chat, [turn_id])
             if not turns:
                 return None
@@ -207,13 +220,18 @@ class JsonlStorage:
                 await self._rewrite(chat, {turn_id: changed}, "edit")
             return changed
 
+        return await self._with_file(key, apply, write=True)
+
     async def delete(self, key: SessionKey, ids: Sequence[int]) -> list[Turn]:
         self._check_writable(key)
-        async with self._session(key, write=True, settled=True) as chat:
+
+        async def take(chat: Chat) -> list[Turn]:
             turns = await self._pick(chat, ids)
             if turns:
                 await self._rewrite(chat, {turn.id: None for turn in turns}, "delete")
             return turns
+
+        return await self._with_file(key, take, write=True)
 
     async def _pick(self, chat: Chat, ids: Sequence[int]) -> list[Turn]:
         """The turns with these ids, ascending."""
@@ -222,27 +240,19 @@ class JsonlStorage:
         after, before = min(ids) - 1, max(ids) + 1
         turns = chat.select(after, before, None, newest=True)
         if turns is None:
-            reading = partial(
-                self._folder.read,
-                chat.path,
-                chat.size,
-                after=after,
-                before=before,
-                limit=None,
-                newest=False,
-            )
-            turns = await self._run(f"session {chat.key}", reading)
-        return [turn for turn in turns if turn.id in ids]
+            turns = await self._read(chat, after, before, None, newest=False)
+        wanted = set(ids)
+        return [turn for turn in turns if turn.id in wanted]
 
     async def _rewrite(self, chat: Chat, changes: Mapping[int, Turn | None], op: str) -> None:
         assert chat.info is not None
         gone = sum(1 for turn in changes.values() if turn is None)
         info = replace(chat.info, turns=chat.info.turns - gone, updated_at=_now())
-        record = encode_metadata(info, op, sorted(changes))
-        await self._run(
-            f"session {chat.key}", self._folder.rewrite, chat.path, chat.size, changes, record
-        )
-        self._let_go(chat)
+        try:
+            where = f"session {chat.key}"
+            await self._run(where, self._folder.rewrite, chat.place, changes, info, op)
+        finally:
+            self._let_go(chat)
 
     async def clear(self, key: SessionKey, *, erase: bool = False) -> None:
         def note(chat: Chat) -> bytes | None:
@@ -260,9 +270,11 @@ class JsonlStorage:
                     chat.info, epoch=chat.info.epoch + 1, summary=None, turns=0, updated_at=_now()
                 )
                 where = f"session {chat.key}"
-                await self._run(where, self._folder.write, chat.path, info, [], "clear")
-                await self._run(where, self._folder.remove_side_files, chat.key)
-                self._let_go(chat)
+                try:
+                    await self._run(where, self._folder.write, chat.path, info, None, "clear")
+                    await self._run(where, self._folder.remove_side_files, chat.key)
+                finally:
+                    self._let_go(chat)
 
     async def consolidate(
         self, key: SessionKey, last_consolidated: int, summary: str, *, epoch: EpochId
@@ -331,10 +343,12 @@ class JsonlStorage:
         self._check_writable(key)
         async with self._session(key, settled=True) as chat:
             where = f"session {chat.key}"
-            there = await self._run(where, self._folder.remove, chat.key)
-            await self._run(where, self._folder.remove_alias, key)
-            self._let_go(chat)
-        self._aliases.pop(key.text, None)
+            try:
+                there = await self._run(where, self._folder.remove, chat.key)
+                await self._run(where, self._folder.remove_alias, key)
+            finally:
+                self._let_go(chat)
+                self._aliases.pop(key.text, None)
         return there
 
     # Sessions in use.
@@ -344,7 +358,7 @@ class JsonlStorage:
         chat = self._chats.get(key.text)
         if chat is None or self._folder.read_only or chat.lock.locked():
             return None
-        if self._failed(chat) or not chat.loaded or chat.foreign is not None:
+        if self._failed(chat) or not chat.loaded or chat.foreign is not None or chat.unmended:
             return None
         self._chats.move_to_end(key.text)
         return chat
@@ -358,63 +372,84 @@ class JsonlStorage:
         sources: bool = False,
         settled: bool = False,
         write: bool = False,
-    ) -> AsyncIterator[Chat]:
+    ) -> AsyncGenerator[Chat]:
         """The session, aliases followed, read from its file, and locked.
 
         At least `turns` of its newest turns are there, and with `sources` what is needed to
         tell a duplicate. With `settled` all that was staged is in the file. With `write` it
         is in a file of ours.
         """
-        for _ in range(MAX_ALIAS_HOPS):
-            key = self._aliases.get(key.text, key)
+        passed: set[str] = set()
+        while key.text not in passed:
+            passed.add(key.text)
             chat = self._chats.get(key.text)
             if chat is None:
                 chat = Chat(key, session_path(self._folder.path, key))
                 self._chats[key.text] = chat
-            chat.users += 1
-            try:
-                async with chat.lock:
-                    if await self._load(chat, turns, sources, settled, write):
-                        yield chat
-                        return
-            finally:
-                chat.users -= 1
-                self._weigh(chat)
+            moved_to = self._aliases.get(key.text)
+            if moved_to is None:
+                chat.users += 1
+                try:
+                    async with chat.lock:
+                        moved_to = await self._load(chat, turns, sources, settled, write)
+                        if moved_to is None:
+                            yield chat
+                            return
+                finally:
+                    chat.users -= 1
+                    self._weigh(chat)
+            key = moved_to
         raise StorageError(f"session {key}: its aliases lead in a circle; remove one of them")
+
+    async def _with_file(
+        self,
+        key: SessionKey,
+        function: Callable[[Chat], Awaitable[T]],
+        *,
+        turns: int = 0,
+        write: bool = False,
+    ) -> T:
+        """What the function makes of the session; again, if its file changed under it."""
+        while True:
+            async with self._session(key, turns=turns, settled=True, write=write) as chat:
+                with suppress(FileChanged):
+                    return await function(chat)
+                self._let_go(chat)
 
     async def _load(
         self, chat: Chat, turns: int, sources: bool, settled: bool, write: bool
-    ) -> bool:
-        """Sees to it that `chat` is as `_session` promises; False if it is an alias."""
-        if self._folder.read_only:
-            chat.drop()
+    ) -> SessionKey | None:
+        """Sees to it that `chat` is as `_session` promises; where it is, if it is an alias."""
         chat.keep = max(chat.keep, turns)
         enough = not self._failed(chat) and chat.has(turns, sources)
         if settled or not enough:
             while chat.batch is not None and not chat.batch.finished:
-                await chat.batch.done.wait()
+                await self._writer.wait(chat.batch)
             enough = not self._failed(chat) and chat.has(turns, sources)
+        # What is rewritten must be all there is, so the file is looked at anew.
+        anew = self._folder.read_only or (write and (settled or chat.unmended))
         where = f"session {chat.key}"
-        if not enough:
-            limit = max(chat.keep, DEDUPE_TURNS if sources else 0)
-            found = await self._run(where, self._folder.load, chat.key, limit)
-            if isinstance(found, Alias):
-                self._aliases[chat.key.text] = found.key
-                return False
+        if anew or not enough:
             self._let_go(chat)
+            limit = max(chat.keep, DEDUPE_TURNS if sources else 0)
+            found = await self._run(where, self._folder.load, chat.key, limit, write)
+            if isinstance(found, Alias):
+                if not self._folder.read_only:
+                    self._aliases[chat.key.text] = found.key
+                return found.key
             chat.fill(found, next(self._versions))
         if write and chat.foreign is not None:
-            info = chat.info
-            await self._run(where, self._folder.write, chat.path, info, chat.turns, "import")
-            limit = max(chat.keep, DEDUPE_TURNS)
-            found = await self._run(where, self._folder.load, chat.key, limit)
-            assert not isinstance(found, Alias)
-            chat.fill(found, next(self._versions))
-        return True
+            try:
+                importing = self._folder.write, chat.path, chat.info, chat.foreign, "import"
+                await self._run(where, *importing)
+            finally:
+                self._let_go(chat)
+            return await self._load(chat, turns, sources, settled, write)
+        return None
 
     async def _written(self, chat: Chat, batch: Batch, version: int) -> bool:
         """Waits for the batch. False if the file was not as it had been read: do it again."""
-        await batch.done.wait()
+        await self._writer.wait(batch)
         error = batch.errors.get(version)
         if error is None:
             return True
@@ -436,7 +471,7 @@ class JsonlStorage:
 
     def _let_go(self, chat: Chat) -> None:
         """Forgets what was read of the session; its file is closed."""
-        if chat.loaded and chat.size:
+        if chat.loaded and chat.size and not self._folder.read_only:
             self._writer.retire(chat.version)
         chat.drop()
 
@@ -464,7 +499,7 @@ class JsonlStorage:
     async def _run(self, where: str, function: Callable[..., T], *args: Any) -> T:
         """Runs a blocking function on a worker thread; a failure names the session."""
         try:
-            return await to_thread.run_sync(function, *args, limiter=self._limiter)
+            return await self._workers.run(function, *args)
         except OSError as error:
             raise _failed(where, error) from error
 

@@ -19,16 +19,16 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from anyio import Event
-from anyio.lowlevel import current_token
+from anyio import Event, get_cancelled_exc_class
+
+from ._disk import FILE_MODE, make_folder, sync_folder, write_all
+from ._workers import loop_call, wait_to_the_end
 
 Durability = Literal["os", "disk"]
 
 MAX_OPEN_FILES: Final = 128
-FILE_MODE: Final = 0o600
-FOLDER_MODE: Final = 0o700
 
 
 class FileChanged(Exception):  # noqa: N818 - not an error: the session is read again
@@ -50,14 +50,9 @@ class Job:
 class Batch:
     """What is written together. `done` is set when all of it was tried."""
 
-    __slots__ = ("call", "done", "errors", "finished", "jobs", "retired")
+    __slots__ = ("done", "errors", "finished", "jobs", "retired")
 
     def __init__(self) -> None:
-        native: Any = current_token().native_token
-        # asyncio's loop and trio's token name the same thing differently.
-        self.call: Callable[..., object] = (
-            getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
-        )
         self.done = Event()
         self.finished = False
         self.jobs: dict[int, Job] = {}
@@ -75,6 +70,8 @@ class Writer:
         self._gathering: Batch | None = None
         self._writing: Batch | None = None
         self._files: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        self._unsynced: set[Path] = set()
+        self._call: Callable[..., object] | None = None
 
     # On the loop.
 
@@ -96,21 +93,52 @@ class Writer:
         batch.retired.append(version)
         return batch
 
-    async def aclose(self) -> None:
-        """Waits until all that was staged is written, and ends the thread."""
-        while (batch := self._gathering or self._writing) is not None and not batch.finished:
+    async def wait(self, batch: Batch) -> None:
+        """Returns when all of the batch was tried."""
+        self._answer_here()
+        if not batch.finished:
             await batch.done.wait()
+
+    async def aclose(self) -> None:
+        """Waits, even when cancelled, until all that was staged is written; ends the thread."""
+        self._answer_here()
+        cancelled: BaseException | None = None
+        while (batch := self._gathering or self._writing) is not None and not batch.finished:
+            try:
+                await wait_to_the_end(batch.done)
+            except get_cancelled_exc_class() as error:
+                cancelled = error
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+        if cancelled is not None:
+            raise cancelled
 
     def _gather(self) -> Batch:
+        # One that an ended loop left behind is sent by the next `wait` or `aclose`.
         if self._gathering is None:
+            self._answer_here()
             self._gathering = Batch()
-            # One turn of the loop later, so that all that run in this one are in.
-            self._gathering.call(self._send, self._gathering)
+            self._send_soon()
         return self._gathering
+
+    def _answer_here(self) -> None:
+        """Has the thread call back to the loop that runs now: an earlier one may have ended."""
+        call = loop_call()
+        if call != self._call:
+            self._call = call
+            for batch in (self._gathering, self._writing):
+                if batch is not None:
+                    # Those who waited there have ended with their loop.
+                    batch.done = Event()
+            if self._gathering is not None:
+                self._send_soon()
+
+    def _send_soon(self) -> None:
+        # One turn of the loop later, so that all that run in this one are in.
+        assert self._call is not None
+        self._call(self._send, self._gathering)
 
     def _send(self, batch: Batch) -> None:
         if batch is not self._gathering:
@@ -126,10 +154,10 @@ class Writer:
         self._queue.put(batch)
 
     def _come_back(self, batch: Batch) -> None:
-        batch.done.set()
         self._writing = None
         if self._gathering is not None:
             self._send(self._gathering)
+        batch.done.set()
 
     # On the thread.
 
@@ -143,20 +171,24 @@ class Writer:
             for version in batch.retired:
                 self._forget(version)
             batch.finished = True
-            try:
-                batch.call(self._come_back, batch)
-            except RuntimeError:  # that loop is closed, and nobody waits in it any more
-                if (waiting := self._gathering) is not None:
-                    waiting.call(self._send, waiting)
+            self._call_back(batch)
         while self._files:
             os.close(self._files.popitem()[1][0])
 
+    def _call_back(self, batch: Batch) -> None:
+        while (call := self._call) is not None:
+            try:
+                call(self._come_back, batch)
+            except RuntimeError:  # that loop is closed, and nobody waits in it any more
+                if call != self._call:
+                    continue
+            return
+
     def _write_all(self, batch: Batch, jobs: list[Job]) -> None:
-        folders: list[Path] = []
         written: list[tuple[Job, int]] = []
         for job in jobs:
             try:
-                written.append((job, self._write(job, folders)))
+                written.append((job, self._write(job)))
             except BaseException as error:  # noqa: BLE001 - those who wait raise it
                 batch.errors[job.version] = error
         if not self._sync:
@@ -164,25 +196,28 @@ class Writer:
         for job, fd in written:
             try:
                 os.fdatasync(fd)
-                while folders:
-                    sync_folder(folders.pop())
+                self._sync_folders(job.path.parent)
             except OSError as error:
                 batch.errors[job.version] = error
                 _cut_back(fd, job.size)
 
-    def _write(self, job: Job, folders: list[Path]) -> int:
-        fd = self._open(job, folders)
-        data = b"".join(job.lines)
-        written = 0
+    def _sync_folders(self, folder: Path) -> None:
+        """Syncs what has new names in it, of a file's folder and the one above."""
+        for one in (folder, folder.parent):
+            if one in self._unsynced:
+                sync_folder(one)
+                self._unsynced.remove(one)
+
+    def _write(self, job: Job) -> int:
+        fd = self._open(job)
         try:
-            while written < len(data):
-                written += os.write(fd, data[written:] if written else data)
+            write_all(fd, b"".join(job.lines))
         except OSError:
             _cut_back(fd, job.size)
             raise
         return fd
 
-    def _open(self, job: Job, folders: list[Path]) -> int:
+    def _open(self, job: Job) -> int:
         """A descriptor on the file, if the file is as it was when its session was read."""
         cached = self._files.get(job.version)
         try:
@@ -191,11 +226,14 @@ class Writer:
             if cached is not None or job.size:
                 self._forget(job.version)
                 raise FileChanged from None
-            folder = job.path.parent
-            folders.append(folder)
-            if make_folder(folder):
-                folders.append(folder.parent)
-            fd = os.open(job.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            if make_folder(job.path.parent):
+                self._unsynced.add(job.path.parent.parent)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            try:
+                fd = os.open(job.path, flags, FILE_MODE)
+            except FileExistsError:
+                raise FileChanged from None
+            self._unsynced.add(job.path.parent)
             self._files[job.version] = fd, os.fstat(fd).st_ino
             return fd
         if stat.st_size != job.size or (cached is not None and cached[1] != stat.st_ino):
@@ -217,21 +255,3 @@ def _cut_back(fd: int, size: int) -> None:
     """Takes away what a failed write left, so that it is all or nothing."""
     with suppress(OSError):  # then the torn line is set aside when the file is next read
         os.ftruncate(fd, size)
-
-
-def make_folder(folder: Path) -> bool:
-    """Makes a folder of ours, which nobody else may look into; False if it is there."""
-    try:
-        folder.mkdir(mode=FOLDER_MODE)
-    except FileExistsError:
-        return False
-    return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive the machine."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

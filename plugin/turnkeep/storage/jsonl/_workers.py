@@ -1,0 +1,66 @@
+"""Blocking work on threads, which a caller waits for even when it is cancelled.
+
+A session's lock must not be left while a thread still writes its file. A shield holds off
+anyio's own cancellations, but not asyncio's `Task.cancel()`, so the end is waited for here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio.lowlevel import current_token
+
+T = TypeVar("T")
+
+
+def loop_call() -> Callable[..., object]:
+    """Calls a function in the loop that runs now, from any thread."""
+    native: Any = current_token().native_token
+    # asyncio's loop and trio's token name the same thing differently.
+    call: Callable[..., object] = (
+        getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+    )
+    return call
+
+
+async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = None) -> None:
+    """Waits for the event; a cancellation calls `give_up`, and goes on only behind the event."""
+    try:
+        await event.wait()
+    except get_cancelled_exc_class():
+        if give_up is not None:
+            give_up()
+        with CancelScope(shield=True):
+            while not event.is_set():
+                with suppress(get_cancelled_exc_class()):  # asyncio's heeds no shield
+                    await event.wait()
+        raise
+
+
+class Workers:
+    """A few threads."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="turnkeep-jsonl")
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Runs the function; when this returns or raises, it has ended or never begins."""
+        ended = Event()
+        call = loop_call()
+
+        def wake(_: Future[T]) -> None:
+            with suppress(RuntimeError):  # that loop is closed, and nobody waits in it any more
+                call(ended.set)
+
+        future = self._pool.submit(function, *args)
+        future.add_done_callback(wake)
+        await wait_to_the_end(ended, future.cancel)
+        return future.result()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()

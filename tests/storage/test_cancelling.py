@@ -1,0 +1,144 @@
+"""A cancelled verb has had its whole effect or none, however it was cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, user
+from turnkeep.storage.base import Change
+from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl._files import Folder
+
+pytestmark = pytest.mark.anyio
+
+VERBS: dict[str, tuple[str, Callable[[JsonlStorage], Awaitable[Any]], list[list[str]]]] = {
+    "edit": (
+        "rewrite",
+        lambda storage: storage.edit(KEY, 1, Change(content="ONE")),
+        [["one", "two"], ["ONE", "two"]],
+    ),
+    "delete": ("rewrite", lambda storage: storage.delete(KEY, [1]), [["one", "two"], ["two"]]),
+    "erase": ("write", lambda storage: storage.clear(KEY, erase=True), [["one", "two"], []]),
+    "forget": ("remove", lambda storage: storage.forget(KEY), [["one", "two"], []]),
+    "rename": ("rename", lambda storage: storage.rename(KEY, OTHER), [["one", "two"]]),
+    "first look": ("load", lambda storage: storage.append(KEY, [user("three")]), [
+        ["one", "two"], ["one", "two", "three"],
+    ]),
+}  # fmt: skip
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes one function of the folder last long enough to be cancelled in its middle."""
+
+    def make_slow(name: str) -> None:
+        real = getattr(Folder, name)
+
+        def work(*arguments: Any, **options: Any) -> Any:
+            time.sleep(0.03)
+            result = real(*arguments, **options)
+            time.sleep(0.03)
+            return result
+
+        monkeypatch.setattr(Folder, name, work)
+
+    return make_slow
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_native_cancel_in_the_middle_of_a_rewrite_loses_no_later_append(
+    tmp_path: Path, slow: Callable[[str], None], verb: str, times: int
+) -> None:
+    name, call, states = VERBS[verb]
+    async with opened(tmp_path) as storage:
+        await put(storage, "one", "two")
+    async with opened(tmp_path) as storage:
+        slow(name)
+        task: asyncio.Future[object] = asyncio.ensure_future(call(storage))
+        for _ in range(times):
+            await asyncio.sleep(0.01)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # The thread has ended with the verb, so nothing is written behind the next one's back.
+        state = await contents(storage)
+        assert state in states
+        await put(storage, "later")
+        assert await contents(storage) == [*state, "later"]
+        renamed = path_of(tmp_path, OTHER)
+        assert messages(renamed if renamed.exists() else path_of(tmp_path)) == [*state, "later"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_cancelled_scope_in_the_middle_of_a_rewrite_loses_no_later_append(
+    tmp_path: Path, slow: Callable[[str], None], verb: str, anyio_backend: str
+) -> None:
+    name, call, states = VERBS[verb]
+    async with opened(tmp_path) as storage:
+        await put(storage, "one", "two")
+    async with opened(tmp_path) as storage:
+        slow(name)
+        with anyio.move_on_after(0.01):
+            await call(storage)
+        state = await contents(storage)
+        assert state in states
+        await put(storage, "later")
+        assert await contents(storage) == [*state, "later"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_appends_that_are_cancelled_at_any_moment_are_whole_or_not_there(
+    tmp_path: Path, anyio_backend: str
+) -> None:
+    group = ["a", "b", "c"]
+    returned = 0
+
+    async def append(storage: JsonlStorage) -> None:
+        nonlocal returned
+        await put(storage, *group)
+        returned += 1
+
+    async with opened(tmp_path) as storage:
+        await append(storage)
+    for round in range(12):
+        async with opened(tmp_path) as storage:
+            for steps in range(8):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(3):
+                        tasks.start_soon(append, storage)
+                    for _ in range(steps):
+                        await anyio.lowlevel.checkpoint()
+                    if round % 2:
+                        await anyio.sleep(0.0002 * round)
+                    tasks.cancel_scope.cancel()
+            stored = await contents(storage)
+            assert stored == group * (len(stored) // 3)
+        assert stored == messages(path_of(tmp_path))
+    assert returned <= len(stored) // 3 <= 1 + 12 * 8 * 3
+    ids = [line["id"] for line in lines(path_of(tmp_path)) if "id" in line]
+    assert ids == list(range(1, len(stored) + 1))
+
+
+async def test_a_closing_that_is_cancelled_stores_all_and_leaves_the_folder(
+    tmp_path: Path,
+) -> None:
+    storage = JsonlStorage(tmp_path)
+    await storage.open()
+    await put(storage, "first")
+    appends = [asyncio.ensure_future(put(storage, f"{n}")) for n in range(100)]
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(storage.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, *appends, return_exceptions=True)
+    async with opened(tmp_path, lock_timeout=0) as storage:
+        assert await contents(storage) == ["first", *(f"{n}" for n in range(100))]

@@ -1,0 +1,222 @@
+"""nanobot's folders, of the generations G0, G1 and G2, open as they are."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.tools import damaged, fingerprint, grep, opened, path_of, put
+from turnkeep import SessionKey
+from turnkeep.storage.base import Change
+
+pytestmark = pytest.mark.anyio
+
+CHAT = SessionKey("telegram", "12345")
+CREATED = "2026-01-02T03:04:05.678901"
+
+METADATA: dict[str, Any] = {
+    "_type": "metadata",
+    "key": "telegram:12345",
+    "created_at": CREATED,
+    "updated_at": "2026-01-03T00:00:00",
+    "metadata": {"lang": "de"},
+    "last_archived": 2,
+    "last_consolidated": 2,
+}
+ROWS: list[dict[str, Any]] = [
+    {"role": "user", "content": "one", "timestamp": CREATED, "sender_id": "77",
+     "media": ["/a.png"]},
+    {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ], "reasoning_content": "hm"},
+    {"role": "tool", "content": "result", "tool_call_id": "c1", "name": "f"},
+    {"role": "assistant", "content": [{"type": "text", "text": "two"}], "timestamp": "bad"},
+    {"role": "user", "content": "/new", "timestamp": CREATED, "_command": True},
+]  # fmt: skip
+
+
+def g2(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=") + ".jsonl"
+
+
+def write(folder: Path, name: str, *records: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("telegram_12345.jsonl", {"_type": "metadata", "created_at": CREATED, "metadata": None}),
+        ("telegram_12345.jsonl", METADATA),
+        (g2("telegram:12345"), METADATA),
+        (g2("telegram:12345"), {**METADATA, "key": None}),
+    ],
+    ids=["G0", "G1", "G2", "G2 without a key"],
+)
+async def test_a_session_of_every_generation_is_read_as_it_is(
+    tmp_path: Path, name: str, metadata: dict[str, Any]
+) -> None:
+    write(tmp_path, name, metadata, {"_type": "provider_state", "x": 1}, *ROWS)
+    async with opened(tmp_path, read_only=True) as storage:
+        info, turns = await storage.read(CHAT)
+    assert info is not None
+    assert (info.turns, info.last_id, info.damaged) == (5, 5, 0)
+    assert info.created_at == datetime.fromisoformat(CREATED).astimezone(timezone.utc)
+    if metadata["metadata"]:
+        assert (info.metadata, info.last_consolidated) == ({"lang": "de"}, 2)
+    assert [turn.id for turn in turns] == [1, 2, 3, 4, 5]
+    assert [turn.role for turn in turns] == ["user", "assistant", "tool", "assistant", "user"]
+    assert turns[0].sender is not None
+    assert turns[0].sender.id == "77"
+    assert turns[0].extra == {"media": ["/a.png"]}
+    assert turns[1].tool_calls == ROWS[1]["tool_calls"]
+    assert turns[1].extra == {"reasoning_content": "hm"}
+    assert (turns[2].tool_call_id, turns[2].name, turns[2].content) == ("c1", "f", "result")
+    assert turns[3].content == [{"type": "text", "text": "two"}]
+    assert [turn.hidden for turn in turns] == [False, False, False, False, True]
+    assert all(turn.time == info.created_at for turn in turns)
+
+
+async def test_the_last_metadata_line_counts(tmp_path: Path) -> None:
+    write(tmp_path, g2(str(CHAT)), METADATA, *ROWS, {**METADATA, "metadata": {"lang": "fr"}})
+    async with opened(tmp_path) as storage:
+        info = (await storage.read(CHAT)).info
+    assert info is not None
+    assert info.metadata == {"lang": "fr"}
+
+
+@pytest.mark.parametrize(
+    ("key", "printed"),
+    [
+        ("slack:C1:17.5", "slack:C1%3A17.5"),
+        ("telegram:1:topic:2", "telegram:1:topic:2"),
+        ("web:100%", "web:100%25"),
+        ("cron:a b/c", "cron:a b/c"),
+    ],
+)
+async def test_any_key_of_nanobots_is_listed_and_read(
+    tmp_path: Path, key: str, printed: str
+) -> None:
+    write(tmp_path, g2(key), {**METADATA, "key": key}, *ROWS)
+    async with opened(tmp_path) as storage:
+        assert [info.key.text for info in await storage.sessions()] == [printed]
+        assert len((await storage.read(SessionKey.parse(printed))).turns) == 5
+
+
+async def test_nanobots_sessions_are_listed_with_ours_until_they_are_ours(tmp_path: Path) -> None:
+    write(tmp_path, g2(str(CHAT)), METADATA, *ROWS)
+    mine = SessionKey("a", "1")
+    async with opened(tmp_path) as storage:
+        await put(storage, "mine", key=mine)
+        assert [info.key for info in await storage.sessions()] == [mine, CHAT]
+        await put(storage, "six", key=CHAT)
+        assert sorted(info.key for info in await storage.sessions()) == [mine, CHAT]
+        assert [info.turns for info in await storage.sessions(prefix="telegram:")] == [6]
+
+
+async def test_reading_a_nanobot_folder_changes_nothing_in_its_files(tmp_path: Path) -> None:
+    path = write(tmp_path, g2(str(CHAT)), METADATA, *ROWS)
+    before = fingerprint(path)
+    async with opened(tmp_path) as storage:
+        await storage.read(CHAT)
+        await storage.sessions()
+    assert fingerprint(path) == before
+    assert not path_of(tmp_path, CHAT).exists()
+
+
+async def test_the_first_write_copies_the_session_and_the_old_file_is_no_longer_read(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, g2(str(CHAT)), METADATA, *ROWS)
+    before = fingerprint(path)
+    async with opened(tmp_path) as storage:
+        old = await storage.read(CHAT)
+        await put(storage, "six", key=CHAT)
+        await storage.edit(CHAT, 1, Change(content="ONE"))
+    assert fingerprint(path) == before
+    with path.open("a") as file:
+        file.write(json.dumps({"role": "user", "content": "from nanobot"}) + "\n")
+    async with opened(tmp_path) as storage:
+        info, turns = await storage.read(CHAT)
+    assert [turn.content for turn in turns][0::5] == ["ONE", "six"]
+    assert list(turns)[1:5] == list(old.turns)[1:]
+    assert info is not None
+    assert old.info is not None
+    assert info.created_at == old.info.created_at
+    assert (info.metadata, info.last_consolidated) == ({"lang": "de"}, 2)
+
+
+async def test_a_long_nanobot_session_is_read_and_copied_whole(tmp_path: Path) -> None:
+    rows = [{"role": "user", "content": f"{n}"} for n in range(1000)]
+    write(tmp_path, g2(str(CHAT)), METADATA, *rows)
+    async with opened(tmp_path) as storage:
+        turns = (await storage.read(CHAT)).turns
+        assert [turn.content for turn in turns] == [f"{n}" for n in range(1000)]
+        assert [t.content for t in (await storage.read(CHAT, limit=2)).turns] == ["998", "999"]
+        await put(storage, "1000", key=CHAT)
+        turns = (await storage.read(CHAT)).turns
+        assert [turn.content for turn in turns] == [f"{n}" for n in range(1001)]
+
+
+@pytest.mark.parametrize("how", ["untouched", "written", "renamed", "by its alias"])
+async def test_what_was_forgotten_does_not_come_back_from_a_nanobot_file(
+    tmp_path: Path, how: str
+) -> None:
+    write(tmp_path, "telegram_12345.jsonl", METADATA, *ROWS, {"role": "user", "content": "secret"})
+    write(tmp_path, g2(str(CHAT)), METADATA, *ROWS, {"role": "user", "content": "secret"})
+    other = SessionKey("telegram", "-100")
+    async with opened(tmp_path) as storage:
+        if how == "written":
+            await put(storage, "six", key=CHAT)
+        if how in ("renamed", "by its alias"):
+            await storage.rename(CHAT, other)
+        assert await storage.forget(other if how == "renamed" else CHAT)
+    assert not grep(tmp_path, "secret")
+    async with opened(tmp_path) as storage:
+        for key in (CHAT, other):
+            assert await storage.read(key) == (None, [])
+        assert await storage.sessions() == []
+
+
+async def test_a_damaged_nanobot_file_is_read_where_it_can_be_and_kept_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path, g2(str(CHAT)), METADATA, ROWS[0])
+    bad = [b"{torn", b"\xff\xfe", b"\0" * 50, b'{"role": []}', b'{"role": "user", "content": 5}',
+           b'{"role":"user","content":"x","extra":' + b"[" * 9000 + b"}", b"[1]"]  # fmt: skip
+    good = [
+        rb'{"role":"user","content":"lone \ud83d surrogate \u0000"}',
+        b'{"role":"user","content":"nan","score":NaN,"timestamp":"0001-01-01T00:00:00"}',
+    ]
+    with path.open("ab") as file:
+        file.write(b"\n".join([*bad, b"", *good, b'{"role":"user","content":"la']))
+    with caplog.at_level(logging.WARNING, logger="turnkeep"):
+        async with opened(tmp_path) as storage:
+            turns = (await storage.read(CHAT)).turns
+            assert await damaged(storage, CHAT) == len(bad) + 1
+            assert [turn.content for turn in turns] == [
+                "one", "lone \N{REPLACEMENT CHARACTER} surrogate \N{REPLACEMENT CHARACTER}", "nan",
+            ]  # fmt: skip
+            await put(storage, "six", key=CHAT)
+            assert await damaged(storage, CHAT) == len(bad) + 1
+    assert len(caplog.records) == 1
+    aside = path_of(tmp_path, CHAT).with_suffix(".damaged").read_bytes()
+    assert all(line in aside for line in bad)
+
+
+async def test_a_folder_or_a_dead_link_among_nanobots_files_is_left_alone(tmp_path: Path) -> None:
+    write(tmp_path, g2(str(CHAT)), METADATA, *ROWS)
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "dead.jsonl").symlink_to(tmp_path / "nowhere")
+    write(tmp_path, "nokey.jsonl", *ROWS)
+    async with opened(tmp_path) as storage:
+        assert [info.key for info in await storage.sessions()] == [CHAT]

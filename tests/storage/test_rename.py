@@ -1,0 +1,193 @@
+"""A crash in a rename leaves the old state or the new one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.tools import KEY, OTHER, contents, files, opened, path_of, put, spawn
+from turnkeep import StorageError
+from turnkeep._turn import new_turn
+from turnkeep.storage.jsonl import JsonlStorage
+
+pytestmark = pytest.mark.anyio
+
+BOTH = ["old 1", "old 2", "new 1", "new 2"]
+STEPS = ("replace", "rename", "unlink", "remove", "fsync", "open", "write", "mkdir")
+
+KILLED_AT = """
+import os, signal, threading
+at = int(sys.argv[2])
+count = 0
+def dying(real):
+    def call(*a, **k):
+        global count
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*a, **k)
+    return call
+async def rename():
+    async with opened(folder) as storage:
+        for name in ("replace", "rename", "unlink", "remove", "fsync", "open", "write"):
+            setattr(os, name, dying(getattr(os, name)))
+        await storage.rename(KEY, OTHER)
+        os._exit(7)
+"""
+
+
+async def prepare(folder: Path, *, join: bool) -> None:
+    async with opened(folder) as storage:
+        await put(storage, "old 1", "old 2")
+        with path_of(folder).open("ab") as file:
+            file.write(b"#damaged\n")
+        if join:
+            await storage.append(OTHER, [new_turn("user", "new 1")])
+            await storage.append(OTHER, [new_turn("assistant", "new 2", answers=1)])
+
+
+async def state(storage: JsonlStorage) -> str:
+    """Which of the two states there is; fails if it is neither."""
+    info = (await storage.read(KEY)).info
+    if info is None or info.key == OTHER:
+        assert await contents(storage, OTHER) in (BOTH, BOTH[:2])
+        assert [info.key for info in await storage.sessions()] == [OTHER]
+        (_, _, *behind) = (await storage.read(OTHER)).turns
+        assert [turn.answers for turn in behind] in ([], [None, 3])
+        renamed = (await storage.read(OTHER)).info
+        assert renamed is not None
+        assert renamed.damaged == 1
+        return "new"
+    assert await contents(storage) == ["old 1", "old 2"]
+    assert await contents(storage, OTHER) in (["new 1", "new 2"], [])
+    assert info.damaged == 1
+    return "old"
+
+
+class Interrupted(BaseException):
+    """Stands for the death of the process at one step."""
+
+
+def failing(real: Callable[..., Any], counter: list[int], at: int, error: BaseException) -> Any:
+    def call(*arguments: Any, **options: Any) -> Any:
+        counter[0] += 1
+        if counter[0] == at:
+            raise error
+        return real(*arguments, **options)
+
+    return call
+
+
+@pytest.mark.parametrize("join", [False, True])
+async def test_a_rename_that_was_killed_at_any_call_is_finished_or_was_not_begun(
+    tmp_path: Path, join: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    for at in range(1, 200):
+        folder = tmp_path / f"{at}"
+        await prepare(folder, join=join)
+        storage = JsonlStorage(folder)
+        await storage.open()
+        counter = [0]
+        with monkeypatch.context() as patched:
+            for name in STEPS:
+                call = failing(getattr(os, name), counter, at, Interrupted())
+                patched.setattr(os, name, call)
+            try:
+                await storage.rename(KEY, OTHER)
+            except Interrupted:
+                pass
+            else:
+                break
+        await storage.aclose()
+        async with opened(folder) as storage:
+            seen.append(await state(storage))
+            assert not [path for path in files(folder / ".turnkeep") if path.suffix == ".tmp"]
+            assert not (folder / ".turnkeep" / "rename.json").exists()
+            await storage.rename(KEY, OTHER)
+            assert await state(storage) == "new"
+            await put(storage, "goes on")
+            assert (await contents(storage, OTHER))[-1] == "goes on"
+        await storage.aclose()
+    assert set(seen) == {"old", "new"}
+    assert seen == sorted(seen, reverse=True)
+
+
+@pytest.mark.parametrize("at", [4, 9, 14, 19, 24, 28, 32])
+async def test_a_rename_whose_process_was_killed_is_finished_or_was_not_begun(
+    tmp_path: Path, at: int
+) -> None:
+    await prepare(tmp_path, join=True)
+    with spawn(KILLED_AT + "main(rename)", tmp_path, at) as process:
+        assert process.wait(30) in (-signal.SIGKILL, 7)
+    async with opened(tmp_path) as storage:
+        await state(storage)
+        await storage.rename(KEY, OTHER)
+        assert await state(storage) == "new"
+
+
+@pytest.mark.parametrize("join", [False, True])
+async def test_a_rename_that_fails_raises_and_leaves_both_sessions_usable(
+    tmp_path: Path, join: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at in range(1, 200):
+        folder = tmp_path / f"{at}"
+        await prepare(folder, join=join)
+        async with opened(folder) as storage:
+            counter = [0]
+            with monkeypatch.context() as patched:
+                for name in STEPS:
+                    call = failing(getattr(os, name), counter, at, OSError(28, "No space left"))
+                    patched.setattr(os, name, call)
+                try:
+                    await storage.rename(KEY, OTHER)
+                except StorageError as error:
+                    said = str(error)
+                else:
+                    said = "test:"
+                    if counter[0] < at:
+                        return
+            assert "test:" in said
+            now = await state(storage)
+            await put(storage, "goes on")
+            assert (await contents(storage))[-1] == "goes on"
+        async with opened(folder) as storage:
+            # A rename that failed is not done behind the caller's back later.
+            info = (await storage.read(KEY)).info
+            assert info is not None
+            assert (info.key == OTHER) == (now == "new")
+            assert (await contents(storage))[-1] == "goes on"
+    raise AssertionError("the rename never came to its end")
+
+
+async def test_an_unreadable_intent_is_kept_aside_and_does_not_stop_the_folder(
+    tmp_path: Path,
+) -> None:
+    await prepare(tmp_path, join=True)
+    (tmp_path / ".turnkeep" / "rename.json").write_bytes(b"\0\0")
+    async with opened(tmp_path) as storage:
+        assert await state(storage) == "old"
+    assert not (tmp_path / ".turnkeep" / "rename.json").exists()
+
+
+async def test_an_unreadable_alias_is_ignored(tmp_path: Path) -> None:
+    async with opened(tmp_path) as storage:
+        await storage.rename(KEY, OTHER)
+    for bad in (b"\0", b"{}", b"[]", b'{"moved_to": 5}', b'{"moved_to": "no colon"}', b"\xff"):
+        path_of(tmp_path).with_suffix(".alias").write_bytes(bad)
+        async with opened(tmp_path) as storage:
+            assert await storage.read(KEY) == (None, [])
+
+
+async def test_aliases_that_lead_in_a_circle_are_named_in_an_error(tmp_path: Path) -> None:
+    async with opened(tmp_path) as storage:
+        await storage.rename(KEY, OTHER)
+    path_of(tmp_path, OTHER).with_suffix(".alias").write_text('{"moved_to": "test:1"}')
+    async with opened(tmp_path) as storage:
+        with pytest.raises(StorageError, match="circle"):
+            await storage.read(KEY)
