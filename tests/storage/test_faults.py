@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, run
+from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, run, user
 from turnkeep import StorageError
 from turnkeep.storage.base import Change
 
