@@ -19,6 +19,7 @@ import discord
 from aiogram import Bot, Dispatcher, F
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramRetryAfter
 from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 from discord.ext import commands
@@ -55,12 +56,20 @@ async def answer(session: Session, send: Send, max_length: int) -> None:
     """Answers the message in hand; what the model said is stored if all of it was sent."""
     if session.already_answered:
         return  # the platform has sent this message before
-    async with session.reply() as reply:
-        async for piece in ask(await reply.get_history(max_tokens=4000)):
-            reply.add_text(piece)
-        text = reply.text.strip() or "(the model had nothing to say)"
-        for start in range(0, len(text), max_length):
-            await reply.link(await send(text[start : start + max_length]))
+    try:
+        async with session.reply() as reply:
+            history = await reply.get_history(max_tokens=4000, overflow="truncate")
+            if not history:
+                await send("There is nothing to answer.")
+                return
+            async for piece in ask(history):
+                reply.add_text(piece)
+            text = reply.text.strip() or "(the model had nothing to say)"
+            for start in range(0, len(text), max_length):
+                await reply.link(await send(text[start : start + max_length]))
+    except Exception:
+        logging.exception("No answer in %s", session.key)
+        await send("Sorry, that went wrong. /retry tries again.")
 
 
 async def run_command(name: str, session: Session, send: Send, max_length: int) -> None:
@@ -71,12 +80,11 @@ async def run_command(name: str, session: Session, send: Send, max_length: int) 
     elif name == "forget":
         await session.store.forget(session.key)
         await send("Everything is erased.")
-    else:
+    elif name == "retry":
         await session.undo(answers_only=True)
-        if await session.get_history(max_messages=1):
-            await answer(session, send, max_length)
-        else:
-            await send("There is nothing to answer yet.")
+        await answer(session, send, max_length)
+    else:
+        await send("I remember what we say. /reset, /retry and /forget do as they are called.")
 
 
 def telegram_dispatcher(store: SessionStore) -> Dispatcher:
@@ -89,22 +97,38 @@ def telegram_dispatcher(store: SessionStore) -> Dispatcher:
 
         return send
 
-    @dp.message(Command("reset", "retry", "forget"))
+    @dp.message(Command("start", "help", "reset", "retry", "forget"))
     async def on_command(message: Message, command: CommandObject, chat_session: Session) -> None:
         await run_command(command.command, chat_session, sender(message), 4096)
 
     @dp.message(F.text | F.caption)
     async def on_message(message: Message, chat_session: Session) -> None:
-        await answer(chat_session, sender(message), 4096)
+        if chat_session.turn is not None:  # else it is an unknown command, or written by a bot
+            await answer(chat_session, sender(message), 4096)
 
     return dp
+
+
+async def patiently(make_request: Any, bot: Bot, method: Any) -> Any:
+    """Waits where Telegram says "too many requests", and tries again."""
+    while True:
+        try:
+            return await make_request(bot, method)
+        except TelegramRetryAfter as error:
+            await asyncio.sleep(error.retry_after)
 
 
 class DiscordBot(commands.Bot):
     def __init__(self, store: SessionStore) -> None:
         intents = discord.Intents.default()
         intents.message_content = True
-        super().__init__(commands.when_mentioned, intents=intents, help_command=None)
+        super().__init__(
+            commands.when_mentioned,
+            intents=intents,
+            help_command=None,
+            # A model can be talked into writing @everyone.
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
         self.store = store
 
     async def setup_hook(self) -> None:
@@ -148,13 +172,17 @@ async def main() -> None:
         logging.warning("No OPENAI_API_KEY is set: a small offline responder answers.")
     api = os.environ.get("TELEGRAM_API_URL")
     server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
-    store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
-    polling = telegram_dispatcher(store).start_polling(Bot(tokens[0], session=server))
-    async with DiscordBot(store) as bot, asyncio.TaskGroup() as group:
-        discord_task = group.create_task(bot.start(tokens[1]))
-        await polling  # ends at SIGINT or SIGTERM
+    telegram = Bot(tokens[0], session=server)
+    telegram.session.middleware(patiently)
+    # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
+    async with (
+        SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store,
+        DiscordBot(store) as bot,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(bot.start(tokens[1]))
+        await telegram_dispatcher(store).start_polling(telegram)  # till SIGINT or SIGTERM
         await bot.close()
-        await discord_task
 
 
 if __name__ == "__main__":

@@ -44,8 +44,12 @@ async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
 async def answer(session: Session) -> None:
     try:
         async with session.reply() as reply:
+            history = await reply.get_history(max_tokens=4000, overflow="truncate")
+            if not history:
+                print("There is nothing to answer yet.")
+                return
             print("bot> ", end="", flush=True)
-            async for piece in ask(await reply.get_history(max_tokens=4000)):
+            async for piece in ask(history):
                 reply.add_text(piece)
                 print(piece, end="", flush=True)
             print()
@@ -63,10 +67,7 @@ async def handle(session: Session, line: str) -> None:
             print("Everything is erased.")
         case "/retry":
             await session.undo(answers_only=True)
-            if await session.get_history(max_messages=1):
-                await answer(session)
-            else:
-                print("There is nothing to answer yet.")
+            await answer(session)
         case _ if line.startswith("/"):
             print(HELP)
         case _:

@@ -11,6 +11,7 @@ MODEL; without a key a small offline responder answers. TURNKEEP_STORE is the fo
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, cast
@@ -47,21 +48,36 @@ async def answer(channel: discord.abc.Messageable, session: Session) -> None:
     """Answers the message in hand; what the model said is stored if all of it was sent."""
     if session.already_answered:
         return  # Discord has sent this event before
-    async with session.reply() as reply:
-        async with channel.typing():
-            async for piece in ask(await reply.get_history(max_tokens=4000)):
+    try:
+        async with session.reply() as reply:
+            history = await reply.get_history(max_tokens=4000, overflow="truncate")
+            if not history:
+                await channel.send("There is nothing to answer.")
+                return
+            with suppress(discord.HTTPException):  # an answer matters more than its sign
+                await channel.typing()
+            async for piece in ask(history):
                 reply.add_text(piece)
-        text = reply.text.strip() or "(the model had nothing to say)"
-        for start in range(0, len(text), MAX_LENGTH):
-            sent = await channel.send(text[start : start + MAX_LENGTH])
-            await reply.link(source_id(sent))
+            text = reply.text.strip() or "(the model had nothing to say)"
+            for start in range(0, len(text), MAX_LENGTH):
+                sent = await channel.send(text[start : start + MAX_LENGTH])
+                await reply.link(source_id(sent))
+    except Exception:
+        logging.exception("No answer in %s", session.key)
+        await channel.send("Sorry, that went wrong. /retry tries again.")
 
 
 class MemoryBot(commands.Bot):
     def __init__(self, store: SessionStore) -> None:
         intents = discord.Intents.default()
         intents.message_content = True
-        super().__init__(commands.when_mentioned, intents=intents, help_command=None)
+        super().__init__(
+            commands.when_mentioned,
+            intents=intents,
+            help_command=None,
+            # A model can be talked into writing @everyone.
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
         self.store = store
 
     async def setup_hook(self) -> None:
@@ -70,6 +86,10 @@ class MemoryBot(commands.Bot):
         self.tree.add_command(retry)
         self.tree.add_command(forget)
         await self.tree.sync()
+
+    def stop(self) -> None:
+        """For `docker stop`: answers under way are stored, and what is said meanwhile is heard."""
+        self.stopping = asyncio.create_task(self.close())
 
     async def on_message(self, message: discord.Message) -> None:
         if message.author.bot:
@@ -93,12 +113,9 @@ async def reset(interaction: Interaction) -> None:
 @discord.app_commands.command(description="Answer the last message again.")
 async def retry(interaction: Interaction) -> None:
     session = await chat_session(interaction.client, interaction)
+    await interaction.response.send_message("Once more:")
     await session.undo(answers_only=True)
-    if await session.get_history(max_messages=1):
-        await interaction.response.send_message("Once more:")
-        await answer(cast("discord.abc.Messageable", interaction.channel), session)
-    else:
-        await interaction.response.send_message("There is nothing to answer yet.")
+    await answer(cast("discord.abc.Messageable", interaction.channel), session)
 
 
 @discord.app_commands.command(description="Erase this conversation for good.")
@@ -115,8 +132,13 @@ async def main() -> None:
         raise SystemExit("Set DISCORD_TOKEN to your bot's token from the developer portal.")
     if not os.environ.get("OPENAI_API_KEY"):
         logging.warning("No OPENAI_API_KEY is set: a small offline responder answers.")
-    store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
-    async with MemoryBot(store) as bot:
+    # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
+    async with (
+        SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store,
+        MemoryBot(store) as bot,
+    ):
+        with suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, bot.stop)
         await bot.start(token)
 
 

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from aiogram import Bot, Dispatcher, F
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramRetryAfter
 from aiogram.filters import Command
 from aiogram.types import Message
 
@@ -49,13 +51,21 @@ async def answer(message: Message, session: Session) -> None:
     """Answers the message in hand; what the model said is stored if all of it was sent."""
     if session.already_answered:
         return  # Telegram has sent this update before
-    async with session.reply() as reply:
-        async for piece in ask(await reply.get_history(max_tokens=4000)):
-            reply.add_text(piece)
-        text = reply.text.strip() or "(the model had nothing to say)"
-        for start in range(0, len(text), MAX_LENGTH):
-            sent = await message.answer(text[start : start + MAX_LENGTH])
-            await reply.link(source_id(sent))
+    try:
+        async with session.reply() as reply:
+            history = await reply.get_history(max_tokens=4000, overflow="truncate")
+            if not history:
+                await message.answer("There is nothing to answer.")
+                return
+            async for piece in ask(history):
+                reply.add_text(piece)
+            text = reply.text.strip() or "(the model had nothing to say)"
+            for start in range(0, len(text), MAX_LENGTH):
+                sent = await message.answer(text[start : start + MAX_LENGTH])
+                await reply.link(source_id(sent))
+    except Exception:
+        logging.exception("No answer in %s", session.key)
+        await message.answer("Sorry, that went wrong. /retry tries again.")
 
 
 @dp.message(Command("start", "help"))
@@ -81,15 +91,22 @@ async def on_forget(message: Message, chat_session: Session) -> None:
 @dp.message(Command("retry"))
 async def on_retry(message: Message, chat_session: Session) -> None:
     await chat_session.undo(answers_only=True)
-    if await chat_session.get_history(max_messages=1):
-        await answer(message, chat_session)
-    else:
-        await message.answer("There is nothing to answer yet.")
+    await answer(message, chat_session)
 
 
 @dp.message(F.text | F.caption)
 async def on_message(message: Message, chat_session: Session) -> None:
-    await answer(message, chat_session)
+    if chat_session.turn is not None:  # else it is an unknown command, or written by a bot
+        await answer(message, chat_session)
+
+
+async def patiently(make_request: Any, bot: Bot, method: Any) -> Any:
+    """Waits where Telegram says "too many requests", and tries again."""
+    while True:
+        try:
+            return await make_request(bot, method)
+        except TelegramRetryAfter as error:
+            await asyncio.sleep(error.retry_after)
 
 
 async def main() -> None:
@@ -100,11 +117,15 @@ async def main() -> None:
     if not os.environ.get("OPENAI_API_KEY"):
         logging.warning("No OPENAI_API_KEY is set: a small offline responder answers.")
     api = os.environ.get("TELEGRAM_API_URL")
-    server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
-    store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
-    SessionMiddleware(store).setup(dp)
-    await dp.start_polling(Bot(token, session=server))
+    # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
+    async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
+        SessionMiddleware(store).setup(dp)
+        server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
+        bot = Bot(token, session=server)
+        bot.session.middleware(patiently)
+        await dp.start_polling(bot)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())

@@ -13,13 +13,14 @@ CHANNEL = "telegram"
 def session_key(context: EventContext, message: Message | None = None) -> SessionKey | None:
     """The session of an update: its chat, and its topic; None if it has no chat.
 
-    `context` is what aiogram resolved (`data["event_context"]`). It names a thread for real
-    topics only: reply chains in plain groups carry a thread id too. A business connection
-    is part of the key, since its chats share their ids with the bot's own.
+    `context` is what aiogram resolved (`data["event_context"]`), and `message` the one that
+    the update is about. The context names a thread for real topics only: reply chains in
+    plain groups carry a thread id too. A business connection is part of the key, since its
+    chats share their ids with the bot's own.
     """
     if context.chat is None:
         return None
-    direct = message.direct_messages_topic if message is not None else None
+    direct = None if message is None else message.direct_messages_topic
     return SessionKey(
         CHANNEL,
         context.chat.id,
@@ -47,7 +48,8 @@ def sender_of(message: Message) -> Sender | None:
     if message.sender_chat is not None:
         return Sender(str(message.sender_chat.id), message.sender_chat.full_name)
     user = message.from_user
-    if user is None or user.is_bot:
+    # What a bot writes in the name of a business account has the account's owner as its user.
+    if user is None or user.is_bot or message.sender_business_bot is not None:
         return None
     return Sender(str(user.id), user.full_name)
 

@@ -9,10 +9,14 @@ from typing import Any, Final
 
 import anyio
 from aiogram import BaseMiddleware, Dispatcher
-from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, UserContextMiddleware
-from aiogram.types import Message, TelegramObject, Update
+from aiogram.dispatcher.middlewares.user_context import (
+    EVENT_CONTEXT_KEY,
+    EventContext,
+    UserContextMiddleware,
+)
+from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
-from turnkeep import Session, SessionKey, SessionStore
+from turnkeep import Session, SessionStore
 
 from ._message import is_command, sender_of, session_key, source_id, text_of
 
@@ -44,6 +48,7 @@ class SessionMiddleware(BaseMiddleware):
         self._data_key = data_key
         self._record_commands = record_commands
         self._drain_timeout = drain_timeout
+        self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
         self._running = 0
         self._idle: anyio.Event | None = None
@@ -57,6 +62,12 @@ class SessionMiddleware(BaseMiddleware):
         middlewares = dispatcher.update.outer_middleware
         if any(isinstance(one, SessionMiddleware) for one in middlewares):
             raise RuntimeError("this dispatcher has a SessionMiddleware already; set it up once")
+        if self._dispatcher is not None:
+            raise RuntimeError(
+                "this SessionMiddleware serves another dispatcher already; make one for each, "
+                "over the same store"
+            )
+        self._dispatcher = dispatcher
         # Right behind the one that resolves the chat, and before the FSM's, which waits for
         # its own storage: messages are recorded in the order in which this one is reached.
         later = list(middlewares)
@@ -77,9 +88,9 @@ class SessionMiddleware(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        data[self._data_key] = await self._session(event, data)
         self._running += 1
         try:
+            data[self._data_key] = await self._session(event, data)
             return await handler(event, data)
         finally:
             self._running -= 1
@@ -87,11 +98,17 @@ class SessionMiddleware(BaseMiddleware):
                 self._idle.set()
 
     async def _session(self, event: TelegramObject, data: dict[str, Any]) -> Session | None:
-        message = _message_of(event)
-        key = self._key(data, message)
+        if not isinstance(event, Update):
+            raise TypeError(
+                "SessionMiddleware is an outer middleware of updates: "
+                "register it with SessionMiddleware(store).setup(dp)"
+            )
+        context: EventContext = data[EVENT_CONTEXT_KEY]
+        key = None if context.chat is None else session_key(context, _message_of(event))
         if key is None:
             return None
         session = self.store.session(key)
+        message = event.message or event.business_message or event.channel_post
         if message is None or not text_of(message):
             return session
         sender = sender_of(message)
@@ -103,9 +120,6 @@ class SessionMiddleware(BaseMiddleware):
             sender=sender,
             time=message.date,
         )
-
-    def _key(self, data: dict[str, Any], message: Message | None) -> SessionKey | None:
-        return session_key(data[EVENT_CONTEXT_KEY], message)
 
     async def _open(self) -> None:
         stack = AsyncExitStack()
@@ -128,11 +142,8 @@ class SessionMiddleware(BaseMiddleware):
             self._opened = None
 
 
-def _message_of(event: TelegramObject) -> Message | None:
-    """The new message that an update brings, if it does."""
-    if not isinstance(event, Update):
-        raise TypeError(
-            "SessionMiddleware is an outer middleware of updates: "
-            "register it with SessionMiddleware(store).setup(dp)"
-        )
-    return event.message or event.business_message or event.channel_post
+def _message_of(update: Update) -> Message | None:
+    """The message that an update is about: a new one, an edited one, a pressed button's."""
+    event = update.event
+    about = event.message if isinstance(event, CallbackQuery) else event
+    return about if isinstance(about, Message) else None

@@ -7,12 +7,13 @@ handler call the same function, and whoever comes first records it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
-import anyio
 import discord
 from discord.ext import commands
 
@@ -31,15 +32,26 @@ class SessionCog(commands.Cog):
 
     `await bot.add_cog(SessionCog(bot, store))` in `setup_hook` is all there is to do; the
     store opens and is left with the cog. Prefix commands are recorded only with
-    `record_commands=True`.
+    `record_commands=True`. `drain_timeout` is for how many seconds, when the cog is removed
+    or the bot closes, the tasks that asked for a session (handlers) are waited for, so that
+    their replies are stored.
     """
 
-    def __init__(self, bot: Bot, store: SessionStore, *, record_commands: bool = False) -> None:
+    def __init__(
+        self,
+        bot: Bot,
+        store: SessionStore,
+        *,
+        record_commands: bool = False,
+        drain_timeout: float = 10,
+    ) -> None:
         self.bot = bot
         self.store = store
         self._record_commands = record_commands
+        self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
-        self._queues: WeakValueDictionary[SessionKey, _Queue] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[SessionKey, asyncio.Lock] = WeakValueDictionary()
+        self._handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     async def cog_load(self) -> None:
         if not self.bot.intents.message_content:
@@ -53,9 +65,34 @@ class SessionCog(commands.Cog):
         self._opened = stack
 
     async def cog_unload(self) -> None:
-        if self._opened is not None:
-            await self._opened.aclose()
-            self._opened = None
+        # Until the running handlers have stored their replies all stays as it was: the bot
+        # may go on, with the cog reloaded, and what is said meanwhile comes only once.
+        _leaving[self.bot] = self
+        self.bot.add_listener(self.on_message)
+        try:
+            await self._drain()
+        finally:
+            self.bot.remove_listener(self.on_message)
+            del _leaving[self.bot]
+            if self._opened is not None:
+                await self._opened.aclose()
+                self._opened = None
+
+    async def _drain(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout):
+                while running := self._running():
+                    await asyncio.wait(running)
+        if late := self._running():
+            logger.warning(
+                "%d handlers still run after %g seconds; their replies can't be stored any more",
+                len(late),
+                self._drain_timeout,
+            )
+
+    def _running(self) -> set[asyncio.Task[Any]]:
+        """The tasks that asked for a session, but the one that removes the cog."""
+        return {task for task in self._handlers if not task.done()} - {asyncio.current_task()}
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -67,18 +104,29 @@ class SessionCog(commands.Cog):
         When it returns, the earlier messages of the channel are recorded too. What is not
         recorded (no text, no user, a command) gives the channel's session, bound to nothing.
         """
-        key = session_key(message.channel.id)
-        session = self.store.session(key)
-        sender = sender_of(message)
-        # First come, first served; taken before anything is awaited, so in the order of arrival.
-        queue = self._queues.setdefault(key, _Queue())
-        async with queue.lock:
-            text = text_of(message)
+        async with self._in_order(message.channel.id) as session:
+            sender, text = sender_of(message), text_of(message)
             if sender is None or not text.strip() or await self._is_command(message):
                 return session
             return await session.receive(
                 text, source_id=source_id(message), sender=sender, time=message.created_at
             )
+
+    async def session(self, channel_id: int) -> Session:
+        """The session of a channel, when all that came before is recorded; bound to nothing."""
+        async with self._in_order(channel_id) as session:
+            return session
+
+    @asynccontextmanager
+    async def _in_order(self, channel_id: int) -> AsyncGenerator[Session, None]:
+        """First come, first served: nothing is awaited before the place in the queue is taken."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._handlers.add(task)
+        key = session_key(channel_id)
+        lock = self._queues.setdefault(key, asyncio.Lock())
+        async with lock:
+            yield self.store.session(key)
 
     async def _is_command(self, message: discord.Message) -> bool:
         if self._record_commands:
@@ -87,28 +135,26 @@ class SessionCog(commands.Cog):
         return context.command is not None
 
 
-class _Queue:
-    """The order of one channel's messages, kept for as long as somebody stands in it."""
-
-    def __init__(self) -> None:
-        self.lock = anyio.Lock()
+_leaving: Final[dict[Bot, SessionCog]] = {}
+"""The cogs that are being removed from their bots, as long as that takes."""
 
 
 async def chat_session(bot: Bot, where: discord.Message | discord.Interaction | Context) -> Session:
     """The session of a message, an interaction or a command.
 
-    A message is recorded first, if it is not yet, and all earlier ones of its channel; the
-    session is then bound to it. Raises `TurnkeepError` if the bot has no `SessionCog`.
+    All earlier messages of its channel are recorded first, and a message is too, if it is not
+    yet; the session is then bound to it. Raises `TurnkeepError` if the bot has no `SessionCog`.
     """
-    cog = bot.get_cog(SessionCog.__cog_name__)
+    cog = bot.get_cog(SessionCog.__cog_name__) or _leaving.get(bot)
     if not isinstance(cog, SessionCog):
         raise TurnkeepError(
             "this bot has no SessionCog: 'await bot.add_cog(SessionCog(bot, store))' in its "
             "setup_hook"
         )
+    if isinstance(where, commands.Context) and where.interaction is None:
+        where = where.message
     if isinstance(where, discord.Message):
         return await cog.record(where)
-    channel = where.channel
-    if channel is None:
+    if where.channel is None:
         raise TurnkeepError("this interaction has no channel, so it has no session")
-    return cog.store.session(session_key(channel.id))
+    return await cog.session(where.channel.id)

@@ -28,3 +28,9 @@ async def setup(bot: commands.Bot) -> None:
         store = SessionStore(where)
         bot.session_store = store  # type: ignore[attr-defined]
     await bot.add_cog(SessionCog(bot, store))
+
+
+async def teardown(bot: commands.Bot) -> None:
+    """Removes the cog, which leaves the store; called by discord.py."""
+    # discord.py removes by itself only what is defined in this very module.
+    await bot.remove_cog(SessionCog.__cog_name__)

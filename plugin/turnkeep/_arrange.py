@@ -14,7 +14,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from ._info import SessionInfo
+from ._message import is_blank, is_said_by_user
 from ._turn import Turn
+
+__all__ = ["Exchange", "Group", "Unanswered", "View", "arrange", "is_said_by_user", "visible"]
 
 Unanswered: TypeAlias = Literal["result", "drop"]
 Group: TypeAlias = list[Turn]
@@ -27,12 +30,18 @@ NO_ANSWER: Final = "(no answer: it was interrupted)"
 @dataclass(slots=True)
 class Exchange:
     user: Turn
-    groups: list[Group] = field(default_factory=list)
-    lead: list[Turn] = field(default_factory=list)
+    groups: list[Group]
+    lead: list[Turn]
     """System turns that stand before the first user turn."""
 
     def turns(self) -> list[Turn]:
-        return [*self.lead, self.user, *(turn for group in self.groups for turn in group)]
+        turns = [*self.lead, self.user]
+        for group in self.groups:
+            turns += group
+        return turns
+
+    def length(self) -> int:
+        return 1 + len(self.lead) + sum(map(len, self.groups))
 
 
 @dataclass(slots=True)
@@ -49,21 +58,17 @@ class View:
 
 def visible(
     info: SessionInfo, turns: Sequence[Turn], view: View, *, complete: bool
-) -> tuple[list[Turn], bool] | None:
-    """The turns that a window may show, and whether the first of them all is there.
-
-    None if what was read does not reach back to where `last_consolidated` leads.
-    """
-    shown = [turn for turn in turns if turn.epoch == info.epoch and not turn.hidden]
-    complete = complete or (len(shown) < len(turns) and turns[0].epoch != info.epoch)
+) -> tuple[list[Turn], bool]:
+    """The turns that a window may show, and whether the first of them all is there."""
+    epoch, pointer = info.epoch, info.last_consolidated
+    shown = [turn for turn in turns if turn.epoch == epoch and not turn.hidden]
+    complete = complete or (bool(turns) and turns[0].epoch != epoch)
     if view.as_of is not None:
         shown = list(_as_of(shown, view.as_of, view.before_answer))
-    if info.last_consolidated:
-        floor = _whole_exchanges(shown, info.last_consolidated)
-        if floor is None and not complete:
-            return None
-        complete = complete or (bool(turns) and turns[0].id <= info.last_consolidated)
-        shown = [turn for turn in shown if turn.id > (floor or 0)]
+    if pointer > 0 and shown:
+        floor = _whole_exchanges(shown, pointer, reached=turns[0].id <= pointer + 1)
+        if floor is not None:
+            return [turn for turn in shown if turn.id > floor], True
     return shown, complete
 
 
@@ -76,16 +81,18 @@ def _as_of(turns: Iterable[Turn], as_of: int, before_answer: int | None) -> Iter
             yield turn
 
 
-def _whole_exchanges(turns: Sequence[Turn], pointer: int) -> int | None:
+def _whole_exchanges(turns: Sequence[Turn], pointer: int, *, reached: bool) -> int | None:
     """`pointer`, brought back to just before a user turn, and never behind the latest one.
 
-    None if the user turn that it would be brought back to is not among `turns`.
+    None if that is before all of `turns`. `reached` says that they go back to the pointer.
     """
     users = [turn.id for turn in turns if is_said_by_user(turn)]
     if users and pointer >= users[-1]:
         return users[-1] - 1
-    behind = next((turn for turn in turns if turn.id > pointer), None)
-    if behind is None or is_said_by_user(behind):
+    if not users or not reached:
+        return None
+    behind = next(turn for turn in turns if turn.id > pointer and turn.role != "system")
+    if is_said_by_user(behind):
         return pointer
     return next((id - 1 for id in reversed(users) if id <= pointer), None)
 
@@ -96,118 +103,97 @@ def arrange(
     """The exchanges, in the order of their user turns, legal for every provider."""
     exchanges: list[Exchange] = []
     by_user: dict[int, Exchange] = {}
-    waiting: dict[str, list[_Calls]] = {}
+    calling: list[_Calling] = []
+    waiting: dict[str, _Calling] = {}
     lead: list[Turn] = []
-    calling: dict[int, _Calls] = {}
+    last: Exchange | None = None
     for turn in turns:
-        last = exchanges[-1] if exchanges else None
-        if turn.role == "user":
-            if is_said_by_user(turn):
-                exchanges.append(Exchange(turn, lead=lead))
-                by_user[turn.id] = exchanges[-1]
+        role = turn.role
+        if role == "user":
+            if not is_blank(turn):
+                last = by_user[turn.id] = Exchange(turn, [], lead)
+                exchanges.append(last)
                 lead = []
-        elif turn.role == "system":
-            if keep_system and not is_blank(turn):
-                if last is None:
-                    lead.append(turn)
-                else:
-                    last.groups.append([turn])
-        elif turn.role == "tool":
-            calls = waiting.get(turn.tool_call_id or "")
-            if calls:
-                calls.pop().results[turn.tool_call_id or ""] = turn
-        else:
-            exchange = by_user.get(turn.answers) if turn.answers is not None else last
+        elif role == "assistant":
+            exchange = last if turn.answers is None else by_user.get(turn.answers)
             if exchange is None:
                 continue
-            asked = _sound_calls(turn)
+            asked = _sound_calls(turn) if turn.tool_calls else []
             if not asked and is_blank(turn):
                 continue
-            group = [turn]
-            exchange.groups.append(group)
             if turn.tool_calls:
-                pending = _Calls(turn, asked)
-                calling[id(group)] = pending
-                for call in asked:
-                    waiting.setdefault(call["id"], []).append(pending)
-    for exchange in exchanges:
-        exchange.groups = [
-            whole
-            for group in exchange.groups
-            if (whole := _answered(group, calling.get(id(group)), unanswered))
-        ]
-    for exchange in exchanges[:-1]:
-        _end(exchange, unanswered)
+                pending = _Calling(exchange, len(exchange.groups), asked)
+                calling.append(pending)
+                waiting.update((call["id"], pending) for call in asked)
+            exchange.groups.append([turn])
+        elif role == "tool":
+            # An id that was used again means the latest call; of two results the first counts.
+            found = waiting.get(turn.tool_call_id or "")
+            if found is not None:
+                found.results.setdefault(turn.tool_call_id or "", turn)
+        elif keep_system and not is_blank(turn):
+            if last is None:
+                lead.append(turn)
+            else:
+                last.groups.append([turn])
+    for pending in calling:
+        pending.settle(unanswered)
+    for exchange in {id(pending.exchange): pending.exchange for pending in calling}.values():
+        exchange.groups = [group for group in exchange.groups if group]
+        if exchange is not last:
+            _end(exchange, unanswered)
     return exchanges
 
 
 @dataclass(slots=True)
-class _Calls:
-    """An assistant's calls, and the results that were found."""
+class _Calling:
+    """The calls of one assistant turn, its place among its exchange's groups, and the results."""
 
-    turn: Turn
+    exchange: Exchange
+    place: int
     asked: list[dict[str, Any]]
     results: dict[str, Turn] = field(default_factory=dict)
+
+    def settle(self, unanswered: Unanswered) -> None:
+        """Makes the group whole: each call answered, in the order of the calls, or left out."""
+        (turn,) = self.exchange.groups[self.place]
+        asked = self.asked
+        if unanswered == "drop":
+            asked = [call for call in asked if call["id"] in self.results]
+        if asked != turn.tool_calls:
+            turn = msgspec.structs.replace(turn, tool_calls=asked or None)
+        results = [self.results.get(call["id"]) or _no_result(turn, call) for call in asked]
+        self.exchange.groups[self.place] = [turn, *results] if asked or not is_blank(turn) else []
 
 
 def _sound_calls(turn: Turn) -> list[dict[str, Any]]:
     """The calls that can be told apart and answered."""
     calls: dict[str, dict[str, Any]] = {}
     for call in turn.tool_calls or ():
-        function = call.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        if isinstance(call.get("id"), str) and call["id"] and isinstance(name, str) and name:
-            calls.setdefault(call["id"], call)
+        match call:
+            # Mistral refuses the id "null", which some servers send for none.
+            case {"id": str(id), "function": {"name": str(name)}} if name and id not in _NO_ID:
+                calls.setdefault(id, call)
     return list(calls.values())
 
 
-def _answered(group: Group, calls: _Calls | None, unanswered: Unanswered) -> Group:
-    """The group with each of its calls answered, in the order of the calls."""
-    if calls is None:
-        return group
-    asked = calls.asked
-    if unanswered == "drop":
-        asked = [call for call in asked if call["id"] in calls.results]
-    turn = calls.turn
-    if asked != turn.tool_calls:
-        turn = msgspec.structs.replace(turn, tool_calls=asked or None)
-    if not asked:
-        return [] if is_blank(turn) else [turn]
-    return [turn, *(calls.results.get(call["id"]) or _no_result(turn, call) for call in asked)]
+_NO_ID: Final = ("", "null")
 
 
 def _no_result(turn: Turn, call: dict[str, Any]) -> Turn:
-    return Turn(
-        role="tool",
-        content=NO_RESULT,
-        tool_call_id=call["id"],
-        name=call["function"]["name"],
-        time=turn.time,
-    )
+    return Turn(role="tool", content=NO_RESULT, tool_call_id=call["id"], time=turn.time)
 
 
 def _end(exchange: Exchange, unanswered: Unanswered) -> None:
     """Sees to it that no result is the last word: some providers refuse a user turn there."""
-    while exchange.groups and exchange.groups[-1][-1].role == "tool":
+    groups = exchange.groups
+    for place in reversed(range(len(groups))):
+        if groups[place][0].role == "system":
+            continue
+        last = groups[place][-1]
+        if last.role != "tool":
+            return
         if unanswered == "result":
-            last = exchange.groups[-1][-1]
-            exchange.groups.append([Turn(role="assistant", content=NO_ANSWER, time=last.time)])
-        else:
-            exchange.groups.pop()
-
-
-def is_said_by_user(turn: Turn) -> bool:
-    return turn.role == "user" and not is_blank(turn)
-
-
-def is_blank(turn: Turn) -> bool:
-    """Whether there is nothing in the content that an API would take."""
-    content = turn.content
-    if isinstance(content, str):
-        return not content or content.isspace()
-    return not any(_shows(part) for part in content or ())
-
-
-def _shows(part: dict[str, Any]) -> bool:
-    text = part.get("text") if part.get("type") == "text" else "…"
-    return isinstance(text, str) and bool(text.strip())
+            groups.append([Turn(role="assistant", content=NO_ANSWER, time=last.time)])
+            return
+        del groups[place]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_UNSENDABLE: Final = re.compile("[\0\ud800-\udfff]")
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool")
+_PARTS: Final = {
+    "user": ("text", "image_url", "input_audio", "file"),
+    "assistant": ("text", "refusal"),
+}
 
 
 def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -21,27 +26,24 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     The rules are the strictest that OpenAI's, Anthropic's and Mistral's APIs answer with a
     400: after the system messages the first is a user's; each call of an assistant message
     is answered once, directly behind it; nothing is empty; names are of `[a-zA-Z0-9_-]`, 64
-    at most; after a tool result comes an assistant's message.
+    at most; after a tool result comes an assistant's message. It never raises, whatever is in
+    the list.
     """
     faults: list[str] = []
     unanswered: dict[str, int] = {}
-    previous = ""
+    previous: object = ""
     begun = False
     for index, message in enumerate(messages):
         here = f"message {index}"
+        if not isinstance(message, Mapping):
+            faults.append(f"{here}: it is no dict but a {type(message).__name__}")
+            continue
         role = message.get("role")
         if role not in _ROLES:
             faults.append(f"{here}: the role {role!r} is none of {', '.join(_ROLES)}")
             continue
         if role == "tool":
-            call = message.get("tool_call_id")
-            if call in unanswered:
-                del unanswered[call]
-            else:
-                faults.append(
-                    f"{here}: a tool result for {call!r}, which no assistant message "
-                    "before it calls"
-                )
+            faults += _check_result(here, message.get("tool_call_id"), unanswered)
         else:
             faults += _left_unanswered(unanswered)
             unanswered = {}
@@ -51,15 +53,24 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
             begun = True
         if role == "user" and previous == "tool":
             faults.append(f"{here}: a user's message directly behind a tool result")
-        if role == "assistant":
-            for call in message.get("tool_calls") or ():
-                faults += _check_call(here, call, unanswered, index)
+        faults += _check_calls(here, message, unanswered, index)
         faults += _check_content(here, message)
         name = message.get("name")
-        if name is not None and (not isinstance(name, str) or not _NAME.fullmatch(name)):
+        if name is not None and not _is_name(name):
             faults.append(f"{here}: the name {name!r} does not match ^[a-zA-Z0-9_-]{{1,64}}$")
         previous = role
     return faults + _left_unanswered(unanswered)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _check_result(here: str, call: object, unanswered: dict[str, int]) -> Iterator[str]:
+    if isinstance(call, str) and call in unanswered:
+        del unanswered[call]
+    else:
+        yield f"{here}: a tool result for {call!r}, which no assistant message before it calls"
 
 
 def _left_unanswered(unanswered: Mapping[str, int]) -> list[str]:
@@ -69,46 +80,79 @@ def _left_unanswered(unanswered: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _check_call(
-    here: str, call: Mapping[str, Any], unanswered: dict[str, int], index: int
-) -> list[str]:
-    function = call.get("function")
-    id = call.get("id")
-    if not isinstance(id, str) or not id or not isinstance(function, Mapping):
-        return [f"{here}: a tool call without an id or a function"]
-    faults: list[str] = []
-    if id in unanswered:
-        faults.append(f"{here}: two calls have the id {id!r}")
-    unanswered[id] = index
-    name = function.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        faults.append(f"{here}: the function name {name!r} does not match the APIs' rule")
-    if not isinstance(function.get("arguments"), str):
-        faults.append(f"{here}: the arguments of call {id!r} are not JSON text")
-    return faults
-
-
-def _check_content(here: str, message: Mapping[str, Any]) -> list[str]:
-    content = message.get("content")
-    role = message["role"]
-    faults: list[str] = []
-    if isinstance(content, str):
-        if "\0" in content or any("\ud800" <= char <= "\udfff" for char in content):
-            faults.append(f"{here}: a NUL or a lone surrogate in the content")
-        empty = not content.strip()
-    elif content is None:
-        empty = True
-    elif isinstance(content, Sequence):
-        empty = not content
-        for part in content:
-            if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-                faults.append(f"{here}: a content part that is no dict with a 'type'")
-            elif part["type"] == "text" and not str(part.get("text") or "").strip():
-                faults.append(f"{here}: an empty text part")
+def _check_calls(
+    here: str, message: Mapping[str, Any], unanswered: dict[str, int], index: int
+) -> Iterator[str]:
+    calls = message.get("tool_calls")
+    if calls is None:
+        return
+    if message["role"] != "assistant":
+        yield f"{here}: tool calls in a message that is not an assistant's"
+    elif not isinstance(calls, (list, tuple)) or not calls:
+        yield f"{here}: the tool calls are no list, or an empty one"
     else:
-        return [f"{here}: the content is neither text nor a list of parts"]
-    if empty and role != "tool" and not (role == "assistant" and message.get("tool_calls")):
-        faults.append(f"{here}: it is empty")
-    if content is None and role == "tool":
-        faults.append(f"{here}: a tool result without content")
-    return faults
+        for call in calls:
+            yield from _check_call(here, call, unanswered, index)
+
+
+def _check_call(here: str, call: object, unanswered: dict[str, int], index: int) -> Iterator[str]:
+    match call:
+        case {"type": "function", "id": str(id), "function": Mapping() as function} if id:
+            pass
+        case _:
+            yield f"{here}: a tool call without an id, the type 'function' or a function"
+            return
+    if id == "null":
+        yield f"{here}: a call has the id 'null', which stands for none"
+    if id in unanswered:
+        yield f"{here}: two calls have the id {id!r}"
+    unanswered[id] = index
+    if not _is_name(function.get("name")):
+        yield f"{here}: the function name {function.get('name')!r} does not match the APIs' rule"
+    if not isinstance(function.get("arguments"), str):
+        yield f"{here}: the arguments of call {id!r} are not JSON text"
+
+
+def _check_content(here: str, message: Mapping[str, Any]) -> Iterator[str]:
+    role, content = message["role"], message.get("content")
+    if content is None:
+        if role == "tool":
+            yield f"{here}: a tool result without content"
+        elif not _calls(message):
+            yield f"{here}: it is empty"
+    elif isinstance(content, str):
+        yield from _check_text(here, content)
+        # An empty text beside calls is as good as none; a blank one Anthropic refuses.
+        if not content.strip() and role != "tool" and not (_calls(message) and not content):
+            yield f"{here}: it is empty"
+    elif not isinstance(content, (list, tuple)):
+        yield f"{here}: the content is neither text nor a list of parts"
+    elif not content:
+        yield f"{here}: it is empty"
+    else:
+        for part in content:
+            yield from _check_part(here, role, part)
+
+
+def _calls(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "assistant" and bool(message.get("tool_calls"))
+
+
+def _check_part(here: str, role: str, part: object) -> Iterator[str]:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if not isinstance(part, Mapping) or not isinstance(kind, str):
+        yield f"{here}: a content part that is no dict with a 'type'"
+    elif kind not in _PARTS.get(role, ("text",)):
+        yield f"{here}: a content part of type {kind!r}, which a {role} message can't hold"
+    elif kind != "text" and kind != "refusal":
+        if not isinstance(part.get(kind), Mapping):
+            yield f"{here}: an {kind} part without its {kind!r} dict"
+    elif not isinstance(part.get(kind), str) or not part[kind].strip():
+        yield f"{here}: an empty text part"
+    else:
+        yield from _check_text(here, part[kind])
+
+
+def _check_text(here: str, text: str) -> Iterator[str]:
+    if _UNSENDABLE.search(text):
+        yield f"{here}: a NUL or a lone surrogate in the content"

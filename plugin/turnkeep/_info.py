@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -35,4 +36,12 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def epoch_id(self) -> EpochId:
+        """What names the current epoch for good."""
         return self.created_at, self.epoch
+
+
+def own_copy(info: SessionInfo) -> SessionInfo:
+    """The record for a caller to keep: changing its metadata changes nothing stored."""
+    if not info.metadata:
+        return info
+    return msgspec.structs.replace(info, metadata=copy.deepcopy(info.metadata))

@@ -68,7 +68,8 @@ class SessionKey:
             for label, value in zip(LABELS, given, strict=True)
             if value is not None
         )
-        parts = [_escape(_raw("channel", channel))]
+        channel = _raw("channel", channel)
+        parts = [_escape(channel)]
         chat = None if chat_id is None else _raw("chat_id", chat_id)
         if chat is not None:
             parts.append(_escape(chat))
@@ -80,7 +81,7 @@ class SessionKey:
         for label, value in scopes:
             parts += (label, _escape(value))
         put = object.__setattr__
-        put(self, "channel", str(channel))
+        put(self, "channel", channel)
         put(self, "chat_id", chat)
         put(self, "scopes", scopes)
         put(self, "text", ":".join(parts))
@@ -94,7 +95,8 @@ class SessionKey:
 
         What does not fit that grammar, such as `slack:<chat>:<ts>`, splits at its first
         colon: the rest is the chat id. Raises `InvalidKeyError` for text without a colon,
-        for an empty part, and for a `%` that is not one of the escapes `%3A` and `%25`.
+        for an empty channel, chat id or scope, and for a `%` that is not one of the escapes
+        `%3A` and `%25`.
         """
         if not isinstance(text, str):
             raise InvalidKeyError(
@@ -115,21 +117,26 @@ class SessionKey:
     def __hash__(self) -> int:
         return hash(self.text)
 
-    def __lt__(self, other: SessionKey) -> bool:
-        return self.text < other.text
+    def __lt__(self, other: object) -> bool:
+        return self.text < other.text if isinstance(other, SessionKey) else NotImplemented
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> SessionKey:
+    try:
+        return _read(text)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"session key {text!r:.200}: {error}") from None
+
+
+def _read(text: str) -> SessionKey:
     channel, colon, rest = text.partition(":")
     if not colon:
-        raise InvalidKeyError(
-            f"session key {text!r} has no colon: write channel:chat_id, as in 'telegram:12345'"
-        )
+        raise InvalidKeyError("it has no colon: write channel:chat_id, as in 'telegram:12345'")
     if _BAD_ESCAPE.search(text):
         raise InvalidKeyError(
-            f"session key {text!r} holds a '%' that begins neither %3A nor %25: "
-            f"for raw values use SessionKey({channel!r}, {rest!r})"
+            "it holds a '%' that begins neither %3A nor %25: "
+            f"for raw values use SessionKey({channel!r:.200}, {rest!r:.200})"
         )
     parts = rest.split(":")
     chat = parts.pop(0) if len(parts) % 2 else None
@@ -145,12 +152,13 @@ def _raw(what: str, value: object) -> str:
         raise InvalidKeyError(
             f"the {what} of a session key is text or a whole number, not {type(value).__name__}"
         )
-    text = str(value)
+    # A text enum's own value, not its name: str() of one depends on how it was made.
+    text = str.__str__(value) if isinstance(value, str) else str(value)
     if not text:
         raise InvalidKeyError(f"the {what} of a session key is empty: give it a value")
     if "\0" in text or not _encodable(text):
         raise InvalidKeyError(
-            f"the {what} {text!r} of a session key holds a NUL or a lone surrogate: remove it"
+            f"the {what} {text!r:.200} of a session key holds a NUL or a lone surrogate: remove it"
         )
     return text
 

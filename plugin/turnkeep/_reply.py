@@ -13,10 +13,10 @@ from anyio import CancelScope
 from msgspec import structs
 
 from ._arrange import View
-from ._errors import TurnkeepError
+from ._errors import InvalidTurnError, TurnkeepError
 from ._info import EpochId
-from ._turn import Content, Turn, clean_text, new_turn
-from ._window import Message, WindowOptions
+from ._turn import Content, Turn, as_source_ids, clean_text, new_turn
+from ._window import Message
 from .storage.base import Change
 
 if TYPE_CHECKING:
@@ -31,34 +31,39 @@ class Reply:
     """What `session.reply()` gives; use it with `async with`, once.
 
     `turns` are the stored turns, after the block. `discarded` is true after the block if
-    nothing was stored because the session was cleared meanwhile.
+    nothing was stored because the session was cleared or forgotten meanwhile, or because the
+    message to answer was gone when the block began.
     """
 
     def __init__(self, session: Session, to: Turn | None, *, keep_interrupted: bool) -> None:
-        self.discarded = False
+        self.discarded: bool = False
         self.turns: list[Turn] = []
         self._session = session
         self._to = to
-        self._answers = None if to is None else to.id
+        self._opened: Turn | None = None
+        self._gone = False
         self._keep_interrupted = keep_interrupted
         self._collected: list[Turn] = []
         self._texts: list[str] = []
         self._links: list[str] = []
+        self._linked = 0
         self._epoch: EpochId | None = None
         self._as_of: int | None = None
         self._state = "new"
 
     @property
     def text(self) -> str:
-        """The text that was collected since the last tool result."""
+        """The text that was collected since the last tool call or result."""
         return "".join(self._texts)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
-            raise TurnkeepError(f"session {self._session.key}: a reply can be entered only once")
+            raise TurnkeepError(
+                f"{self._where}a reply can be entered only once: call session.reply() again"
+            )
         # Before the first await, so that nobody can look and enter between.
-        if self._answers is not None:
-            self._session._open_reply(self._answers)
+        if self._to is not None:
+            self._open(self._to)
         self._state = "open"
         try:
             await self._begin()
@@ -69,17 +74,22 @@ class Reply:
 
     async def _begin(self) -> None:
         if self._to is not None:
-            info = await self._session.info()
-            if info is not None:
+            info = await self._session._info_if_there(self._to)
+            if info is None:
+                self._gone = True  # forgotten, and perhaps begun anew: the id is another's
+            else:
                 # A message of before a reset is answered into its own epoch: not any more.
                 self._epoch = info.created_at, self._to.epoch
             return
-        info, newest = await self._session._newest_user_turn()
+        info, self._to = await self._session._newest_user_turn()
         if info is not None:
             self._epoch, self._as_of = info.epoch_id, info.last_id
-        if newest is not None:
-            self._answers = newest.id
-            self._session._open_reply(newest.id)
+        if self._to is not None:
+            self._open(self._to)
+
+    def _open(self, to: Turn) -> None:
+        self._session._open_reply(to)
+        self._opened = to
 
     async def __aexit__(
         self,
@@ -99,8 +109,12 @@ class Reply:
         """Adds a piece of what the model says."""
         self._check_open()
         if not isinstance(text, str):
-            raise TypeError(f"a piece of a reply is text, not {type(text).__name__}")
-        self._texts.append(text)
+            raise InvalidTurnError(
+                f"{self._where}a piece of a reply is text, not {type(text).__name__}: "
+                "leave out a piece that has none"
+            )
+        if text:  # an empty piece must not part the calls that it stands between
+            self._texts.append(text)
 
     def add_tool_call(self, id: str, name: str, arguments: str | dict[str, Any]) -> None:
         """Adds a call of the model's; text that came before it stands in the same message."""
@@ -129,17 +143,19 @@ class Reply:
     async def link(self, *source_ids: str | int | None) -> None:
         """Says as which of the platform's messages the answer was sent.
 
-        So an edit or a deletion of that message finds the turn. After the block it is an edit
-        of the turn that was stored last. None, a message without an id, is passed over.
+        So an edit or a deletion of that message finds the turn: the assistant's last one. After
+        the block it is an edit of that turn, if one was stored. None, a message without an id,
+        is passed over.
         """
-        links = tuple(str(one) for one in source_ids if one is not None)
-        if self._state == "open":
+        links = as_source_ids([one for one in source_ids if one is not None], self._where)
+        if self._state != "closed":
+            self._check_open()
             self._links += links
         elif self.turns and links:
-            session, last = self._session, self.turns[-1]
-            changed = await session._edit(last.id, Change(link=links))
+            last = self.turns[self._linked]
+            changed = await self._session._edit(last.id, Change(link=links))
             if changed is not None:
-                self.turns[-1] = changed
+                self.turns[self._linked] = changed
 
     async def get_history(self, max_messages: int | None = None, **options: Any) -> list[Message]:
         """The window with what was collected so far, for the next call of an agent loop.
@@ -155,17 +171,21 @@ class Reply:
         collected = [*self._collected]
         if self.text.strip():
             collected.append(self._turn("assistant", self.text))
-        return await self._session._window(WindowOptions(**options), view, collected)
+        return await self._session._window(options, view, collected)
 
     def _turn(self, role: str, content: Any, **fields: Any) -> Turn:
         return new_turn(
             role,
             content,
-            answers=self._answers,
+            answers=None if self._to is None else self._to.id,
             max_bytes=self._session._max_turn_bytes,
-            where=f"session {self._session.key}: ",
+            where=self._where,
             **fields,
         )
+
+    @property
+    def _where(self) -> str:
+        return f"session {self._session.key}: "
 
     def _flush(self) -> None:
         """Makes a turn of the text that was collected; blank text is nothing said."""
@@ -177,23 +197,27 @@ class Reply:
         self._flush()
         if not self._collected:
             return
+        if self._gone:
+            self.discarded = True
+            return
         turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
         last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
         turns[last] = replace(turns[last], source_ids=tuple(dict.fromkeys(self._links)))
+        self._linked = last
         stored = await self._session._store_reply(turns, self._epoch)
         self.discarded = stored is None
         self.turns = stored or []
-        if stored and self._answers is not None and not interrupted:
-            self._session._mark_answered(self._answers)
+        if stored and self._to is not None and not interrupted:
+            self._session._mark_answered(self._to)
 
     def _check_open(self) -> None:
         if self._state != "open":
             raise TurnkeepError(
-                f"session {self._session.key}: this reply is not open; "
+                f"{self._where}this reply is not open; "
                 "use it inside 'async with session.reply() as reply:'"
             )
 
     def _close(self) -> None:
         self._state = "closed"
-        if self._answers is not None:
-            self._session._close_reply(self._answers)
+        if self._opened is not None:
+            self._session._close_reply(self._opened)

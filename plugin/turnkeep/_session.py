@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 
 from ._arrange import Unanswered, View, is_said_by_user
-from ._errors import InvalidMetadataError
-from ._info import EpochId, SessionInfo
+from ._errors import InvalidMetadataError, InvalidTurnError, WindowError
+from ._info import EpochId, SessionInfo, own_copy
 from ._key import SessionKey
 from ._reply import Reply
 from ._tokens import TokenCounter, estimate_tokens
-from ._turn import Sender, Turn, clean_json, from_message, new_turn
+from ._turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
 from ._window import (
     MAX_MESSAGES,
     Message,
@@ -83,6 +83,7 @@ class Session:
         `content` is text or a list of content parts of the chat-completions format. A
         `source_id` that was appended before, to this session, stores nothing and gives the
         first turn back. `time` is aware; now by default. A `hidden` turn is in no window.
+        An assistant's turn answers the message in hand, if the handle is bound to one.
 
         When it returns, the turn survives as the store's `durability` says. Raises
         `InvalidTurnError` for what can't be stored, `TurnTooLargeError` for what is over
@@ -99,10 +100,14 @@ class Session:
             time=time,
             extra=extra,
             hidden=hidden,
+            answers=self.turn.id if self.turn and role in ("assistant", "tool") else None,
             max_bytes=self._max_turn_bytes,
             where=f"session {self.key}: ",
         )
-        return (await self._append([turn])).turns[0]
+        appended = (await self._append([turn])).turns[0]
+        if self.turn and appended.role == "assistant":
+            self._mark_answered(self.turn)
+        return appended
 
     async def extend(self, turns: Iterable[Turn | Mapping[str, Any] | object]) -> list[Turn]:
         """Stores several turns, all or none, and returns them.
@@ -111,8 +116,12 @@ class Session:
         message object of the `openai` package.
         """
         made = [
-            from_message(turn, max_bytes=self._max_turn_bytes, where=f"session {self.key}: ")
-            for turn in turns
+            from_message(
+                turn,
+                max_bytes=self._max_turn_bytes,
+                where=f"session {self.key}: number {place} of the turns: ",
+            )
+            for place, turn in enumerate(turns, 1)
         ]
         return (await self._append(made)).turns
 
@@ -170,7 +179,7 @@ class Session:
         """
         if self.turn is None:
             return False
-        return self._was_answered or self._store._is_answered(self.key, self.turn.id)
+        return self._was_answered or self._store._is_answered(self.key, self.turn)
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         """The assistant's part, as a transaction: `async with session.reply() as reply:`.
@@ -226,10 +235,12 @@ class Session:
             for turn in turns
             if (turn.id == newest.id and not answers_only)
             or turn.answers == newest.id
-            or (turn.answers is None and turn.id > newest.id)
+            or (turn.answers is None and turn.id > newest.id and not turn.hidden)
         ]
         async with self._store._use(self.key, write=True) as storage:
-            return await storage.delete(self.key, ids)
+            gone = await storage.delete(self.key, ids)
+        self._store._unmark_answered(self.key, newest)
+        return gone
 
     async def clear(self, *, erase: bool = False) -> None:
         """Begins the conversation anew: windows start empty, the old turns stay readable.
@@ -247,12 +258,15 @@ class Session:
         Values are JSON, 8 KiB encoded in all; else `InvalidMetadataError`.
         """
         what = f"session {self.key}: the metadata"
+        if changes is not None and not isinstance(changes, Mapping):
+            raise InvalidMetadataError(f"{what} is a mapping, not {type(changes).__name__}")
         try:
             checked = clean_json({**(changes or {}), **more}, what)
         except ValueError as error:
             raise InvalidMetadataError(str(error)) from None
         async with self._store._use(self.key, write=True) as storage:
-            return dict(await storage.update_metadata(self.key, checked))
+            merged = await storage.update_metadata(self.key, checked)
+        return copy.deepcopy(dict(merged))
 
     # Reading.
 
@@ -280,41 +294,34 @@ class Session:
         system turns are left out unless `system="keep"`. The keys named in `extra` are
         copied from the turns' `extra` to their messages.
         """
-        options = WindowOptions(
-            max_messages=max_messages,
-            max_tokens=max_tokens,
-            count_tokens=count_tokens,
-            slack=slack,
-            system=system,
-            unanswered=unanswered,
-            overflow=overflow,
-            extra=tuple(extra),
-        )
+        options = {
+            "max_messages": max_messages,
+            "max_tokens": max_tokens,
+            "count_tokens": count_tokens,
+            "slack": slack,
+            "system": system,
+            "unanswered": unanswered,
+            "overflow": overflow,
+            "extra": tuple(extra),
+        }
         return await self._window(options, self._view(), [])
 
-    async def turns(
+    def turns(
         self, *, epoch: int | Literal["all"] | None = None, after: int = 0
     ) -> AsyncIterator[Turn]:
         """What is stored, ascending: of the current epoch, of another, or of all.
 
         Epochs count from 1; `after` is the id behind which to begin.
         """
-        info = await self.info()
-        wanted = info.epoch if info is not None and epoch is None else epoch
-        while True:
-            async with self._store._use(self.key) as storage:
-                _, page = await storage.read(self.key, after=after, limit=PAGE_TURNS, newest=False)
-            for turn in page:
-                if wanted in ("all", turn.epoch):
-                    yield turn
-            if len(page) < PAGE_TURNS:
-                return
-            after = page[-1].id
+        if not isinstance(epoch, int) and epoch not in (None, "all"):
+            raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
+        return _Turns(self, epoch, after)
 
     async def info(self) -> SessionInfo | None:
         """The session's record, or None if nothing was ever stored."""
         async with self._store._use(self.key) as storage:
-            return (await storage.read(self.key, limit=0)).info
+            info = (await storage.read(self.key, limit=0)).info
+        return None if info is None else own_copy(info)
 
     # For replies.
 
@@ -328,20 +335,28 @@ class Session:
         return View(as_of=self.turn.id, before_answer=self.turn.id)
 
     async def _window(
-        self, options: WindowOptions, view: View, collected: Sequence[Turn]
+        self, options: Mapping[str, Any], view: View, collected: Sequence[Turn]
     ) -> list[Message]:
         """The window, over so much of the session's end as it needs."""
-        limit = options.first_read
-        while True:
-            async with self._store._use(self.key) as storage:
-                info, turns = await storage.read(self.key, limit=limit)
-            complete = len(turns) < limit
-            if info is not None and collected:
-                turns = [*turns, *_placed(collected, info)]
-            window = build_window(info, turns, options, view, complete=complete)
-            if window is not None:
-                return window
-            limit *= 2
+        try:
+            bounds = WindowOptions(**options)
+            limit, sight = bounds.first_read, view
+            while True:
+                async with self._store._use(self.key) as storage:
+                    info, turns = await storage.read(self.key, limit=limit)
+                complete = len(turns) < limit
+                if info is not None and collected:
+                    # What was collected answers the message in hand; what else did is hidden.
+                    before = view.before_answer
+                    turns = [turn for turn in turns if before is None or turn.answers != before]
+                    turns += _placed(collected, info)
+                    sight = View(as_of=view.as_of)
+                window = build_window(info, turns, bounds, sight, complete=complete)
+                if window is not None:
+                    return window
+                limit *= 2
+        except WindowError as error:
+            raise WindowError(f"session {self.key}: {error}") from None
 
     async def _newest_user_turn(self) -> tuple[SessionInfo | None, Turn | None]:
         info, newest, _ = await self._tail_with_user_turn()
@@ -356,18 +371,35 @@ class Session:
             async with self._store._use(self.key) as storage:
                 info, turns = await storage.read(self.key, limit=limit)
             current = [turn for turn in turns if info and turn.epoch == info.epoch]
-            newest = next((turn for turn in reversed(current) if is_said_by_user(turn)), None)
+            newest = next(
+                (turn for turn in reversed(current) if is_said_by_user(turn) and not turn.hidden),
+                None,
+            )
             if newest is not None or len(turns) < limit or len(current) < len(turns):
                 return info, newest, current
             limit *= 4
 
+    async def _info_if_there(self, turn: Turn) -> SessionInfo | None:
+        """The record, if this turn is stored still."""
+        async with self._store._use(self.key) as storage:
+            info, there = await storage.read(self.key, after=turn.id - 1, before=turn.id + 1)
+        return info if there and there[0].time == turn.time else None
+
     async def _turn_id(self, turn: Turn | int | str) -> int | None:
         if isinstance(turn, Turn):
             return turn.id
-        if isinstance(turn, int):
+        if isinstance(turn, int) and not isinstance(turn, bool):
             return turn
+        if not isinstance(turn, str):
+            raise InvalidTurnError(
+                f"session {self.key}: a turn is named by itself, its id or a source id, "
+                f"not {turn!r:.80}"
+            )
+        if not turn:
+            return None
+        (source_id,) = as_source_ids(turn, "")  # as it was stored
         async with self._store._use(self.key) as storage:
-            found = await storage.find(self.key, turn)
+            found = await storage.find(self.key, source_id)
         return None if found is None else found.id
 
     async def _edit(self, turn_id: int, change: Change) -> Turn | None:
@@ -385,14 +417,46 @@ class Session:
         assert appended is not None
         return appended
 
-    def _open_reply(self, turn_id: int) -> None:
-        self._store._open_reply(self.key, turn_id)
+    def _open_reply(self, turn: Turn) -> None:
+        self._store._open_reply(self.key, turn)
 
-    def _close_reply(self, turn_id: int) -> None:
-        self._store._close_reply(self.key, turn_id)
+    def _close_reply(self, turn: Turn) -> None:
+        self._store._close_reply(self.key, turn)
 
-    def _mark_answered(self, turn_id: int) -> None:
-        self._store._mark_answered(self.key, turn_id)
+    def _mark_answered(self, turn: Turn) -> None:
+        self._store._mark_answered(self.key, turn)
+
+
+class _Turns(AsyncIterator[Turn]):
+    """Reads a page at a time. No generator, so that whoever breaks off leaves nothing open."""
+
+    def __init__(self, session: Session, epoch: int | Literal["all"] | None, after: int) -> None:
+        self._session = session
+        self._epoch = epoch
+        self._after = after
+        self._page: Iterator[Turn] = iter(())
+        self._ended = False
+
+    async def __anext__(self) -> Turn:
+        while True:
+            for turn in self._page:
+                if self._epoch in ("all", turn.epoch):
+                    return turn
+            if self._ended:
+                raise StopAsyncIteration
+            await self._turn_over()
+
+    async def _turn_over(self) -> None:
+        session = self._session
+        async with session._store._use(session.key) as storage:
+            info, page = await storage.read(
+                session.key, after=self._after, limit=PAGE_TURNS, newest=False
+            )
+        if info is not None and self._epoch is None:
+            self._epoch = info.epoch
+        self._page = iter(page)
+        self._ended = len(page) < PAGE_TURNS
+        self._after = page[-1].id if page else self._after
 
 
 def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:

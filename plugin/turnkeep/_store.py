@@ -6,24 +6,28 @@ import os
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, TypeAlias, cast
 
-from anyio import Event, Lock
+from anyio import CancelScope, Event, Lock
 
 from ._errors import ReadOnlyError, StoreClosedError, UnknownStorageError
-from ._info import SessionInfo
+from ._info import SessionInfo, own_copy
 from ._key import SessionKey
 from ._session import Session
-from ._turn import MAX_TURN_BYTES
+from ._turn import MAX_TURN_BYTES, Turn, as_source_ids
 from .storage.base import Storage
 
 __all__ = ["SessionStore"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _ANSWERS_KEPT: Final = 10_000
+
+_Place: TypeAlias = tuple[str, int, datetime]
+"""Names a turn for good: a session that is forgotten and begins anew gives its ids again."""
 
 
 class SessionStore:
@@ -38,9 +42,11 @@ class SessionStore:
     `durability`: what an append survives when it returns, the death of the process ("os")
     or of the machine ("disk"). `read_only` locks and writes nothing. `lock_timeout`, in
     seconds, is how long to wait for another process to leave the folder. `max_turn_bytes`
-    is the size of a turn, encoded, over which it is refused.
+    is the size of a turn, encoded, over which it is refused. A storage object has its own
+    durability and lock.
 
-    Raises `UnknownStorageError` for a `where` that names no storage.
+    Raises `UnknownStorageError` for a `where` that names no storage, and `ValueError` for
+    an option that has no such value.
     """
 
     def __init__(
@@ -54,6 +60,10 @@ class SessionStore:
     ) -> None:
         if durability not in ("os", "disk"):
             raise ValueError(f"durability is 'os' or 'disk', not {durability!r}")
+        if not lock_timeout >= 0:
+            raise ValueError(f"lock_timeout is in seconds, 0 or more, not {lock_timeout!r}")
+        if isinstance(max_turn_bytes, bool) or max_turn_bytes < 1:
+            raise ValueError(f"max_turn_bytes is a whole number, 1 or more, not {max_turn_bytes!r}")
         options = {
             "durability": durability,
             "read_only": read_only,
@@ -63,12 +73,14 @@ class SessionStore:
         self._read_only = read_only
         self._max_turn_bytes = max_turn_bytes
         self._state: Literal["new", "open", "closed"] = "new"
+        self._holds_storage = False
         self._openings = 0
         self._changing = Lock()
+        self._queued = 0
         self._running = 0
         self._idle: Event | None = None
-        self._open_replies: Counter[tuple[str, int]] = Counter()
-        self._answered: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._open_replies: Counter[_Place] = Counter()
+        self._answered: OrderedDict[_Place, None] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<SessionStore {self._storage!r} {self._state}>"
@@ -78,10 +90,16 @@ class SessionStore:
     async def __aenter__(self) -> Self:
         async with self._changing:
             if self._state != "open":
-                await self._storage.open()
-                self._state = "open"
+                await self._open_storage()
             self._openings += 1
         return self
+
+    async def _open_storage(self) -> None:
+        # It is held still where closing was cancelled.
+        if not self._holds_storage:
+            await self._storage.open()
+            self._holds_storage = True
+        self._state = "open"
 
     async def __aexit__(
         self,
@@ -93,31 +111,37 @@ class SessionStore:
 
     async def aclose(self) -> None:
         """Leaves the store. The last one to leave closes it, when all calls have ended."""
-        async with self._changing:
-            self._openings = max(0, self._openings - 1)
-            if self._openings or self._state != "open":
-                return
-            self._state = "closed"
-            while self._running:
-                self._idle = Event()
-                await self._idle.wait()
-            await self._storage.aclose()
+        # Shielded: a bot is mostly closed by a cancellation, and the folder is to be left.
+        with CancelScope(shield=True):
+            async with self._changing:
+                self._openings = max(0, self._openings - 1)
+                if self._openings or not self._holds_storage:
+                    return
+                self._state = "closed"
+                while self._running:
+                    self._idle = Event()
+                    await self._idle.wait()
+                await self._storage.aclose()
+                self._holds_storage = False
 
     def _use(self, key: SessionKey | None = None, *, write: bool = False) -> _Use:
         """The storage for the time of one verb; it is opened first if nobody has."""
         return _Use(self, key, write)
 
     async def _open_by_use(self, key: SessionKey | None) -> None:
-        async with self._changing:
-            if self._state == "closed":
-                about = "" if key is None else f"session {key}: "
-                raise StoreClosedError(
-                    f"{about}the store is closed, and nothing was stored; "
-                    "open it again with 'async with store:'"
-                )
-            if self._state == "new":
-                await self._storage.open()
-                self._state = "open"
+        self._queued += 1
+        try:
+            async with self._changing:
+                if self._state == "closed":
+                    about = "" if key is None else f"session {key}: "
+                    raise StoreClosedError(
+                        f"{about}the store is closed, and nothing was stored; "
+                        "open it again with 'async with store:'"
+                    )
+                if self._state == "new":
+                    await self._open_storage()
+        finally:
+            self._queued -= 1
 
     # Sessions.
 
@@ -131,10 +155,14 @@ class SessionStore:
         """One page of the sessions, the last written first.
 
         `prefix` is the beginning of a key, such as `"telegram:"`. `after` is an item of the
-        page before: `page = await store.list_sessions(after=page[-1])`.
+        page before: `page = await store.list_sessions(after=page[-1])`. With `limit=None` it
+        is all of them in one page.
         """
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is a whole number, 1 or more, or None, not {limit!r}")
         async with self._use() as storage:
-            return await storage.sessions(prefix=prefix, limit=limit, after=after)
+            page = await storage.sessions(prefix=prefix, limit=limit, after=after)
+        return [own_copy(info) for info in page]
 
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Moves a session to another key; the old one becomes an alias of the new.
@@ -146,47 +174,53 @@ class SessionStore:
         async with self._use(old, write=True) as storage:
             await storage.rename(old, new)
 
-    async def delete(self, source_id: str, *, prefix: str = "") -> int:
+    async def delete(self, source_id: str | int, *, prefix: str = "") -> int:
         """Takes away for good every turn with this source id; returns how many there were.
 
         For a platform's event that names a message and not the session it is in. It looks
         through every session with the prefix, so give one.
         """
         count = 0
-        page = await self.list_sessions(prefix=prefix)
-        while page:
-            for info in page:
+        for wanted in as_source_ids(source_id, ""):
+            # One page: a session that is written to meanwhile would move from page to page.
+            for info in await self.list_sessions(prefix=prefix, limit=None):
                 async with self._use(info.key, write=True) as storage:
-                    while (turn := await storage.find(info.key, source_id)) is not None:
+                    while (turn := await storage.find(info.key, wanted)) is not None:
                         count += len(await storage.delete(info.key, [turn.id]))
-            page = await self.list_sessions(prefix=prefix, after=page[-1])
         return count
 
     async def forget(self, key: SessionKey | str) -> bool:
         """Takes a session away for good, with its record; returns whether there was one."""
         key = as_key(key)
         async with self._use(key, write=True) as storage:
-            return await storage.forget(key)
+            forgotten = await storage.forget(key)
+        # Its ids begin anew, and a platform's times may be the same for a whole second.
+        for place in [place for place in self._answered if place[0] == key.text]:
+            del self._answered[place]
+        return forgotten
 
     # Which messages are being answered, in this process.
 
-    def _is_answered(self, key: SessionKey, turn_id: int) -> bool:
-        place = key.text, turn_id
+    def _is_answered(self, key: SessionKey, turn: Turn) -> bool:
+        place = _place(key, turn)
         return place in self._open_replies or place in self._answered
 
-    def _open_reply(self, key: SessionKey, turn_id: int) -> None:
-        self._open_replies[key.text, turn_id] += 1
+    def _open_reply(self, key: SessionKey, turn: Turn) -> None:
+        self._open_replies[_place(key, turn)] += 1
 
-    def _close_reply(self, key: SessionKey, turn_id: int) -> None:
-        place = key.text, turn_id
+    def _close_reply(self, key: SessionKey, turn: Turn) -> None:
+        place = _place(key, turn)
         self._open_replies[place] -= 1
         if not self._open_replies[place]:
             del self._open_replies[place]
 
-    def _mark_answered(self, key: SessionKey, turn_id: int) -> None:
-        self._answered[key.text, turn_id] = None
+    def _mark_answered(self, key: SessionKey, turn: Turn) -> None:
+        self._answered[_place(key, turn)] = None
         if len(self._answered) > _ANSWERS_KEPT:
             self._answered.popitem(last=False)
+
+    def _unmark_answered(self, key: SessionKey, turn: Turn) -> None:
+        self._answered.pop(_place(key, turn), None)
 
 
 class _Use:
@@ -201,7 +235,8 @@ class _Use:
 
     async def __aenter__(self) -> Storage:
         store = self._store
-        if store._state != "open":
+        # Behind those who wait for the opening, even if it is done: calls keep their order.
+        if store._state != "open" or store._queued:
             await store._open_by_use(self._key)
         if self._write and store._read_only:
             raise ReadOnlyError(
@@ -218,28 +253,38 @@ class _Use:
             store._idle.set()
 
 
+def _place(key: SessionKey, turn: Turn) -> _Place:
+    return key.text, turn.id, turn.time
+
+
 def as_key(key: SessionKey | str) -> SessionKey:
     return key if isinstance(key, SessionKey) else SessionKey.parse(key)
 
 
 def _storage(where: object, options: Mapping[str, Any]) -> Storage:
     if not isinstance(where, (str, os.PathLike)):
-        if not hasattr(where, "append"):
+        # A list has `append` too, and a class has all of a storage's verbs.
+        if isinstance(where, type) or not (hasattr(where, "append") and hasattr(where, "aclose")):
             raise UnknownStorageError(
-                f"a store is made of a path, a URL or a storage, not {type(where).__name__}"
+                f"a store is made of a path, a URL or a storage, not {where!r:.80}: "
+                "write SessionStore('./sessions')"
             )
         return cast("Storage", where)
     found = _SCHEME.fullmatch(where) if isinstance(where, str) else None
     scheme, rest = (found[1].lower(), found[2]) if found else ("jsonl", os.fspath(where))
     if scheme == "memory":
+        if rest.strip("/"):
+            raise UnknownStorageError(f"{where!r}: what is in memory has no place: write 'memory:'")
         return cast("Storage", import_module("turnkeep.storage.memory").MemoryStorage())
     if scheme == "jsonl":
-        if not rest:
+        # 'jsonl://sessions' would be a folder at the root, where nobody looks for it.
+        if not rest or "\0" in rest or (found and re.match(r"//(?!/)", rest)):
             raise UnknownStorageError(f"{where!r} names no folder: write 'jsonl:./sessions'")
         folder = Path(rest).expanduser()
         module = import_module("turnkeep.storage.jsonl")
         return cast("Storage", module.JsonlStorage(folder, **options))
+    # The URL may hold a password, and errors are logged.
     raise UnknownStorageError(
-        f"{where!r}: there is no storage {scheme!r} in this version, which has 'jsonl:PATH' and "
+        f"'{scheme}:…': there is no storage {scheme!r} in this version, which has 'jsonl:PATH' and "
         "'memory:'. If this is a path, write it as './…' or 'jsonl:…'"
     )

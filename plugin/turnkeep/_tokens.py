@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from ._errors import WindowError
 
 TokenCounter: TypeAlias = Callable[[str], int]
-"""Text in, its number of tokens out."""
+"""Text in, its number of tokens out; the same for the same text."""
 
 MESSAGE_OVERHEAD: Final = 4
 """Tokens that an API adds to a message for its role and bounds (OpenAI's cookbook: 3 or 4)."""
 
 MEDIA_TOKENS: Final = 1000
 """What a content part that is no text counts as; a picture of 1024² costs 765 to 1,600."""
+
+_REMEMBERED: Final = 10_000
+_counts: dict[tuple[TokenCounter, int, int], int] = {}
+"""By counter, length and hash of a text: a text is counted once, and not kept for it."""
+
+_COUNTED_APART: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
 def estimate_tokens(text: str) -> int:
@@ -30,24 +38,51 @@ def estimate_tokens(text: str) -> int:
 
 
 def message_tokens(message: Mapping[str, Any], count: TokenCounter) -> int:
-    """The tokens of one chat-completions message, its overhead included."""
-    total = MESSAGE_OVERHEAD
-    content = message.get("content")
+    """The tokens of one chat-completions message, its overhead and its extra fields included."""
+    content = message["content"]
     if isinstance(content, str):
-        total += _counted(count, content)
+        total = MESSAGE_OVERHEAD + _counted(count, content)
     else:
-        for part in content or ():
-            text = part.get("text") if part.get("type") == "text" else None
-            total += MEDIA_TOKENS if text is None else _counted(count, text)
+        total = MESSAGE_OVERHEAD + sum(_part_tokens(part, count) for part in content or ())
     for call in message.get("tool_calls") or ():
         function = call["function"]
         total += MESSAGE_OVERHEAD + _counted(count, function["name"])
-        total += _counted(count, function.get("arguments", ""))
+        total += _counted(count, function["arguments"])
+    if len(message) > 2:
+        for name in message.keys() - _COUNTED_APART:
+            value = message[name]
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            total += 1 + _counted(count, text)
     return total
 
 
+def _part_tokens(part: Mapping[str, Any], count: TokenCounter) -> int:
+    text = part.get("text", part.get("refusal"))
+    return _counted(count, text) if isinstance(text, str) else MEDIA_TOKENS
+
+
 def _counted(count: TokenCounter, text: str) -> int:
-    tokens = count(text)
+    if count is estimate_tokens:
+        return estimate_tokens(text)  # quicker than to remember
+    try:
+        key = (count, len(text), hash(text))
+        known = _counts.get(key)
+    except TypeError:  # a counter that can't be hashed
+        return _ask(count, text)
+    if known is None:
+        if len(_counts) >= _REMEMBERED:
+            _counts.clear()
+        known = _counts[key] = _ask(count, text)
+    return known
+
+
+def _ask(count: TokenCounter, text: str) -> int:
+    try:
+        tokens = count(text)
+    except Exception as error:
+        raise WindowError(
+            f"the token counter failed on a text of {len(text)} characters: {error!r}"
+        ) from error
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise WindowError(
             f"the token counter gave {tokens!r} for a text of {len(text)} characters: "

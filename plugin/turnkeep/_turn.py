@@ -100,25 +100,27 @@ def new_turn(
     where: str = "",
 ) -> Turn:
     """Checks and copies what a user wants to store; `where` names the session in errors."""
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise InvalidTurnError(
             f"{where}unknown role {role!r}: use one of {', '.join(sorted(ROLES))}"
         )
-    if role == "tool" and not (isinstance(tool_call_id, str) and tool_call_id):
+    if role == "tool" and not tool_call_id:
         raise InvalidTurnError(
             f"{where}a tool turn answers a call: give tool_call_id=, the id of that call"
         )
+    if tool_call_id is not None and not isinstance(tool_call_id, str):
+        raise InvalidTurnError(f"{where}tool_call_id is text, not {type(tool_call_id).__name__}")
     if name is not None and not isinstance(name, str):
         raise InvalidTurnError(f"{where}name is text, not {type(name).__name__}")
     turn = Turn(
-        role=cast("Role", role),
+        role=cast("Role", clean_text(role)),
         content=_content(role, content, where),
         time=_utc(time, where),
         name=name and clean_text(name),
         tool_calls=_tool_calls(role, tool_calls, where),
         tool_call_id=tool_call_id and clean_text(tool_call_id),
         sender=as_sender(sender, where),
-        source_ids=_source_ids(source_id, where),
+        source_ids=as_source_ids(source_id, where),
         answers=answers,
         interrupted=interrupted,
         hidden=hidden,
@@ -141,8 +143,7 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
             del kept[field]
         kept["source_id"] = kept.pop("source_ids")
         return new_turn(max_bytes=max_bytes, where=where, **kept)
-    if not isinstance(message, Mapping) and hasattr(message, "model_dump"):
-        message = message.model_dump(exclude_none=True)
+    message = _dumped(message)
     if not isinstance(message, Mapping):
         raise InvalidTurnError(
             f"{where}a turn is a Turn or a chat-completions dict, not {type(message).__name__}"
@@ -157,7 +158,9 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
         if field in fields
     }
     content = fields.pop("content", None)
-    extra = {**fields.pop("extra", {}), **fields}
+    extra = fields.pop("extra", None) or {}
+    if isinstance(extra, Mapping):
+        extra = {**extra, **fields}
     return new_turn(role, content, extra=extra, max_bytes=max_bytes, where=where, **known)
 
 
@@ -198,6 +201,8 @@ def encoded_size(turn: Turn) -> int:
 
 def clean_text(text: str) -> str:
     """The text with lone surrogates and NULs replaced by U+FFFD, which storages can't hold."""
+    if type(text) is not str:
+        text = str.__str__(text)  # a subclass, such as Markup or an enum, can't be encoded
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)
     if text.isascii():
@@ -205,14 +210,15 @@ def clean_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        text = "".join(REPLACEMENT if "\ud800" <= char <= "\udfff" else char for char in text)
+        # A pair that came in two pieces of a stream is one character; only a lone one is lost.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 
 
 def clean_json(value: object, what: str, depth: int = 0) -> Any:
     """A deep copy of JSON data, its texts cleaned; raises `ValueError` for anything else."""
     if depth > MAX_DEPTH:
-        raise ValueError(f"{what} is nested more than {MAX_DEPTH} levels deep")
+        raise ValueError(f"{what} is nested more than {MAX_DEPTH} levels deep: flatten it")
     match value:
         case str():
             return clean_text(value)
@@ -224,12 +230,12 @@ def clean_json(value: object, what: str, depth: int = 0) -> Any:
             return int(value)
         case float():
             if not isfinite(value):
-                raise ValueError(f"{what} holds {value}, which JSON can't express")
+                raise ValueError(f"{what} holds {value}, which JSON can't express: use None")
             return float(value)
         case Mapping():
             for key in value:
                 if not isinstance(key, str):
-                    raise ValueError(f"{what} has a key {key!r} that is no text")
+                    raise ValueError(f"{what} has a key {key!r} that is no text: make it text")
             return {clean_text(k): clean_json(v, what, depth + 1) for k, v in value.items()}
         case list() | tuple():
             return [clean_json(item, what, depth + 1) for item in value]
@@ -250,11 +256,17 @@ def as_sender(sender: Sender | str | int | None, where: str = "") -> Sender | No
     match sender:
         case None:
             return None
-        case Sender(id=str() as id, name=str() | None as name) if id:
-            return Sender(clean_text(id), name and clean_text(name))
-        case str() | int() if sender != "" and not isinstance(sender, bool):
-            return Sender(clean_text(str(sender)))
+        case Sender(id=str() | int() as id, name=str() | None as name) if _is_id(id):
+            return Sender(_id(id), name and clean_text(name))
+        case str() | int() if _is_id(sender):
+            return Sender(_id(sender))
     raise InvalidTurnError(f"{where}sender is a Sender or a non-empty id, not {sender!r}")
+
+
+def _dumped(value: object) -> object:
+    """The fields of a client's message object, which are pydantic models; else the value."""
+    dump = getattr(value, "model_dump", None)
+    return dump(exclude_none=True) if callable(dump) else value
 
 
 def _content(role: str, content: object, where: str) -> Content:
@@ -290,9 +302,7 @@ def _tool_calls(
 
 
 def _tool_call(call: object, where: str) -> dict[str, Any]:
-    if not isinstance(call, Mapping) and hasattr(call, "model_dump"):
-        call = call.model_dump(exclude_none=True)
-    checked = _json(call, f"{where}a tool call")
+    checked = _json(_dumped(call), f"{where}a tool call")
     function = checked.get("function") if isinstance(checked, dict) else None
     if (
         not isinstance(function, dict)
@@ -304,25 +314,38 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
             f"{where}a tool call is {{'id': …, 'type': 'function', 'function': "
             f"{{'name': …, 'arguments': …}}}}, not {call!r:.120}"
         )
-    arguments = function.get("arguments", "{}")
+    arguments = function.get("arguments")
+    if arguments is None:
+        arguments = "{}"
     if not isinstance(arguments, str):
         # The APIs carry arguments as JSON text; some clients hand over the parsed value.
         arguments = _ENCODER.encode(arguments).decode()
     return {**checked, "type": "function", "function": {**function, "arguments": arguments}}
 
 
-def _source_ids(source_id: object, where: str) -> tuple[str, ...]:
+def as_source_ids(source_id: object, where: str) -> tuple[str, ...]:
+    """The ids that a platform gave to a message: one, or a list, as clean text."""
     if source_id is None:
         return ()
-    ids = source_id if isinstance(source_id, (list, tuple)) else (source_id,)
+    ids: list[Any] = [*source_id] if isinstance(source_id, (list, tuple)) else [source_id]
     for one in ids:
-        if not isinstance(one, (str, int)) or isinstance(one, bool) or one == "":
-            raise InvalidTurnError(f"{where}a source_id is non-empty text, not {one!r}")
-    return tuple(dict.fromkeys(clean_text(str(one)) for one in ids))
+        if not _is_id(one):
+            raise InvalidTurnError(
+                f"{where}a source_id is non-empty text or a whole number, not {one!r:.80}"
+            )
+    return tuple(dict.fromkeys(map(_id, ids)))
+
+
+def _is_id(id: object) -> bool:
+    return isinstance(id, (str, int)) and not isinstance(id, bool) and id != ""
+
+
+def _id(id: str | int) -> str:
+    return clean_text(id if isinstance(id, str) else str(id))
 
 
 def _extra(extra: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
-    if not extra:
+    if extra is None:
         return {}
     if not isinstance(extra, Mapping):
         raise InvalidTurnError(f"{where}extra is a mapping, not {type(extra).__name__}")
@@ -332,9 +355,14 @@ def _extra(extra: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
 def _utc(time: datetime | None, where: str) -> datetime:
     if time is None:
         return datetime.now(timezone.utc)
-    if not isinstance(time, datetime) or time.tzinfo is None:
+    if not isinstance(time, datetime) or time.utcoffset() is None:
         raise InvalidTurnError(
             f"{where}time is a datetime with a time zone, not {time!r}: "
             "use datetime.now(timezone.utc)"
         )
-    return time.astimezone(timezone.utc)
+    try:
+        utc = time.astimezone(timezone.utc)
+    except OverflowError:
+        raise InvalidTurnError(f"{where}time {time!r} is outside of the years 1 to 9999") from None
+    # A subclass, such as pandas' Timestamp, can't be encoded.
+    return utc if type(utc) is datetime else datetime.combine(utc.date(), utc.time(), timezone.utc)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -47,7 +47,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[int]:
+def reading(path: Path) -> Generator[int]:
     """A descriptor to read the file."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -57,7 +57,7 @@ def reading(path: Path) -> Iterator[int]:
 
 
 @contextmanager
-def writing_anew(path: Path, workplace: Path) -> Iterator[IO[bytes]]:
+def writing_anew(path: Path, workplace: Path) -> Generator[IO[bytes]]:
     """A file that takes the place of `path`, whole and synced, if the block succeeds."""
     beside = workplace / f"{os.getpid()}-{id(path):x}.tmp"
     try:

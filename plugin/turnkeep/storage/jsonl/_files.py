@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -358,7 +358,7 @@ class Folder:
 
 
 @contextmanager
-def _reading(place: Place) -> Iterator[int]:
+def _reading(place: Place) -> Generator[int]:
     """A descriptor to read the file; `FileChanged` if it is another one, or gone, or shorter."""
     try:
         fd = os.open(place.path, os.O_RDONLY)

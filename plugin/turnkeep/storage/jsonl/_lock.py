@@ -8,6 +8,7 @@ the second one gets; the note is a hint and is never trusted.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from contextlib import suppress
@@ -19,6 +20,8 @@ import anyio
 from filelock import FileLock, Timeout
 
 from ..._errors import StoreLockedError
+
+logger: Final = logging.getLogger("turnkeep")
 
 LOCK_NAME: Final = "lock"
 OWNER_NAME: Final = "owner"
@@ -36,9 +39,16 @@ class FolderLock:
 
     async def acquire(self) -> None:
         """Waits for the folder, `timeout` seconds at most, as a redeploy overlaps."""
+        if not self._try():
+            logger.info(
+                "%s: waiting up to %g seconds for another process to leave this folder (%s)",
+                self._folder,
+                self._timeout,
+                self._owner(),
+            )
         with anyio.move_on_after(self._timeout):
             # An operating-system lock can only be asked for again and again without blocking.
-            while not self._try():  # noqa: ASYNC110
+            while not (self._lock.is_locked or self._try()):  # noqa: ASYNC110
                 await anyio.sleep(POLL_SECONDS)
         if not self._lock.is_locked and not self._try():
             raise StoreLockedError(

@@ -1,0 +1,156 @@
+"""Where a window begins, and what goes when the current exchange alone is too long.
+
+Every cut moves in steps: providers bill a repeated prefix at about a tenth, and a window
+that slides at every turn never repeats one. Where a step falls depends on the turns' ids
+and costs near the cut alone, so that two processes, or one before and after a restart, cut
+at the same place. All functions are pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from ._arrange import Exchange
+from ._errors import WindowError
+from ._turn import Turn
+
+Overflow: TypeAlias = Literal["error", "truncate"]
+Cost: TypeAlias = Callable[[Turn], int]
+
+
+class Cut(NamedTuple):
+    """The index of the exchange that a window starts with.
+
+    If it is not `settled`, more of the session may move it to the front, and not to the back.
+    """
+
+    start: int
+    settled: bool
+
+
+class Bound(NamedTuple):
+    """The most that a window may cost, the cost of a turn, and the share that a step cuts."""
+
+    most: int
+    cost: Cost
+    slack: float
+
+
+def one(_: Turn) -> int:
+    """What a turn costs where messages are counted."""
+    return 1
+
+
+def cut_by_tokens(exchanges: Sequence[Exchange], bound: Bound, *, complete: bool) -> Cut:
+    """The cut for a bound in tokens, from the tail alone.
+
+    Of the exchanges from which the rest costs between `(1 - slack)` of the bound and the
+    bound, the one that stands at the roundest id: whose ids, from behind the user turn
+    before, hold the multiple of the highest power of two. It stays the roundest while the
+    chat grows, until it no longer fits.
+    """
+    last = len(exchanges) - 1
+    floor = (1 - bound.slack) * bound.most
+    best, roundest, newest, tokens = last, 0, 0, 0
+    for index in range(last, -1, -1):
+        tokens += sum(map(bound.cost, exchanges[index].turns()))
+        if tokens > bound.most:
+            return Cut(best if roundest else min(index + 1, last), True)
+        if tokens >= floor and index:
+            newest = newest or index
+            before, here = exchanges[index - 1].user.id, exchanges[index].user.id
+            # The highest bit in which they differ is the highest power that lies between.
+            power = (before ^ here).bit_length()
+            if power >= roundest:
+                best, roundest = index, power
+    return Cut(0, True) if complete else Cut(newest, False)
+
+
+def cut_by_messages(
+    exchanges: Sequence[Exchange], start: int, room: int, slack: float
+) -> int | None:
+    """The cut for a bound in messages, or None if all from `start` on fits.
+
+    It goes behind the exchange that no longer fits, up to the next multiple of
+    `room * slack` among the ids; so it stays where it is until that exchange's own id has
+    passed the multiple.
+    """
+    last = len(exchanges) - 1
+    length = 0
+    for index in range(last, start - 1, -1):
+        length += exchanges[index].length()
+        if length > room:
+            break
+    else:
+        return None
+    step = max(1, int(room * slack))
+    edge = math.ceil(exchanges[index].user.id / step) * step
+    return next((i for i in range(index + 1, last) if exchanges[i].user.id > edge), last)
+
+
+def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
+    """The current exchange, cut in its middle if it alone is over a bound.
+
+    Whole tool groups go first, the oldest first, then the oldest of the others; the newest
+    group goes last, since it is what the model is to go on from. The user turn stays.
+    """
+    turns = exchange.turns()
+    if all(sum(map(bound.cost, turns)) <= bound.most for bound in bounds):
+        return exchange
+    groups = exchange.groups
+    newest = len(groups) - 1
+    order = sorted(range(newest), key=lambda index: (len(groups[index]) == 1, index))
+    order += [newest] if groups else []
+    dropped = set(order[: max(_over(exchange, order, bound) for bound in bounds)])
+    return Exchange(exchange.user, [g for i, g in enumerate(groups) if i not in dropped], [])
+
+
+def _over(exchange: Exchange, order: Sequence[int], bound: Bound) -> int:
+    """How many groups have to go for a bound, in this order, the last only if it must."""
+    costs = [sum(map(bound.cost, exchange.groups[index])) for index in order]
+    room = bound.most - bound.cost(exchange.user)
+    excess = sum(costs) - room
+    if excess <= 0:
+        return 0
+    step = max(1, int(room * bound.slack))
+    wanted = math.ceil(excess / step) * step
+    gone = 0
+    for count, cost in enumerate(costs[:-1]):
+        if gone >= wanted:
+            return count
+        gone += cost
+    return len(costs) - (gone >= excess)
+
+
+def truncated(user: Turn, bound: Bound, overflow: Overflow) -> Turn:
+    """The beginning of a user turn that alone is over the bound, with a mark."""
+    tokens = bound.cost(user)
+    if tokens <= bound.most:
+        return user
+    if overflow == "error":
+        raise WindowError(
+            f"the latest user turn (id {user.id}) alone costs {tokens:,} tokens and the window "
+            f"may hold {bound.most:,}: raise max_tokens, or pass overflow='truncate'"
+        )
+    text = user.text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if bound.cost(_cut_text(user, text, middle)) <= bound.most:
+            low = middle
+        else:
+            high = middle - 1
+    if not low:
+        raise WindowError(
+            f"not even the beginning of the latest user turn (id {user.id}) fits into "
+            f"{bound.most:,} tokens: raise max_tokens"
+        )
+    return _cut_text(user, text, low)
+
+
+def _cut_text(turn: Turn, text: str, keep: int) -> Turn:
+    return msgspec.structs.replace(turn, content=f"{text[:keep]} […]")

@@ -1,0 +1,124 @@
+"""A turn as a chat-completions message: what of it every provider's API takes.
+
+The caller's own copy, with what no API takes left out or said in words.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ._turn import Turn
+
+Message: TypeAlias = dict[str, Any]
+
+MESSAGE_FIELDS: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+_BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
+"""Parts that only the model that wrote them takes back; the format has no place for them."""
+
+
+def to_message(turn: Turn, extra: Iterable[str] = ()) -> Message:
+    """The message of a turn, with those of its extra fields that `extra` names."""
+    role, content = turn.role, turn.content
+    message: Message = {"role": role, "content": content}
+    if content is not None and not isinstance(content, str):
+        message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
+    if role == "tool":
+        message["content"] = message["content"] or ""
+        message["tool_call_id"] = turn.tool_call_id
+    elif turn.name:
+        message["name"] = api_name(turn.name)
+    if role == "assistant" and turn.tool_calls:
+        if is_blank(turn):
+            message["content"] = None
+        message["tool_calls"] = [_call(call, extra) for call in turn.tool_calls]
+    if extra:
+        message |= {name: copy.deepcopy(turn.extra[name]) for name in extra if name in turn.extra}
+    return message
+
+
+def is_blank(turn: Turn) -> bool:
+    """Whether there is nothing in the content that an API would take."""
+    content = turn.content
+    if isinstance(content, str):
+        return not content or content.isspace()
+    return not shown_parts(turn.role, content or ())
+
+
+def is_said_by_user(turn: Turn) -> bool:
+    return turn.role == "user" and not is_blank(turn)
+
+
+def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The content parts that a message of this role may hold, not copied.
+
+    Blank text is left out, which Anthropic refuses. A part that the role can't hold, such as
+    an image in a tool's result, is named in words, so that the model knows that it was there.
+    """
+    shown = []
+    for part in parts:
+        kind = part.get("type")
+        if kind == "text":
+            text = part.get("text")
+            if isinstance(text, str) and text.strip():
+                shown.append(part)
+        elif _fits(role, part):
+            shown.append(part)
+        elif kind not in _THOUGHTS:
+            shown.append({"type": "text", "text": f"[{api_name(str(kind or '')) or 'attachment'}]"})
+    return shown
+
+
+def _fits(role: str, part: Mapping[str, Any]) -> bool:
+    """Whether it is a part other than text that the format has for this role."""
+    if role == "assistant":
+        refusal = part.get("refusal")
+        return part.get("type") == "refusal" and isinstance(refusal, str) and bool(refusal.strip())
+    if role != "user":
+        return False
+    match part:
+        case {"type": "image_url", "image_url": {"url": str(url)}}:
+            return bool(url)
+        case {"type": "input_audio", "input_audio": {"data": str(), "format": "wav" | "mp3"}}:
+            return True
+        case {"type": "file", "file": {"file_id": str()} | {"file_data": str()}}:
+            return True
+    return False
+
+
+def api_name(name: str) -> str:
+    """The name in the characters that the APIs take: `^[a-zA-Z0-9_-]{1,64}$` (OpenAI)."""
+    return _BAD_NAME.sub("_", name)[:64]
+
+
+def _call(call: dict[str, Any], extra: Iterable[str]) -> dict[str, Any]:
+    function = call["function"]
+    carried = {name: copy.deepcopy(call[name]) for name in extra if name in call}
+    return {
+        **carried,
+        "id": call["id"],
+        "type": "function",
+        "function": {
+            "name": api_name(function["name"]),
+            "arguments": _arguments(function.get("arguments")),
+        },
+    }
+
+
+def _arguments(arguments: object) -> str:
+    """The arguments as the text of a JSON object; some servers parse it and fail on others."""
+    if isinstance(arguments, str):
+        try:
+            msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeError):
+            arguments = {"arguments": arguments} if arguments.strip() else {}
+        else:
+            return arguments
+    elif not isinstance(arguments, dict):
+        arguments = {} if arguments is None else {"arguments": arguments}
+    return msgspec.json.encode(arguments).decode()

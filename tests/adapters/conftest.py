@@ -1,0 +1,47 @@
+"""What the tests of both adapters share: a store of each kind, and the two platforms."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from emulators.discord import DiscordEmulator
+from emulators.discord_payloads import Payload
+from emulators.telegram import TelegramEmulator
+from turnkeep import SessionStore
+
+
+@pytest.fixture(params=["memory", "jsonl"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStore:
+    """A store that nobody has opened yet."""
+    if request.param == "memory":
+        return SessionStore("memory:")
+    return SessionStore(tmp_path / "sessions", lock_timeout=0)
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[TelegramEmulator]:
+    async with TelegramEmulator() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[DiscordEmulator]:
+    """A Discord."""
+    async with DiscordEmulator() as server:
+        yield server
+
+
+@pytest.fixture
+def place(server: DiscordEmulator) -> Payload:
+    """A channel of a Discord guild."""
+    return server.channel(server.guild("Guild"), "general")
+
+
+@pytest.fixture
+def ada(server: DiscordEmulator) -> Payload:
+    """A person on Discord."""
+    return server.user("Ada")

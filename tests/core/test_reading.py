@@ -1,0 +1,194 @@
+"""Reading what is stored: turns over epochs and pages, the record, the metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from turnkeep import InvalidMetadataError, Session, SessionStore
+
+from .conftest import Place
+from .tools import answer, said, stored
+
+pytestmark = pytest.mark.anyio
+
+
+async def epochs(session: Session) -> None:
+    for text in ("one", "two", "three"):
+        await session.append("user", text)
+        if text != "three":
+            await session.clear()
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"),
+    [(None, ["three"]), (1, ["one"]), (2, ["two"]), (9, []), ("all", ["one", "two", "three"])],
+)
+async def test_turns_are_those_of_the_epoch_that_is_asked_for(
+    session: Session, epoch: Any, expected: list[str]
+) -> None:
+    await epochs(session)
+    assert [turn.content async for turn in session.turns(epoch=epoch)] == expected
+
+
+async def test_turns_of_a_session_that_never_began_are_none(session: Session) -> None:
+    assert [turn async for turn in session.turns()] == []
+    assert await stored(session) == []
+
+
+@pytest.mark.parametrize("count", [499, 500, 501, 1203])
+async def test_turns_come_whole_over_many_pages(session: Session, count: int) -> None:
+    await session.extend({"role": "user", "content": f"{number}"} for number in range(count))
+    assert await said(session) == [f"{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("epoch", ["current", "", 1.5])
+async def test_turns_of_what_is_no_epoch_are_refused(session: Session, epoch: Any) -> None:
+    with pytest.raises(ValueError, match="epoch is a whole number"):
+        session.turns(epoch=epoch)
+
+
+async def test_turns_begin_behind_an_id(session: Session) -> None:
+    await session.extend([{"role": "user", "content": text} for text in "abcd"])
+    assert [turn.content async for turn in session.turns(after=2)] == ["c", "d"]
+
+
+async def test_turns_may_be_deleted_while_they_are_read(session: Session) -> None:
+    await session.extend({"role": "user", "content": f"{number}"} for number in range(700))
+    async for turn in session.turns():
+        if turn.id % 2:
+            await session.delete(turn)
+        if turn.id > 20:
+            break
+    assert (await said(session))[:11] == [f"{number}" for number in range(1, 23, 2)]
+
+
+async def test_a_turn_appended_while_others_are_read_is_read_or_left_for_later(
+    session: Session,
+) -> None:
+    await session.extend({"role": "user", "content": f"{number}"} for number in range(600))
+    read: list[Any] = []
+    async for turn in session.turns():
+        read.append(turn.content)
+        if turn.id == 1:
+            await session.append("user", "late")
+    assert read == [*(f"{number}" for number in range(600)), "late"]
+
+
+async def test_there_is_no_record_of_a_session_that_never_began(session: Session) -> None:
+    assert await session.info() is None
+    assert await session.get_history() == []
+
+
+async def test_the_record_counts_turns_ids_and_epochs(session: Session) -> None:
+    first = await session.append("user", "a")
+    before = await session.info()
+    await session.clear()
+    await session.delete(await session.append("user", "b"))
+    info = await session.info()
+    assert before is not None
+    assert info is not None
+    assert (info.key, info.turns, info.last_id, info.epoch) == (session.key, 1, 2, 2)
+    assert info.created_at == before.created_at
+    assert info.updated_at >= before.updated_at >= before.created_at
+    assert before.created_at.tzinfo is not None
+    assert first.time.tzinfo is not None
+
+
+async def test_the_record_is_the_same_after_a_restart(place: Place) -> None:
+    async with place() as store:
+        await epochs(store.session("t:1"))
+        await store.session("t:1").update_metadata(lang="de")
+        before = await store.session("t:1").info()
+    async with place() as store:
+        info = await store.session("t:1").info()
+    assert before is not None
+    assert info is not None
+    assert info.epoch_id == before.epoch_id
+    assert (info.turns, info.last_id, info.metadata) == (3, 3, {"lang": "de"})
+
+
+async def test_metadata_is_merged_and_a_none_takes_its_key_away(session: Session) -> None:
+    assert await session.update_metadata({"lang": "de", "n": {"a": 1}}) == {
+        "lang": "de",
+        "n": {"a": 1},
+    }
+    assert await session.update_metadata(lang=None, n={"b": 2}, tags=[]) == {
+        "n": {"b": 2},
+        "tags": [],
+    }
+    info = await session.info()
+    assert info is not None
+    assert info.metadata == {"n": {"b": 2}, "tags": []}
+
+
+async def test_metadata_begins_a_session(session: Session) -> None:
+    await session.update_metadata(lang="de")
+    info = await session.info()
+    assert info is not None
+    assert (info.turns, info.metadata) == (0, {"lang": "de"})
+
+
+async def test_asking_for_the_metadata_changes_nothing_in_it(session: Session) -> None:
+    await session.update_metadata(lang="de")
+    assert await session.update_metadata() == {"lang": "de"}
+
+
+async def test_metadata_is_the_callers_own_copy(session: Session) -> None:
+    tags = ["a"]
+    given = await session.update_metadata({"tags": tags})
+    tags.append("b")
+    given["tags"].append("c")
+    info = await session.info()
+    assert info is not None
+    info.metadata["tags"].append("d")
+    (listed,) = await session.store.list_sessions()
+    listed.metadata["tags"].append("e")
+    assert await session.update_metadata() == {"tags": ["a"]}
+
+
+async def test_metadata_of_eight_kibibytes_fits_and_a_byte_more_does_not(
+    session: Session,
+) -> None:
+    frame = len('{"v":""}')
+    await session.update_metadata(v="x" * (8192 - frame))
+    with pytest.raises(InvalidMetadataError, match="session telegram:12345: metadata of 8,193"):
+        await session.update_metadata(v="x" * (8193 - frame))
+    assert await session.update_metadata(v=None, ok=1) == {"ok": 1}
+
+
+async def test_metadata_counts_with_what_is_there_already(session: Session) -> None:
+    await session.update_metadata(a="x" * 5000)
+    with pytest.raises(InvalidMetadataError, match="over its limit of 8,192"):
+        await session.update_metadata(b="x" * 5000)
+    assert list(await session.update_metadata()) == ["a"]
+
+
+async def test_a_bound_window_ends_with_its_message(session: Session) -> None:
+    first = await session.receive("one")
+    second = await session.receive("two")
+    await answer(second, "TWO")
+    assert [message["content"] for message in await first.get_history()] == ["one"]
+    assert [message["content"] for message in await second.get_history()] == ["one", "two"]
+
+
+async def test_a_bound_window_reaches_back_to_its_message_however_far(session: Session) -> None:
+    early = await session.receive("early")
+    await session.extend([{"role": "user", "content": "later"}] * 300)
+    assert [message["content"] for message in await early.get_history(5)] == ["early"]
+
+
+async def test_a_window_is_the_callers_own_copy(session: Session) -> None:
+    await session.append("user", [{"type": "text", "text": "Hi"}])
+    window = await session.get_history()
+    window[0]["content"][0]["text"] = "changed"
+    assert (await session.get_history())[0]["content"] == [{"type": "text", "text": "Hi"}]
+
+
+async def test_a_handle_says_what_it_is(store: SessionStore) -> None:
+    session = store.session("telegram:7")
+    assert session.store is store
+    assert repr(session) == "<Session telegram:7>"
+    assert repr(await session.receive("Hi")) == "<Session telegram:7, turn 1>"
+    assert repr(store).startswith("<SessionStore ")

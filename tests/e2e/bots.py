@@ -1,0 +1,137 @@
+"""Starts the example scripts as a user does; ends them as a user, `docker stop` or a crash does.
+
+A bot writes to a log file and not to a pipe: nothing has to be read for it to go on, and what it
+said is there after its death. Every wait is bounded, and every process is reaped by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["SECONDS", "Bot", "Turns", "run", "said", "turns"]
+
+EXAMPLES: Final = Path(__file__).parents[2] / "examples"
+# Importing the frameworks alone takes seconds on a busy machine.
+SECONDS: Final = 60.0
+
+Turns = list[dict[str, Any]]
+
+
+class Bot:
+    """One example in a process of its own, in its own session folder `folder/sessions`."""
+
+    def __init__(
+        self, script: str, folder: Path, environment: Mapping[str, str], stdin: int
+    ) -> None:
+        self.script = script
+        self.log = folder / f"{script}.{len(list(folder.glob('*.log')))}.log"
+        ours = {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", **environment}
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(EXAMPLES / script)],
+                cwd=folder,
+                env={**os.environ, **ours},
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> str:
+        """What the bot has written so far, errors included."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    async def wait_for(self, happened: Callable[[], Any], what: str) -> None:
+        """Waits until something is true; fails at once if the bot ends first."""
+        async with asyncio.timeout(SECONDS):
+            while not happened():
+                if not self.running and not happened():
+                    raise AssertionError(f"{self.script} ended before {what}:\n{self.output}")
+                await asyncio.sleep(0.02)
+
+    async def wait_output(self, text: str, count: int = 1) -> None:
+        await self.wait_for(lambda: self.output.count(text) >= count, f"it said {text!r}")
+
+    def write(self, text: str) -> None:
+        """Types into a bot that was started with a pipe."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """The exit status, once the bot has ended."""
+        async with asyncio.timeout(SECONDS):
+            while self.running:
+                await asyncio.sleep(0.02)
+        return self._process.wait()
+
+    async def stop(self) -> int:
+        """What `docker stop` does, without its patience."""
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def kill(self) -> None:
+        """kill -9."""
+        self.signal(signal.SIGKILL)
+        assert await self.ended() == -signal.SIGKILL
+
+    def reap(self) -> None:
+        if self.running:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+@asynccontextmanager
+async def run(
+    script: str, folder: Path, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
+) -> AsyncIterator[Bot]:
+    """A bot, ended at the latest with the block; its output is shown where a test fails."""
+    bot = Bot(script, folder, environment, stdin)
+    try:
+        yield bot
+    finally:
+        bot.reap()
+        print(f"--- {bot.log.name}, exit status {bot._process.returncode}\n{bot.output}")
+
+
+def turns(folder: Path, key: str) -> Turns:
+    """The messages in a session's file, read with nothing but json: none for no file.
+
+    `key` is such as `telegram/7`. A line that is no JSON fails, but for what stands behind the
+    last line's end: that is being written, or the kill came while it was.
+    """
+    path = folder / "sessions" / f"{key}.jsonl"
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    messages = [line for line in lines if line.get("_type") != "metadata"]
+    ids = [message["id"] for message in messages]
+    assert ids == sorted(set(ids)), f"{key}: the ids are not ascending: {ids}"
+    return messages
+
+
+def said(folder: Path, key: str) -> list[str]:
+    """What is on disk of a session, in its order: `user: …`, `assistant: …`."""
+    return [f"{turn['role']}: {turn['content']}" for turn in turns(folder, key)]

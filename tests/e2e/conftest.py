@@ -1,0 +1,39 @@
+"""The world around the bots: a language model, Telegram, Discord, and what they must never see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from emulators.discord import DiscordEmulator
+from emulators.openai import OpenAIEmulator
+from emulators.telegram import TelegramEmulator
+
+
+@pytest_asyncio.fixture
+async def llm() -> AsyncIterator[OpenAIEmulator]:
+    """A model that must never be sent a window which some provider would refuse."""
+    async with OpenAIEmulator() as server:
+        yield server
+    assert server.rejections == []
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[TelegramEmulator]:
+    async with TelegramEmulator() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def discord() -> AsyncIterator[DiscordEmulator]:
+    async with DiscordEmulator() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the bots run; their sessions are in `folder/sessions`."""
+    return tmp_path
