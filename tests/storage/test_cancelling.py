@@ -104,7 +104,7 @@ async def test_appends_that_are_cancelled_at_any_moment_are_whole_or_not_there(
 
     async def append(storage: JsonlStorage) -> None:
         nonlocal returned
-        await put(storage, *group)
+        await storage.append(KEY, [user(text) for text in group])
         returned += 1
 
     async with opened(tmp_path) as storage:
