@@ -73,11 +73,12 @@ def visible(
 
 
 def _as_of(turns: Iterable[Turn], as_of: int, before_answer: int | None) -> Iterable[Turn]:
+    # An answer to a user turn behind `as_of` stays alone, and is left out by `arrange`.
     for turn in turns:
         if turn.role == "user" or turn.answers is None:
             if turn.id <= as_of:
                 yield turn
-        elif turn.answers <= as_of and turn.answers != before_answer:
+        elif turn.answers != before_answer:
             yield turn
 
 
@@ -161,7 +162,7 @@ class _Calling:
         if unanswered == "drop":
             asked = [call for call in asked if call["id"] in self.results]
         if asked != turn.tool_calls:
-            turn = msgspec.structs.replace(turn, tool_calls=asked or None)
+            turn = msgspec.structs.replace(turn, tool_calls=asked)
         results = [self.results.get(call["id"]) or _no_result(turn, call) for call in asked]
         self.exchange.groups[self.place] = [turn, *results] if asked or not is_blank(turn) else []
 

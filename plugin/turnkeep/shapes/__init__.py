@@ -1,0 +1,7 @@
+"""The same window as each provider's API takes it, and back: `to_shape`, `from_shape`."""
+
+from ._anthropic import AnthropicWindow
+from ._convert import Shape, from_shape, to_shape
+from ._google import GoogleWindow
+
+__all__ = ["AnthropicWindow", "GoogleWindow", "Shape", "from_shape", "to_shape"]

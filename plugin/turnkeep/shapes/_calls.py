@@ -1,0 +1,145 @@
+"""Tool calls: their arguments, which may be no JSON, and their ids, which an API may refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+
+from .._errors import WindowError
+from ._common import listed, mapping_at, mapping_or_empty, text_at
+
+RAW: Final = "_raw"
+_MAX_DEPTH: Final = 64  # protobuf, and so Google, refuses JSON of more than 100 levels
+_SOUND_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_UNSOUND: Final = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """A call's arguments as an object: models write JSON that is none, and it must go on.
+
+    Anything but an object goes under `_raw`, as does an object that would be mistaken for it.
+    """
+    if not text.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {RAW: text}
+    if not isinstance(value, dict) or _is_raw(value) or _is_deep(value):
+        return {RAW: text}
+    return cast("dict[str, Any]", value)
+
+
+def dump_arguments(value: Mapping[str, Any], where: str) -> str:
+    """The text that `parse_arguments` reads as `value`."""
+    return cast("str", value[RAW]) if _is_raw(value) else dump(dict(value), where)
+
+
+def dump(value: object, where: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WindowError(f"{where}: not JSON: {error}") from None
+
+
+def _is_raw(value: Mapping[str, Any]) -> bool:
+    return len(value) == 1 and isinstance(value.get(RAW), str)
+
+
+def _is_deep(value: object) -> bool:
+    level: list[object] = [value]
+    for _ in range(_MAX_DEPTH):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += cast("dict[str, object]", one).values()
+            elif isinstance(one, list):
+                inner += cast("list[object]", one)
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call; `arguments` is what the model wrote, mostly JSON."""
+
+    id: str
+    name: str
+    arguments: str
+    signature: str | None = None
+
+
+def calls_of(message: Mapping[str, Any], where: str) -> list[Call]:
+    calls: list[Call] = []
+    if not message.get("tool_calls"):
+        return calls
+    for call in listed(message["tool_calls"], f"{where}, tool_calls"):
+        function = mapping_at(call, "function", f"{where}, tool call")
+        calls.append(
+            Call(
+                text_at(call, "id", f"{where}, tool call"),
+                text_at(function, "name", f"{where}, tool call"),
+                text_at(function, "arguments", f"{where}, tool call"),
+                signature_of(call),
+            )
+        )
+    return calls
+
+
+def call_dict(id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def signature_of(message_or_call: Mapping[str, Any]) -> str | None:
+    """Google's signature of a thought, where its chat-completions endpoint puts it.
+
+    `extra_content.google.thought_signature`, see
+    https://ai.google.dev/gemini-api/docs/thought-signatures
+    """
+    google = mapping_or_empty(mapping_or_empty(message_or_call.get("extra_content")).get("google"))
+    signature = google.get("thought_signature")
+    return signature if isinstance(signature, str) else None
+
+
+class CallIds:
+    """Ids that the APIs take, and that stand for one call each in a window.
+
+    Anthropic wants `^[a-zA-Z0-9_-]+$` and "`tool_use` ids must be unique", the Responses API
+    64 characters at most; local models number the calls of each answer from 0.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[str, tuple[str, str]] = {}
+        self._taken: set[str] = set()
+
+    def call(self, call: Call) -> str:
+        """The id to send; it depends on the id alone, unless that was used before."""
+        sound = call.id
+        if not _SOUND_ID.fullmatch(sound):
+            digest = hashlib.sha256(sound.encode(errors="surrogatepass")).hexdigest()[:12]
+            sound = f"{_UNSOUND.sub('_', sound)[:40]}_{digest}"
+        id, count = sound, 1
+        while id in self._taken:
+            count += 1
+            id = f"{sound[:56]}_{count}"
+        self._taken.add(id)
+        self._calls[call.id] = (id, call.name)
+        return id
+
+    def result(self, message: Mapping[str, Any], where: str) -> tuple[str, str]:
+        """The sent id and the name of the call that a tool message answers."""
+        id = text_at(message, "tool_call_id", where)
+        if id not in self._calls:
+            raise WindowError(
+                f"{where}: a tool result for {id!r}, which no assistant message before it "
+                "calls: take it out (check_messages finds such faults)"
+            )
+        return self._calls[id]

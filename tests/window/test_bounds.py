@@ -1,0 +1,233 @@
+"""A window starts with a user turn, keeps its bounds, and has the latest user turn in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnkeep import Turn, WindowError
+from turnkeep._arrange import View
+from turnkeep._message import to_message
+from turnkeep._tokens import message_tokens
+from turnkeep._window import SUMMARY_HEAD, WindowOptions
+
+from .chats import (
+    CHATS,
+    CHATS_WITH_A_USER,
+    NOW,
+    OPTIONS,
+    SIGHTS,
+    WIDE,
+    Chat,
+    Messages,
+    id_of,
+    ids_of,
+    info_of,
+    many,
+    says_something,
+    view_of,
+    window,
+    window_or_error,
+    words,
+)
+from .grown import plain_chat
+
+
+def said(window: Messages) -> Messages:
+    """The window without the summary and stored system turns."""
+    return [message for message in window if message["role"] != "system"]
+
+
+def users_in_sight(chat: Chat, view: View) -> list[int]:
+    return [id for id in chat.users if view.as_of is None or id <= view.as_of]
+
+
+def tokens(window: Messages, options: WindowOptions) -> int:
+    return sum(message_tokens(message, options.count_tokens) for message in window)
+
+
+@many(1000)
+@given(CHATS, OPTIONS, SIGHTS)
+def test_a_window_starts_with_a_user_turn_and_is_empty_only_if_none_is_left_to_show(
+    chat: Chat, options: WindowOptions, sight: int
+) -> None:
+    seen = view_of(chat, sight)
+    made = window_or_error(chat, options, seen)
+    if isinstance(made, str):
+        return
+    assert bool(made) == bool(users_in_sight(chat, seen))
+    if made:
+        assert said(made)[0]["role"] == "user"
+        if options.system == "drop":
+            assert [message["role"] for message in made[:2]].index("user") == len(made) - len(
+                said(made)
+            )
+
+
+@many(2000)
+@given(CHATS, OPTIONS, SIGHTS)
+def test_a_window_holds_no_more_messages_and_tokens_than_asked_for(
+    chat: Chat, options: WindowOptions, sight: int
+) -> None:
+    made = window_or_error(chat, options, view_of(chat, sight))
+    if not isinstance(made, str):
+        assert len(made) <= options.max_messages
+        assert options.max_tokens is None or tokens(made, options) <= options.max_tokens
+
+
+@many(1000)
+@given(CHATS, OPTIONS, SIGHTS)
+def test_the_latest_user_turn_is_always_in_the_window(
+    chat: Chat, options: WindowOptions, sight: int
+) -> None:
+    seen = view_of(chat, sight)
+    users = users_in_sight(chat, seen)
+    made = window_or_error(chat, options, seen)
+    if users and not isinstance(made, str):
+        last = [message for message in made if message["role"] == "user"][-1]
+        latest = to_message(next(turn for turn in chat.turns if turn.id == users[-1]))
+        assert last == latest or (last["content"].endswith(" […]") and options.max_tokens)
+
+
+@many(1000)
+@given(CHATS_WITH_A_USER, OPTIONS, st.integers(1, 200))
+def test_an_error_says_that_the_latest_user_turn_alone_is_too_long(
+    chat: Chat, options: WindowOptions, bound: int
+) -> None:
+    options = replace(options, overflow="error", max_tokens=bound)
+    made = window_or_error(chat, options)
+    latest = next(turn for turn in chat.turns if turn.id == chat.users[-1])
+    cost = message_tokens(to_message(latest), options.count_tokens)
+    assert isinstance(made, str) == (cost > bound)
+    if isinstance(made, str):
+        assert f"the latest user turn (id {latest.id}) alone costs {cost:,} tokens" in made
+
+
+@many(1000)
+@given(CHATS)
+def test_a_window_that_holds_all_leaves_out_no_user_turn_and_no_answer_that_has_one(
+    chat: Chat,
+) -> None:
+    chat = Chat(chat.turns, info_of(chat.info.last_id, chat.info.epoch))
+    shown = ids_of(window(chat, WIDE))
+    assert len(shown) == len(set(shown))
+    for turn in chat.turns:
+        if turn.hidden or turn.epoch != chat.info.epoch or id_of(turn.content) is None:
+            continue
+        if turn.role == "user":
+            assert turn.id in shown
+        if turn.role == "assistant" and says_something(turn.content):
+            before = [id for id in chat.users if id < turn.id]
+            has_one = bool(before) if turn.answers is None else turn.answers in before
+            assert (turn.id in shown) == has_one
+
+
+def test_a_window_holds_as_many_messages_as_asked_for() -> None:
+    assert len(window(plain_chat([2] * 25), WindowOptions(max_messages=50))) == 50
+
+
+def test_extra_fields_count_in_tokens() -> None:
+    chat = plain_chat([2, 2])
+    chat.turns[3].extra["thoughts"] = "hm " * 40
+    options = WindowOptions(max_tokens=40, count_tokens=words)
+    assert len(window(chat, options)) == 4
+    assert len(window(chat, replace(options, extra=["thoughts"]))) == 1
+
+
+def test_the_summary_and_a_synthetic_result_count_as_messages() -> None:
+    chat = plain_chat([2, 3])
+    unanswered = chat.turns[:-1]
+    chat = Chat(unanswered, info_of(5, consolidated=2, summary="They met."))
+    assert [message["role"] for message in window(chat, WindowOptions(max_messages=4))] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+    ]
+    assert [message["role"] for message in window(chat, WindowOptions(max_messages=3))] == [
+        "system",
+        "user",
+    ]
+
+
+def test_the_summary_counts_in_tokens() -> None:
+    chat = plain_chat([2, 2, 2])
+    chat.info = info_of(6, summary="s " * 40)
+    # A message of two words costs six tokens, with its overhead.
+    bound = 4 + words(SUMMARY_HEAD) + 40 + 4 * 6
+    with_four = window(chat, WindowOptions(max_tokens=bound, count_tokens=words, slack=0))
+    assert len(with_four) == 5
+    with_two = window(chat, WindowOptions(max_tokens=bound - 1, count_tokens=words, slack=0))
+    assert len(with_two) == 3
+
+
+@pytest.mark.parametrize(
+    "options", [WindowOptions(max_messages=1), WindowOptions(max_tokens=10, count_tokens=words)]
+)
+def test_the_summary_goes_before_the_latest_user_turn_does(options: WindowOptions) -> None:
+    chat = plain_chat([1])
+    chat.info = info_of(1, summary="They met.")
+    assert window(chat, options) == [{"role": "user", "content": "#1 Hi"}]
+
+
+def user_turn(content: object) -> Chat:
+    turn = Turn(id=7, role="user", content=content, time=NOW)  # type: ignore[arg-type]
+    return Chat([turn], info_of(7))
+
+
+@pytest.mark.parametrize("counter", [len, words])
+def test_truncation_keeps_the_start_of_a_user_turn_and_marks_the_cut(
+    counter: Callable[[str], int],
+) -> None:
+    text = "one two three four " * 50
+    options = WindowOptions(max_tokens=44, count_tokens=counter, overflow="truncate")
+    (message,) = window(user_turn(text), options)
+    head, mark = message["content"][:-4], message["content"][-4:]
+    assert mark == " […]"
+    assert text.startswith(head)
+    assert counter(message["content"]) + 4 <= 44
+    assert counter(text[: len(head) + 5] + mark) + 4 > 44
+
+
+def test_a_user_turn_of_which_nothing_fits_is_an_error_also_where_it_may_be_truncated() -> None:
+    options = WindowOptions(max_tokens=6, count_tokens=len, overflow="truncate")
+    with pytest.raises(WindowError, match=r"not even the beginning .*\(id 7\) fits into 6 tokens"):
+        window(user_turn("Hello"), options)
+
+
+def test_a_picture_without_text_cannot_be_truncated() -> None:
+    options = WindowOptions(max_tokens=50, overflow="truncate")
+    image = [{"type": "image_url", "image_url": {"url": "https://example.org/1.png"}}]
+    with pytest.raises(WindowError, match="not even the beginning"):
+        window(user_turn(image), options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_messages": 0}, "max_messages is a whole number, 1 or more, not 0"),
+        ({"max_messages": True}, "max_messages is a whole number"),
+        ({"max_messages": None}, "max_messages is a whole number"),
+        ({"max_tokens": 0}, "max_tokens is a whole number, 1 or more, not 0"),
+        ({"max_tokens": 4.5}, "max_tokens is a whole number"),
+        ({"count_tokens": "gpt-4"}, "count_tokens is a function"),
+        ({"slack": 1}, "slack is a share of the window"),
+        ({"slack": -0.1}, "slack is a share of the window"),
+        ({"slack": float("nan")}, "slack is a share of the window"),
+        ({"slack": "half"}, "slack is a share of the window"),
+        ({"system": "first"}, "system is 'drop' or 'keep', not 'first'"),
+        ({"unanswered": None}, "unanswered is 'result' or 'drop'"),
+        ({"overflow": "cut"}, "overflow is 'error' or 'truncate'"),
+        ({"extra": "name"}, "extra is a list of names"),
+        ({"extra": ["content"]}, "extra is a list of names"),
+    ],
+)
+def test_an_option_that_means_nothing_is_a_window_error(
+    options: dict[str, object], says: str
+) -> None:
+    with pytest.raises(WindowError, match=says):
+        WindowOptions(**options)  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+"""The start of a window moves in steps, so that a provider's cache of prompts hits."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from turnkeep import estimate_tokens
+from turnkeep._message import to_message
+from turnkeep._tokens import message_tokens
+from turnkeep._window import WindowOptions
+
+from .grown import calls, cuts, plain_chat, share, talk
+
+SEEDS = (1, 2, 3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_at_50_messages_the_cache_has_88_percent_of_the_prompts_of_a_chat(seed: int) -> None:
+    assert share([*calls(talk(1000, seed), WindowOptions(max_messages=50))]) >= 0.88
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_at_4000_tokens_the_cache_has_92_percent_of_the_prompts_of_a_chat(seed: int) -> None:
+    assert share([*calls(talk(1000, seed), WindowOptions(max_tokens=4000))]) >= 0.92
+
+
+@pytest.mark.parametrize("slack", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_between_two_cuts_by_messages_the_share_slack_of_the_bound_is_added(
+    seed: int, slack: float
+) -> None:
+    lengths = random.Random(seed)
+    chat = plain_chat([lengths.randint(1, 4) for _ in range(200)])
+    made = cuts([*calls(chat, WindowOptions(max_messages=50, slack=slack))])
+    step = int(50 * slack)
+    # Exchanges are cut as a whole, which moves a cut by at most two of their lengths.
+    assert all(after - before >= step - 8 for before, after in itertools.pairwise(made))
+    assert len(made) <= len(chat.turns) / step
+
+
+@pytest.mark.parametrize("slack", [0.25, 0.5, 0.75])
+def test_cuts_by_tokens_are_at_most_half_as_many_again_as_the_fewest_that_are_possible(
+    slack: float,
+) -> None:
+    chat = talk(1000, seed=7)
+    made = [*calls(chat, WindowOptions(max_tokens=4000, slack=slack))]
+    everything = sum(message_tokens(to_message(turn), estimate_tokens) for turn in chat.turns)
+    assert len(cuts(made)) <= 1.5 * everything / (slack * 4000)
+
+
+def test_without_slack_the_window_slides_at_every_exchange_once_it_is_full() -> None:
+    made = [*calls(plain_chat([2] * 60), WindowOptions(max_messages=20, slack=0))]
+    assert len(cuts(made)) == 60 - 10
+    assert {len(call.window) for call in made[10:]} == {19}
+
+
+LOOP = plain_chat([2] * 30 + [2 * 300 + 1])
+
+
+def test_inside_one_exchange_cuts_by_messages_come_in_steps() -> None:
+    made = cuts([*calls(LOOP, WindowOptions(max_messages=50))])
+    loop = [id for id in made if id > 110]
+    assert all(after - before == 24 for before, after in itertools.pairwise(loop))
+    assert len(loop) >= 20
+
+
+def test_inside_one_exchange_cuts_by_tokens_come_in_steps() -> None:
+    made = [call for call in calls(LOOP, WindowOptions(max_tokens=1000)) if call.last_id > 200]
+    added = sum(message_tokens(to_message(turn), estimate_tokens) for turn in LOOP.turns[200:])
+    assert 3 <= len(cuts(made)) <= added / (0.45 * 1000)
+
+
+@pytest.mark.parametrize(
+    "options", [WindowOptions(max_messages=50), WindowOptions(max_tokens=1000)]
+)
+def test_the_cache_has_most_of_the_prompts_of_an_agents_loop(options: WindowOptions) -> None:
+    assert share([call for call in calls(LOOP, options) if call.last_id > 62]) >= 0.85
+
+
+def test_a_loop_with_a_long_user_turn_is_cut_in_steps_too() -> None:
+    chat = plain_chat([2 * 100 + 1])
+    chat.turns[0] = type(chat.turns[0])(
+        id=1, role="user", content="#1 " + "word " * 500, time=chat.turns[0].time
+    )
+    made = [*calls(chat, WindowOptions(max_tokens=1000))]
+    assert len(cuts(made)) <= len(made) / 3
+    assert min(len(call.window) for call in made[20:]) > 5
