@@ -2,6 +2,8 @@
 
 Each chat of each platform is a session of its own; they never mix.
 
+It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
+
 Environment: TELEGRAM_TOKEN and DISCORD_TOKEN. OPENAI_API_KEY, OPENAI_BASE_URL (any
 OpenAI-compatible server) and MODEL; without a key a small offline responder answers.
 TURNKEEP_STORE is the folder (default: ./sessions). TELEGRAM_API_URL is for a Bot API server

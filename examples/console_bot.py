@@ -3,10 +3,13 @@
 It keeps its conversation in ./sessions/console/me.jsonl. Stop it as you like, with Ctrl-C or
 kill -9, start it again, and it goes on where it was.
 
+It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
+
 Environment: OPENAI_API_KEY, OPENAI_BASE_URL (any OpenAI-compatible server) and MODEL; without a
 key a small offline responder answers. TURNKEEP_STORE is the folder (default: ./sessions).
 """
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +19,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from turnkeep import Session, SessionStore
+from turnkeep import Session, SessionStore, TurnkeepError
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant. Answer briefly."}
@@ -93,12 +96,20 @@ async def main() -> None:
             line = await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
             if not line or line.strip() == "/quit":
                 return
-            if line.strip():
-                await handle(session, line.strip())
+            try:
+                if line.strip():
+                    await handle(session, line.strip())
+            except TurnkeepError as error:
+                print(f"({error})")
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        anyio.run(main)
+    logging.basicConfig(format="(%(message)s)")
+    logging.getLogger("turnkeep").setLevel(logging.INFO)  # tells if another copy is waited for
+    try:
+        with suppress(KeyboardInterrupt):
+            anyio.run(main)
+    except TurnkeepError as error:
+        raise SystemExit(str(error)) from None
     print("\nBye. Start me again, and I go on from here.", flush=True)
     os._exit(0)  # the thread that reads the terminal would hold the exit up until the next Enter

@@ -3,6 +3,8 @@
 It answers direct messages, and in a server the messages that mention it. Switch on the
 message content intent in the developer portal.
 
+It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
+
 Environment: DISCORD_TOKEN. OPENAI_API_KEY, OPENAI_BASE_URL (any OpenAI-compatible server) and
 MODEL; without a key a small offline responder answers. TURNKEEP_STORE is the folder (default:
 ./sessions).

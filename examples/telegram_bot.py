@@ -1,5 +1,7 @@
 """A Telegram bot that remembers: TELEGRAM_TOKEN=… python examples/telegram_bot.py
 
+It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
+
 Environment: TELEGRAM_TOKEN (from @BotFather). OPENAI_API_KEY, OPENAI_BASE_URL (any
 OpenAI-compatible server) and MODEL; without a key a small offline responder answers.
 TURNKEEP_STORE is the folder (default: ./sessions). TELEGRAM_API_URL is for a Bot API server

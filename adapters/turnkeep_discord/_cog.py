@@ -96,6 +96,7 @@ class SessionCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
+        """Records the message; called by discord.py."""
         await self.record(message)
 
     async def record(self, message: discord.Message) -> Session:

@@ -22,16 +22,6 @@ Overflow: TypeAlias = Literal["error", "truncate"]
 Cost: TypeAlias = Callable[[Turn], int]
 
 
-class Cut(NamedTuple):
-    """The index of the exchange that a window starts with.
-
-    If it is not `settled`, more of the session may move it to the front, and not to the back.
-    """
-
-    start: int
-    settled: bool
-
-
 class Bound(NamedTuple):
     """The most that a window may cost, the cost of a turn, and the share that a step cuts."""
 
@@ -45,51 +35,47 @@ def one(_: Turn) -> int:
     return 1
 
 
-def cut_by_tokens(exchanges: Sequence[Exchange], bound: Bound, *, complete: bool) -> Cut:
-    """The cut for a bound in tokens, from the tail alone.
+def first_kept(
+    exchanges: Sequence[Exchange], messages: Bound, tokens: Bound | None = None, *, complete: bool
+) -> int | None:
+    """The index of the exchange that a window starts with; None if more must be read to tell.
 
-    Of the exchanges from which the rest costs between `(1 - slack)` of the bound and the
-    bound, the one that stands at the roundest id: whose ids, from behind the user turn
-    before, hold the multiple of the highest power of two. It stays the roundest while the
-    chat grows, until it no longer fits.
+    From the end to the front, the bound that is over first says where. In tokens: of the
+    exchanges from which the rest costs between `(1 - slack)` of the bound and the bound, the
+    one that stands at the roundest id, whose ids, from behind the user turn before, hold the
+    multiple of the highest power of two. It stays the roundest while the chat grows, until
+    it no longer fits.
     """
     last = len(exchanges) - 1
-    floor = (1 - bound.slack) * bound.most
-    best, roundest, newest, tokens = last, 0, 0, 0
+    length = cost = roundest = 0
+    best = last
     for index in range(last, -1, -1):
-        tokens += sum(map(bound.cost, exchanges[index].turns()))
-        if tokens > bound.most:
-            return Cut(best if roundest else min(index + 1, last), True)
-        if tokens >= floor and index:
-            newest = newest or index
+        length += exchanges[index].length()
+        if tokens is not None:
+            cost += sum(map(tokens.cost, exchanges[index].turns()))
+            if cost > tokens.most:
+                return best if roundest else min(index + 1, last)
+        if length > messages.most:
+            return _on_grid(exchanges, index, messages)
+        if tokens is not None and index and cost >= (1 - tokens.slack) * tokens.most:
             before, here = exchanges[index - 1].user.id, exchanges[index].user.id
             # The highest bit in which they differ is the highest power that lies between.
             power = (before ^ here).bit_length()
             if power >= roundest:
                 best, roundest = index, power
-    return Cut(0, True) if complete else Cut(newest, False)
+    return 0 if complete else None
 
 
-def cut_by_messages(
-    exchanges: Sequence[Exchange], start: int, room: int, slack: float
-) -> int | None:
-    """The cut for a bound in messages, or None if all from `start` on fits.
+def _on_grid(exchanges: Sequence[Exchange], over: int, bound: Bound) -> int:
+    """The cut behind the exchange that no longer fits, up to the next multiple among the ids.
 
-    It goes behind the exchange that no longer fits, up to the next multiple of
-    `room * slack` among the ids; so it stays where it is until that exchange's own id has
-    passed the multiple.
+    A step is the bound times its slack. So the cut stays where it is until the id of the
+    exchange that no longer fits has passed the multiple.
     """
     last = len(exchanges) - 1
-    length = 0
-    for index in range(last, start - 1, -1):
-        length += exchanges[index].length()
-        if length > room:
-            break
-    else:
-        return None
-    step = max(1, int(room * slack))
-    edge = math.ceil(exchanges[index].user.id / step) * step
-    return next((i for i in range(index + 1, last) if exchanges[i].user.id > edge), last)
+    step = max(1, int(bound.most * bound.slack))
+    edge = math.ceil(exchanges[over].user.id / step) * step
+    return next((i for i in range(over + 1, last) if exchanges[i].user.id > edge), last)
 
 
 def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ._arrange import Unanswered, View, arrange, visible
-from ._cut import Bound, Cost, Cut, Overflow, cut_by_messages, cut_by_tokens, fit, one, truncated
+from ._cut import Bound, Cost, Overflow, first_kept, fit, one, truncated
 from ._errors import WindowError
 from ._info import SessionInfo
 from ._message import MESSAGE_FIELDS, Message, to_message
@@ -113,20 +113,14 @@ def build_window(
     if not complete:
         # With the rest of the session these system turns belong to the exchange before.
         exchanges[0].lead.clear()
-    bounds = [Bound(options.max_messages, one, options.slack)]
+    bounds = [Bound(options.max_messages, one, options.slack)]  # the one in tokens comes second
     if options.max_tokens is not None:
         bounds.append(Bound(options.max_tokens, _token_cost(options), options.slack))
     summary, bounds = _beside_summary(info, exchanges[-1].user, bounds, options)
 
-    cut = Cut(0, complete)
-    for bound in bounds[1:]:
-        cut = cut_by_tokens(exchanges, bound, complete=complete)
-    # Only what the tokens leave is cut by messages, so that the tighter bound says what is read.
-    start = cut_by_messages(exchanges, cut.start, bounds[0].most, options.slack)
+    start = first_kept(exchanges, *bounds, complete=complete)
     if start is None:
-        if not cut.settled:
-            return None
-        start = cut.start
+        return None
     kept = exchanges[start:]
     if len(kept) == 1:
         kept[0] = fit(kept[0], bounds)

@@ -313,3 +313,30 @@ def test_whatever_happened_to_a_file_its_whole_lines_are_read_and_written_on(
 
     anyio.run(main)
     assert files(folder)
+
+
+@pytest.mark.parametrize("place", ["an old message", "the first line", "both"])
+async def test_an_old_line_that_was_copied_to_the_end_hides_nothing_and_no_id_is_given_twice(
+    tmp_path: Path, place: str
+) -> None:
+    data = await real_file(tmp_path)
+    first, second = data.split(b"\n")[:2]
+    with path_of(tmp_path).open("ab") as file:
+        file.write({"an old message": second, "the first line": first}.get(place, first) + b"\n")
+        file.write(second + b"\n" if place == "both" else b"")
+    for opening in range(3):
+        async with opened(tmp_path) as storage:
+            _, turns = await storage.read(KEY)
+            assert [turn.id for turn in turns] == list(range(1, 7 + opening))
+            appended = await put(storage, f"later {opening}")
+            assert appended.turns[0].id == 7 + opening
+
+
+async def test_lines_that_were_swapped_hide_no_more_than_one_of_them(tmp_path: Path) -> None:
+    there = (await real_file(tmp_path)).split(b"\n")
+    there[5], there[6] = there[6], there[5]
+    path_of(tmp_path).write_bytes(b"\n".join(there))
+    async with opened(tmp_path) as storage:
+        _, turns = await storage.read(KEY)
+        assert len(turns) == 5
+        assert await damaged(storage) == 1

@@ -57,6 +57,12 @@ def test_without_slack_the_window_slides_at_every_exchange_once_it_is_full() -> 
     assert {len(call.window) for call in made[10:]} == {19}
 
 
+@pytest.mark.parametrize("most", [50, 60, 70, 120])
+def test_a_second_bound_that_is_wider_does_not_make_the_window_slide(most: int) -> None:
+    options = WindowOptions(max_messages=most, max_tokens=4000)
+    assert share([*calls(talk(500, seed=1), options)]) >= 0.88
+
+
 LOOP = plain_chat([2] * 30 + [2 * 300 + 1])
 
 

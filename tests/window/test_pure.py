@@ -103,7 +103,7 @@ def test_no_more_is_read_than_about_twice_the_bound_and_the_current_exchange(
     chat.info = info_of(len(chat.turns), consolidated=consolidated)
     _, limit = read_window(chat, options)
     # Where a reading is not enough the next one asks for twice as much.
-    enough = 2 * options.max_messages + 6 + exchanges[-1]
+    enough = options.max_messages + 6 + exchanges[-1]
     assert limit <= max(options.first_read, 2 * enough)
 
 
@@ -172,13 +172,15 @@ def _spoil(value: Any) -> None:
 
 
 def test_extra_fields_that_are_asked_for_are_the_callers_own_too() -> None:
-    chat = plain_chat([2])
-    chat.turns[0].extra["thinking_blocks"] = [{"signature": "x"}]
-    options = WindowOptions(extra=["thinking_blocks"])
+    chat = plain_chat([3])
+    (call,) = chat.turns[1].tool_calls or []
+    call["thoughts"] = chat.turns[0].extra["thoughts"] = [{"signature": "x"}]
+    options = WindowOptions(extra=["thoughts"])
     first = window(chat, options)
-    assert first[0]["thinking_blocks"] == [{"signature": "x"}]
-    first[0]["thinking_blocks"][0].clear()
-    assert window(chat, options)[0]["thinking_blocks"] == [{"signature": "x"}]
+    pristine = copy.deepcopy(first)
+    assert first[0]["thoughts"] == first[1]["tool_calls"][0]["thoughts"] == [{"signature": "x"}]
+    _spoil(first)
+    assert window(chat, options) == pristine
 
 
 def test_an_unknown_session_has_an_empty_window() -> None:

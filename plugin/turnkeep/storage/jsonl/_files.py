@@ -128,6 +128,7 @@ class Folder:
 
     def read(
         self,
+        key: SessionKey,
         place: Place,
         *,
         after: int,
@@ -168,7 +169,7 @@ class Folder:
                         if before is not None and turn.id >= before:
                             break
                         turns.append(turn)
-        self._report(place.path, damaged)
+        self._report(key, place.path, damaged)
         return turns, self._damaged(place.path)
 
     def find(self, place: Place, source_id: str) -> Turn | None:
@@ -283,7 +284,7 @@ class Folder:
 
     def _tail(self, fd: int, path: Path, key: SessionKey, limit: int) -> Tail:
         tail = read_tail(fd, key, limit=limit)
-        self._report(path, tail.damaged)
+        self._report(key, path, tail.damaged)
         if tail.torn and self._is_news(path, ~tail.size):
             logger.warning(
                 "session %s: its last lines were torn (%d bytes), as a crash leaves them; %s",
@@ -312,13 +313,18 @@ class Folder:
                 raise
             tail.unmended = True
 
-    def _report(self, path: Path, damaged: Iterable[int]) -> None:
-        """Logs what is damaged, once a place."""
-        for offset in damaged:
-            if self._is_news(path, offset):
-                logger.warning(
-                    "%s: the line at byte %d can't be read; it is skipped and kept", path, offset
-                )
+    def _report(self, key: SessionKey, path: Path, damaged: Iterable[int]) -> None:
+        """Logs what is damaged, once a place, and in one line however much it is."""
+        news = sorted(offset for offset in damaged if self._is_news(path, offset))
+        if news:
+            logger.warning(
+                "session %s: lines of %s can't be read and are skipped and kept: %d, at byte %d%s",
+                key,
+                path,
+                len(news),
+                news[0],
+                " and behind" if news[1:] else "",
+            )
 
     def _is_news(self, path: Path, place: int) -> bool:
         met = self._damage.setdefault(path, set())

@@ -55,8 +55,8 @@ class FolderLock:
                 f"{self._folder}: another process owns this folder ({self._owner()}) and did "
                 f"not leave within {self._timeout:g} seconds. One process at a time can write a "
                 "JSONL folder: stop that one, share one SessionStore inside a process, or open "
-                "with read_only=True; several processes need a storage that serves them, such "
-                "as SQLite, Redis or PostgreSQL"
+                "with read_only=True; several processes need a storage that serves them (SQLite, "
+                "Redis, PostgreSQL), which this version does not have yet"
             )
         note = {
             "pid": os.getpid(),
@@ -84,7 +84,7 @@ class FolderLock:
     def _owner(self) -> str:
         try:
             note = json.loads(self._note.read_text())
-            own = " which is this very process" if note["pid"] == os.getpid() else ""
+            own = ", which is this very process," if note["pid"] == os.getpid() else ""
             return f"process {note['pid']}{own} on {note['host']}, since {note['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "it left no note of who it is"

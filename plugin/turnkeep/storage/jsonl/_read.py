@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import mmap
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -65,31 +67,30 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     if whole < tail.size:
         tail.torn = os.pread(fd, stat.st_size - whole, whole)
         tail.size, tail.unended = whole, False
-    newest_first: list[Turn] = []
+    newest_first: list[tuple[Turn, int, int]] = []  # and where its line begins, and its length
     record: MetadataLine | None = None
-    counted = 0
+    behind_record = 0
     for start, line in lines_backward(fd, tail.size):
         if record is not None and len(newest_first) >= limit:
             break
         found = decode_line(line)
         if isinstance(found, Turn):
-            if newest_first and found.id >= newest_first[-1].id:
-                found = DAMAGED  # ids ascend; a line that breaks this was put there by hand
-            else:
-                newest_first.append(found)
-                tail.weights.append(len(line) + 1)
+            newest_first.append((found, start, len(line) + 1))
         elif isinstance(found, MetadataLine) and record is None:
             record = found
-            tail.since_metadata = tail.size - (start + len(line) + 1)
-            counted = len(newest_first)
-        if found is DAMAGED:
+            behind_record = start + len(line) + 1
+            tail.since_metadata = tail.size - behind_record
+        elif found is DAMAGED:
             tail.damaged.append(start)
     else:
         tail.complete = True
-    tail.turns = newest_first[::-1]
-    tail.weights.reverse()
+    placed, misplaced = _ascending(newest_first[::-1])
+    tail.damaged += misplaced
+    tail.turns = [turn for turn, _, _ in placed]
+    tail.weights = [length for _, _, length in placed]
     if record is not None:
-        tail.info = _carried_on(record.info(key), tail.turns[len(tail.turns) - counted :])
+        counted = sum(start >= behind_record for _, start, _ in placed)
+        tail.info = _carried_on(record.info(key), tail.turns, counted)
     elif tail.turns:
         tail.since_metadata = tail.size
         tail.info = SessionInfo(
@@ -112,24 +113,56 @@ def info_at(fd: int, end: int, key: SessionKey) -> SessionInfo | None:
     for _, line in lines_backward(fd, end):
         found = decode_line(line)
         if isinstance(found, MetadataLine):
-            return _carried_on(found.info(key), newest_first[::-1])
+            return _carried_on(found.info(key), newest_first[::-1], len(newest_first))
         if isinstance(found, Turn):
             newest_first.append(found)
     return None
 
 
-def _carried_on(info: SessionInfo, behind: Sequence[Turn]) -> SessionInfo:
-    """The record after the turns that stand behind its line."""
-    if not behind:
+def _carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> SessionInfo:
+    """The record after these turns, the last `counted` of which stand behind its line.
+
+    Those before it should tell nothing new; but a line that somebody copied to the end says
+    what was long ago, and an id must never be given twice.
+    """
+    if not turns:
         return info
-    newest = behind[-1]
+    newest = turns[-1]
     info = msgspec.structs.replace(
-        info, turns=info.turns + len(behind), last_id=max(info.last_id, newest.id)
+        info, turns=info.turns + counted, last_id=max(info.last_id, newest.id)
     )
     if newest.epoch > info.epoch:
         # The line that began this epoch is damaged; the summary was of the epoch before.
         info = msgspec.structs.replace(info, epoch=newest.epoch, summary=None)
     return info
+
+
+def _ascending(
+    lines: list[tuple[Turn, int, int]],
+) -> tuple[list[tuple[Turn, int, int]], list[int]]:
+    """The most of these lines whose ids ascend, and the offsets of the others.
+
+    Ids ascend; a line out of place was put there by hand, and must not hide its neighbours.
+    """
+    if all(a[0].id < b[0].id for a, b in pairwise(lines)):
+        return lines, []
+    # The longest ascending subsequence: `ends[n]` is the line that ends the best of length n + 1.
+    ends: list[int] = []
+    before: dict[int, int | None] = {}
+    for index, (turn, _, _) in enumerate(lines):
+        length = bisect_left(ends, turn.id, key=lambda at: lines[at][0].id)
+        before[index] = ends[length - 1] if length else None
+        ends[length : length + 1] = [index]
+    kept: list[int] = []
+    at: int | None = ends[-1]
+    while at is not None:
+        kept.append(at)
+        at = before[at]
+    chosen = {*kept}
+    return (
+        [line for index, line in enumerate(lines) if index in chosen],
+        [line[1] for index, line in enumerate(lines) if index not in chosen],
+    )
 
 
 def lines_backward(fd: int, end: int) -> Iterator[tuple[int, bytes]]:

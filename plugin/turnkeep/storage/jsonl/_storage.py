@@ -191,7 +191,13 @@ class JsonlStorage:
     ) -> list[Turn]:
         """Turns that are not at hand."""
         reading = partial(
-            self._folder.read, chat.place, after=after, before=before, limit=limit, newest=newest
+            self._folder.read,
+            chat.key,
+            chat.place,
+            after=after,
+            before=before,
+            limit=limit,
+            newest=newest,
         )
         turns, damaged = await self._run(f"session {chat.key}", reading)
         if chat.info is not None:
