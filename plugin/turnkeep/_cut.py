@@ -61,7 +61,7 @@ def first_kept(
             before, here = exchanges[index - 1].user.id, exchanges[index].user.id
             # The highest bit in which they differ is the highest power that lies between.
             power = (before ^ here).bit_length()
-            if power >= roundest:
+            if power > roundest:
                 best, roundest = index, power
     return 0 if complete else None
 

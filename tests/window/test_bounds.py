@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,6 +129,13 @@ def test_a_window_that_holds_all_leaves_out_no_user_turn_and_no_answer_that_has_
 
 def test_a_window_holds_as_many_messages_as_asked_for() -> None:
     assert len(window(plain_chat([2] * 25), WindowOptions(max_messages=50))) == 50
+
+
+def test_behind_an_exchange_that_is_too_long_all_is_shown() -> None:
+    chat = plain_chat([2] * 8)
+    long = "word " * 1000
+    chat.turns[3] = msgspec.structs.replace(chat.turns[3], content=long)
+    assert ids_of(window(chat, WindowOptions(max_tokens=1000)))[0] == 5
 
 
 def test_extra_fields_count_in_tokens() -> None:
