@@ -356,7 +356,7 @@ class Session:
                     return window
                 limit *= 2
         except WindowError as error:
-            raise WindowError(f"session {self.key}: {error}") from None
+            raise WindowError(f"session {self.key}: {error}") from error.__cause__
 
     async def _newest_user_turn(self) -> tuple[SessionInfo | None, Turn | None]:
         info, newest, _ = await self._tail_with_user_turn()
