@@ -11,6 +11,7 @@
 """
 
 from ._check import check_messages
+from ._consolidate import ConsolidationPolicy
 from ._errors import (
     InvalidKeyError,
     InvalidMetadataError,
@@ -20,6 +21,7 @@ from ._errors import (
     StorageError,
     StoreClosedError,
     StoreLockedError,
+    SummaryError,
     TurnkeepError,
     TurnTooLargeError,
     UnknownStorageError,
@@ -27,16 +29,19 @@ from ._errors import (
 )
 from ._info import SessionInfo
 from ._key import SessionKey
+from ._media import Media
 from ._reply import Reply
 from ._session import Session
 from ._store import SessionStore
-from ._tokens import estimate_tokens
+from ._tokens import estimate_tokens, tiktoken_counter
 from ._turn import Sender, Turn
 
 __all__ = [
+    "ConsolidationPolicy",
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidTurnError",
+    "Media",
     "MissingExtraError",
     "ReadOnlyError",
     "Reply",
@@ -48,6 +53,7 @@ __all__ = [
     "StorageError",
     "StoreClosedError",
     "StoreLockedError",
+    "SummaryError",
     "Turn",
     "TurnTooLargeError",
     "TurnkeepError",
@@ -55,4 +61,5 @@ __all__ = [
     "WindowError",
     "check_messages",
     "estimate_tokens",
+    "tiktoken_counter",
 ]

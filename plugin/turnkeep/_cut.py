@@ -16,6 +16,8 @@ import msgspec
 
 from ._arrange import Exchange
 from ._errors import WindowError
+from ._message import words_of
+from ._text import shortened
 from ._turn import Turn
 
 Overflow: TypeAlias = Literal["error", "truncate"]
@@ -122,21 +124,13 @@ def truncated(user: Turn, bound: Bound, overflow: Overflow) -> Turn:
             f"the latest user turn (id {user.id}) alone costs {tokens:,} tokens and the window "
             f"may hold {bound.most:,}: raise max_tokens, or pass overflow='truncate'"
         )
-    text = user.text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if bound.cost(_cut_text(user, text, middle)) <= bound.most:
-            low = middle
-        else:
-            high = middle - 1
-    if not low:
+    cut = shortened(
+        words_of(user),
+        lambda text: bound.cost(msgspec.structs.replace(user, content=text)) <= bound.most,
+    )
+    if cut is None:
         raise WindowError(
             f"not even the beginning of the latest user turn (id {user.id}) fits into "
             f"{bound.most:,} tokens: raise max_tokens"
         )
-    return _cut_text(user, text, low)
-
-
-def _cut_text(turn: Turn, text: str, keep: int) -> Turn:
-    return msgspec.structs.replace(turn, content=f"{text[:keep]} […]")
+    return msgspec.structs.replace(user, content=cut)

@@ -7,6 +7,7 @@ TurnkeepError
 │   └── TurnTooLargeError                    … because of its size
 ├── InvalidMetadataError     (ValueError)    session metadata that can't be stored
 ├── WindowError              (ValueError)    a window that can't be built as asked
+├── SummaryError             (ValueError)    a summary that can't be stored
 ├── UnknownStorageError      (ValueError)    a `where` that names no storage
 ├── MissingExtraError        (ImportError)   a package that an extra would bring
 ├── StoreClosedError         (RuntimeError)  a store used after its last `aclose()`
@@ -30,6 +31,7 @@ __all__ = [
     "StorageError",
     "StoreClosedError",
     "StoreLockedError",
+    "SummaryError",
     "TurnTooLargeError",
     "TurnkeepError",
     "UnknownStorageError",
@@ -59,6 +61,10 @@ class InvalidMetadataError(TurnkeepError, ValueError):
 
 class WindowError(TurnkeepError, ValueError):
     """A window can't be built with the bounds or options that were asked for."""
+
+
+class SummaryError(TurnkeepError, ValueError):
+    """A summary is no text, or a conversation can't be consolidated as asked."""
 
 
 class UnknownStorageError(TurnkeepError, ValueError):

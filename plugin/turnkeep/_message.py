@@ -12,6 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ._media import media_of
+from ._speaker import Speakers, name_field, prefix
 from ._turn import Turn
 
 Message: TypeAlias = dict[str, Any]
@@ -22,17 +24,25 @@ _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 """Parts that only the model that wrote them takes back; the format has no place for them."""
 
 
-def to_message(turn: Turn, extra: Iterable[str] = ()) -> Message:
-    """The message of a turn, with those of its extra fields that `extra` names."""
+def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None = None) -> Message:
+    """The message of a turn, with those of its extra fields that `extra` names.
+
+    `speakers` is how a user's message says who sent it, if that is known.
+    """
     role, content = turn.role, turn.content
     message: Message = {"role": role, "content": content}
     if content is not None and not isinstance(content, str):
         message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
+    sender = turn.sender if role == "user" else None
     if role == "tool":
         message["content"] = message["content"] or ""
         message["tool_call_id"] = turn.tool_call_id
+    elif speakers == "prefix" and sender is not None:
+        message["content"] = _said_by(prefix(sender), message["content"])
     elif turn.name:
         message["name"] = api_name(turn.name)
+    elif speakers == "name" and sender is not None:
+        message["name"] = name_field(sender)
     if role == "assistant" and turn.tool_calls:
         if is_blank(turn):
             message["content"] = None
@@ -40,6 +50,14 @@ def to_message(turn: Turn, extra: Iterable[str] = ()) -> Message:
     if extra:
         message |= {name: copy.deepcopy(turn.extra[name]) for name in extra if name in turn.extra}
     return message
+
+
+def _said_by(head: str, content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    if isinstance(content, str):
+        return head + content
+    if content and content[0]["type"] == "text":
+        return [{**content[0], "text": head + content[0]["text"]}, *content[1:]]
+    return [{"type": "text", "text": head.rstrip()}, *content]
 
 
 def is_blank(turn: Turn) -> bool:
@@ -67,14 +85,24 @@ def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, An
             text = part.get("text")
             if isinstance(text, str) and text.strip():
                 shown.append(part)
-        elif _fits(role, part):
+        elif fits(role, part):
             shown.append(part)
+        elif (media := media_of(part)) is not None:
+            shown.append({"type": "text", "text": media.text})
         elif kind not in _THOUGHTS:
             shown.append({"type": "text", "text": f"[{api_name(str(kind or '')) or 'attachment'}]"})
     return shown
 
 
-def _fits(role: str, part: Mapping[str, Any]) -> bool:
+def words_of(turn: Turn) -> str:
+    """All that the turn's message says in words: its text, and what stands for media."""
+    if isinstance(turn.content, list):
+        shown = shown_parts(turn.role, turn.content)
+        return "\n".join(part["text"] for part in shown if part["type"] == "text")
+    return turn.content or ""
+
+
+def fits(role: str, part: Mapping[str, Any]) -> bool:
     """Whether it is a part other than text that the format has for this role."""
     if role == "assistant":
         refusal = part.get("refusal")

@@ -7,7 +7,7 @@ the block ends well. Nothing is locked while the model thinks.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, overload
 
 from anyio import CancelScope
 from msgspec import structs
@@ -15,8 +15,10 @@ from msgspec import structs
 from ._arrange import View
 from ._errors import InvalidTurnError, TurnkeepError
 from ._info import EpochId
+from ._message import Message
+from ._options import MAX_MESSAGES, HistoryOptions
 from ._turn import Content, Turn, as_source_ids, clean_text, new_turn
-from ._window import Message
+from .shapes import AnthropicWindow, GoogleWindow, Shape
 from .storage.base import Change
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Reply:
         self._state = "open"
         try:
             await self._begin()
-        except BaseException:
+        except BaseException:  # a cancellation too, or the message would stay "being answered"
             self._close()
             raise
         return self
@@ -104,6 +106,8 @@ class Reply:
                     await self._commit(interrupted=kind is not None)
         finally:
             self._close()
+        if kind is None and self.turns:
+            await self._session._after_reply()
 
     def add_text(self, text: str) -> None:
         """Adds a piece of what the model says."""
@@ -157,21 +161,49 @@ class Reply:
             if changed is not None:
                 self.turns[self._linked] = changed
 
-    async def get_history(self, max_messages: int | None = None, **options: Any) -> list[Message]:
+    @overload
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Literal["openai", "responses"] = "openai",
+        **options: Unpack[HistoryOptions],
+    ) -> list[Message]: ...
+    @overload
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Literal["anthropic"],
+        **options: Unpack[HistoryOptions],
+    ) -> AnthropicWindow: ...
+    @overload
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Literal["google"],
+        **options: Unpack[HistoryOptions],
+    ) -> GoogleWindow: ...
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Shape = "openai",
+        **options: Unpack[HistoryOptions],
+    ) -> list[Message] | AnthropicWindow | GoogleWindow:
         """The window with what was collected so far, for the next call of an agent loop.
 
         Takes what `Session.get_history` takes.
         """
         self._check_open()
-        if max_messages is not None:
-            options["max_messages"] = max_messages
         view = self._session._view()
         if self._as_of is not None:
             view = View(as_of=self._as_of)
         collected = [*self._collected]
         if self.text.strip():
             collected.append(self._turn("assistant", self.text))
-        return await self._session._window(options, view, collected)
+        return await self._session._window(max_messages, shape, options, view, collected)
 
     def _turn(self, role: str, content: Any, **fields: Any) -> Turn:
         return new_turn(

@@ -5,25 +5,25 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from ._arrange import Unanswered, View, is_said_by_user
+from ._arrange import View, is_said_by_user
+from ._consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
 from ._errors import InvalidMetadataError, InvalidTurnError, WindowError
 from ._info import EpochId, SessionInfo, own_copy
 from ._key import SessionKey
+from ._message import Message
+from ._options import MAX_MESSAGES, HistoryOptions, WindowOptions
 from ._reply import Reply
+from ._resolve import resolve
+from ._speaker import Speakers
 from ._tokens import TokenCounter, estimate_tokens
 from ._turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
-from ._window import (
-    MAX_MESSAGES,
-    Message,
-    Overflow,
-    SystemTurns,
-    WindowOptions,
-    build_window,
-)
+from ._window import Window, build_window
+from .shapes import AnthropicWindow, GoogleWindow, Shape, to_shape
+from .shapes._convert import check_shape
 from .storage.base import DEDUPE_TURNS, Appended, Change
 
 if TYPE_CHECKING:
@@ -250,6 +250,37 @@ class Session:
         async with self._store._use(self.key, write=True) as storage:
             await storage.clear(self.key, erase=erase)
 
+    async def consolidate(
+        self,
+        summarize: Summarize,
+        *,
+        keep: int = KEEP,
+        max_tokens: int = MAX_TOKENS,
+        count_tokens: TokenCounter = estimate_tokens,
+        speakers: Speakers | None = None,
+    ) -> bool:
+        """Folds older turns into a summary, which stands for them in windows.
+
+        `summarize` is an async function from messages to text. It gets the summary so far,
+        if there is one, as a system message, and the exchanges behind it, all but the newest
+        `keep` messages (at least the latest user turn, and any to which a reply is open).
+        What it gives, at most 8,000 characters of it, becomes the summary, in one step with
+        `last_consolidated`. The turns stay readable: `turns()` gives them.
+
+        Where they cost more than `max_tokens` by `count_tokens`, it is asked for a piece at
+        a time, the oldest first, and each is stored before the next. What it raises is
+        raised, and the piece changes nothing; `SummaryError` where it gives no text. Two
+        calls at once do it once. Returns whether there was anything to fold.
+        """
+        plan = Consolidation(
+            summarize,
+            keep=keep,
+            max_tokens=max_tokens,
+            count_tokens=count_tokens,
+            speakers=speakers,
+        )
+        return await consolidate(self, plan)
+
     async def update_metadata(
         self, changes: Mapping[str, Any] | None = None, /, **more: Any
     ) -> dict[str, Any]:
@@ -270,41 +301,65 @@ class Session:
 
     # Reading.
 
+    @overload
     async def get_history(
         self,
         max_messages: int = MAX_MESSAGES,
         *,
-        max_tokens: int | None = None,
-        count_tokens: TokenCounter = estimate_tokens,
-        slack: float = 0.5,
-        system: SystemTurns = "drop",
-        unanswered: Unanswered = "result",
-        overflow: Overflow = "error",
-        extra: Sequence[str] = (),
-    ) -> list[Message]:
+        shape: Literal["openai", "responses"] = "openai",
+        **options: Unpack[HistoryOptions],
+    ) -> list[Message]: ...
+    @overload
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Literal["anthropic"],
+        **options: Unpack[HistoryOptions],
+    ) -> AnthropicWindow: ...
+    @overload
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Literal["google"],
+        **options: Unpack[HistoryOptions],
+    ) -> GoogleWindow: ...
+    async def get_history(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Shape = "openai",
+        **options: Unpack[HistoryOptions],
+    ) -> list[Message] | AnthropicWindow | GoogleWindow:
         """The window: the end of the conversation, as chat-completions messages.
 
         It starts with a user turn (after the summary, if there is one), and is legal for
-        every provider, whatever was stored. It holds at most `max_messages` messages and,
-        if given, `max_tokens` tokens by `count_tokens`, but always the latest user turn;
-        one that alone is over the tokens raises `WindowError`, or is cut with
-        `overflow="truncate"`. A cut takes up to the share `slack` of the bound at a time, so
-        that most windows begin as the one before did and a provider's cache hits. Calls
-        without a result get a short one, or are left out with `unanswered="drop"`. Stored
-        system turns are left out unless `system="keep"`. The keys named in `extra` are
-        copied from the turns' `extra` to their messages.
+        every provider, whatever was stored. It holds at most `max_messages` messages, but
+        always the latest user turn. Beside it there are:
+
+        - `max_tokens`: the most that the messages may cost, by `count_tokens`, a function
+          of a text (`estimate_tokens`, or what `tiktoken_counter` gives), or by
+          `count_message`, one of a whole message. Each is asked once for each turn.
+        - `overflow`: where the latest user turn alone costs more, `"error"` raises
+          `WindowError`, and `"truncate"` cuts it.
+        - `slack` (0.5): a cut takes up to this share of the bound at a time, so that most
+          windows begin as the one before did and a provider's cache hits.
+        - `unanswered`: calls without a result get a short one (`"result"`), or are left out
+          (`"drop"`).
+        - `system`: stored system turns are left out (`"drop"`), or stay (`"keep"`).
+        - `extra`: the keys to copy from the turns' `extra` to their messages.
+        - `speakers`: how a user's message says who sent it: `"prefix"` begins its text with
+          `Ada (42): `, `"name"` fills the field `name` with `Ada_42`. The default says
+          nothing.
+        - `media`: a function, async or not, from `Media` and its `Turn` to what the model
+          gets of it: text, a content part (`image_url`, `input_audio`, `file`), several,
+          or None. What it gives none for, or raises on, stays a short text: `[photo]`. Each
+          counts as 1,000 tokens.
+        - `shape`: `"openai"`, `"responses"`, `"anthropic"` or `"google"`, see
+          `turnkeep.shapes.to_shape`. The bounds count messages before that.
         """
-        options = {
-            "max_messages": max_messages,
-            "max_tokens": max_tokens,
-            "count_tokens": count_tokens,
-            "slack": slack,
-            "system": system,
-            "unanswered": unanswered,
-            "overflow": overflow,
-            "extra": tuple(extra),
-        }
-        return await self._window(options, self._view(), [])
+        return await self._window(max_messages, shape, options, self._view(), [])
 
     def turns(
         self, *, epoch: int | Literal["all"] | None = None, after: int = 0
@@ -325,6 +380,11 @@ class Session:
 
     # For replies.
 
+    async def _after_reply(self) -> None:
+        store = self._store
+        if store.consolidation is not None:
+            await store._consolidations.after_reply(self, store.consolidation)
+
     @property
     def _max_turn_bytes(self) -> int:
         return self._store._max_turn_bytes
@@ -335,28 +395,42 @@ class Session:
         return View(as_of=self.turn.id, before_answer=self.turn.id)
 
     async def _window(
-        self, options: Mapping[str, Any], view: View, collected: Sequence[Turn]
-    ) -> list[Message]:
+        self,
+        max_messages: int,
+        shape: Shape,
+        options: HistoryOptions,
+        view: View,
+        collected: Sequence[Turn],
+    ) -> list[Message] | AnthropicWindow | GoogleWindow:
         """The window, over so much of the session's end as it needs."""
         try:
-            bounds = WindowOptions(**options)
-            limit, sight = bounds.first_read, view
-            while True:
-                async with self._store._use(self.key) as storage:
-                    info, turns = await storage.read(self.key, limit=limit)
-                complete = len(turns) < limit
-                if info is not None and collected:
-                    # What was collected answers the message in hand; what else did is hidden.
-                    before = view.before_answer
-                    turns = [turn for turn in turns if before is None or turn.answers != before]
-                    turns += _placed(collected, info)
-                    sight = View(as_of=view.as_of)
-                window = build_window(info, turns, bounds, sight, complete=complete)
-                if window is not None:
-                    return window
-                limit *= 2
+            bounds = WindowOptions(max_messages=max_messages, **options)
+            check_shape(shape)
+            window = await self._chosen(bounds, view, collected)
+            if bounds.media is not None:
+                turns = await resolve(window.turns, bounds.media, bounds.text_cost)
+                window = window._replace(turns=turns)
+            messages = window.messages(bounds)
+            return messages if shape == "openai" else to_shape(messages, shape)
         except WindowError as error:
             raise WindowError(f"session {self.key}: {error}") from error.__cause__
+
+    async def _chosen(self, bounds: WindowOptions, view: View, collected: Sequence[Turn]) -> Window:
+        limit, sight = bounds.first_read, view
+        while True:
+            async with self._store._use(self.key) as storage:
+                info, turns = await storage.read(self.key, limit=limit)
+            complete = len(turns) < limit
+            if info is not None and collected:
+                # What was collected answers the message in hand; what else did is hidden.
+                before = view.before_answer
+                turns = [turn for turn in turns if before is None or turn.answers != before]
+                turns += _placed(collected, info)
+                sight = View(as_of=view.as_of)
+            window = build_window(info, turns, bounds, sight, complete=complete)
+            if window is not None:
+                return window
+            limit *= 2
 
     async def _newest_user_turn(self) -> tuple[SessionInfo | None, Turn | None]:
         info, newest, _ = await self._tail_with_user_turn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 from anyio import CancelScope, Event, Lock
 
+from ._consolidate import ConsolidationPolicy, Consolidations
 from ._errors import ReadOnlyError, StoreClosedError, UnknownStorageError
 from ._info import SessionInfo, own_copy
 from ._key import SessionKey
@@ -43,7 +45,8 @@ class SessionStore:
     or of the machine ("disk"). `read_only` locks and writes nothing. `lock_timeout`, in
     seconds, is how long to wait for another process to leave the folder. `max_turn_bytes`
     is the size of a turn, encoded, over which it is refused. A storage object has its own
-    durability and lock.
+    durability and lock. `consolidation`, which may be set later too, says when older turns
+    are folded into a summary.
 
     Raises `UnknownStorageError` for a `where` that names no storage, and `ValueError` for
     an option that has no such value.
@@ -57,6 +60,7 @@ class SessionStore:
         read_only: bool = False,
         lock_timeout: float = 30,
         max_turn_bytes: int = MAX_TURN_BYTES,
+        consolidation: ConsolidationPolicy | None = None,
     ) -> None:
         if durability not in ("os", "disk"):
             raise ValueError(f"durability is 'os' or 'disk', not {durability!r}")
@@ -69,6 +73,7 @@ class SessionStore:
             "read_only": read_only,
             "lock_timeout": lock_timeout,
         }
+        self.consolidation = consolidation
         self._storage = _storage(where, options)
         self._read_only = read_only
         self._max_turn_bytes = max_turn_bytes
@@ -81,6 +86,7 @@ class SessionStore:
         self._idle: Event | None = None
         self._open_replies: Counter[_Place] = Counter()
         self._answered: OrderedDict[_Place, None] = OrderedDict()
+        self._consolidations = Consolidations()
 
     def __repr__(self) -> str:
         return f"<SessionStore {self._storage!r} {self._state}>"
@@ -118,6 +124,7 @@ class SessionStore:
                 if self._openings or not self._holds_storage:
                     return
                 self._state = "closed"
+                await self._consolidations.cancel()
                 while self._running:
                     self._idle = Event()
                     await self._idle.wait()
@@ -213,6 +220,12 @@ class SessionStore:
         self._open_replies[place] -= 1
         if not self._open_replies[place]:
             del self._open_replies[place]
+
+    def _first_open_reply(self, key: SessionKey) -> int:
+        """The lowest id of a turn to which a reply is open; above all ids if there is none."""
+        return min(
+            (id for text, id, _ in self._open_replies if text == key.text), default=sys.maxsize
+        )
 
     def _mark_answered(self, key: SessionKey, turn: Turn) -> None:
         self._answered[_place(key, turn)] = None

@@ -15,12 +15,15 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 import msgspec
 
 from ._errors import InvalidTurnError, TurnTooLargeError
+from ._media import Media, media_of, without_data
 
 __all__ = ["Content", "Role", "Sender", "Turn"]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Content: TypeAlias = str | list[dict[str, Any]] | None
-"""Text, or content parts of the chat-completions format: `[{"type": "text", …}, …]`."""
+"""Text, or content parts of the chat-completions format: `[{"type": "text", …}, …]`.
+
+Media are parts too, `{"type": "media", "kind": …}`; see `Media`."""
 
 ROLES: Final[frozenset[str]] = frozenset(get_args(Role))
 MAX_TURN_BYTES: Final = 1024 * 1024
@@ -80,6 +83,12 @@ class Turn(
             texts = (part.get("text") for part in self.content if part.get("type") == "text")
             return "\n".join(text for text in texts if isinstance(text, str))
         return self.content or ""
+
+    @property
+    def media(self) -> list[Media]:
+        """The media that the content refers to."""
+        parts = self.content if isinstance(self.content, list) else ()
+        return [media for part in parts if (media := media_of(part)) is not None]
 
 
 def new_turn(
@@ -275,18 +284,26 @@ def _content(role: str, content: object, where: str) -> Content:
             return None
         case str():
             return clean_text(content)
-        case list() | tuple():
-            parts = _json(content, f"{where}the content")
+        case Media() | list() | tuple():
+            listed = [content] if isinstance(content, Media) else content
+            parts = _json([_as_part(part) for part in listed], f"{where}the content")
             for part in parts:
                 if not isinstance(part, dict) or not isinstance(part.get("type"), str):
                     raise InvalidTurnError(
                         f"{where}a content part is a dict with a 'type', not {part!r:.80}"
                     )
-            return cast("list[dict[str, Any]]", parts)
+            return without_data(role, parts, where)
     raise InvalidTurnError(
-        f"{where}the content of a {role} turn is text or a list of content parts, "
+        f"{where}the content of a {role} turn is text, Media, or a list of content parts, "
         f"not {type(content).__name__}"
     )
+
+
+def _as_part(part: object) -> object:
+    """A content part from itself, from text, or from `Media`."""
+    if isinstance(part, Media):
+        return msgspec.to_builtins(part)
+    return {"type": "text", "text": part} if isinstance(part, str) else part
 
 
 def _tool_calls(

@@ -16,6 +16,7 @@ STANDARD = {
     "TurnTooLargeError": ValueError,
     "InvalidMetadataError": ValueError,
     "WindowError": ValueError,
+    "SummaryError": ValueError,
     "UnknownStorageError": ValueError,
     "MissingExtraError": ImportError,
     "StoreClosedError": RuntimeError,

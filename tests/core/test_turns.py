@@ -271,7 +271,8 @@ async def test_an_answer_that_is_appended_elsewhere_answers_nothing_there(
         {"role": "assistant", "content": None, "tool_calls": [{"id": "c1"}]},
         {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": ""}]},
         {"role": "user", "content": "Hi", "name": 7},
-        {"role": "user", "content": ["Hi"]},
+        {"role": "user", "content": [7]},
+        {"role": "user", "content": [["Hi"]]},
         {"role": "user", "content": [{"text": "Hi"}]},
     ],
 )

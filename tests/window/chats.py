@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from turnkeep import SessionInfo, SessionKey, Turn, WindowError, estimate_tokens
 from turnkeep._arrange import View
-from turnkeep._window import WindowOptions, build_window
+from turnkeep._options import WindowOptions
+from turnkeep._window import build_window
 
 Messages = list[dict[str, Any]]
 
@@ -302,9 +303,22 @@ def view_of(chat: Chat, sight: int) -> View:
     return View(as_of=user, before_answer=user)
 
 
+def built(
+    info: SessionInfo | None,
+    turns: Sequence[Turn],
+    options: WindowOptions,
+    sight: View,
+    *,
+    complete: bool,
+) -> Messages | None:
+    """The window's messages, or None if more must be read."""
+    made = build_window(info, turns, options, sight, complete=complete)
+    return None if made is None else made.messages(options)
+
+
 def window(chat: Chat, options: WindowOptions, sight: View | None = None) -> Messages:
     """The window over the whole session."""
-    made = build_window(chat.info, chat.turns, options, sight or View(), complete=True)
+    made = built(chat.info, chat.turns, options, sight or View(), complete=True)
     assert made is not None
     return made
 
@@ -326,9 +340,7 @@ def read_window(
     while True:
         tail = chat.turns[-limit:]
         try:
-            made = build_window(
-                chat.info, tail, options, sight or View(), complete=len(tail) < limit
-            )
+            made = built(chat.info, tail, options, sight or View(), complete=len(tail) < limit)
         except WindowError as error:
             return str(error), limit
         if made is not None:

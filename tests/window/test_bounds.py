@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from turnkeep import Turn, WindowError
 from turnkeep._arrange import View
 from turnkeep._message import to_message
+from turnkeep._options import WindowOptions
+from turnkeep._summary import SUMMARY_HEAD
 from turnkeep._tokens import message_tokens
-from turnkeep._window import SUMMARY_HEAD, WindowOptions
 
 from .chats import (
     CHATS,
@@ -164,9 +165,9 @@ def test_the_summary_and_a_synthetic_result_count_as_messages() -> None:
 
 def test_the_summary_counts_in_tokens() -> None:
     chat = plain_chat([2, 2, 2])
-    chat.info = info_of(6, summary="s " * 40)
+    chat.info = info_of(6, summary="s " * 10)
     # A message of two words costs six tokens, with its overhead.
-    bound = 4 + words(SUMMARY_HEAD) + 40 + 4 * 6
+    bound = 4 + words(SUMMARY_HEAD) + 10 + 4 * 6
     with_four = window(chat, WindowOptions(max_tokens=bound, count_tokens=words, slack=0))
     assert len(with_four) == 5
     with_two = window(chat, WindowOptions(max_tokens=bound - 1, count_tokens=words, slack=0))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 
 from turnkeep._arrange import NO_ANSWER, NO_RESULT, View
-from turnkeep._window import SUMMARY_HEAD, WindowOptions
+from turnkeep._options import WindowOptions
+from turnkeep._summary import SUMMARY_HEAD
 
 from .chats import (
     CHATS,

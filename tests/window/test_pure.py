@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from turnkeep import WindowError
 from turnkeep._arrange import View
-from turnkeep._window import WindowOptions, build_window
+from turnkeep._options import WindowOptions
 
 from .chats import (
     CHATS,
@@ -19,6 +19,7 @@ from .chats import (
     SIGHTS,
     Chat,
     Writer,
+    built,
     ids_of,
     info_of,
     many,
@@ -39,7 +40,7 @@ def test_every_tail_gives_the_window_of_the_whole_session_or_asks_for_more(
     whole = window_or_error(chat, options, seen)
     for start in range(1, len(chat.turns)):
         try:
-            made: Any = build_window(chat.info, chat.turns[start:], options, seen, complete=False)
+            made: Any = built(chat.info, chat.turns[start:], options, seen, complete=False)
         except WindowError as error:
             made = str(error)
         assert made is None or made == whole, f"from turn {chat.turns[start].id} on"
@@ -69,7 +70,7 @@ def test_every_tail_gives_the_window_of_the_whole_session_where_both_bounds_are_
     whole = window(chat, options)
     for start in range(0, len(chat.turns), 3):
         tail = chat.turns[start:]
-        made = build_window(chat.info, tail, options, View(), complete=False)
+        made = built(chat.info, tail, options, View(), complete=False)
         assert made is None or made == whole, f"from turn {start + 1} on"
 
 
@@ -81,7 +82,7 @@ def test_system_turns_at_the_start_of_a_tail_do_not_move_its_cut() -> None:
     chat = Chat(writer.turns, info_of(writer.last_id))
     options = WindowOptions(max_messages=6, system="keep")
     assert ids_of(window(chat, options)) == [11, 12, 13, 14, 15]
-    tail = build_window(chat.info, chat.turns[1:], options, View(), complete=False)
+    tail = built(chat.info, chat.turns[1:], options, View(), complete=False)
     assert tail in (None, window(chat, options))
 
 
@@ -184,4 +185,4 @@ def test_extra_fields_that_are_asked_for_are_the_callers_own_too() -> None:
 
 
 def test_an_unknown_session_has_an_empty_window() -> None:
-    assert build_window(None, [], WindowOptions(), View(), complete=True) == []
+    assert built(None, [], WindowOptions(), View(), complete=True) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from turnkeep import WindowError, estimate_tokens
+from turnkeep._options import WindowOptions
 from turnkeep._tokens import MEDIA_TOKENS, MESSAGE_OVERHEAD, _counts, message_tokens
-from turnkeep._window import WindowOptions
 
 from .chats import read_window, window, words
 from .grown import plain_chat

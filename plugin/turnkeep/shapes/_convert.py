@@ -73,7 +73,13 @@ def to_shape(
         return to_anthropic(messages)
     if shape == "google":
         return to_google(messages)
-    raise _unknown(shape)
+    raise unknown_shape(shape)
+
+
+def check_shape(shape: object) -> None:
+    """Raises `WindowError` where there is no such shape."""
+    if shape not in get_args(Shape):
+        raise unknown_shape(shape)
 
 
 def from_shape(
@@ -112,9 +118,9 @@ def from_shape(
         return from_anthropic(window)
     if shape == "google":
         return from_google(window)
-    raise _unknown(shape)
+    raise unknown_shape(shape)
 
 
-def _unknown(shape: object) -> WindowError:
+def unknown_shape(shape: object) -> WindowError:
     shapes = ", ".join(map(repr, get_args(Shape)))
     return WindowError(f"unknown shape {shape!r}: use one of {shapes}")

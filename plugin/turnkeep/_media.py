@@ -1,0 +1,130 @@
+"""Pictures, voice and files, as a conversation keeps them: by reference, never their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from ._errors import InvalidTurnError
+from ._text import one_line
+
+__all__ = ["Media"]
+
+MAX_MEDIA_BYTES: Final = 4096
+_MAX_DETAIL: Final = 200
+
+
+class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="media"):
+    """A reference to a medium that the platform keeps: one part of a turn's content.
+
+    `kind` is a word for it, such as `photo`, `voice`, `audio`, `video`, `file`, `sticker` or
+    `location`. `file_id` is the platform's id, `size` in bytes. `about` is the little that
+    is to be told of it: a sticker's emoji, a place's coordinates. Encoded it is at most
+    4 KiB. An album is several of them in one content.
+
+    >>> Media("file", file_id="BQAC", file_name="report.pdf", size=81_920).text
+    '[file: report.pdf]'
+    """
+
+    kind: str
+    file_id: str | None = None
+    file_name: str | None = None
+    size: int | None = None
+    mime_type: str | None = None
+    url: str | None = None
+    about: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The short text that stands for it in a window; its names can forge nothing there."""
+        kind, detail = (_inside(text) for text in (self.kind, self.about or self.file_name or ""))
+        return f"[{kind or 'media'}: {detail}]" if detail else f"[{kind or 'media'}]"
+
+    def as_part(self) -> dict[str, Any]:
+        """The content part that it is stored as: `{"type": "media", "kind": …}`."""
+        return cast("dict[str, Any]", msgspec.to_builtins(self))
+
+
+def _inside(text: str) -> str:
+    return one_line(text).replace("[", "(").replace("]", ")")[:_MAX_DETAIL].strip()
+
+
+def media_of(part: Mapping[str, Any]) -> Media | None:
+    """The medium that a stored content part refers to, or None if it is another part."""
+    if part.get("type") != "media":
+        return None
+    try:
+        return msgspec.convert(part, Media)
+    except msgspec.ValidationError:  # written by another, or damaged: shown as an attachment
+        return None
+
+
+def checked_media(part: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A media part on its way in; raises `InvalidTurnError` where it is no small reference."""
+    try:
+        media = msgspec.convert(part, Media)
+    except msgspec.ValidationError as error:
+        raise InvalidTurnError(f"{where}a medium that can't be stored: {error}") from None
+    size = len(msgspec.json.encode(media))
+    if not media.kind.strip():
+        raise InvalidTurnError(f"{where}a medium needs a kind, such as 'photo'")
+    if size > MAX_MEDIA_BYTES or (media.url or "")[:5].lower() == "data:":
+        raise InvalidTurnError(
+            f"{where}a medium is kept as a small reference, of at most {MAX_MEDIA_BYTES:,} bytes "
+            f"and without its data: give its file_id or its web address (it has {size:,} bytes)"
+        )
+    return media.as_part()
+
+
+def without_data(role: str, parts: Sequence[dict[str, Any]], where: str) -> list[dict[str, Any]]:
+    """The content parts, none of which holds a medium's bytes.
+
+    A tool's result has a reference in its place, since an answer is not lost for a result;
+    elsewhere it is the caller's to keep what the platform gave, and raises.
+    """
+    kept = []
+    for part in parts:
+        if part["type"] == "media":
+            part = checked_media(part, where)
+        elif (media := _inline(part)) is not None:
+            if role != "tool":
+                raise InvalidTurnError(
+                    f"{where}a part of type {part['type']!r} holds the data itself, which is not "
+                    "stored: append Media(kind, file_id=…), and give get_history(media=…) a "
+                    "function that fetches it for the model"
+                )
+            part = media.as_part()
+        kept.append(part)
+    return kept
+
+
+def _inline(part: Mapping[str, Any]) -> Media | None:
+    """A reference to what a chat-completions part holds in base64; None if it holds nothing."""
+    match part:
+        case {"type": "image_url", "image_url": {"url": str(url)} | str(url)} if (
+            url[:5].lower() == "data:"
+        ):
+            return Media("image", size=_decoded_size(url), mime_type=_mime_of(url))
+        case {"type": "input_audio", "input_audio": {"data": str(data)}} if data:
+            return Media("audio", size=_decoded_size(data))
+        case {"type": "file", "file": {"file_data": str(data), **rest}} if data:
+            name = rest.get("filename")
+            return Media(
+                "file",
+                file_name=name if isinstance(name, str) else None,
+                size=_decoded_size(data),
+                mime_type=_mime_of(data),
+            )
+    return None
+
+
+def _decoded_size(data: str) -> int:
+    encoded = data.partition(",")[2] or data
+    return len(encoded.rstrip("=")) * 3 // 4
+
+
+def _mime_of(url: str) -> str | None:
+    head, comma, _ = url.partition(",")
+    return (head[5:].partition(";")[0][:100] or None) if comma else None

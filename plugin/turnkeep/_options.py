@@ -1,0 +1,146 @@
+"""What a caller may ask of a window, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
+
+from ._arrange import Unanswered
+from ._cut import Overflow
+from ._errors import WindowError
+from ._message import MESSAGE_FIELDS, to_message
+from ._resolve import MediaResolver, TextCost
+from ._speaker import Speakers
+from ._tokens import (
+    MEDIA_TOKENS,
+    MessageCounter,
+    TokenCounter,
+    estimate_tokens,
+    message_tokens,
+    whole_message_tokens,
+)
+from ._turn import Turn
+
+__all__ = ["MAX_MESSAGES", "HistoryOptions", "SystemTurns", "WindowOptions"]
+
+SystemTurns: TypeAlias = Literal["drop", "keep"]
+
+MAX_MESSAGES: Final = 500
+_CHOICES: Final[dict[str, tuple[Any, ...]]] = {
+    "system": get_args(SystemTurns),
+    "unanswered": get_args(Unanswered),
+    "overflow": get_args(Overflow),
+    "speakers": (None, *get_args(Speakers)),
+}
+_READ_AHEAD: Final = 16
+_SHORT_TURN: Final = 32
+"""Tokens: most turns cost more, so a bound in tokens rarely holds more turns than this says."""
+
+
+class HistoryOptions(TypedDict, total=False):
+    """What `get_history` takes beside `max_messages` and `shape`; see there for each."""
+
+    max_tokens: int | None
+    count_tokens: TokenCounter
+    count_message: MessageCounter | None
+    slack: float
+    system: SystemTurns
+    unanswered: Unanswered
+    overflow: Overflow
+    extra: Sequence[str]
+    speakers: Speakers | None
+    media: MediaResolver | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowOptions:
+    """What a window may hold; see `Session.get_history` for what each means."""
+
+    max_messages: int = MAX_MESSAGES
+    max_tokens: int | None = None
+    count_tokens: TokenCounter = estimate_tokens
+    count_message: MessageCounter | None = None
+    slack: float = 0.5
+    system: SystemTurns = "drop"
+    unanswered: Unanswered = "result"
+    overflow: Overflow = "error"
+    extra: Sequence[str] = ()
+    speakers: Speakers | None = None
+    media: MediaResolver | None = None
+
+    def __post_init__(self) -> None:
+        _check_bound("max_messages", self.max_messages)
+        if self.max_tokens is not None:
+            _check_bound("max_tokens", self.max_tokens)
+        self._check_functions()
+        if not isinstance(self.slack, (int, float)) or not 0 <= self.slack < 1:
+            raise WindowError(
+                f"slack is a share of the window, from 0 (slide at every turn) to below 1, "
+                f"not {self.slack!r}"
+            )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                allowed = " or ".join(map(repr, choices))
+                raise WindowError(f"{name} is {allowed}, not {getattr(self, name)!r}")
+        if self.extra and (isinstance(self.extra, str) or MESSAGE_FIELDS & {*self.extra}):
+            raise WindowError(
+                "extra is a list of names of the turns' extra fields, none of them "
+                f"{', '.join(sorted(MESSAGE_FIELDS))}: not {self.extra!r}"
+            )
+
+    def _check_functions(self) -> None:
+        if not callable(self.count_tokens):
+            raise WindowError(
+                "count_tokens is a function from a text to its number of tokens, "
+                f"not {self.count_tokens!r}"
+            )
+        if self.count_message is not None:
+            if not callable(self.count_message):
+                raise WindowError(
+                    "count_message is a function from a whole message to its number of tokens, "
+                    f"not {self.count_message!r}"
+                )
+            if self.count_tokens is not estimate_tokens:
+                raise WindowError("give count_tokens or count_message, not both")
+        if self.media is not None and not callable(self.media):
+            raise WindowError(
+                "media is a function from Media to the content part that the model is to get, "
+                f"not {self.media!r}"
+            )
+
+    @property
+    def first_read(self) -> int:
+        """How many turns to read first: mostly enough, and never much too much."""
+        if self.max_tokens is None:
+            return self.max_messages + _READ_AHEAD
+        return min(self.max_messages, self.max_tokens // _SHORT_TURN) + _READ_AHEAD
+
+    def message(self, turn: Turn) -> dict[str, Any]:
+        """The message that a turn is in this window."""
+        return to_message(turn, self.extra, self.speakers)
+
+    def tokens(self, message: Mapping[str, Any]) -> int:
+        """What a message costs."""
+        if self.count_message is not None:
+            return whole_message_tokens(message, self.count_message)
+        return message_tokens(message, self.count_tokens)
+
+    @property
+    def text_cost(self) -> TextCost | None:
+        """What a text costs, if that is bounded."""
+        if self.max_tokens is None:
+            return None
+        return lambda text: self.tokens({"role": "user", "content": text})
+
+    def cost(self, turn: Turn) -> int:
+        """What a turn costs; each medium as much as what a resolver may make of it."""
+        tokens = self.tokens(self.message(turn))
+        if self.media is not None and turn.role == "user":
+            tokens += MEDIA_TOKENS * len(turn.media)
+        return tokens
+
+
+def _check_bound(name: str, bound: object) -> None:
+    if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
+        raise WindowError(f"{name} is a whole number, 1 or more, not {bound!r}")

@@ -1,0 +1,128 @@
+"""Media in a window: what the caller's function makes of each reference, for the model to see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias
+
+import anyio
+import msgspec
+
+from ._errors import WindowError
+from ._media import Media, media_of
+from ._message import fits
+from ._text import shortened
+from ._tokens import MEDIA_TOKENS
+from ._turn import Turn
+
+__all__ = ["MediaResolver", "Resolved", "TextCost", "resolve"]
+
+logger: Final = logging.getLogger("turnkeep")
+
+Resolved: TypeAlias = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+"""Text, a content part, several, or None for the short text that stands for the medium."""
+
+MediaResolver: TypeAlias = Callable[[Media, Turn], Resolved | Awaitable[Resolved]]
+"""A function from a medium, and the turn that it is in, to what the model gets of it."""
+
+_AT_ONCE: Final = 8
+"""Media that are fetched at the same time."""
+
+
+TextCost: TypeAlias = Callable[[str], int]
+
+
+async def resolve(
+    turns: Sequence[Turn], resolver: MediaResolver, text_cost: TextCost | None
+) -> Sequence[Turn]:
+    """The turns with the media of the users' among them resolved.
+
+    A resolver that raises is logged, and the medium stays the short text: an old file that
+    the platform has no more must not end the chat. What is no content part raises. With
+    `text_cost`, what becomes of one medium costs at most `MEDIA_TOKENS`.
+    """
+    places = {
+        (place, index): media
+        for place, turn in enumerate(turns)
+        if turn.role == "user" and isinstance(turn.content, list)
+        for index, part in enumerate(turn.content)
+        if (media := media_of(part)) is not None
+    }
+    if not places:
+        return turns
+    limiter = anyio.Semaphore(_AT_ONCE)
+    answers: dict[tuple[int, int], Resolved] = {}
+
+    async def ask(at: tuple[int, int], media: Media) -> None:
+        async with limiter:
+            try:
+                answer = resolver(media, turns[at[0]])
+                answers[at] = await answer if isawaitable(answer) else answer
+            except Exception as error:  # noqa: BLE001 (whatever it met, the chat goes on)
+                logger.warning("turn %d: %s is left as text: %r", turns[at[0]].id, media, error)
+
+    async with anyio.create_task_group() as tasks:
+        for at, media in places.items():
+            tasks.start_soon(ask, at, media)
+
+    made = list(turns)
+    for place in {place for place, _ in places}:
+        parts: list[dict[str, Any]] = []
+        for index, part in enumerate(turns[place].content or ()):
+            assert isinstance(part, dict)
+            found = _parts(answers.get((place, index)))
+            if text_cost is not None:
+                found = _within(found, text_cost)
+            parts += found or [part]
+        made[place] = msgspec.structs.replace(turns[place], content=parts)
+    return made
+
+
+def _parts(answer: Resolved) -> list[dict[str, Any]]:
+    """The answer as content parts that a user's message may hold; blank text is none."""
+    if answer is None:
+        return []
+    if isinstance(answer, str):
+        answer = [{"type": "text", "text": answer}]
+    elif isinstance(answer, Mapping):
+        answer = [answer]
+    elif not isinstance(answer, Sequence):
+        answer = [{"type": type(answer).__name__}]
+    parts = []
+    for part in answer:
+        if not isinstance(part, Mapping) or not (
+            (part.get("type") == "text" and isinstance(part.get("text"), str)) or fits("user", part)
+        ):
+            raise WindowError(
+                "the function for media gave what is no content part of a user's message: "
+                f"{part!r:.120}: give text, or a part of type 'text', 'image_url' (with a url), "
+                "'input_audio' (wav or mp3) or 'file'"
+            )
+        if part["type"] != "text" or part["text"].strip():
+            parts.append(dict(part))
+    return parts
+
+
+def _within(parts: Sequence[dict[str, Any]], cost: TextCost) -> list[dict[str, Any]]:
+    """So many of the parts as cost no more than a medium was counted as; a text is cut there."""
+    kept = []
+    room = MEDIA_TOKENS
+    for part in parts:
+        if part["type"] == "text":
+            text = _fitting(part["text"], room, cost)
+            part, spent = {**part, "text": text}, cost(text) if text else room + 1
+        else:
+            spent = MEDIA_TOKENS
+        if spent > room:
+            break
+        room -= spent
+        kept.append(part)
+    return kept
+
+
+def _fitting(text: str, room: int, cost: TextCost) -> str:
+    if cost(text) <= room:
+        return text
+    return shortened(text, lambda cut: cost(cut) <= room) or ""
