@@ -155,3 +155,21 @@ async def test_an_append_writes_no_more_in_a_long_session_than_in_a_short_one(
             grown.append(after.st_size - before.st_size)
             assert after.st_ino == before.st_ino
     assert abs(grown[0] - grown[1]) < 10
+
+
+@pytest.mark.parametrize(("written", "meant"), [(999, 3), (-5, 0), (2, 2)])
+async def test_a_pointer_out_of_range_heals_to_the_last_turn_of_its_line_and_stays(
+    tmp_path: Path, written: int, meant: int
+) -> None:
+    async with opened(tmp_path) as storage:
+        await put(storage, "a", "b", "c")
+        await storage.update_metadata(KEY, {"m": 1})
+    path = path_of(tmp_path)
+    *before, last = path.read_bytes().splitlines(keepends=True)
+    line = json.loads(last) | {"last_consolidated": written}
+    path.write_bytes(b"".join(before) + json.dumps(line).encode() + b"\n")
+    async with opened(tmp_path) as storage:
+        await put(storage, "d")
+        info = (await storage.read(KEY)).info
+        assert info is not None
+        assert info.last_consolidated == meant

@@ -158,6 +158,7 @@ class Storage(Protocol):
     ) -> bool:
         """Sets the summary and the id it reaches to, in one step. Turns are left as they are.
 
+        An id beyond the last one means the last one.
         Returns False, and changes nothing, unless `epoch` is the current one and
         `last_consolidated` is greater than what the session has.
         """

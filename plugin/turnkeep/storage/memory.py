@@ -158,13 +158,12 @@ class MemoryStorage:
         self, key: SessionKey, last_consolidated: int, summary: str, *, epoch: EpochId
     ) -> bool:
         session = self._get(key)
-        if (
-            session is None
-            or session.info.epoch_id != epoch
-            or last_consolidated <= session.info.last_consolidated
-        ):
+        if session is None or session.info.epoch_id != epoch:
             return False
-        session.touch(last_consolidated=last_consolidated, summary=summary)
+        reached = min(last_consolidated, session.info.last_id)
+        if reached <= session.info.last_consolidated:
+            return False
+        session.touch(last_consolidated=reached, summary=summary)
         return True
 
     async def update_metadata(

@@ -172,6 +172,17 @@ class ChangeContract(ContractBase):
         assert not await storage.consolidate(KEY, 2, "second", epoch=epoch)
         assert (await info_of(storage)).summary == "first"
 
+    @pytest.mark.anyio
+    async def test_to_consolidate_an_id_beyond_the_last_one_means_the_last_one(
+        self, storage: Storage
+    ) -> None:
+        await storage.append(KEY, [user("a"), user("b")])
+        epoch = (await info_of(storage)).epoch_id
+        assert await storage.consolidate(KEY, 999, "sum", epoch=epoch)
+        assert (await info_of(storage)).last_consolidated == 2
+        await storage.append(KEY, [user("c")])
+        assert (await info_of(storage)).last_consolidated == 2
+
     # update_metadata
 
     @pytest.mark.anyio

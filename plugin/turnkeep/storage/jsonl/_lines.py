@@ -54,7 +54,8 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
             turns=self.turns,
             last_id=self.last_id,
             epoch=self.epoch,
-            last_consolidated=self.last_consolidated,
+            # Out of range it came from elsewhere, and would hide what is still to be said.
+            last_consolidated=max(0, min(self.last_consolidated, self.last_id)),
             summary=self.summary if isinstance(self.summary, str) else None,
         )
 

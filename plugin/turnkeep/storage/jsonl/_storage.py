@@ -287,13 +287,12 @@ class JsonlStorage:
     ) -> bool:
         def note(chat: Chat) -> bytes | None:
             info = chat.info
-            if (
-                info is None
-                or info.epoch_id != epoch
-                or last_consolidated <= info.last_consolidated
-            ):
+            if info is None or info.epoch_id != epoch:
                 return None
-            return chat.note("consolidate", last_consolidated=last_consolidated, summary=summary)
+            reached = min(last_consolidated, info.last_id)
+            if reached <= info.last_consolidated:
+                return None
+            return chat.note("consolidate", last_consolidated=reached, summary=summary)
 
         return await self._note(key, note)
 
