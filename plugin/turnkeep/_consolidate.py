@@ -201,7 +201,8 @@ async def consolidate(session: Session, plan: Consolidation) -> bool:
 async def _read_backlog(session: Session, keep: int) -> Backlog | None:
     limit = 2 * keep + _READ_AHEAD
     while True:
-        async with session._store._use(session.key) as storage:
+        # As for a write, so that a read-only store refuses before a model was asked.
+        async with session._store._use(session.key, write=True) as storage:
             info, turns = await storage.read(session.key, limit=limit)
         if info is None:
             return None
