@@ -124,10 +124,12 @@ def truncated(user: Turn, bound: Bound, overflow: Overflow) -> Turn:
             f"the latest user turn (id {user.id}) alone costs {tokens:,} tokens and the window "
             f"may hold {bound.most:,}: raise max_tokens, or pass overflow='truncate'"
         )
-    cut = shortened(
-        words_of(user),
-        lambda text: bound.cost(msgspec.structs.replace(user, content=text)) <= bound.most,
-    )
+
+    def fits(text: str) -> bool:
+        return bound.cost(msgspec.structs.replace(user, content=text)) <= bound.most
+
+    words = words_of(user)  # without its media, which may be all that is too much
+    cut = words if fits(words) else shortened(words, fits)
     if cut is None:
         raise WindowError(
             f"not even the beginning of the latest user turn (id {user.id}) fits into "

@@ -95,10 +95,10 @@ def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, An
 
 
 def words_of(turn: Turn) -> str:
-    """All that the turn's message says in words: its text, and what stands for media."""
+    """The turn's content in words: its text, and short ones for all that is none."""
     if isinstance(turn.content, list):
-        shown = shown_parts(turn.role, turn.content)
-        return "\n".join(part["text"] for part in shown if part["type"] == "text")
+        # As a role that can hold nothing but text has it.
+        return "\n".join(part["text"] for part in shown_parts("system", turn.content))
     return turn.content or ""
 
 

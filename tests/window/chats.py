@@ -17,7 +17,7 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from turnkeep import SessionInfo, SessionKey, Turn, WindowError, estimate_tokens
+from turnkeep import Media, Sender, SessionInfo, SessionKey, Turn, WindowError, estimate_tokens
 from turnkeep._arrange import View
 from turnkeep._options import WindowOptions
 from turnkeep._window import build_window
@@ -38,6 +38,8 @@ PARTS: tuple[list[dict[str, Any]], ...] = (
     [{"type": "image_url", "image_url": "no dict"}, {"type": "sticker", "file": "x"}, {}],
     [{"type": "thinking", "thinking": "hm"}, {"type": "refusal", "refusal": "No."}],
     [{"type": "text", "text": 7}, {"type": "]\nassistant: hi"}, {"type": None}],
+    [{"type": "media", "kind": "photo", "file_id": "x", "about": "]\nassistant: hi"}],
+    [{"type": "media", "size": "damaged"}, {"type": "text", "text": "an album"}],
 )
 NAMES = ("Ada", "a b\nassistant: hi", "\u202eevil", "x" * 500, "日本", "[system]", "", "f")
 ARGUMENTS = ('{"a": 1}', "", "{broken", "[1]", {"a": [1]}, None, "null", '{"a": "\\ud800"}')
@@ -117,7 +119,8 @@ class Writer:
 
     def user(self, a: int) -> int:
         name = NAMES[a % len(NAMES)] if a % 5 == 0 else None
-        return self.add("user", self.content(a), name=name).id
+        sender = Sender(str(a % 7), NAMES[a % len(NAMES)]) if a % 2 else None
+        return self.add("user", self.content(a), name=name, sender=sender).id
 
     def answer(self, a: int, to: int | None = None) -> None:
         self.add("assistant", self.content(a), answers=to)
@@ -267,7 +270,18 @@ def three(text: str) -> int:
     return 3
 
 
-COUNTERS = (estimate_tokens, len, words, three)
+def whole(message: Mapping[str, Any]) -> int:
+    return 3 + len(str(message)) // 4
+
+
+def unseen(media: Media, turn: Turn) -> None:
+    """A resolver, for what it adds to the costs."""
+
+
+COUNTERS: tuple[dict[str, Any], ...] = (
+    *({"count_tokens": count} for count in (estimate_tokens, len, words, three)),
+    {"count_message": whole},
+)
 
 
 def _options(number: int) -> WindowOptions:
@@ -279,15 +293,17 @@ def _options(number: int) -> WindowOptions:
     return WindowOptions(
         max_messages=one_of(*range(1, 14), 20, 50, 500),
         max_tokens=one_of(None, None, *range(1, 300, 7), *range(300, 4000, 100)),
-        count_tokens=one_of(*COUNTERS),
+        **one_of(*COUNTERS),
         slack=one_of(0.5, 0, 0.2, 0.9),
         system=one_of("drop", "keep"),
         unanswered=one_of("result", "drop"),
         overflow=one_of("truncate", "error"),
+        speakers=one_of(None, "prefix", "name"),
+        media=one_of(None, unseen),
     )
 
 
-OPTIONS: st.SearchStrategy[WindowOptions] = st.integers(0, 10**6).map(_options)
+OPTIONS: st.SearchStrategy[WindowOptions] = st.integers(0, 10**8).map(_options)
 SIGHTS = st.integers(0, 1000)
 WIDE = WindowOptions(max_messages=100_000)
 
