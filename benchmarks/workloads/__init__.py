@@ -1,0 +1,1 @@
+"""One module a workload: `run` measures, `table` prints, `plot` draws."""
