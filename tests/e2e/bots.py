@@ -43,6 +43,8 @@ class Bot:
                 stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A shell's background jobs ignore Ctrl-C, and hand that on to what they start.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
 
     @property

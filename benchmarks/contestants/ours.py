@@ -1,0 +1,52 @@
+"""turnkeep: JSONL files that survive the process or the machine, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from turnkeep import SessionStore
+
+from . import WINDOW
+
+
+class Process:
+    durable = "process"
+
+    def make(self, folder: Path) -> SessionStore:
+        return SessionStore(folder)
+
+    async def open(self, folder: Path) -> None:
+        self.store = self.make(folder)
+        await self.store.__aenter__()
+
+    async def append(self, chat: str, role: str, text: str, id: str) -> None:
+        fields: dict[str, Any] = {"source_id": id} if role == "user" else {}
+        await self.store.session(chat).append(role, text, **fields)
+
+    async def window(self, chat: str) -> int:
+        # Peers give exactly so many; ours cuts in steps unless it is told not to.
+        return len(await self.store.session(chat).get_history(WINDOW, slack=0))
+
+    async def fill(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
+        for first in range(0, len(said), 1000):
+            turns = [{"role": role, "content": text} for role, text in said[first : first + 1000]]
+            await self.store.session(chat).extend(turns)
+
+    async def close(self) -> None:
+        await self.store.aclose()
+
+
+class Disk(Process):
+    durable = "disk"
+
+    def make(self, folder: Path) -> SessionStore:
+        return SessionStore(folder, durability="disk")
+
+
+class Memory(Process):
+    durable = "nothing"
+
+    def make(self, folder: Path) -> SessionStore:
+        return SessionStore("memory:")

@@ -1,0 +1,104 @@
+"""One contestant's exchanges over many chats, in a process of its own; prints JSON.
+
+python -m workloads.exchanges NAME FOLDER CHATS TASKS EXCHANGES SECONDS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from contestants import Contestant, make
+
+TEXT = "lorem ipsum dolor sit amet, consectetur adipiscing elit " * 4
+TICK = 0.001
+
+
+def plan(chats: int, exchanges: int) -> list[str]:
+    """Which chat each exchange is in: Zipf's law with 1.1, the same at every run."""
+    weights = list(itertools.accumulate((rank + 1) ** -1.1 for rank in range(chats)))
+    chosen = random.Random(1).choices(range(chats), cum_weights=weights, k=exchanges)
+    return [f"benchmark:{chat}" for chat in chosen]
+
+
+async def measure(
+    contestant: Contestant, folder: Path, chats: int, tasks: int, exchanges: int, seconds: float
+) -> dict[str, Any]:
+    await contestant.open(folder)
+    before = memory()
+    todo = iter(enumerate(plan(chats, exchanges)))
+    took: list[float] = []
+    late: list[float] = []
+    begin = time.perf_counter()
+    deadline = begin + seconds
+
+    async def work() -> None:
+        for number, chat in todo:
+            start = time.perf_counter()
+            if start > deadline:
+                return
+            await contestant.append(chat, "user", f"{number} {TEXT[:80]}", f"{chat}/{number}")
+            await contestant.window(chat)
+            await contestant.append(chat, "assistant", f"{number} {TEXT}", f"{chat}/{number}a")
+            took.append(time.perf_counter() - start)
+
+    async def tick() -> None:
+        while True:
+            start = time.perf_counter()
+            await asyncio.sleep(TICK)
+            late.append(time.perf_counter() - start - TICK)
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.gather(*(work() for _ in range(tasks)))
+    elapsed = time.perf_counter() - begin
+    ticker.cancel()
+    figures = {
+        "exchanges": len(took),
+        "per_second": round(len(took) / elapsed, 1),
+        "p50_ms": round(percentile(took, 0.5) * 1000, 3),
+        "p99_ms": round(percentile(took, 0.99) * 1000, 3),
+        "stall_ms": round(max(late, default=0) * 1000, 2),
+        "late_p99_ms": round(percentile(late, 0.99) * 1000, 2),
+        "memory_mb": round((memory() - before) / 2**20, 1),
+        "open_files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None,
+    }
+    await contestant.close()
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {**figures, "disk_mb": round(size / 2**20, 2), "durable": contestant.durable}
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
+
+
+def memory() -> int:
+    """Bytes of this process that are in memory (Linux; elsewhere 0)."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    name, folder, *numbers = sys.argv[1:]
+    chats, tasks, exchanges = map(int, numbers[:3])
+    try:
+        contestant = make(name)
+    except ModuleNotFoundError as error:
+        print(json.dumps({"missing": f"{error.name} is not installed"}))
+        return
+    seconds = float(numbers[3])
+    run = measure(contestant, Path(folder), chats, tasks, exchanges, seconds)
+    print(json.dumps(asyncio.run(run)))
+
+
+if __name__ == "__main__":
+    main()
