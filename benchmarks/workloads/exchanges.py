@@ -36,8 +36,7 @@ async def measure(
     todo = iter(enumerate(plan(chats, exchanges)))
     took: list[float] = []
     late: list[float] = []
-    begin = time.perf_counter()
-    deadline = begin + seconds
+    deadline = time.perf_counter() + seconds
 
     async def work() -> None:
         for number, chat in todo:
@@ -52,13 +51,18 @@ async def measure(
     async def tick() -> None:
         while True:
             start = time.perf_counter()
-            await asyncio.sleep(TICK)
-            late.append(time.perf_counter() - start - TICK)
+            try:
+                await asyncio.sleep(TICK)
+            finally:  # also for one that never had its turn before the end
+                late.append(max(0.0, time.perf_counter() - start - TICK))
 
     ticker = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    begin = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(tasks)))
     elapsed = time.perf_counter() - begin
     ticker.cancel()
+    await asyncio.wait([ticker])
     figures = {
         "exchanges": len(took),
         "per_second": round(len(took) / elapsed, 1),
