@@ -31,7 +31,11 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
     """
     role, content = turn.role, turn.content
     message: Message = {"role": role, "content": content}
-    if content is not None and not isinstance(content, str):
+    if isinstance(content, str):
+        # Most turns are plain, and a window has hundreds of them.
+        if not (turn.name or turn.tool_calls or extra or speakers) and role != "tool":
+            return message
+    elif content is not None:
         message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
     sender = turn.sender if role == "user" else None
     if role == "tool":

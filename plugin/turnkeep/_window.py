@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ._arrange import View, arrange, visible
 from ._cut import Bound, first_kept, fit, one, truncated
 from ._info import SessionInfo
-from ._message import Message
+from ._message import Message, to_message
 from ._options import WindowOptions
 from ._summary import summary_within
 from ._turn import Turn
@@ -29,7 +29,8 @@ class Window(NamedTuple):
 
     def messages(self, options: WindowOptions) -> list[Message]:
         summary = [] if self.summary is None else [self.summary]
-        return summary + [options.message(turn) for turn in self.turns]
+        extra, speakers = options.extra, options.speakers
+        return summary + [to_message(turn, extra, speakers) for turn in self.turns]
 
 
 def build_window(

@@ -80,7 +80,8 @@ class MemoryStorage:
         if not turns:
             return Appended([], [])
         session = there or self._get_or_begin(key)
-        known = dedupe_index(session.turns[-DEDUPE_TURNS:]) if dedupe else {}
+        named = dedupe and any(turn.source_ids for turn in turns)
+        known = dedupe_index(session.turns[-DEDUPE_TURNS:]) if named else {}
         result = Appended([], [])
         last_id = session.info.last_id
         for turn in turns:
