@@ -73,6 +73,20 @@ async def test_opening_a_long_session_costs_its_window(
             assert sum(sizes) < 300_000
 
 
+@pytest.mark.parametrize("texts", [["a"], ["x" * 1000] * 100])
+async def test_the_end_of_a_file_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str]
+) -> None:
+    async with opened(tmp_path) as storage:
+        await put(storage, *texts)
+    async with opened(tmp_path) as storage:
+        with counted_reads(monkeypatch) as sizes:
+            assert await contents(storage, limit=1) == texts[-1:]
+            # A record and 64 turns may reach over the first block that is read.
+            assert sum(sizes) <= 2 * 64 * 1024 + 2
+            assert len(sizes) == 1 + (len(texts) > 1)
+
+
 async def test_a_page_in_the_middle_of_a_long_session_costs_the_page(
     long_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,91 @@
-"""The sessions of a folder, the last written first, told from names and times of change."""
+"""The sessions of a folder, the last written first, told from names and times of change.
+
+A file's time of change is when its session was last written, so a page is chosen by what
+the folder says of its files, and only the files of the page are opened. A name is decoded
+only to tell the order of files that were written at the same time.
+"""
 
 from __future__ import annotations
 
+import heapq
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from ..._key import SessionKey
 from ..base import SessionInfo
 from . import _nanobot
 from ._disk import reading
 from ._lines import MetadataLine, decode_line
-from ._names import ALIAS_SUFFIX, SUFFIX, channel_folder, key_of, session_path
+from ._names import (
+    ALIAS_SUFFIX,
+    CUT,
+    SUFFIX,
+    channel_folder,
+    key_of,
+    may_have_channel,
+    name_begins,
+    session_path,
+)
 from ._read import lines_backward
+
+SPARE: Final = 8
+"""How many more files are chosen at first than a page holds: some may be no session's."""
+
+
+class _Item:
+    """A file, or a session that was read from a nanobot file."""
+
+    __slots__ = ("folder", "info", "keys", "name")
+
+    def __init__(self, folder: Path, name: str, info: SessionInfo | None = None) -> None:
+        self.folder = folder
+        self.name = name
+        self.info = info
+        self.keys: tuple[SessionKey | None, ...] = () if info is None else (info.key,)
+        """Its key, once that was asked for."""
+
+    @property
+    def key(self) -> SessionKey | None:
+        """None if this is no session's file."""
+        if not self.keys:
+            stem = self.name.removesuffix(SUFFIX)
+            self.keys = (key_of(self.folder.name, stem) or self._recorded_key(),)
+        return self.keys[0]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.name
+
+    @property
+    def text(self) -> str:
+        return "" if self.key is None else self.key.text
+
+    def __lt__(self, other: _Item) -> bool:
+        return self.text < other.text
+
+    def _recorded_key(self) -> SessionKey | None:
+        """The key of a file with a cut name: its metadata lines have it."""
+        if CUT not in self.folder.name + self.name:
+            return None
+        with suppress(FileNotFoundError), reading(self.path) as fd:  # forgotten meanwhile
+            for _, line in lines_backward(fd, os.fstat(fd).st_size):
+                record = decode_line(line)
+                if isinstance(record, MetadataLine):
+                    with suppress(ValueError):
+                        key = SessionKey.parse(record.key)
+                        if session_path(self.folder.parent, key) == self.path:
+                            return key
+        return None
+
+
+_Found = tuple[int, _Item]
+"""When it was written, in microseconds below zero, so that the last one comes first."""
 
 
 def page(
@@ -26,67 +98,107 @@ def page(
 ) -> list[SessionInfo]:
     """One page of the sessions; opens only the files of the page (and each nanobot file)."""
     place = None if after is None else (-_microseconds(after), after.key.text)
-    found: list[tuple[int, str, Path, SessionKey | None]] = []
-    here: set[Path] = set()
-    for channel in _channels(folder, prefix):
-        for entry in os.scandir(channel):
-            if not entry.name.endswith((SUFFIX, ALIAS_SUFFIX)):
+    others = [*_foreign_sessions(folder, foreign, prefix)] if foreign and limit != 0 else []
+    infos: list[SessionInfo] = []
+    choice = None if limit is None else limit + SPARE
+    while limit is None or len(infos) < limit:
+        found = _behind(place, others, _files(folder, prefix))
+        chosen = sorted(found) if choice is None else heapq.nsmallest(choice, found)
+        for written, item in chosen:
+            if limit is not None and len(infos) >= limit:
+                break
+            place = written, item.text
+            if item.key is None or not item.text.startswith(prefix):
                 continue
-            path = Path(entry.path)
-            if foreign:
-                here.add(path.with_suffix(SUFFIX))
-            if entry.name.endswith(ALIAS_SUFFIX):
-                continue
-            with suppress(FileNotFoundError):  # forgotten meanwhile
-                key = key_of(path.parent.name, path.stem) or _recorded_key(path)
-                if key is not None and key.text.startswith(prefix):
-                    written = entry.stat().st_mtime_ns // 1000
-                    found.append((-written, key.text, path, key))
-    infos = [
-        _nanobot.load(path, key).info
-        for key, path in foreign.items()
-        if key.text.startswith(prefix) and session_path(folder, key) not in here and path.exists()
-    ]
-    found += [(-_microseconds(info), info.key.text, Path(), None) for info in infos]
-    at_hand = {info.key.text: info for info in infos}
-    found.sort(key=lambda item: item[:2])
-    infos = []
-    for written, text, path, key in found:
-        if place is not None and (written, text) <= place:
-            continue
-        if limit is not None and len(infos) >= limit:
+            info = item.info or info_of(item.path, item.key)
+            if info is not None:
+                infos.append(_as_of(info, -written))
+        if choice is None or len(chosen) < choice:
             break
-        info = at_hand[text] if key is None else info_of(path, key)
-        if info is not None:
-            infos.append(info)
+        choice *= 2
     return infos
 
 
-def _channels(folder: Path, prefix: str) -> Iterable[Path]:
-    if not folder.is_dir():
-        return []
-    channel, colon, _ = prefix.partition(":")
-    if colon:
-        only = folder / channel_folder(channel)
-        return [only] if only.is_dir() else []
-    return [
-        Path(entry.path)
-        for entry in os.scandir(folder)
-        if entry.is_dir() and not entry.name.startswith(".")
-    ]
+def _behind(
+    place: tuple[int, str] | None, others: list[_Found], files: Iterator[_Found]
+) -> Iterator[_Found]:
+    """All that comes behind this place in the list."""
+    for source in (others, files):
+        if place is None:
+            yield from source
+        else:
+            last, text = place
+            for found in source:
+                if found[0] > last or (found[0] == last and found[1].text > text):
+                    yield found
 
 
-def _recorded_key(path: Path) -> SessionKey | None:
-    """The key of a file with a cut name: its metadata lines have it."""
-    with reading(path) as fd:
-        for _, line in lines_backward(fd, os.fstat(fd).st_size):
-            record = decode_line(line)
-            if isinstance(record, MetadataLine):
-                with suppress(ValueError):
-                    key = SessionKey.parse(record.key)
-                    if session_path(path.parent.parent, key) == path:
-                        return key
-    return None
+def _files(folder: Path, prefix: str) -> Iterator[_Found]:
+    """The files whose names may be those of sessions with the prefix."""
+    channel, colon, rest = prefix.partition(":")
+    begins = name_begins(rest)
+    for path in _channels(folder, channel, whole=bool(colon)):
+        try:
+            # By its descriptor, so that no path is looked up again for each of its files.
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if not name.endswith(SUFFIX):
+                        continue
+                    if rest and not name.startswith(begins) and not _cut_so(name, begins):
+                        continue
+                    try:
+                        written = entry.stat().st_mtime_ns
+                    except FileNotFoundError:  # forgotten meanwhile
+                        continue
+                    yield -(written // 1000), _Item(path, name)
+        finally:
+            os.close(fd)
+
+
+def _channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:
+    """The folders of this channel, or of those whose names begin so."""
+    if whole:
+        yield folder / channel_folder(channel)
+    elif folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if may_have_channel(entry.name, channel):
+                    yield folder / entry.name
+
+
+def _cut_so(name: str, begins: tuple[str, ...]) -> bool:
+    """Whether this is a cut name, and too short to say whether it begins so."""
+    head, cut, _ = name.partition(CUT)
+    return bool(cut) and any(begin.startswith(head) for begin in begins)
+
+
+def _foreign_sessions(
+    folder: Path, foreign: Mapping[SessionKey, Path], prefix: str
+) -> Iterator[_Found]:
+    """The sessions that are still in nanobot files."""
+    for key, file in foreign.items():
+        if key.text.startswith(prefix):
+            path = session_path(folder, key)
+            if not path.exists() and not path.with_suffix(ALIAS_SUFFIX).exists() and file.exists():
+                info = _nanobot.load(file, key).info
+                yield -_microseconds(info), _Item(path.parent, path.name, info)
+
+
+def _as_of(info: SessionInfo, written: int) -> SessionInfo:
+    """The record with the time by which it was placed.
+
+    What is written again while the page is read would lead the next page back to the top.
+    """
+    if _microseconds(info) == written:
+        return info
+    return msgspec.structs.replace(
+        info, updated_at=datetime.fromtimestamp(written / 1e6, timezone.utc)
+    )
 
 
 def _microseconds(info: SessionInfo) -> int:

@@ -23,6 +23,8 @@ HEAD_BYTES: Final = 100
 SUFFIX: Final = ".jsonl"
 ALIAS_SUFFIX: Final = ".alias"
 DAMAGED_SUFFIX: Final = ".damaged"
+CUT: Final = "~"
+"""Stands in a name that was cut, between what is left of it and the hash."""
 
 _SPECIAL: Final = re.compile(rb"[^a-z0-9_-]")
 _ESCAPED: Final = re.compile(rb"%([0-9a-f]{2})")
@@ -39,7 +41,7 @@ def session_path(folder: Path, key: SessionKey) -> Path:
 
 def key_of(channel: str, stem: str) -> SessionKey | None:
     """The key whose file this is; None if the name was cut to a hash or is none of ours."""
-    if "~" in channel or "~" in stem:
+    if CUT in channel or CUT in stem:
         return None
     try:
         text = ":".join((_decode(channel), *map(_decode, stem.split(","))))
@@ -55,15 +57,40 @@ def channel_folder(channel: str) -> str:
     return _short(_encode(channel))
 
 
+def may_have_channel(folder: str, beginning: str) -> bool:
+    """Whether a folder of this name may be that of a channel that begins so."""
+    if CUT in folder:
+        return True
+    try:
+        return _decode(folder).startswith(beginning)
+    except ValueError:
+        return False
+
+
+def name_begins(rest: str) -> tuple[str, ...]:
+    """How names begin, unless they are cut, of keys that go on so behind their channel."""
+    *whole, last = rest.split(":")
+    head = "".join(f"{_encode(part)}," for part in whole)
+    begun = _escape(last)
+    # A part that turns out to be a device's name has its first letter escaped.
+    return (head + begun, f"{head}%{ord(begun[0]):02x}{begun[1:]}") if begun else (head,)
+
+
 def _stem(rest: str) -> str:
     return ",".join(_encode(part) for part in rest.split(":"))
 
 
 def _encode(part: str) -> str:
-    name = _SPECIAL.sub(lambda found: b"%%%02x" % found[0][0], part.encode()).decode()
+    name = _escape(part)
     if _DEVICES.match(name):
         name = f"%{ord(name[0]):02x}{name[1:]}"
     return name
+
+
+def _escape(part: str) -> str:
+    # A lone surrogate is in no key, but may be in what is searched for.
+    data = part.encode("utf-8", "surrogatepass")
+    return _SPECIAL.sub(lambda found: b"%%%02x" % found[0][0], data).decode()
 
 
 def _decode(name: str) -> str:
@@ -77,4 +104,4 @@ def _short(name: str) -> str:
     if len(name) <= MAX_NAME_BYTES:
         return name
     head = re.sub(r"%[0-9a-f]?$", "", name[:HEAD_BYTES])
-    return f"{head}~{hashlib.sha256(name.encode()).hexdigest()}"
+    return f"{head}{CUT}{hashlib.sha256(name.encode()).hexdigest()}"

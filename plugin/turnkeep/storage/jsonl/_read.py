@@ -12,9 +12,10 @@ from __future__ import annotations
 import mmap
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -27,6 +28,9 @@ from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished
 
 BLOCK: Final = 64 * 1024
 PROBE: Final = 4 * 1024
+
+_Read = Callable[[int, int], bytes]
+"""Gives so many bytes from this offset on."""
 
 
 @dataclass
@@ -60,17 +64,18 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     """At least the newest `limit` turns (fewer if there are fewer)."""
     stat = os.fstat(fd)
     tail = Tail(inode=stat.st_ino)
-    tail.size, tail.torn = _split_torn(fd, stat.st_size)
+    read = _end_at_hand(fd, stat.st_size)
+    tail.size, tail.torn = _split_torn(read, stat.st_size)
     if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):
         tail.size, tail.torn, tail.unended = stat.st_size, b"", True
-    whole = _finished(fd, tail.size)
+    whole = _finished(read, tail.size)
     if whole < tail.size:
-        tail.torn = os.pread(fd, stat.st_size - whole, whole)
+        tail.torn = read(stat.st_size - whole, whole)
         tail.size, tail.unended = whole, False
     newest_first: list[tuple[Turn, int, int]] = []  # and where its line begins, and its length
     record: MetadataLine | None = None
     behind_record = 0
-    for start, line in lines_backward(fd, tail.size):
+    for start, line in _backward(read, tail.size):
         if record is not None and len(newest_first) >= limit:
             break
         found = decode_line(line)
@@ -167,14 +172,34 @@ def _ascending(
 
 def lines_backward(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
     """The lines before `end`, the last first, each with its offset and without its line feed."""
+    return _backward(partial(_pread, fd), end)
+
+
+def _pread(fd: int, size: int, offset: int) -> bytes:
+    return os.pread(fd, size, offset)
+
+
+def _end_at_hand(fd: int, size: int) -> _Read:
+    """Reads a file whose end is looked at more than once; that is read now."""
+    begin = max(0, size - BLOCK - 1)  # the last line feed, and a block before it
+    end = os.pread(fd, size - begin, begin)
+
+    def read(size: int, offset: int) -> bytes:
+        at = offset - begin
+        return end[at : at + size] if at >= 0 else os.pread(fd, size, offset)
+
+    return read
+
+
+def _backward(read: _Read, end: int) -> Iterator[tuple[int, bytes]]:
     if end <= 0:
         return
-    position = end - 1 if os.pread(fd, 1, end - 1) == b"\n" else end
+    position = end - 1 if read(1, end - 1) == b"\n" else end
     pieces: list[bytes] = []  # of the line whose beginning has not been read, the last first
     while True:
         block = min(position, max(BLOCK, sum(map(len, pieces))))
         position -= block
-        data = os.pread(fd, block, position)
+        data = read(block, position)
         first, *rest = data.split(b"\n")
         offset = position + len(data)
         for line in reversed(rest):
@@ -267,13 +292,13 @@ def find_source(fd: int, end: int, source_id: str) -> Turn | None:
     return None
 
 
-def _split_torn(fd: int, size: int) -> tuple[int, bytes]:
+def _split_torn(read: _Read, size: int) -> tuple[int, bytes]:
     """Where the last whole line ends, and what stands behind it."""
     position = size
     torn: list[bytes] = []
     while position > 0:
         block = min(BLOCK, position)
-        data = os.pread(fd, block, position - block)
+        data = read(block, position - block)
         feed = data.rfind(b"\n")
         if feed >= 0:
             torn.append(data[feed + 1 :])
@@ -283,9 +308,9 @@ def _split_torn(fd: int, size: int) -> tuple[int, bytes]:
     return 0, b"".join(reversed(torn))
 
 
-def _finished(fd: int, size: int) -> int:
+def _finished(read: _Read, size: int) -> int:
     """Where the last append that was written to its end ends."""
-    for start, line in lines_backward(fd, size):
+    for start, line in _backward(read, size):
         unfinished = is_unfinished(line)
         if unfinished is False:
             break
