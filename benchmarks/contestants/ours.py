@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from turnkeep import SessionStore
+from turnkeep.storage import jsonl  # noqa: F401 (loaded before the clock starts, as the peers are)
 
 from . import WINDOW
 

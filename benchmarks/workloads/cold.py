@@ -47,11 +47,12 @@ async def first_window(contestant: Contestant, folder: Path) -> dict[str, float]
 
 
 def run(*, short: bool) -> list[dict[str, Any]]:
-    results = []
+    results: list[dict[str, Any]] = []
     for turns in (100,) if short else (100, 1000, 10_000, 100_000):
         for name in CONTESTANTS:
+            print(f"cold: {name}, {turns:,} turns", file=sys.stderr)
             about = {"who": f"{name}, {turns:,}", "turns": turns}
-            results.append({**about, **_measured(name, turns, count=1 if short else 7)})
+            results.append({**about, **_measured(name, turns, count=1 if short else 5)})
     return results
 
 
