@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from turnkeep import SessionStore
-from turnkeep.storage import jsonl  # noqa: F401 (loaded before the clock starts, as the peers are)
 
 from . import WINDOW
+
+# Loaded before a clock starts, as the peers' modules are; anyio loads its own at the first call.
+import_module("turnkeep.storage.jsonl")
+import_module("anyio._backends._asyncio")
 
 
 class Process:
