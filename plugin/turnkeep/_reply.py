@@ -17,6 +17,7 @@ from ._errors import InvalidTurnError, TurnkeepError
 from ._info import EpochId
 from ._message import Message
 from ._options import MAX_MESSAGES, HistoryOptions
+from ._reading import read_latest_exchange
 from ._turn import Content, Turn, as_source_ids, clean_text, new_turn
 from .shapes import AnthropicWindow, GoogleWindow, Shape
 from .storage.base import Change
@@ -83,7 +84,7 @@ class Reply:
                 # A message of before a reset is answered into its own epoch: not any more.
                 self._epoch = info.created_at, self._to.epoch
             return
-        info, self._to = await self._session._newest_user_turn()
+        info, self._to, _ = await read_latest_exchange(self._session)
         if info is not None:
             self._epoch, self._as_of = info.epoch_id, info.last_id
         if self._to is not None:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from ._arrange import View, is_said_by_user
+from ._arrange import View
 from ._consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
 from ._errors import InvalidMetadataError, InvalidTurnError, WindowError
 from ._info import EpochId, SessionInfo, own_copy
 from ._key import SessionKey
 from ._message import Message
 from ._options import MAX_MESSAGES, HistoryOptions, WindowOptions
+from ._reading import Turns, read_latest_exchange, read_window
 from ._reply import Reply
 from ._resolve import resolve
 from ._speaker import Speakers
 from ._tokens import TokenCounter, estimate_tokens
 from ._turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
-from ._window import Window, build_window
 from .shapes import AnthropicWindow, GoogleWindow, Shape, to_shape
 from .shapes._convert import check_shape
 from .storage.base import DEDUPE_TURNS, Appended, Change
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 S = TypeVar("S", bound="Session")
-
-PAGE_TURNS = 500
 
 
 class Session:
@@ -227,7 +225,7 @@ class Session:
         The exchange is the latest user turn and what answers it. With `answers_only` the
         user turn stays, to be answered again.
         """
-        info, newest, turns = await self._tail_with_user_turn()
+        info, newest, turns = await read_latest_exchange(self)
         if info is None or newest is None:
             return []
         ids = [
@@ -370,7 +368,7 @@ class Session:
         """
         if not isinstance(epoch, int) and epoch not in (None, "all"):
             raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
-        return _Turns(self, epoch, after)
+        return Turns(self, epoch, after)
 
     async def info(self) -> SessionInfo | None:
         """The session's record, or None if nothing was ever stored."""
@@ -406,7 +404,7 @@ class Session:
         try:
             bounds = WindowOptions(max_messages=max_messages, **options)
             check_shape(shape)
-            window = await self._chosen(bounds, view, collected)
+            window = await read_window(self, bounds, view, collected)
             if bounds.media is not None:
                 turns = await resolve(window.turns, bounds.media, bounds.text_cost)
                 window = window._replace(turns=turns)
@@ -414,44 +412,6 @@ class Session:
             return messages if shape == "openai" else to_shape(messages, shape)
         except WindowError as error:
             raise WindowError(f"session {self.key}: {error}") from error.__cause__
-
-    async def _chosen(self, bounds: WindowOptions, view: View, collected: Sequence[Turn]) -> Window:
-        limit, sight = bounds.first_read, view
-        while True:
-            async with self._store._use(self.key) as storage:
-                info, turns = await storage.read(self.key, limit=limit)
-            complete = len(turns) < limit
-            if info is not None and collected:
-                # What was collected answers the message in hand; what else did is hidden.
-                before = view.before_answer
-                turns = [turn for turn in turns if before is None or turn.answers != before]
-                turns += _placed(collected, info)
-                sight = View(as_of=view.as_of)
-            window = build_window(info, turns, bounds, sight, complete=complete)
-            if window is not None:
-                return window
-            limit *= 2
-
-    async def _newest_user_turn(self) -> tuple[SessionInfo | None, Turn | None]:
-        info, newest, _ = await self._tail_with_user_turn()
-        return info, newest
-
-    async def _tail_with_user_turn(
-        self,
-    ) -> tuple[SessionInfo | None, Turn | None, Sequence[Turn]]:
-        """The record, the latest user turn of the epoch, and the end of the session with it."""
-        limit = 16
-        while True:
-            async with self._store._use(self.key) as storage:
-                info, turns = await storage.read(self.key, limit=limit)
-            current = [turn for turn in turns if info and turn.epoch == info.epoch]
-            newest = next(
-                (turn for turn in reversed(current) if is_said_by_user(turn) and not turn.hidden),
-                None,
-            )
-            if newest is not None or len(turns) < limit or len(current) < len(turns):
-                return info, newest, current
-            limit *= 4
 
     async def _info_if_there(self, turn: Turn) -> SessionInfo | None:
         """The record, if this turn is stored still."""
@@ -499,43 +459,3 @@ class Session:
 
     def _mark_answered(self, turn: Turn) -> None:
         self._store._mark_answered(self.key, turn)
-
-
-class _Turns(AsyncIterator[Turn]):
-    """Reads a page at a time. No generator, so that whoever breaks off leaves nothing open."""
-
-    def __init__(self, session: Session, epoch: int | Literal["all"] | None, after: int) -> None:
-        self._session = session
-        self._epoch = epoch
-        self._after = after
-        self._page: Iterator[Turn] = iter(())
-        self._ended = False
-
-    async def __anext__(self) -> Turn:
-        while True:
-            for turn in self._page:
-                if self._epoch in ("all", turn.epoch):
-                    return turn
-            if self._ended:
-                raise StopAsyncIteration
-            await self._turn_over()
-
-    async def _turn_over(self) -> None:
-        session = self._session
-        async with session._store._use(session.key) as storage:
-            info, page = await storage.read(
-                session.key, after=self._after, limit=PAGE_TURNS, newest=False
-            )
-        if info is not None and self._epoch is None:
-            self._epoch = info.epoch
-        self._page = iter(page)
-        self._ended = len(page) < PAGE_TURNS
-        self._after = page[-1].id if page else self._after
-
-
-def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:
-    """Turns that are not stored yet, as if they were."""
-    return [
-        msgspec.structs.replace(turn, id=info.last_id + place, epoch=info.epoch)
-        for place, turn in enumerate(collected, 1)
-    ]

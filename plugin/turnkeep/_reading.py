@@ -1,0 +1,100 @@
+"""What is read of a session, and how far back: only as far as an answer needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from ._arrange import View, is_said_by_user
+from ._info import SessionInfo
+from ._options import WindowOptions
+from ._turn import Turn
+from ._window import Window, build_window
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+__all__ = ["Turns", "read_latest_exchange", "read_window"]
+
+PAGE_TURNS: Final = 500
+
+
+async def read_window(
+    session: Session, options: WindowOptions, view: View, collected: Sequence[Turn]
+) -> Window:
+    """The window over the end of the session, with what a reply has collected so far."""
+    limit, sight = options.first_read, view
+    while True:
+        async with session._store._use(session.key) as storage:
+            info, turns = await storage.read(session.key, limit=limit)
+        complete = len(turns) < limit
+        if info is not None and collected:
+            # What was collected answers the message in hand; what else did is hidden.
+            before = view.before_answer
+            turns = [turn for turn in turns if before is None or turn.answers != before]
+            turns += _placed(collected, info)
+            sight = View(as_of=view.as_of)
+        window = build_window(info, turns, options, sight, complete=complete)
+        if window is not None:
+            return window
+        limit *= 2
+
+
+def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:
+    """Turns that are not stored yet, as if they were."""
+    return [
+        msgspec.structs.replace(turn, id=info.last_id + place, epoch=info.epoch)
+        for place, turn in enumerate(collected, 1)
+    ]
+
+
+async def read_latest_exchange(
+    session: Session,
+) -> tuple[SessionInfo | None, Turn | None, Sequence[Turn]]:
+    """The record, the latest user turn of the epoch, and the end of the session with it."""
+    limit = 16
+    while True:
+        async with session._store._use(session.key) as storage:
+            info, turns = await storage.read(session.key, limit=limit)
+        current = [turn for turn in turns if info and turn.epoch == info.epoch]
+        newest = next(
+            (turn for turn in reversed(current) if is_said_by_user(turn) and not turn.hidden),
+            None,
+        )
+        if newest is not None or len(turns) < limit or len(current) < len(turns):
+            return info, newest, current
+        limit *= 4
+
+
+class Turns(AsyncIterator[Turn]):
+    """Reads a page at a time. No generator, so that whoever breaks off leaves nothing open."""
+
+    def __init__(self, session: Session, epoch: int | Literal["all"] | None, after: int) -> None:
+        self._session = session
+        self._epoch = epoch
+        self._after = after
+        self._page: Iterator[Turn] = iter(())
+        self._ended = False
+
+    async def __anext__(self) -> Turn:
+        while True:
+            for turn in self._page:
+                if self._epoch in ("all", turn.epoch):
+                    return turn
+            if self._ended:
+                raise StopAsyncIteration
+            await self._turn_over()
+
+    async def _turn_over(self) -> None:
+        session = self._session
+        async with session._store._use(session.key) as storage:
+            info, page = await storage.read(
+                session.key, after=self._after, limit=PAGE_TURNS, newest=False
+            )
+        if info is not None and self._epoch is None:
+            self._epoch = info.epoch
+        self._page = iter(page)
+        self._ended = len(page) < PAGE_TURNS
+        self._after = page[-1].id if page else self._after
