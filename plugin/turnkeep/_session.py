@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import msgspec
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ._store import SessionStore
 
 __all__ = ["Session"]
-
-S = TypeVar("S", bound="Session")
 
 
 class Session:
