@@ -14,10 +14,23 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from ._info import SessionInfo
-from ._message import is_blank, is_said_by_user
+from ._message import is_blank, is_plain, is_said_by_user
 from ._turn import Turn
 
-__all__ = ["Exchange", "Group", "Unanswered", "View", "arrange", "is_said_by_user", "visible"]
+__all__ = [
+    "Arrangement",
+    "Exchange",
+    "Group",
+    "Unanswered",
+    "View",
+    "arrange",
+    "begins_in",
+    "consolidated",
+    "in_epoch",
+    "is_said_by_user",
+    "narrows",
+    "visible",
+]
 
 Unanswered: TypeAlias = Literal["result", "drop"]
 Group: TypeAlias = list[Turn]
@@ -27,21 +40,27 @@ NO_RESULT: Final = "(no result: the call was interrupted)"
 NO_ANSWER: Final = "(no answer: it was interrupted)"
 
 
-@dataclass(slots=True)
 class Exchange:
-    user: Turn
-    groups: list[Group]
-    lead: list[Turn]
-    """System turns that stand before the first user turn."""
+    """What is shown of an exchange."""
 
-    def turns(self) -> list[Turn]:
-        turns = [*self.lead, self.user]
-        for group in self.groups:
-            turns += group
-        return turns
+    __slots__ = ("groups", "lead", "plain", "turns", "user")
 
-    def length(self) -> int:
-        return 1 + len(self.lead) + sum(map(len, self.groups))
+    def __init__(self, user: Turn, groups: list[Group], lead: Sequence[Turn] = ()) -> None:
+        self.user = user
+        self.groups = groups
+        self.lead = lead
+        """System turns that stand before the first user turn."""
+        self.turns = [*lead, user]
+        for group in groups:
+            self.turns += group
+        self.plain = all(map(is_plain, self.turns))
+        """Whether each turn's message is its role and its text, and nothing else."""
+
+    def grow(self, turn: Turn) -> None:
+        """Adds a group of one turn."""
+        self.groups.append([turn])
+        self.turns.append(turn)
+        self.plain = self.plain and is_plain(turn)
 
 
 @dataclass(slots=True)
@@ -60,16 +79,48 @@ def visible(
     info: SessionInfo, turns: Sequence[Turn], view: View, *, complete: bool
 ) -> tuple[list[Turn], bool]:
     """The turns that a window may show, and whether the first of them all is there."""
-    epoch, pointer = info.epoch, info.last_consolidated
-    shown = [turn for turn in turns if turn.epoch == epoch and not turn.hidden]
-    complete = complete or (bool(turns) and turns[0].epoch != epoch)
+    shown = in_epoch(info, turns)
+    complete = complete or begins_in(info, turns)
     if view.as_of is not None:
         shown = list(_as_of(shown, view.as_of, view.before_answer))
-    if pointer > 0 and shown:
-        floor = _whole_exchanges(shown, pointer, reached=turns[0].id <= pointer + 1)
-        if floor is not None:
-            return [turn for turn in shown if turn.id > floor], True
+    floor = consolidated(info, shown, turns)
+    if floor is not None:
+        return [turn for turn in shown if turn.id > floor], True
     return shown, complete
+
+
+def in_epoch(info: SessionInfo, turns: Iterable[Turn]) -> list[Turn]:
+    """Those of the current epoch that are not hidden."""
+    epoch = info.epoch
+    return [turn for turn in turns if turn.epoch == epoch and not turn.hidden]
+
+
+def begins_in(info: SessionInfo, turns: Sequence[Turn]) -> bool:
+    """Whether the current epoch begins within these turns."""
+    return bool(turns) and turns[0].epoch != info.epoch
+
+
+def consolidated(info: SessionInfo, shown: Sequence[Turn], turns: Sequence[Turn]) -> int | None:
+    """The id up to which what is shown of `turns` is summarized; None if that is before all."""
+    pointer = info.last_consolidated
+    if not pointer or not shown:
+        return None
+    return _whole_exchanges(shown, pointer, reached=turns[0].id <= pointer + 1)
+
+
+def narrows(view: View, turns: Sequence[Turn]) -> bool:
+    """Whether any of these turns, all of which are stored, is out of this view."""
+    as_of, before_answer = view.as_of, view.before_answer
+    if as_of is None:
+        return False
+    if before_answer is not None and before_answer != as_of:
+        return True
+    for turn in reversed(turns):
+        if turn.id <= as_of:
+            return False
+        if turn.role == "user" or turn.answers is None or turn.answers == before_answer:
+            return True
+    return False
 
 
 def _as_of(turns: Iterable[Turn], as_of: int, before_answer: int | None) -> Iterable[Turn]:
@@ -99,72 +150,166 @@ def _whole_exchanges(turns: Sequence[Turn], pointer: int, *, reached: bool) -> i
 
 
 def arrange(
-    turns: Iterable[Turn], *, unanswered: Unanswered = "result", keep_system: bool = False
-) -> list[Exchange]:
-    """The exchanges, in the order of their user turns, legal for every provider."""
-    exchanges: list[Exchange] = []
-    by_user: dict[int, Exchange] = {}
-    calling: list[_Calling] = []
-    waiting: dict[str, _Calling] = {}
-    lead: list[Turn] = []
-    last: Exchange | None = None
-    for turn in turns:
+    turns: Iterable[Turn],
+    *,
+    unanswered: Unanswered = "result",
+    keep_system: bool = False,
+    lead: bool = True,
+) -> Arrangement:
+    """The exchanges, in the order of their user turns, legal for every provider.
+
+    Without `lead`, the system turns before the first user turn are left out, since with the
+    rest of the session they belong to the exchange before.
+    """
+    arrangement = Arrangement(unanswered, keep_system=keep_system, lead=lead)
+    arrangement.extend(turns)
+    return arrangement
+
+
+class Arrangement:
+    """The exchanges of turns that come one after the other, made anew only where one changes.
+
+    `ids` are those of their user turns, `turns` all that is shown, and `starts` where each
+    exchange begins in it. From the exchange `plain_from` on, each turn is plain.
+    """
+
+    def __init__(
+        self, unanswered: Unanswered = "result", *, keep_system: bool = False, lead: bool = True
+    ) -> None:
+        self._unanswered: Unanswered = unanswered
+        self._keep_system = keep_system
+        self._lead: list[Turn] | None = [] if lead else None
+        self._growing: list[_Growing] = []
+        self._by_user: dict[int, _Growing] = {}
+        self._waiting: dict[str, _Calling] = {}
+        self._changed: set[int] = set()
+        self.exchanges: list[Exchange] = []
+        self.ids: list[int] = []
+        self.starts: list[int] = []
+        self.turns: list[Turn] = []
+        self.plain_from = 0
+
+    def extend(self, turns: Iterable[Turn]) -> None:
+        """Adds turns behind the earlier ones."""
+        for turn in turns:
+            self._add(turn)
+        if self._changed:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Makes the changed exchanges anew, and the lists from the first of them on."""
+        exchanges, last = self.exchanges, len(self._growing) - 1
+        first = min(self._changed)
+        for place in sorted(self._changed):
+            settled = self._growing[place].settled(self._unanswered, last=place == last)
+            exchanges[place : place + 1] = [settled]
+        self._changed.clear()
+        if first < len(self.starts):
+            del self.turns[self.starts[first] :]
+            del self.starts[first:], self.ids[first:]
+        self.plain_from = min(self.plain_from, first)
+        for place in range(first, last + 1):
+            self._show(exchanges[place])
+
+    def _show(self, exchange: Exchange) -> None:
+        """Adds the last of the exchanges to the lists."""
+        self.starts.append(len(self.turns))
+        self.ids.append(exchange.user.id)
+        self.turns += exchange.turns
+        if not exchange.plain:
+            self.plain_from = len(self.starts)
+
+    def _add(self, turn: Turn) -> None:
         role = turn.role
+        last = self._growing[-1] if self._growing else None
         if role == "user":
             if not is_blank(turn):
-                last = by_user[turn.id] = Exchange(turn, [], lead)
-                exchanges.append(last)
-                lead = []
+                if last is not None and last.calls:
+                    self._changed.add(last.place)  # it is no longer the last one
+                new = _Growing(turn, len(self._growing), self._lead or [])
+                self._lead = None
+                self._growing.append(new)
+                self._by_user[turn.id] = new
+                if self._changed:
+                    self._changed.add(new.place)
+                else:
+                    self.exchanges.append(Exchange(turn, [], new.lead))
+                    self._show(self.exchanges[-1])
         elif role == "assistant":
-            exchange = last if turn.answers is None else by_user.get(turn.answers)
+            exchange = last if turn.answers is None else self._by_user.get(turn.answers)
             if exchange is None:
-                continue
+                return
             asked = _sound_calls(turn) if turn.tool_calls else []
             if not asked and is_blank(turn):
-                continue
+                return
             if turn.tool_calls:
-                pending = _Calling(exchange, len(exchange.groups), asked)
-                calling.append(pending)
-                waiting.update((call["id"], pending) for call in asked)
+                calling = _Calling(exchange.place, len(exchange.groups), asked)
+                exchange.calls.append(calling)
+                self._waiting.update((call["id"], calling) for call in asked)
             exchange.groups.append([turn])
+            if self._changed or exchange is not last or exchange.calls:
+                self._changed.add(exchange.place)
+                return
+            # As nearly all are: a plain answer to the latest message.
+            shown = self.exchanges[-1]
+            shown.grow(turn)
+            self.turns.append(turn)
+            if not shown.plain:
+                self.plain_from = len(self.starts)
         elif role == "tool":
             # An id that was used again means the latest call; of two results the first counts.
-            found = waiting.get(turn.tool_call_id or "")
+            found = self._waiting.get(turn.tool_call_id or "")
             if found is not None:
                 found.results.setdefault(turn.tool_call_id or "", turn)
-        elif keep_system and not is_blank(turn):
+                self._changed.add(found.exchange)
+        elif self._keep_system and not is_blank(turn):
             if last is None:
-                lead.append(turn)
+                if self._lead is not None:
+                    self._lead.append(turn)
             else:
                 last.groups.append([turn])
-    for pending in calling:
-        pending.settle(unanswered)
-    for exchange in {id(pending.exchange): pending.exchange for pending in calling}.values():
-        exchange.groups = [group for group in exchange.groups if group]
-        if exchange is not last:
-            _end(exchange, unanswered)
-    return exchanges
+                self._changed.add(last.place)
+
+
+@dataclass(slots=True)
+class _Growing:
+    """An exchange as its turns come in: the user turn, its place among them all, and the rest."""
+
+    user: Turn
+    place: int
+    lead: list[Turn]
+    groups: list[Group] = field(default_factory=list)
+    calls: list[_Calling] = field(default_factory=list)
+
+    def settled(self, unanswered: Unanswered, *, last: bool) -> Exchange:
+        groups = self.groups.copy()
+        if self.calls:
+            for calling in self.calls:
+                groups[calling.place] = calling.settled(groups[calling.place][0], unanswered)
+            groups = [group for group in groups if group]
+            if not last:
+                _end(groups, unanswered)
+        return Exchange(self.user, groups, self.lead)
 
 
 @dataclass(slots=True)
 class _Calling:
-    """The calls of one assistant turn, its place among its exchange's groups, and the results."""
+    """The calls of one assistant turn: which exchange, which of its groups, and the results."""
 
-    exchange: Exchange
+    exchange: int
     place: int
     asked: list[dict[str, Any]]
     results: dict[str, Turn] = field(default_factory=dict)
 
-    def settle(self, unanswered: Unanswered) -> None:
-        """Makes the group whole: each call answered, in the order of the calls, or left out."""
-        (turn,) = self.exchange.groups[self.place]
+    def settled(self, turn: Turn, unanswered: Unanswered) -> Group:
+        """The group made whole: each call answered, in the order of the calls, or left out."""
         asked = self.asked
         if unanswered == "drop":
             asked = [call for call in asked if call["id"] in self.results]
         if asked != turn.tool_calls:
             turn = msgspec.structs.replace(turn, tool_calls=asked)
         results = [self.results.get(call["id"]) or _no_result(turn, call) for call in asked]
-        self.exchange.groups[self.place] = [turn, *results] if asked or not is_blank(turn) else []
+        return [turn, *results] if asked or not is_blank(turn) else []
 
 
 def _sound_calls(turn: Turn) -> list[dict[str, Any]]:
@@ -185,9 +330,8 @@ def _no_result(turn: Turn, call: dict[str, Any]) -> Turn:
     return Turn(role="tool", content=NO_RESULT, tool_call_id=call["id"], time=turn.time)
 
 
-def _end(exchange: Exchange, unanswered: Unanswered) -> None:
+def _end(groups: list[Group], unanswered: Unanswered) -> None:
     """Sees to it that no result is the last word: some providers refuse a user turn there."""
-    groups = exchange.groups
     for place in reversed(range(len(groups))):
         if groups[place][0].role == "system":
             continue

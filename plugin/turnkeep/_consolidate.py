@@ -149,7 +149,7 @@ class Backlog:
         if summary:
             room -= plan.options.tokens(summary_message(summary))
         for count, exchange in enumerate(self.exchanges[first:]):
-            room -= sum(map(plan.options.cost, exchange.turns()))
+            room -= sum(map(plan.options.cost, exchange.turns))
             if room < 0 and count:
                 return count, exchange.user.id - 1
         return len(self.exchanges) - first, self.reach
@@ -166,10 +166,10 @@ def backlog(
     shown, complete = visible(info, turns, View(), complete=complete)
     if not complete:
         return None
-    exchanges = arrange(shown)
+    exchanges = arrange(shown).exchanges
     kept = 0
     for place in range(len(exchanges) - 1, 0, -1):
-        kept += exchanges[place].length()
+        kept += len(exchanges[place].turns)
         if kept >= keep and exchanges[place].user.id <= first_open:
             return Backlog(info, exchanges[:place], exchanges[place].user.id - 1)
     return Backlog(info, [], 0)
@@ -226,8 +226,8 @@ async def _summarized(
     bound = Bound(plan.max_tokens, plan.options.cost, 0)
     for exchange in piece:
         exchange = fit(exchange, [bound])
-        exchange.user = truncated(exchange.user, bound, "truncate")
-        messages += map(plan.options.message, exchange.turns())
+        user = truncated(exchange.user, bound, "truncate")
+        messages += map(plan.options.message, Exchange(user, exchange.groups).turns)
     answer: Any = plan.summarize(messages)
     if not isawaitable(answer):
         raise SummaryError(
@@ -311,13 +311,13 @@ async def _is_due(session: Session, policy: ConsolidationPolicy) -> bool:
         if info is None:
             return False
         shown, complete = visible(info, turns, View(), complete=len(turns) < limit)
-        exchanges = arrange(shown)
+        exchanges = arrange(shown).exchanges
         if policy.after_messages is not None:
-            length = sum(exchange.length() for exchange in exchanges)
+            length = sum(len(exchange.turns) for exchange in exchanges)
             if length > policy.after_messages:
                 return True
         if policy.after_tokens is not None:
-            tokens = sum(options.cost(turn) for one in exchanges for turn in one.turns())
+            tokens = sum(options.cost(turn) for one in exchanges for turn in one.turns)
             if tokens > policy.after_tokens:
                 return True
         if complete:

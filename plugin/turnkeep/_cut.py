@@ -9,12 +9,13 @@ at the same place. All functions are pure.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from ._arrange import Exchange
+from ._arrange import Arrangement, Exchange
 from ._errors import WindowError
 from ._message import words_of
 from ._text import shortened
@@ -38,46 +39,58 @@ def one(_: Turn) -> int:
 
 
 def first_kept(
-    exchanges: Sequence[Exchange], messages: Bound, tokens: Bound | None = None, *, complete: bool
+    chat: Arrangement, first: int, messages: Bound, tokens: Bound | None = None, *, complete: bool
 ) -> int | None:
     """The index of the exchange that a window starts with; None if more must be read to tell.
 
-    From the end to the front, the bound that is over first says where. In tokens: of the
-    exchanges from which the rest costs between `(1 - slack)` of the bound and the bound, the
-    one that stands at the roundest id, whose ids, from behind the user turn before, hold the
-    multiple of the highest power of two. It stays the roundest while the chat grows, until
-    it no longer fits.
+    `first` is the first exchange that may be shown, and `complete` says that there is none
+    before it. From the end to the front, the bound that is over first says where.
     """
+    # The first exchange from which on all are within the bound in messages.
+    within = bisect_left(chat.starts, len(chat.turns) - messages.most, first)
+    if tokens is not None:
+        start = _over_tokens(chat, first, within, tokens)
+        if start is not None:
+            return start
+    if within == first:
+        return first if complete else None
+    return _on_grid(chat.ids, within - 1, messages)
+
+
+def _over_tokens(chat: Arrangement, first: int, within: int, bound: Bound) -> int | None:
+    """Where the bound in tokens cuts; None if the one in messages is over first, or none is.
+
+    Of the exchanges from which the rest costs between `(1 - slack)` of the bound and the
+    bound, the one that stands at the roundest id, whose ids, from behind the user turn
+    before, hold the multiple of the highest power of two. It stays the roundest while the
+    chat grows, until it no longer fits.
+    """
+    exchanges, ids = chat.exchanges, chat.ids
     last = len(exchanges) - 1
-    length = cost = roundest = 0
+    cost = roundest = 0
     best = last
-    for index in range(last, -1, -1):
-        length += exchanges[index].length()
-        if tokens is not None:
-            cost += sum(map(tokens.cost, exchanges[index].turns()))
-            if cost > tokens.most:
-                return best if roundest else min(index + 1, last)
-        if length > messages.most:
-            return _on_grid(exchanges, index, messages)
-        if tokens is not None and index and cost >= (1 - tokens.slack) * tokens.most:
-            before, here = exchanges[index - 1].user.id, exchanges[index].user.id
+    for index in range(last, max(within - 1, first) - 1, -1):
+        cost += sum(map(bound.cost, exchanges[index].turns))
+        if cost > bound.most:
+            return best if roundest else min(index + 1, last)
+        if max(first, within - 1) < index and cost >= (1 - bound.slack) * bound.most:
             # The highest bit in which they differ is the highest power that lies between.
-            power = (before ^ here).bit_length()
+            power = (ids[index - 1] ^ ids[index]).bit_length()
             if power > roundest:
                 best, roundest = index, power
-    return 0 if complete else None
+    return None
 
 
-def _on_grid(exchanges: Sequence[Exchange], over: int, bound: Bound) -> int:
+def _on_grid(ids: Sequence[int], over: int, bound: Bound) -> int:
     """The cut behind the exchange that no longer fits, up to the next multiple among the ids.
 
     A step is the bound times its slack. So the cut stays where it is until the id of the
     exchange that no longer fits has passed the multiple.
     """
-    last = len(exchanges) - 1
+    last = len(ids) - 1
     step = max(1, int(bound.most * bound.slack))
-    edge = math.ceil(exchanges[over].user.id / step) * step
-    return next((i for i in range(over + 1, last) if exchanges[i].user.id > edge), last)
+    edge = math.ceil(ids[over] / step) * step
+    return bisect_right(ids, edge, over + 1, last) if over < last else last
 
 
 def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
@@ -86,7 +99,7 @@ def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
     Whole tool groups go first, the oldest first, then the oldest of the others; the newest
     group goes last, since it is what the model is to go on from. The user turn stays.
     """
-    turns = exchange.turns()
+    turns = exchange.turns
     if all(sum(map(bound.cost, turns)) <= bound.most for bound in bounds):
         return exchange
     groups = exchange.groups
@@ -94,7 +107,7 @@ def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
     order = sorted(range(newest), key=lambda index: (len(groups[index]) == 1, index))
     order += [newest] if groups else []
     dropped = set(order[: max(_over(exchange, order, bound) for bound in bounds)])
-    return Exchange(exchange.user, [g for i, g in enumerate(groups) if i not in dropped], [])
+    return Exchange(exchange.user, [g for i, g in enumerate(groups) if i not in dropped])
 
 
 def _over(exchange: Exchange, order: Sequence[int], bound: Bound) -> int:

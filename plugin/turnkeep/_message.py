@@ -24,6 +24,13 @@ _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 """Parts that only the model that wrote them takes back; the format has no place for them."""
 
 
+def is_plain(turn: Turn) -> bool:
+    """Whether the message is the role and the text, unless the caller asks for more."""
+    return not (turn.name or turn.tool_calls or turn.role == "tool") and isinstance(
+        turn.content, str
+    )
+
+
 def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None = None) -> Message:
     """The message of a turn, with those of its extra fields that `extra` names.
 
@@ -31,11 +38,9 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
     """
     role, content = turn.role, turn.content
     message: Message = {"role": role, "content": content}
-    if isinstance(content, str):
-        # Most turns are plain, and a window has hundreds of them.
-        if not (turn.name or turn.tool_calls or extra or speakers) and role != "tool":
-            return message
-    elif content is not None:
+    if not (extra or speakers) and is_plain(turn):
+        return message
+    if isinstance(content, list):
         message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
     sender = turn.sender if role == "user" else None
     if role == "tool":

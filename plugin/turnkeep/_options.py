@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
+
+import msgspec
 
 from ._arrange import Unanswered
 from ._cut import Overflow
@@ -33,6 +34,9 @@ _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "overflow": get_args(Overflow),
     "speakers": (None, *get_args(Speakers)),
 }
+_DEFAULTS: Final = ("drop", "result", "error", None)
+"""Of the same options. They are looked at for each window, and most are as they were."""
+
 _READ_AHEAD: Final = 16
 _SHORT_TURN: Final = 32
 """Tokens: most turns cost more, so a bound in tokens rarely holds more turns than this says."""
@@ -53,8 +57,7 @@ class HistoryOptions(TypedDict, total=False):
     media: MediaResolver | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowOptions:
+class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a window may hold; see `Session.get_history` for what each means."""
 
     max_messages: int = MAX_MESSAGES
@@ -73,21 +76,30 @@ class WindowOptions:
         _check_bound("max_messages", self.max_messages)
         if self.max_tokens is not None:
             _check_bound("max_tokens", self.max_tokens)
-        self._check_functions()
+        if (
+            self.count_tokens is not estimate_tokens
+            or self.count_message is not None
+            or self.media is not None
+        ):
+            self._check_functions()
         if not isinstance(self.slack, (int, float)) or not 0 <= self.slack < 1:
             raise WindowError(
                 f"slack is a share of the window, from 0 (slide at every turn) to below 1, "
                 f"not {self.slack!r}"
             )
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                allowed = " or ".join(map(repr, choices))
-                raise WindowError(f"{name} is {allowed}, not {getattr(self, name)!r}")
+        if (self.system, self.unanswered, self.overflow, self.speakers) != _DEFAULTS:
+            self._check_choices()
         if self.extra and (isinstance(self.extra, str) or MESSAGE_FIELDS & {*self.extra}):
             raise WindowError(
                 "extra is a list of names of the turns' extra fields, none of them "
                 f"{', '.join(sorted(MESSAGE_FIELDS))}: not {self.extra!r}"
             )
+
+    def _check_choices(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                allowed = " or ".join(map(repr, choices))
+                raise WindowError(f"{name} is {allowed}, not {getattr(self, name)!r}")
 
     def _check_functions(self) -> None:
         if not callable(self.count_tokens):

@@ -26,17 +26,27 @@ async def read_window(
 ) -> Window:
     """The window over the end of the session, with what a reply has collected so far."""
     limit, sight = options.first_read, view
+    store, key = session._store, session.key
     while True:
-        async with session._store._use(session.key) as storage:
-            info, turns = await storage.read(session.key, limit=limit)
+        # As `_use` does; but windows and appends are too many for an object each.
+        if not store._ready:
+            await store._open_by_use(key)
+        storage = store._enter(key, write=False)
+        try:
+            info, turns = await storage.read(key, limit=limit)
+        finally:
+            store._leave()
         complete = len(turns) < limit
-        if info is not None and collected:
+        tail = None
+        if info is not None and not collected:
+            tail = store._tails.of(key.text, len(turns))
+        elif info is not None:
             # What was collected answers the message in hand; what else did is hidden.
             before = view.before_answer
             turns = [turn for turn in turns if before is None or turn.answers != before]
             turns += _placed(collected, info)
             sight = View(as_of=view.as_of)
-        window = build_window(info, turns, options, sight, complete=complete)
+        window = build_window(info, turns, options, sight, complete=complete, tail=tail)
         if window is not None:
             return window
         limit *= 2

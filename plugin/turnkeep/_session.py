@@ -98,7 +98,7 @@ class Session:
             hidden=hidden,
             answers=self.turn.id if self.turn and role in ("assistant", "tool") else None,
             max_bytes=self._max_turn_bytes,
-            where=f"session {self.key}: ",
+            where=f"session {self.key.text}: ",
         )
         appended = (await self._append([turn])).turns[0]
         if self.turn and appended.role == "assistant":
@@ -145,7 +145,7 @@ class Session:
             time=time,
             extra=extra,
             max_bytes=self._max_turn_bytes,
-            where=f"session {self.key}: ",
+            where=f"session {self.key.text}: ",
         )
         appended = await self._append([turn])
         turn = appended.turns[0]
@@ -444,8 +444,14 @@ class Session:
         return None if appended is None else appended.turns
 
     async def _append(self, turns: list[Turn]) -> Appended:
-        async with self._store._use(self.key, write=True) as storage:
-            appended = await storage.append(self.key, turns)
+        store, key = self._store, self.key
+        if not store._ready:
+            await store._open_by_use(key)
+        storage = store._enter(key, write=True)
+        try:
+            appended = await storage.append(key, turns)
+        finally:
+            store._leave()
         assert appended is not None
         return appended
 

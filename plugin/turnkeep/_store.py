@@ -20,6 +20,7 @@ from ._errors import ReadOnlyError, StoreClosedError, UnknownStorageError
 from ._info import SessionInfo, own_copy
 from ._key import SessionKey
 from ._session import Session
+from ._tail import Tails
 from ._turn import MAX_TURN_BYTES, Turn, as_source_ids
 from .storage.base import Storage
 
@@ -87,6 +88,7 @@ class SessionStore:
         self._open_replies: Counter[_Place] = Counter()
         self._answered: OrderedDict[_Place, None] = OrderedDict()
         self._consolidations = Consolidations()
+        self._tails = Tails()
 
     def __repr__(self) -> str:
         return f"<SessionStore {self._storage!r} {self._state}>"
@@ -134,6 +136,26 @@ class SessionStore:
     def _use(self, key: SessionKey | None = None, *, write: bool = False) -> _Use:
         """The storage for the time of one verb; it is opened first if nobody has."""
         return _Use(self, key, write)
+
+    @property
+    def _ready(self) -> bool:
+        # Behind those who wait for the opening, even if it is done: calls keep their order.
+        return self._state == "open" and not self._queued
+
+    def _enter(self, key: SessionKey | None, write: bool) -> Storage:
+        """Begins a verb that has the open storage; `_leave` ends it, and closing waits for that."""
+        if write and self._read_only:
+            raise ReadOnlyError(
+                f"session {key}: this store was opened with read_only=True; "
+                "open another one without it to write"
+            )
+        self._running += 1
+        return self._storage
+
+    def _leave(self) -> None:
+        self._running -= 1
+        if self._idle is not None and not self._running:
+            self._idle.set()
 
     async def _open_by_use(self, key: SessionKey | None) -> None:
         self._queued += 1
@@ -201,6 +223,7 @@ class SessionStore:
         key = as_key(key)
         async with self._use(key, write=True) as storage:
             forgotten = await storage.forget(key)
+        self._tails.forget(key.text)
         # Its ids begin anew, and a platform's times may be the same for a whole second.
         for place in [place for place in self._answered if place[0] == key.text]:
             del self._answered[place]
@@ -237,7 +260,7 @@ class SessionStore:
 
 
 class _Use:
-    """Counts the calls that are under way, so that closing waits for them."""
+    """A verb's time with the storage, see `SessionStore._use`."""
 
     __slots__ = ("_key", "_store", "_write")
 
@@ -247,23 +270,12 @@ class _Use:
         self._write = write
 
     async def __aenter__(self) -> Storage:
-        store = self._store
-        # Behind those who wait for the opening, even if it is done: calls keep their order.
-        if store._state != "open" or store._queued:
-            await store._open_by_use(self._key)
-        if self._write and store._read_only:
-            raise ReadOnlyError(
-                f"session {self._key}: this store was opened with read_only=True; "
-                "open another one without it to write"
-            )
-        store._running += 1
-        return store._storage
+        if not self._store._ready:
+            await self._store._open_by_use(self._key)
+        return self._store._enter(self._key, self._write)
 
     async def __aexit__(self, *_: object) -> None:
-        store = self._store
-        store._running -= 1
-        if store._idle is not None and not store._running:
-            store._idle.set()
+        self._store._leave()
 
 
 def _place(key: SessionKey, turn: Turn) -> _Place:

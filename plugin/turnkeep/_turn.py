@@ -32,7 +32,7 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Sender(msgspec.Struct, frozen=True, omit_defaults=True):
+class Sender(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Who wrote a turn: the platform's id of the person, and a name to show."""
 
     id: str
@@ -45,6 +45,7 @@ class Turn(
     kw_only=True,
     omit_defaults=True,
     rename={"time": "timestamp"},
+    gc=False,  # copied JSON has no cycles, and a bot holds very many of these
 ):
     """One stored message.
 
@@ -126,14 +127,14 @@ def new_turn(
         content=_content(role, content, where),
         time=_utc(time, where),
         name=name and clean_text(name),
-        tool_calls=_tool_calls(role, tool_calls, where),
+        tool_calls=None if tool_calls is None else _tool_calls(role, tool_calls, where),
         tool_call_id=tool_call_id and clean_text(tool_call_id),
-        sender=as_sender(sender, where),
-        source_ids=as_source_ids(source_id, where),
+        sender=None if sender is None else as_sender(sender, where),
+        source_ids=() if source_id is None else as_source_ids(source_id, where),
         answers=answers,
         interrupted=interrupted,
         hidden=hidden,
-        extra=_extra(extra, where),
+        extra={} if extra is None else _extra(extra, where),
     )
     if turn.content is None and not turn.tool_calls:
         raise InvalidTurnError(f"{where}a {role} turn needs content (or, an assistant's, calls)")
@@ -306,11 +307,7 @@ def _as_part(part: object) -> object:
     return {"type": "text", "text": part} if isinstance(part, str) else part
 
 
-def _tool_calls(
-    role: str, calls: Iterable[object] | None, where: str
-) -> list[dict[str, Any]] | None:
-    if calls is None:
-        return None
+def _tool_calls(role: str, calls: Iterable[object], where: str) -> list[dict[str, Any]] | None:
     if role != "assistant":
         raise InvalidTurnError(f"{where}only an assistant turn has tool_calls, not a {role} turn")
     if isinstance(calls, (str, Mapping)) or not isinstance(calls, Iterable):
@@ -342,6 +339,8 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
 
 def as_source_ids(source_id: object, where: str) -> tuple[str, ...]:
     """The ids that a platform gave to a message: one, or a list, as clean text."""
+    if type(source_id) is str and source_id:
+        return (clean_text(source_id),)
     if source_id is None:
         return ()
     ids: list[Any] = [*source_id] if isinstance(source_id, (list, tuple)) else [source_id]
@@ -361,9 +360,7 @@ def _id(id: str | int) -> str:
     return clean_text(id if isinstance(id, str) else str(id))
 
 
-def _extra(extra: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
-    if extra is None:
-        return {}
+def _extra(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(extra, Mapping):
         raise InvalidTurnError(f"{where}extra is a mapping, not {type(extra).__name__}")
     return cast("dict[str, Any]", _json(extra, f"{where}extra"))

@@ -7,15 +7,27 @@ makes messages of it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ._arrange import View, arrange, visible
+from ._arrange import (
+    Arrangement,
+    Exchange,
+    View,
+    arrange,
+    begins_in,
+    consolidated,
+    in_epoch,
+    narrows,
+    visible,
+)
 from ._cut import Bound, first_kept, fit, one, truncated
 from ._info import SessionInfo
 from ._message import Message, to_message
 from ._options import WindowOptions
 from ._summary import summary_within
+from ._tail import Tail
 from ._turn import Turn
 
 __all__ = ["Window", "build_window"]
@@ -26,11 +38,19 @@ class Window(NamedTuple):
 
     summary: Message | None
     turns: Sequence[Turn]
+    plain: bool = False
+    """Whether each of the turns is a plain one; see `is_plain`."""
 
     def messages(self, options: WindowOptions) -> list[Message]:
-        summary = [] if self.summary is None else [self.summary]
         extra, speakers = options.extra, options.speakers
-        return summary + [to_message(turn, extra, speakers) for turn in self.turns]
+        if self.plain and not (extra or speakers):
+            # What `to_message` would give, without a call for each of hundreds of turns.
+            messages: list[Message] = [
+                {"role": turn.role, "content": turn.content} for turn in self.turns
+            ]
+        else:
+            messages = [to_message(turn, extra, speakers) for turn in self.turns]
+        return messages if self.summary is None else [self.summary, *messages]
 
 
 def build_window(
@@ -40,34 +60,64 @@ def build_window(
     view: View,
     *,
     complete: bool,
+    tail: Tail | None = None,
 ) -> Window | None:
     """The window over the end of a session, or None if more of it must be read.
 
-    `turns` are the newest, ascending; `complete` says that there are none before.
+    `turns` are the newest, ascending; `complete` says that there are none before. `tail` is
+    what was arranged of the session for the window before.
     """
     if info is None:
         return Window(None, ())
-    shown, complete = visible(info, turns, view, complete=complete)
-    exchanges = arrange(shown, unanswered=options.unanswered, keep_system=options.system == "keep")
-    if not exchanges:
+    chat, first, complete = _arranged(info, turns, options, view, complete, tail)
+    if first == len(chat.exchanges):
         return Window(None, ()) if complete else None
-    if not complete:
-        # With the rest of the session these system turns belong to the exchange before.
-        exchanges[0].lead.clear()
     bounds = [Bound(options.max_messages, one, options.slack)]  # the one in tokens comes second
     if options.max_tokens is not None:
         bounds.append(Bound(options.max_tokens, options.cost, options.slack))
-    summary, bounds = _beside_summary(info, exchanges[-1].user, bounds, options)
+    summary = None
+    if info.summary:
+        summary, bounds = _beside_summary(info, chat.exchanges[-1].user, bounds, options)
 
-    start = first_kept(exchanges, *bounds, complete=complete)
+    start = first_kept(chat, first, *bounds, complete=complete)
     if start is None:
         return None
-    kept = exchanges[start:]
-    if len(kept) == 1:
-        kept[0] = fit(kept[0], bounds)
-        for bound in bounds[1:]:
-            kept[0].user = truncated(kept[0].user, bound, options.overflow)
-    return Window(summary, [turn for one in kept for turn in one.turns()])
+    if start == len(chat.exchanges) - 1:
+        current = _current(chat.exchanges[-1], bounds, options)
+        return Window(summary, current.turns, current.plain)
+    return Window(summary, chat.turns[chat.starts[start] :], start >= chat.plain_from)
+
+
+def _arranged(
+    info: SessionInfo,
+    turns: Sequence[Turn],
+    options: WindowOptions,
+    view: View,
+    complete: bool,
+    tail: Tail | None,
+) -> tuple[Arrangement, int, bool]:
+    """The exchanges, the first one in sight, and whether there is none before that."""
+    keep_system = options.system == "keep"
+    if tail is None or keep_system or narrows(view, turns):
+        shown, complete = visible(info, turns, view, complete=complete)
+        unanswered = options.unanswered
+        chat = arrange(shown, unanswered=unanswered, keep_system=keep_system, lead=complete)
+        return chat, 0, complete
+    chat, first = tail.arranged(info, turns, options.unanswered)
+    if info.last_consolidated:
+        floor = consolidated(info, in_epoch(info, turns), turns)
+        if floor is not None:
+            return chat, bisect_right(chat.ids, floor, first), True
+    return chat, first, complete or begins_in(info, turns)
+
+
+def _current(exchange: Exchange, bounds: Sequence[Bound], options: WindowOptions) -> Exchange:
+    """The current exchange, which is all that is shown, within the bounds."""
+    exchange = fit(exchange, bounds)
+    user = exchange.user
+    for bound in bounds[1:]:
+        user = truncated(user, bound, options.overflow)
+    return exchange if user is exchange.user else Exchange(user, exchange.groups, exchange.lead)
 
 
 def _beside_summary(

@@ -29,15 +29,16 @@ replace: Final = msgspec.structs.replace
 
 KEEP_TURNS: Final = 64
 _id: Final = attrgetter("id")
-_TURN_OVERHEAD: Final = 800
+_TURN_OVERHEAD: Final = 350
 _SOURCE_OVERHEAD: Final = 200
-_CHAT_OVERHEAD: Final = 3000
+_CHAT_OVERHEAD: Final = 4000
 
 
 class Chat:
     """One session: its record, its newest turns, and where its file ends."""
 
     __slots__ = (
+        "at_hand",
         "batch",
         "complete",
         "damaged",
@@ -77,6 +78,8 @@ class Chat:
     def drop(self) -> None:
         """Forgets what was read."""
         self.loaded = False
+        self.at_hand = False
+        """Read, and the next line can be added to its file."""
         self.info: SessionInfo | None = None
         self.turns: list[Turn] = []
         self.weights: list[int] = []
@@ -97,7 +100,7 @@ class Chat:
         self.loaded = True
         self.version = version
         if found is None:
-            self.complete, self.sources = True, {}
+            self.complete, self.sources, self.at_hand = True, {}, True
             return
         self.info = found.info
         self.turns = found.turns
@@ -119,6 +122,7 @@ class Chat:
         if self.complete or len(self.turns) >= DEDUPE_TURNS:
             self.sources = {source: turn.id for turn in self.turns for source in turn.source_ids}
             self.weight += _SOURCE_OVERHEAD * len(self.sources)
+        self.at_hand = self.foreign is None and not self.unmended
         if self.foreign is None:
             self._trim()
 
@@ -157,6 +161,7 @@ class Chat:
         placed: list[Turn | int] = []
         lines: list[bytes] = []
         own: list[int] = []  # which of the lines are turns
+        now = datetime.now(timezone.utc)
         info = self.info
         for turn in turns:
             if dedupe and turn.source_ids:
@@ -164,7 +169,6 @@ class Chat:
                 if there is not None:
                     placed.append(there)
                     continue
-            now = datetime.now(timezone.utc)
             if info is None:
                 info = self._begun(now)
                 self.complete, self.sources = True, known
@@ -184,7 +188,7 @@ class Chat:
             lines[index] = with_more(lines[index])
         self.info = info
         self._trim()
-        data = b"".join(lines)
+        data = lines[0] if len(lines) == 1 else b"".join(lines)
         self.size += len(data)
         return placed, data
 
@@ -210,9 +214,10 @@ class Chat:
         self.turns.append(turn)
         self.weights.append(weight)
         self.weight += weight + _TURN_OVERHEAD
-        if self.sources is not None and turn.source_ids:
-            self.sources.update(dict.fromkeys(turn.source_ids, turn.id))
-            self.weight += _SOURCE_OVERHEAD * len(turn.source_ids)
+        if self.sources is not None:
+            for source in turn.source_ids:
+                self.sources[source] = turn.id
+                self.weight += _SOURCE_OVERHEAD
 
     def _trim(self) -> None:
         """Keeps about as many turns as are asked for, and the source ids of the newest."""

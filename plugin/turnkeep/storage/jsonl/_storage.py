@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from anyio import Lock
@@ -140,6 +140,8 @@ class JsonlStorage:
             if batch is None or await self._written(chat, batch, version):
                 break
         new = [isinstance(turn, Turn) for turn in placed]
+        if all(new):
+            return Appended(cast("list[Turn]", placed), new)
         return Appended([await self._there(chat.key, turn) for turn in placed], new)
 
     def _stage(
@@ -361,9 +363,9 @@ class JsonlStorage:
     def _in_use(self, key: SessionKey) -> Chat | None:
         """The session, if it is at hand and nobody stands in its queue."""
         chat = self._chats.get(key.text)
-        if chat is None or self._folder.read_only or chat.lock.locked():
+        if chat is None or not chat.at_hand or chat.lock.locked() or self._folder.read_only:
             return None
-        if self._failed(chat) or not chat.loaded or chat.foreign is not None or chat.unmended:
+        if chat.batch is not None and self._failed(chat):
             return None
         self._chats.move_to_end(key.text)
         return chat
@@ -454,7 +456,8 @@ class JsonlStorage:
 
     async def _written(self, chat: Chat, batch: Batch, version: int) -> bool:
         """Waits for the batch. False if the file was not as it had been read: do it again."""
-        await self._writer.wait(batch)
+        if not batch.finished:
+            await self._writer.wait(batch)
         error = batch.errors.get(version)
         if error is None:
             return True

@@ -6,6 +6,7 @@ anyio's own cancellations, but not asyncio's `Task.cancel()`, so the end is wait
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,14 @@ from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
 
 T = TypeVar("T")
+
+
+def running_loop() -> object:
+    """The loop that runs now; what `loop_call` gives is for this one."""
+    try:
+        return get_running_loop()  # at once, where anyio first finds out which library it is
+    except RuntimeError:
+        return current_token().native_token
 
 
 def loop_call() -> Callable[..., object]:

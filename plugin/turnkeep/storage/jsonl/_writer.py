@@ -24,11 +24,11 @@ from typing import Final, Literal
 from anyio import Event, get_cancelled_exc_class
 
 from ._disk import FILE_MODE, make_folder, sync_folder, write_all
-from ._workers import loop_call, wait_to_the_end
+from ._workers import loop_call, running_loop, wait_to_the_end
 
 Durability = Literal["os", "disk"]
 
-MAX_OPEN_FILES: Final = 128
+MAX_OPEN_FILES: Final = 512
 
 
 class FileChanged(Exception):  # noqa: N818 - not an error: the session is read again
@@ -71,6 +71,7 @@ class Writer:
         self._writing: Batch | None = None
         self._files: OrderedDict[int, tuple[int, int]] = OrderedDict()
         self._unsynced: set[Path] = set()
+        self._loop: object = None
         self._call: Callable[..., object] | None = None
 
     # On the loop.
@@ -80,7 +81,7 @@ class Writer:
 
         `version` names what was read of this file, and is the key of `errors`.
         """
-        batch = self._gather()
+        batch = self._gathering or self._gather()
         job = batch.jobs.get(version)
         if job is None:
             job = batch.jobs[version] = Job(path, version, size)
@@ -95,7 +96,8 @@ class Writer:
 
     async def wait(self, batch: Batch) -> None:
         """Returns when all of the batch was tried."""
-        self._answer_here()
+        if running_loop() is not self._loop:
+            self._answer_here()
         if not batch.finished:
             await batch.done.wait()
 
@@ -125,9 +127,9 @@ class Writer:
 
     def _answer_here(self) -> None:
         """Has the thread call back to the loop that runs now: an earlier one may have ended."""
-        call = loop_call()
-        if call != self._call:
-            self._call = call
+        loop = running_loop()
+        if loop is not self._loop:
+            self._loop, self._call = loop, loop_call()
             for batch in (self._gathering, self._writing):
                 if batch is not None:
                     # Those who waited there have ended with their loop.

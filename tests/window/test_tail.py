@@ -1,0 +1,122 @@
+"""A window is the same whether or not the end of the session was arranged for one before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnkeep import SessionInfo, SessionStore, Turn, WindowError
+from turnkeep._arrange import View
+from turnkeep._options import WindowOptions
+from turnkeep._tail import KEPT_TURNS, Tail, Tails
+from turnkeep._window import build_window
+
+from .chats import CHATS, OPTIONS, Chat, many, view_of
+from .grown import plain_chat
+
+replace = msgspec.structs.replace
+
+
+def messages(
+    info: SessionInfo, turns: list[Turn], options: WindowOptions, view: View, tail: Tail | None
+) -> Any:
+    complete = bool(turns) and turns[0].id == 1
+    try:
+        window = build_window(info, turns, options, view, complete=complete, tail=tail)
+    except WindowError as error:
+        return str(error)
+    return None if window is None else window.messages(options)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 4),  # how many turns come
+        st.sampled_from(("", "", "", "edit", "delete", "clear", "consolidate")),
+        st.integers(0, 1000),  # which turn that is done to
+        st.integers(1, 40),  # how many turns are read
+        st.integers(0, 1000),  # the sight
+        st.booleans(),  # with the first options, or the second
+    ),
+    min_size=4,
+    max_size=25,
+)
+
+
+@many(2500)
+@given(CHATS, STEPS, OPTIONS, OPTIONS)
+def test_a_window_that_goes_on_from_the_one_before_is_the_one_that_is_built_anew(
+    chat: Chat, steps: list[Any], options: WindowOptions, others: WindowOptions
+) -> None:
+    tail = Tail()
+    stored: list[Turn] = []
+    coming = iter(chat.turns)
+    info = replace(chat.info, epoch=1, last_consolidated=0, last_id=0)
+    for count, change, place, limit, sight, first in steps:
+        stored += [turn for _, turn in zip(range(count), coming, strict=False)]
+        if not stored:
+            continue
+        newest = max(stored[-1].id, info.last_id)
+        info = replace(info, last_id=newest, epoch=max(info.epoch, stored[-1].epoch))
+        at = place % len(stored)
+        if change == "edit":
+            stored[at] = replace(stored[at], content=f"#{stored[at].id} edited")
+        elif change == "delete":
+            del stored[at]
+        elif change == "clear":
+            info = replace(info, epoch=info.epoch + 1)
+        elif change == "consolidate":
+            pointer = max(info.last_consolidated, stored[at].id)
+            info = replace(info, last_consolidated=pointer)
+        if stored:
+            view = view_of(Chat(stored, info), sight)
+            read = stored[-limit:]
+            asked = options if first else others
+            anew = messages(info, read, asked, view, None)
+            assert messages(info, read, asked, view, tail) == anew
+
+
+def test_a_chat_that_grows_is_arranged_once() -> None:
+    chat = plain_chat([2] * 200)
+    options = WindowOptions(max_messages=20, slack=0)
+    tail = Tail()
+    anew = 0
+    before = None
+    for end in range(40, 401):
+        read = chat.turns[end - 36 : end]
+        info = replace(chat.info, last_id=read[-1].id)
+        assert messages(info, read, options, View(), tail)
+        arranged, _ = tail.arranged(info, read, "result")
+        anew += arranged is not before
+        before = arranged
+    assert anew <= 5  # of 361: once what is kept is several times what is read
+
+
+def test_what_is_kept_of_windows_is_bounded() -> None:
+    tails = Tails()
+    for number in range(5000):
+        tails.of(f"test:{number}", turns=100)
+    assert 1 < len(tails._tails) <= KEPT_TURNS / 200
+    assert tails._weight == sum(tail.weight for tail in tails._tails.values())
+    first = next(iter(tails._tails))
+    tails.of(first, turns=100)
+    tails.of("test:another", turns=100)
+    assert first in tails._tails  # it was used last but one
+    for name in list(tails._tails):
+        tails.forget(name)
+    tails.forget("test:nobody")
+    assert tails._weight == 0
+
+
+@pytest.mark.anyio
+async def test_nothing_of_a_forgotten_session_is_kept_in_memory() -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("test:1")
+        await session.append("user", "my secret")
+        await session.get_history()
+        assert store._tails._tails
+        await store.forget("test:1")
+        assert not store._tails._tails
