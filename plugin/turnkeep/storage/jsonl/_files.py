@@ -31,6 +31,7 @@ from ._disk import (
     sync_folder,
     writing_anew,
 )
+from ._journal import Journal, replay
 from ._lines import DAMAGED, decode_line, encode_metadata, encode_turn
 from ._names import ALIAS_SUFFIX, DAMAGED_SUFFIX, session_path
 from ._nanobot import Foreign
@@ -77,6 +78,7 @@ class Folder:
         self.path = path
         self.workplace = path / WORKPLACE
         self.read_only = read_only
+        self.journal = Journal(path, self.workplace)
         self._renaming = Renaming(path, self.workplace)
         self._foreign: dict[SessionKey, list[Path]] = {}
         self._damage: dict[Path, set[int]] = {}
@@ -91,6 +93,7 @@ class Folder:
     def settle(self) -> None:
         """Finishes what a crash left unfinished; the folder is owned."""
         if not self.read_only:
+            replay(self.path, self.workplace)
             self._renaming.settle()
             for left_over in self.workplace.glob("*.tmp"):
                 left_over.unlink()
@@ -184,6 +187,7 @@ class Folder:
         Every other line, damaged ones too, stays as it is, to the byte.
         """
         path, size = place.path, place.size
+        self.journal.release(path)
         moved = [(0, 0)]
         with _reading(place) as source, self._writing_anew(path) as target:
             if os.fstat(source).st_size != size:
@@ -212,6 +216,7 @@ class Folder:
 
     def write(self, path: Path, info: SessionInfo, foreign: Foreign | None, op: str) -> None:
         """Writes a whole session's file: empty, or with what was in a nanobot file."""
+        self.journal.release(path)
         if make_folder(path.parent):
             sync_folder(self.path)
         with self._writing_anew(path) as target:
@@ -223,6 +228,7 @@ class Folder:
     def remove(self, key: SessionKey) -> bool:
         """Removes all files of a session, a nanobot file that it came from too."""
         path = session_path(self.path, key)
+        self.journal.release(path)
         # The session's own file goes last: while it is there, no older one comes back.
         there = [*self._side_files(key, path), path]
         gone = [file for file in there if file.exists()]
@@ -257,6 +263,8 @@ class Folder:
 
     def rename(self, old: SessionKey, new: SessionKey) -> None:
         """Moves a session's file and leaves an alias; where both have turns, joins them."""
+        for key in (old, new):
+            self.journal.release(session_path(self.path, key))
         try:
             self._renaming.rename(old, new)
         finally:

@@ -70,7 +70,7 @@ class JsonlStorage:
         self._lock_timeout = lock_timeout
         self._lock: FolderLock | None = None
         self._workers: Workers
-        self._writer = Writer(durability)
+        self._writer = Writer(self._folder.journal if durability == "disk" else None)
         self._versions = count(1)
         self._chats: OrderedDict[str, Chat] = OrderedDict()
         self._aliases: dict[str, SessionKey] = {}

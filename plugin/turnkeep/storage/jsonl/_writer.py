@@ -3,7 +3,7 @@
 A write on the event loop is quick until the disk is busy, and then everyone waits; a thread
 hop for each append costs more than the append. So the loop gathers lines, hands a whole
 batch to one thread, and gathers the next one while that is written. With
-`durability="disk"` a batch shares the wait for its syncs too.
+`durability="disk"` a batch shares one sync too, that of the journal.
 
 The order of a session's lines is the order in which they were staged: one thread, one batch
 at a time.
@@ -24,6 +24,7 @@ from typing import Final, Literal
 from anyio import Event, get_cancelled_exc_class
 
 from ._disk import FILE_MODE, make_folder, sync_folder, write_all
+from ._journal import Added, Journal
 from ._workers import loop_call, running_loop, wait_to_the_end
 
 Durability = Literal["os", "disk"]
@@ -50,7 +51,7 @@ class Job:
 class Batch:
     """What is written together. `done` is set when all of it was tried."""
 
-    __slots__ = ("done", "errors", "finished", "jobs", "retired")
+    __slots__ = ("closes", "done", "errors", "finished", "jobs", "retired")
 
     def __init__(self) -> None:
         self.done = Event()
@@ -58,14 +59,17 @@ class Batch:
         self.jobs: dict[int, Job] = {}
         self.errors: dict[int, BaseException] = {}
         self.retired: list[int] = []
+        self.closes = False
+        """It is the last one: the thread ends."""
 
 
 class Writer:
     """Appends to files. `stage` and `aclose` belong to the loop, the rest to the thread."""
 
-    def __init__(self, durability: Durability) -> None:
-        self._sync = durability == "disk"
-        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+        """Where there is one, a batch returns when it survives the machine."""
+        self._queue: SimpleQueue[Batch] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._gathering: Batch | None = None
         self._writing: Batch | None = None
@@ -111,7 +115,14 @@ class Writer:
             except get_cancelled_exc_class() as error:
                 cancelled = error
         if self._thread is not None:
-            self._queue.put(None)
+            last = Batch()
+            last.closes = True
+            self._writing = last
+            self._queue.put(last)
+            try:
+                await wait_to_the_end(last.done)
+            except get_cancelled_exc_class() as error:
+                cancelled = error
             self._thread.join()
             self._thread = None
         if cancelled is not None:
@@ -164,7 +175,10 @@ class Writer:
     # On the thread.
 
     def _run(self) -> None:
-        while (batch := self._queue.get()) is not None:
+        closes = False
+        while not closes:
+            batch = self._queue.get()
+            closes = batch.closes
             jobs = iter(batch.jobs.values())
             while chunk := list(islice(jobs, MAX_OPEN_FILES)):
                 self._write_all(batch, chunk)
@@ -172,10 +186,13 @@ class Writer:
                     os.close(self._files.popitem(last=False)[1][0])
             for version in batch.retired:
                 self._forget(version)
+            if closes:
+                while self._files:
+                    os.close(self._files.popitem()[1][0])
+                if self._journal is not None:
+                    self._journal.close()
             batch.finished = True
             self._call_back(batch)
-        while self._files:
-            os.close(self._files.popitem()[1][0])
 
     def _call_back(self, batch: Batch) -> None:
         while (call := self._call) is not None:
@@ -193,13 +210,21 @@ class Writer:
                 written.append((job, self._write(job)))
             except BaseException as error:  # noqa: BLE001 - those who wait raise it
                 batch.errors[job.version] = error
-        if not self._sync:
+                if self._journal is not None and isinstance(error, FileChanged):
+                    with suppress(OSError):  # then a crash may bring back what was said before
+                        self._journal.release(job.path)
+        if self._journal is None or not written:
             return
-        for job, fd in written:
-            try:
-                os.fdatasync(fd)
-                self._sync_folders(job.path.parent)
-            except OSError as error:
+        try:
+            if len(written) == 1:
+                # Its own sync is as good as the journal's, and needs no other one later.
+                os.fdatasync(written[0][1])
+                self._sync_folders(written[0][0].path.parent)
+            else:
+                added = [Added(job.path, job.size, b"".join(job.lines)) for job, _ in written]
+                self._journal.write(added)
+        except OSError as error:
+            for job, fd in written:
                 batch.errors[job.version] = error
                 _cut_back(fd, job.size)
 
