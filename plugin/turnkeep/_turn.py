@@ -124,8 +124,8 @@ def new_turn(
         raise InvalidTurnError(f"{where}name is text, not {type(name).__name__}")
     turn = Turn(
         role=cast("Role", clean_text(role)),
-        content=_content(role, content, where),
-        time=_utc(time, where),
+        content=clean_text(content) if type(content) is str else _content(role, content, where),
+        time=datetime.now(timezone.utc) if time is None else _utc(time, where),
         name=name and clean_text(name),
         tool_calls=None if tool_calls is None else _tool_calls(role, tool_calls, where),
         tool_call_id=tool_call_id and clean_text(tool_call_id),
@@ -366,9 +366,7 @@ def _extra(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
     return cast("dict[str, Any]", _json(extra, f"{where}extra"))
 
 
-def _utc(time: datetime | None, where: str) -> datetime:
-    if time is None:
-        return datetime.now(timezone.utc)
+def _utc(time: datetime, where: str) -> datetime:
     if not isinstance(time, datetime) or time.utcoffset() is None:
         raise InvalidTurnError(
             f"{where}time is a datetime with a time zone, not {time!r}: "

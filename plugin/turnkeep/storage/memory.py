@@ -6,9 +6,11 @@ obviously right: a list of turns per session, looked through from its end.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +33,7 @@ from .base import (
 __all__ = ["MemoryStorage"]
 
 replace: Final = msgspec.structs.replace
+_id: Final = attrgetter("id")
 
 
 @dataclass
@@ -112,11 +115,9 @@ class MemoryStorage:
         session = self._get(key)
         if session is None:
             return Snapshot(None, [])
-        turns = [
-            turn
-            for turn in session.turns
-            if turn.id > after and (before is None or turn.id < before)
-        ]
+        turns = session.turns
+        end = len(turns) if before is None else bisect_left(turns, before, key=_id)
+        turns = turns[bisect_right(turns, after, 0, end, key=_id) if after else 0 : end]
         if limit is not None and len(turns) > limit:
             turns = turns[len(turns) - limit :] if newest else turns[:limit]
         return Snapshot(session.info, turns)

@@ -165,7 +165,11 @@ class Chat:
         info = self.info
         for turn in turns:
             if dedupe and turn.source_ids:
-                there = next((known[one] for one in turn.source_ids if one in known), None)
+                there = None
+                for source in turn.source_ids:
+                    there = known.get(source)
+                    if there is not None:
+                        break
                 if there is not None:
                     placed.append(there)
                     continue

@@ -137,7 +137,10 @@ class JsonlStorage:
             if staged is None:
                 return None
             placed, batch, version = staged
-            if batch is None or await self._written(chat, batch, version):
+            if batch is None:
+                break
+            await self._writer.wait(batch)
+            if version not in batch.errors or await self._written(chat, batch, version):
                 break
         new = [isinstance(turn, Turn) for turn in placed]
         if all(new):
@@ -456,8 +459,7 @@ class JsonlStorage:
 
     async def _written(self, chat: Chat, batch: Batch, version: int) -> bool:
         """Waits for the batch. False if the file was not as it had been read: do it again."""
-        if not batch.finished:
-            await self._writer.wait(batch)
+        await self._writer.wait(batch)
         error = batch.errors.get(version)
         if error is None:
             return True
