@@ -19,11 +19,11 @@ from ._message import Message
 from ._options import MAX_MESSAGES, HistoryOptions
 from ._reading import read_latest_exchange
 from ._turn import Content, Turn, as_source_ids, clean_text, new_turn
-from .shapes import AnthropicWindow, GoogleWindow, Shape
 from .storage.base import Change
 
 if TYPE_CHECKING:
     from ._session import Session
+    from .shapes import AnthropicWindow, GoogleWindow, Shape
 
 __all__ = ["Reply"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import msgspec
@@ -22,12 +23,11 @@ from ._resolve import resolve
 from ._speaker import Speakers
 from ._tokens import TokenCounter, estimate_tokens
 from ._turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
-from .shapes import AnthropicWindow, GoogleWindow, Shape, to_shape
-from .shapes._convert import check_shape
 from .storage.base import DEDUPE_TURNS, Appended, Change
 
 if TYPE_CHECKING:
     from ._store import SessionStore
+    from .shapes import AnthropicWindow, GoogleWindow, Shape
 
 __all__ = ["Session"]
 
@@ -401,13 +401,15 @@ class Session:
         """The window, over so much of the session's end as it needs."""
         try:
             bounds = WindowOptions(max_messages=max_messages, **options)
-            check_shape(shape)
+            shapes: Any = None if shape == "openai" else import_module("turnkeep.shapes._convert")
+            if shapes is not None:
+                shapes.check_shape(shape)
             window = await read_window(self, bounds, view, collected)
             if bounds.media is not None:
                 turns = await resolve(window.turns, bounds.media, bounds.text_cost)
                 window = window._replace(turns=turns)
             messages = window.messages(bounds)
-            return messages if shape == "openai" else to_shape(messages, shape)
+            return messages if shapes is None else shapes.to_shape(messages, shape)
         except WindowError as error:
             raise WindowError(f"session {self.key}: {error}") from error.__cause__
 

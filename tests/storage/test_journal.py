@@ -99,6 +99,7 @@ async def test_closing_syncs_the_files_and_leaves_no_journal(
 
     async with opened(tmp_path, durability="disk") as storage:
         await put_all(storage, "one")
+        await put_all(storage, "two")  # of these none is alone in its batch
         assert journals(tmp_path)
         monkeypatch.setattr(os, "fdatasync", fdatasync)
     assert set(synced) == {path_of(tmp_path, key).name for key in KEYS}
@@ -310,13 +311,14 @@ async def test_files_that_could_not_be_synced_stay_in_the_journal(
 
     async with opened(tmp_path, durability="disk") as storage:
         await put_all(storage, "one")
+        await put_all(storage, "two")
         monkeypatch.setattr(os, "fdatasync", refuse)
     assert "stays in the journal" in caplog.text
     assert journals(tmp_path)
     monkeypatch.undo()
     async with opened(tmp_path) as storage:
         assert not journals(tmp_path)
-        assert await contents(storage, KEYS[0]) == [f"one in {KEYS[0]}"]
+        assert await contents(storage, KEYS[0]) == [f"one in {KEYS[0]}", f"two in {KEYS[0]}"]
 
 
 WRITER = """
