@@ -43,11 +43,15 @@ NAMES: Final = {
     "turnkeep, memory": "ours:Memory",
     "OpenAI Agents SQLiteSession": "agents_sdk:Sqlite",
     "OpenAI Agents AsyncSQLiteSession": "agents_sdk:AsyncSqlite",
+    "OpenAI Agents SQLAlchemySession": "agents_sdk:SqlAlchemy",
     "OpenAI Agents RedisSession": "agents_sdk:Redis",
     "aiogram MemoryStorage": "aiogram_fsm:Memory",
     "aiogram RedisStorage": "aiogram_fsm:Redis",
     "LangChain FileChatMessageHistory": "langchain_history:File",
+    "LangChain SQLChatMessageHistory": "langchain_history:Sql",
     "nanobot SessionManager": "nanobot_sessions:Manager",
+    "Google ADK SqliteSessionService": "adk:Sqlite",
+    "LangGraph AsyncSqliteSaver": "langgraph_saver:Saver",
 }
 
 

@@ -59,6 +59,31 @@ class AsyncSqlite(Sqlite):
             await session.close()
 
 
+class SqlAlchemy(Sqlite):
+    """One engine for all, over aiosqlite with SQLite's defaults, which sync."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory: Any = import_module("agents.extensions.memory.sqlalchemy_session")
+        self.sqlalchemy: Any = import_module("sqlalchemy.ext.asyncio")
+        self.engine: Any = None
+
+    async def open(self, folder: Path) -> None:
+        await super().open(folder)
+        url = f"sqlite+aiosqlite:///{folder / 'sessions.db'}"
+        self.engine = self.sqlalchemy.create_async_engine(url)
+        # The tables, before many sessions would make them at once.
+        await self.memory.SQLAlchemySession(
+            "benchmark", engine=self.engine, create_tables=True
+        ).get_items()
+
+    def make(self, chat: str) -> Any:
+        return self.memory.SQLAlchemySession(chat, engine=self.engine)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
 class Redis(Sqlite):
     """A real server on the loopback, which keeps its data in memory."""
 

@@ -1,4 +1,4 @@
-"""LangChain's history in a file, which is rewritten whole at each append."""
+"""LangChain's histories: a file, which is rewritten whole at each append, and a SQL table."""
 
 from __future__ import annotations
 
@@ -35,3 +35,26 @@ class File:
         await self.history(chat).aadd_messages([self.kinds[role](text) for role, text in said])
 
     async def close(self) -> None: ...
+
+
+class Sql(File):
+    """A table in SQLite, with its defaults, which sync; a window reads the chat whole."""
+
+    durable = "disk"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sqlalchemy: Any = import_module("sqlalchemy.ext.asyncio")
+        self.engine: Any = None
+
+    async def open(self, folder: Path) -> None:
+        await super().open(folder)
+        url = f"sqlite+aiosqlite:///{folder / 'history.db'}"
+        self.engine = self.sqlalchemy.create_async_engine(url)
+        await self.history("benchmark").aget_messages()  # makes the table
+
+    def history(self, chat: str) -> Any:
+        return self.module.SQLChatMessageHistory(chat, connection=self.engine, async_mode=True)
+
+    async def close(self) -> None:
+        await self.engine.dispose()

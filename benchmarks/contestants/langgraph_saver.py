@@ -1,0 +1,50 @@
+"""LangGraph's checkpoints in SQLite: a graph whose state is the chat's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from . import WINDOW
+
+
+class Saver:
+    """Each update writes a checkpoint; a window reads the state whole."""
+
+    durable = "disk"
+
+    def __init__(self) -> None:
+        graph: Any = import_module("langgraph.graph")
+        messages: Any = import_module("langchain_core.messages")
+        self.saver: Any = import_module("langgraph.checkpoint.sqlite.aio")
+        self.kinds = {"user": messages.HumanMessage, "assistant": messages.AIMessage}
+        self.builder = graph.StateGraph(graph.MessagesState)
+        self.builder.add_node("chat", lambda _: {"messages": []})
+        self.builder.add_edge(graph.START, "chat")
+        self.builder.add_edge("chat", graph.END)
+        self.graph: Any = None
+
+    async def open(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.connection = self.saver.AsyncSqliteSaver.from_conn_string(str(folder / "saver.db"))
+        self.graph = self.builder.compile(checkpointer=await self.connection.__aenter__())
+
+    async def _update(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
+        messages = [self.kinds[role](text) for role, text in said]
+        config = {"configurable": {"thread_id": chat}}
+        await self.graph.aupdate_state(config, {"messages": messages}, as_node="chat")
+
+    async def append(self, chat: str, role: str, text: str, id: str) -> None:
+        await self._update(chat, [(role, text)])
+
+    async def window(self, chat: str) -> int:
+        state = await self.graph.aget_state({"configurable": {"thread_id": chat}})
+        return len(state.values.get("messages", [])[-WINDOW:])
+
+    async def fill(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
+        await self._update(chat, said)
+
+    async def close(self) -> None:
+        await self.connection.__aexit__(None, None, None)
