@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-WORKLOADS = ("window", "chats", "single", "growing", "cold", "listing")
+WORKLOADS = (
+    "window",
+    "chats",
+    "single",
+    "busy",
+    "growing",
+    "cold",
+    "listing",
+    "million",
+    "imports",
+    "adapters",
+)
 PACKAGES = (
     "turnkeep",
     "openai-agents",

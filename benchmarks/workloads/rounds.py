@@ -17,16 +17,16 @@ LIMIT = 600
 """Seconds, after which a contestant's process is given up."""
 
 
-def in_process(module: str, name: str, *arguments: object) -> dict[str, Any]:
+def in_process(module: str, name: str, *arguments: object, limit: int = LIMIT) -> dict[str, Any]:
     """What one contestant measured; `missing` says why it measured nothing."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", module, name, f"{folder}/data", *map(str, arguments)]
         try:
             ran = subprocess.run(
-                command, cwd=HERE, capture_output=True, text=True, timeout=LIMIT, check=False
+                command, cwd=HERE, capture_output=True, text=True, timeout=limit, check=False
             )
         except subprocess.TimeoutExpired:
-            return {"missing": f"it did not end within {LIMIT} seconds"}
+            return {"missing": f"it did not end within {limit} seconds"}
     if ran.returncode:
         return {"missing": f"it failed: {ran.stderr.strip().splitlines()[-1][:200]}"}
     measured: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
@@ -34,7 +34,7 @@ def in_process(module: str, name: str, *arguments: object) -> dict[str, Any]:
 
 
 def rounds(
-    module: str, names: Sequence[str], *arguments: object, count: int
+    module: str, names: Sequence[str], *arguments: object, count: int, limit: int = LIMIT
 ) -> list[dict[str, Any]]:
     """The medians of each contestant over some rounds, and the range of each figure.
 
@@ -44,7 +44,7 @@ def rounds(
     for turn in range(count):
         for name in [*names[turn:], *names[:turn]]:
             if not (measured[name] and "missing" in measured[name][-1]):
-                measured[name].append(in_process(module, name, *arguments))
+                measured[name].append(in_process(module, name, *arguments, limit=limit))
     return [{"who": name, **medians(found)} for name, found in measured.items()]
 
 
@@ -74,10 +74,10 @@ def table(results: Sequence[dict[str, Any]], columns: dict[str, str], ratio: str
         for figure in columns:
             low, high = one.get(f"{figure}_range", (None, None))
             spread = f" ({low:g} to {high:g})" if low is not None and low != high else ""
-            value = one[figure]
+            value = one.get(figure, "not reached")
             cells.append(f"{value:g}{spread}" if isinstance(value, int | float) else str(value))
         first = results[0].get(ratio)
-        cells.append(f"{one[ratio] / first:.3g}" if first else "")
+        cells.append(f"{one[ratio] / first:.3g}" if first and ratio in one else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -85,7 +85,7 @@ def table(results: Sequence[dict[str, Any]], columns: dict[str, str], ratio: str
 def bars(results: Sequence[dict[str, Any]], figure: str, label: str, file: Path) -> None:
     """A bar for each contestant, on a logarithmic scale."""
     pyplot: Any = import_module("matplotlib.pyplot")
-    shown = [one for one in results if "missing" not in one]
+    shown = [one for one in results if figure in one]
     figure_, axes = pyplot.subplots(figsize=(9, 0.5 * len(shown) + 1.5))
     colors = ["tab:blue" if one["who"].startswith("turnkeep") else "tab:gray" for one in shown]
     axes.barh([one["who"] for one in shown], [one[figure] for one in shown], color=colors)
