@@ -93,10 +93,12 @@ class Folder:
     def settle(self) -> None:
         """Finishes what a crash left unfinished; the folder is owned."""
         if not self.read_only:
-            replay(self.path, self.workplace)
+            names = os.listdir(self.workplace)  # noqa: PTH208 - a bot that starts waits for this
+            replay(self.path, self.workplace, names)
             self._renaming.settle()
-            for left_over in self.workplace.glob("*.tmp"):
-                left_over.unlink()
+            for name in names:
+                if name.endswith(".tmp"):
+                    (self.workplace / name).unlink(missing_ok=True)
         self._foreign = _nanobot.index(self.path) if self.path.is_dir() else {}
 
     # One session.

@@ -33,6 +33,7 @@ SEGMENT_BYTES: Final = 32 * 1024 * 1024
 GROWN_BYTES: Final = 1024 * 1024
 """A segment grows by so many zeros, since a sync of what lies within a file is the cheapest."""
 
+_NAME: Final = "journal-"
 _MAGIC: Final = b"turnkeep journal 1\n"
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _HEAD_BYTES: Final = 64
@@ -160,7 +161,7 @@ class _Segment:
     """One file of the journal, and where in it the records of each session's file begin."""
 
     def __init__(self, workplace: Path, number: int, folder: Path) -> None:
-        self.path = workplace / f"journal-{number}"
+        self.path = workplace / f"{_NAME}{number}"
         self.places: dict[Path, array[int]] = {}
         self._folder = folder
         self._names: dict[Path, bytes] = {}
@@ -214,12 +215,17 @@ class _Segment:
         del self.places[path]
 
 
-def replay(folder: Path, workplace: Path) -> None:
-    """Gives the files of a folder what they lack of the journal, and removes it."""
-    segments = sorted(
-        (path for path in workplace.glob("journal-*") if path.name[8:].isdecimal()),
-        key=lambda path: int(path.name[8:]),
-    )
+def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
+    """Gives the files of a folder what they lack of the journal, and removes it.
+
+    `names` are those of the files in `workplace`.
+    """
+    numbers = [
+        name[len(_NAME) :]
+        for name in names
+        if name.startswith(_NAME) and name[len(_NAME) :].isdecimal()
+    ]
+    segments = [workplace / f"{_NAME}{number}" for number in sorted(map(int, numbers))]
     if not segments:
         return
     paths: set[Path] = set()

@@ -39,18 +39,17 @@ class FolderLock:
 
     async def acquire(self) -> None:
         """Waits for the folder, `timeout` seconds at most, as a redeploy overlaps."""
-        if not self._try():
-            logger.info(
-                "%s: waiting up to %g seconds for another process to leave this folder (%s)",
-                self._folder,
-                self._timeout,
-                self._owner(),
-            )
+        logger.info(
+            "%s: waiting up to %g seconds for another process to leave this folder (%s)",
+            self._folder,
+            self._timeout,
+            self._owner(),
+        )
         with anyio.move_on_after(self._timeout):
             # An operating-system lock can only be asked for again and again without blocking.
-            while not (self._lock.is_locked or self._try()):  # noqa: ASYNC110
+            while not (self._lock.is_locked or self.try_now()):  # noqa: ASYNC110
                 await anyio.sleep(POLL_SECONDS)
-        if not self._lock.is_locked and not self._try():
+        if not self._lock.is_locked and not self.try_now():
             raise StoreLockedError(
                 f"{self._folder}: another process owns this folder ({self._owner()}) and did "
                 f"not leave within {self._timeout:g} seconds. One process at a time can write a "
@@ -58,28 +57,29 @@ class FolderLock:
                 "with read_only=True; several processes need a storage that serves them (SQLite, "
                 "Redis, PostgreSQL), which this version does not have yet"
             )
-        note = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }
-        self._write_note(json.dumps(note))
 
     def release(self) -> None:
         """Leaves the folder to the next one."""
         self._lock.release()
 
-    def _try(self) -> bool:
+    def try_now(self) -> bool:
+        """Takes the folder if it has no owner; returns whether it did."""
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
         return True
 
-    def _write_note(self, note: str) -> None:
+    def leave_note(self) -> None:
+        """Writes down who the owner is. Blocks."""
+        note = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
         with suppress(OSError):  # a full disk must not keep a bot from its history
             self._note.touch(mode=0o600)
-            self._note.write_text(note + "\n")
+            self._note.write_text(json.dumps(note) + "\n")
 
     def _owner(self) -> str:
         try:

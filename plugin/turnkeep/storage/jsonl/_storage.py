@@ -84,16 +84,29 @@ class JsonlStorage:
         self._renaming = Lock()
         where = str(self._folder.path)
         try:
-            if not self._folder.read_only:
-                await self._run(where, self._folder.make)
+            # One hop to a thread, unless another process has the folder still.
+            if not await self._run(where, self._open_now):
                 await self._own(where)
-            await self._run(where, self._folder.settle)
+                await self._run(where, self._folder.settle)
+            if self._lock is not None:
+                self._workers.begin(self._lock.leave_note)
         except BaseException:
             self._release()
             raise
 
+    def _open_now(self) -> bool:
+        """Opens the folder on a worker thread; False if it has another owner."""
+        folder = self._folder
+        if not folder.read_only:
+            folder.make()
+            self._lock = FolderLock(folder.path, folder.workplace, self._lock_timeout)
+            if not self._lock.try_now():
+                return False
+        folder.settle()
+        return True
+
     async def _own(self, where: str) -> None:
-        self._lock = FolderLock(self._folder.path, self._folder.workplace, self._lock_timeout)
+        assert self._lock is not None
         try:
             await self._lock.acquire()
         except StoreLockedError:
