@@ -37,6 +37,13 @@ class FolderLock:
         self._timeout = timeout
         self._lock = FileLock(workplace / LOCK_NAME, mode=0o600, thread_local=False)
 
+    def acquire_now(self) -> bool:
+        """Takes the folder if it has no owner; returns whether it did."""
+        if not self._try():
+            return False
+        self._write_note()
+        return True
+
     async def acquire(self) -> None:
         """Waits for the folder, `timeout` seconds at most, as a redeploy overlaps."""
         logger.info(
@@ -47,9 +54,9 @@ class FolderLock:
         )
         with anyio.move_on_after(self._timeout):
             # An operating-system lock can only be asked for again and again without blocking.
-            while not (self._lock.is_locked or self.try_now()):  # noqa: ASYNC110
+            while not (self._lock.is_locked or self._try()):  # noqa: ASYNC110
                 await anyio.sleep(POLL_SECONDS)
-        if not self._lock.is_locked and not self.try_now():
+        if not self._lock.is_locked and not self._try():
             raise StoreLockedError(
                 f"{self._folder}: another process owns this folder ({self._owner()}) and did "
                 f"not leave within {self._timeout:g} seconds. One process at a time can write a "
@@ -57,29 +64,33 @@ class FolderLock:
                 "with read_only=True; several processes need a storage that serves them (SQLite, "
                 "Redis, PostgreSQL), which this version does not have yet"
             )
+        self._write_note()
 
     def release(self) -> None:
         """Leaves the folder to the next one."""
         self._lock.release()
 
-    def try_now(self) -> bool:
-        """Takes the folder if it has no owner; returns whether it did."""
+    def _try(self) -> bool:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
         return True
 
-    def leave_note(self) -> None:
-        """Writes down who the owner is. Blocks."""
+    def _write_note(self) -> None:
         note = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         with suppress(OSError):  # a full disk must not keep a bot from its history
-            self._note.touch(mode=0o600)
-            self._note.write_text(json.dumps(note) + "\n")
+            line = json.dumps(note).encode() + b"\n"
+            # Not truncated first: some file systems then allocate it anew while one waits.
+            fd = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.ftruncate(fd, os.write(fd, line))
+            finally:
+                os.close(fd)
 
     def _owner(self) -> str:
         try:

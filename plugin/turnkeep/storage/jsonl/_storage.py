@@ -88,8 +88,6 @@ class JsonlStorage:
             if not await self._run(where, self._open_now):
                 await self._own(where)
                 await self._run(where, self._folder.settle)
-            if self._lock is not None:
-                self._workers.begin(self._lock.leave_note)
         except BaseException:
             self._release()
             raise
@@ -100,7 +98,7 @@ class JsonlStorage:
         if not folder.read_only:
             folder.make()
             self._lock = FolderLock(folder.path, folder.workplace, self._lock_timeout)
-            if not self._lock.try_now():
+            if not self._lock.acquire_now():
                 return False
         folder.settle()
         return True

@@ -56,10 +56,6 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="turnkeep-jsonl")
 
-    def begin(self, function: Callable[[], object]) -> None:
-        """Runs a function for which nobody waits but `close`."""
-        self._pool.submit(function)
-
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Runs the function; when this returns or raises, it has ended or never begins."""
         ended = Event()
