@@ -8,7 +8,7 @@ later; what belongs to nothing is left out. All functions are pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -33,34 +33,33 @@ __all__ = [
 ]
 
 Unanswered: TypeAlias = Literal["result", "drop"]
-Group: TypeAlias = list[Turn]
+Group: TypeAlias = Sequence[Turn]
 """Turns that stand or fall together: an assistant's, with the results of its calls."""
 
 NO_RESULT: Final = "(no result: the call was interrupted)"
 NO_ANSWER: Final = "(no answer: it was interrupted)"
 
 
-class Exchange:
+class Exchange(msgspec.Struct, gc=False):
     """What is shown of an exchange."""
 
-    __slots__ = ("groups", "lead", "plain", "turns", "user")
+    # Like all that is kept of each turn, outside of the garbage collector, which would look
+    # through it again and again while the whole bot waits; there are no cycles in it.
 
-    def __init__(self, user: Turn, groups: list[Group], lead: Sequence[Turn] = ()) -> None:
-        self.user = user
-        self.groups = groups
-        self.lead = lead
-        """System turns that stand before the first user turn."""
-        self.turns = [*lead, user]
-        for group in groups:
+    user: Turn
+    groups: Sequence[Group]
+    lead: Sequence[Turn] = ()
+    """System turns that stand before the first user turn."""
+    turns: list[Turn] = []
+    """All of them, in their order."""
+    plain: bool = True
+    """Whether each turn's message is its role and its text, and nothing else."""
+
+    def __post_init__(self) -> None:
+        self.turns = [*self.lead, self.user]
+        for group in self.groups:
             self.turns += group
         self.plain = all(map(is_plain, self.turns))
-        """Whether each turn's message is its role and its text, and nothing else."""
-
-    def grow(self, turn: Turn) -> None:
-        """Adds a group of one turn."""
-        self.groups.append([turn])
-        self.turns.append(turn)
-        self.plain = self.plain and is_plain(turn)
 
 
 @dataclass(slots=True)
@@ -226,14 +225,14 @@ class Arrangement:
             if not is_blank(turn):
                 if last is not None and last.calls:
                     self._changed.add(last.place)  # it is no longer the last one
-                new = _Growing(turn, len(self._growing), self._lead or [])
+                new = _Growing(turn, len(self._growing), tuple(self._lead or ()))
                 self._lead = None
                 self._growing.append(new)
                 self._by_user[turn.id] = new
                 if self._changed:
                     self._changed.add(new.place)
                 else:
-                    self.exchanges.append(Exchange(turn, [], new.lead))
+                    self.exchanges.append(Exchange(turn, new.groups, new.lead))
                     self._show(self.exchanges[-1])
         elif role == "assistant":
             exchange = last if turn.answers is None else self._by_user.get(turn.answers)
@@ -243,18 +242,18 @@ class Arrangement:
             if not asked and is_blank(turn):
                 return
             if turn.tool_calls:
-                calling = _Calling(exchange.place, len(exchange.groups), asked)
-                exchange.calls.append(calling)
+                calling = _Calling(exchange.place, len(exchange.groups), asked, {})
+                exchange.calls = [*exchange.calls, calling]
                 self._waiting.update((call["id"], calling) for call in asked)
-            exchange.groups.append([turn])
+            exchange.groups.append((turn,))
             if self._changed or exchange is not last or exchange.calls:
                 self._changed.add(exchange.place)
                 return
             # As nearly all are: a plain answer to the latest message.
-            shown = self.exchanges[-1]
-            shown.grow(turn)
+            self.exchanges[-1].turns.append(turn)
             self.turns.append(turn)
-            if not shown.plain:
+            if not is_plain(turn):
+                self.exchanges[-1].plain = False
                 self.plain_from = len(self.starts)
         elif role == "tool":
             # An id that was used again means the latest call; of two results the first counts.
@@ -267,23 +266,24 @@ class Arrangement:
                 if self._lead is not None:
                     self._lead.append(turn)
             else:
-                last.groups.append([turn])
+                last.groups.append((turn,))
                 self._changed.add(last.place)
 
 
-@dataclass(slots=True)
-class _Growing:
+class _Growing(msgspec.Struct, gc=False):
     """An exchange as its turns come in: the user turn, its place among them all, and the rest."""
 
     user: Turn
     place: int
-    lead: list[Turn]
-    groups: list[Group] = field(default_factory=list)
-    calls: list[_Calling] = field(default_factory=list)
+    lead: Sequence[Turn]
+    groups: list[Group] = []
+    """Shared with the exchange that is shown, if there are no calls."""
+    calls: Sequence[_Calling] = ()
 
     def settled(self, unanswered: Unanswered, *, last: bool) -> Exchange:
-        groups = self.groups.copy()
+        groups = self.groups
         if self.calls:
+            groups = groups.copy()
             for calling in self.calls:
                 groups[calling.place] = calling.settled(groups[calling.place][0], unanswered)
             groups = [group for group in groups if group]
@@ -292,14 +292,13 @@ class _Growing:
         return Exchange(self.user, groups, self.lead)
 
 
-@dataclass(slots=True)
-class _Calling:
+class _Calling(msgspec.Struct, gc=False):
     """The calls of one assistant turn: which exchange, which of its groups, and the results."""
 
     exchange: int
     place: int
     asked: list[dict[str, Any]]
-    results: dict[str, Turn] = field(default_factory=dict)
+    results: dict[str, Turn]
 
     def settled(self, turn: Turn, unanswered: Unanswered) -> Group:
         """The group made whole: each call answered, in the order of the calls, or left out."""

@@ -14,7 +14,7 @@ EpochId: TypeAlias = tuple[datetime, int]
 """Names one epoch for good: a session that was forgotten and began anew has another."""
 
 
-class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session's record.
 
     `turns` counts what is stored, in all epochs. `last_id` is the highest id ever given.
