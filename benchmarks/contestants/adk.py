@@ -56,6 +56,10 @@ class Sqlite:
         )
         return len(session.events)
 
+    async def newest(self, count: int) -> int:
+        listed = await self.service.list_sessions(**APP)  # all of them
+        return len(sorted(listed.sessions, key=lambda one: -one.last_update_time)[:count])
+
     async def fill(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
         for role, text in said:
             await self.append(chat, role, text, "")

@@ -43,6 +43,14 @@ class Saver:
         state = await self.graph.aget_state({"configurable": {"thread_id": chat}})
         return len(state.values.get("messages", [])[-WINDOW:])
 
+    async def newest(self, count: int) -> int:
+        threads: dict[str, None] = {}  # it lists checkpoints, the newest first
+        async for found in self.graph.checkpointer.alist(None):
+            threads[found.config["configurable"]["thread_id"]] = None
+            if len(threads) == count:
+                break
+        return len(threads)
+
     async def fill(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
         await self._update(chat, said)
 

@@ -30,6 +30,9 @@ class Manager:
     async def window(self, chat: str) -> int:
         return len(self.manager.get_or_create(chat).get_history(max_messages=WINDOW))
 
+    async def newest(self, count: int) -> int:
+        return len(self.manager.list_sessions()[:count])  # it lists all
+
     async def fill(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
         session = self.manager.get_or_create(chat)
         for role, text in said:

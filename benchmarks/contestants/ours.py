@@ -34,6 +34,9 @@ class Process:
         # Peers give exactly so many; ours cuts in steps unless it is told not to.
         return len(await self.store.session(chat).get_history(WINDOW, slack=0))
 
+    async def newest(self, count: int) -> int:
+        return len(await self.store.list_sessions(limit=count))
+
     async def fill(self, chat: str, said: Sequence[tuple[str, str]]) -> None:
         for first in range(0, len(said), 1000):
             turns = [{"role": role, "content": text} for role, text in said[first : first + 1000]]

@@ -16,6 +16,8 @@ from contestants import Contestant, make
 from .exchanges import memory
 from .rounds import HERE, bars, medians
 from .rounds import table as table_of
+from .ticker import COLUMNS as LATE
+from .ticker import Ticker
 
 CONTESTANTS = (
     "turnkeep, os",
@@ -32,7 +34,7 @@ CHAT = "benchmark:1"
 BUDGET = 40
 """Seconds: a contestant that takes longer to write a chat is not asked for a longer one."""
 
-COLUMNS = {"turns": "turns", "ms": "first window, ms", "memory_mb": "memory added, MB"}
+COLUMNS = {"turns": "turns", "ms": "first window, ms", "memory_mb": "memory added, MB", **LATE}
 
 
 async def write(contestant: Contestant, folder: Path, turns: int) -> None:
@@ -44,14 +46,15 @@ async def write(contestant: Contestant, folder: Path, turns: int) -> None:
 
 
 async def first_window(contestant: Contestant, folder: Path) -> dict[str, float]:
-    before, start = memory(), time.perf_counter()
-    await contestant.open(folder)
-    count = await contestant.window(CHAT)
-    took = time.perf_counter() - start
+    async with Ticker() as ticker:
+        before, start = memory(), time.perf_counter()
+        await contestant.open(folder)
+        count = await contestant.window(CHAT)
+        took = time.perf_counter() - start
     assert 48 <= count <= 50, count
     grown = (memory() - before) / 2**20
     await contestant.close()
-    return {"ms": round(took * 1000, 3), "memory_mb": round(grown, 1)}
+    return {"ms": round(took * 1000, 3), "memory_mb": round(grown, 1), **ticker.figures()}
 
 
 def run(*, short: bool) -> list[dict[str, Any]]:

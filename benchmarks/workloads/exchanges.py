@@ -17,8 +17,9 @@ from typing import Any
 
 from contestants import Contestant, make
 
+from .ticker import Ticker, percentile
+
 TEXT = "lorem ipsum dolor sit amet, consectetur adipiscing elit " * 4
-TICK = 0.001
 
 
 def plan(chats: int, exchanges: int) -> list[str]:
@@ -35,7 +36,6 @@ async def measure(
     before = memory()
     todo = iter(enumerate(plan(chats, exchanges)))
     took: list[float] = []
-    late: list[float] = []
     deadline = time.perf_counter() + seconds
 
     async def work() -> None:
@@ -48,38 +48,22 @@ async def measure(
             await contestant.append(chat, "assistant", f"{number} {TEXT}", f"{chat}/{number}a")
             took.append(time.perf_counter() - start)
 
-    async def tick() -> None:
-        while True:
-            start = time.perf_counter()
-            try:
-                await asyncio.sleep(TICK)
-            finally:  # also for one that never had its turn before the end
-                late.append(max(0.0, time.perf_counter() - start - TICK))
-
-    ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0)
-    begin = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(tasks)))
-    elapsed = time.perf_counter() - begin
-    ticker.cancel()
-    await asyncio.wait([ticker])
+    async with Ticker() as ticker:
+        begin = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(tasks)))
+        elapsed = time.perf_counter() - begin
     figures = {
         "exchanges": len(took),
         "per_second": round(len(took) / elapsed, 1),
         "p50_ms": round(percentile(took, 0.5) * 1000, 3),
         "p99_ms": round(percentile(took, 0.99) * 1000, 3),
-        "stall_ms": round(max(late, default=0) * 1000, 2),
-        "late_p99_ms": round(percentile(late, 0.99) * 1000, 2),
+        **ticker.figures(),
         "memory_mb": round((memory() - before) / 2**20, 1),
         "open_files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None,
     }
     await contestant.close()
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {**figures, "disk_mb": round(size / 2**20, 2), "durable": contestant.durable}
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
 def memory() -> int:

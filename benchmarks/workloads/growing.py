@@ -13,6 +13,8 @@ from contestants import Contestant, make
 
 from .rounds import bars, rounds
 from .rounds import table as table_of
+from .ticker import COLUMNS as LATE
+from .ticker import Ticker
 
 CONTESTANTS = (
     "turnkeep, os",
@@ -51,18 +53,19 @@ async def measure(
             break
         took = []
         begin = time.perf_counter()
-        for number in range(SAMPLE):
-            start = time.perf_counter()
-            await contestant.append(CHAT, "user", text, f"{length}/{number}")
-            took.append(time.perf_counter() - start)
-            if time.perf_counter() - begin > seconds:
-                break
+        async with Ticker() as ticker:
+            for number in range(SAMPLE):
+                start = time.perf_counter()
+                await contestant.append(CHAT, "user", text, f"{length}/{number}")
+                took.append(time.perf_counter() - start)
+                if time.perf_counter() - begin > seconds:
+                    break
         stored += len(took) + len(took) % 2
         if len(took) % 2:
             await contestant.append(CHAT, "assistant", text, f"{length}/even")
         figures[f"at_{length}"] = round(sorted(took)[len(took) // 2] * 1e6, 1)
     await contestant.close()
-    return {**figures, "durable": contestant.durable}
+    return {**figures, **ticker.figures(), "durable": contestant.durable}
 
 
 def run(*, short: bool) -> list[dict[str, Any]]:
@@ -72,7 +75,7 @@ def run(*, short: bool) -> list[dict[str, Any]]:
 
 def table(results: list[dict[str, Any]]) -> str:
     lengths = [length for length in LENGTHS if f"at_{length}" in results[0]]
-    columns = {f"at_{length}": f"µs at {length:,} turns" for length in lengths}
+    columns = {f"at_{length}": f"µs at {length:,} turns" for length in lengths} | LATE
     return table_of(results, {"durable": "durable to", **columns}, f"at_{lengths[-1]}")
 
 

@@ -19,12 +19,15 @@ from contestants import make
 from .exchanges import TEXT, memory
 from .rounds import rounds
 from .rounds import table as table_of
+from .ticker import COLUMNS as LATE
+from .ticker import Ticker
 
 COLUMNS = {
     "sessions": "sessions",
     "memory_mb": "memory added, MB",
     "most_mb": "at most, MB",
     "per_second": "sessions/s",
+    **LATE,
 }
 TASKS = 64
 WARM = 1000
@@ -51,13 +54,15 @@ async def measure(name: str, folder: Path, sessions: int) -> dict[str, Any]:
             elif number > WARM and (number - WARM) % (sessions // 10) == 0:
                 grown[number - WARM] = round((memory() - before) / 2**20, 1)
 
-    await asyncio.gather(*(work() for _ in range(TASKS)))
-    elapsed = time.perf_counter() - begin
+    async with Ticker() as ticker:
+        await asyncio.gather(*(work() for _ in range(TASKS)))
+        elapsed = time.perf_counter() - begin
     figures = {
         "sessions": sessions,
         "memory_mb": round((memory() - before) / 2**20, 1),
         "most_mb": max(grown.values()),
         "per_second": round(sessions / elapsed, 1),
+        **ticker.figures(),
         "grown": [[count, grown[count]] for count in sorted(grown)],
     }
     await contestant.close()

@@ -12,16 +12,17 @@ import pytest
 
 RUN = Path(__file__).parents[2] / "benchmarks" / "run.py"
 WINDOW = ("calls", "shared", "bill_per_token", "bill_per_call", "tokens", "messages", "empty")
+LATE = ("stall_ms", "late_p99_ms")
 EXCHANGES = ("exchanges", "per_second", "p50_ms", "p99_ms", "stall_ms", "late_p99_ms", "disk_mb")
 FIGURES = {
     "window": WINDOW,
     "chats": EXCHANGES,
     "single": EXCHANGES,
     "busy": EXCHANGES,
-    "growing": ("at_100", "at_1000"),
-    "cold": ("turns", "ms", "memory_mb"),
-    "listing": ("sessions", "ms"),
-    "million": ("sessions", "memory_mb", "most_mb", "per_second"),
+    "growing": ("at_100", "at_1000", *LATE),
+    "cold": ("turns", "ms", "memory_mb", *LATE),
+    "listing": ("sessions", "ms", "to_scan", *LATE),
+    "million": ("sessions", "memory_mb", "most_mb", "per_second", *LATE),
     "imports": ("ms",),
     "adapters": ("us_64", "added_64", "us_1", "added_1"),
 }

@@ -248,6 +248,40 @@ async def test_what_somebody_else_changed_is_left_and_the_journals_is_set_aside(
         assert b'"one in' in path.with_suffix(".damaged").read_bytes()
 
 
+async def test_what_somebody_took_out_of_a_file_leaves_the_journal_with_the_next_append(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, durability="disk") as storage:
+        await put_all(storage, "one")
+        await put_all(storage, SECRET)
+        path = path_of(tmp_path, KEYS[0])
+        kept = [line for line in path.read_bytes().splitlines(True) if SECRET.encode() not in line]
+        path.write_bytes(b"".join(kept))
+        await storage.append(KEYS[0], [user("three")])
+        assert await contents(storage, KEYS[0]) == [f"one in {KEYS[0]}", "three"]
+        (segment,) = journals(tmp_path)
+        assert f"{SECRET} in {KEYS[0]}".encode() not in segment.read_bytes()
+        assert f"{SECRET} in {KEYS[1]}".encode() in segment.read_bytes()
+
+
+async def test_what_can_not_be_erased_from_the_journal_stays_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    async with opened(tmp_path, durability="disk") as storage:
+        await put_all(storage, "one")
+        await put_all(storage, "two")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", refuse)
+            with pytest.raises(StorageError, match=str(KEYS[0])):
+                await storage.delete(KEYS[0], [2])
+        assert len(await contents(storage, KEYS[0])) == 2
+        await storage.delete(KEYS[0], [2])
+        assert not grep(tmp_path, f"two in {KEYS[0]}")
+
+
 async def test_segments_follow_each_other_and_are_removed_once_their_files_are_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: Synced
 ) -> None:

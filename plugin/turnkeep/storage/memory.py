@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+from anyio.lowlevel import cancel_shielded_checkpoint
 
 from .._key import SessionKey
 from .._turn import Turn
@@ -101,6 +102,8 @@ class MemoryStorage:
             result.turns.append(found)
         if any(result.new):
             session.touch(last_id=last_id)
+        # What never yields starves the loop: a busy bot's other tasks are to have their turn.
+        await cancel_shielded_checkpoint()
         return result
 
     async def read(
