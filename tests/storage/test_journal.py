@@ -62,7 +62,12 @@ def journals(folder: Path) -> list[Path]:
 
 def after_a_power_cut(folder: Path, copy: Path) -> None:
     """A copy of the folder as a later boot of the machine finds it, before anything is lost."""
-    shutil.copytree(folder, copy)
+    while True:
+        try:
+            shutil.copytree(folder, copy)
+            break
+        except shutil.Error:  # a segment was removed meanwhile, its files synced: look again
+            shutil.rmtree(copy)
     for segment in journals(copy):
         with segment.open("r+b") as file:
             file.write(b"\0" * _HEAD_BYTES)
