@@ -6,6 +6,7 @@ the block ends well. Nothing is locked while the model thinks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, overload
 
@@ -38,12 +39,20 @@ class Reply:
     message to answer was gone when the block began.
     """
 
-    def __init__(self, session: Session, to: Turn | None, *, keep_interrupted: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        to: Turn | None,
+        joined: Sequence[Turn] = (),
+        *,
+        keep_interrupted: bool,
+    ) -> None:
         self.discarded: bool = False
         self.turns: list[Turn] = []
         self._session = session
         self._to = to
-        self._opened: Turn | None = None
+        self._joined = joined
+        self._opened: list[Turn] = []
         self._gone = False
         self._keep_interrupted = keep_interrupted
         self._collected: list[Turn] = []
@@ -53,6 +62,11 @@ class Reply:
         self._epoch: EpochId | None = None
         self._as_of: int | None = None
         self._state = "new"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is inside of its block, where it can be added to."""
+        return self._state == "open"
 
     @property
     def text(self) -> str:
@@ -66,7 +80,7 @@ class Reply:
             )
         # Before the first await, so that nobody can look and enter between.
         if self._to is not None:
-            self._open(self._to)
+            self._open(self._to, *self._joined)
         self._state = "open"
         try:
             await self._begin()
@@ -90,9 +104,10 @@ class Reply:
         if self._to is not None:
             self._open(self._to)
 
-    def _open(self, to: Turn) -> None:
-        self._session._open_reply(to)
-        self._opened = to
+    def _open(self, *to: Turn) -> None:
+        for turn in to:
+            self._session._open_reply(turn)
+            self._opened.append(turn)
 
     async def __aexit__(
         self,
@@ -211,6 +226,7 @@ class Reply:
             role,
             content,
             answers=None if self._to is None else self._to.id,
+            also_answers=tuple(turn.id for turn in self._joined),
             max_bytes=self._session._max_turn_bytes,
             where=self._where,
             **fields,
@@ -240,8 +256,9 @@ class Reply:
         stored = await self._session._store_reply(turns, self._epoch)
         self.discarded = stored is None
         self.turns = stored or []
-        if stored and self._to is not None and not interrupted:
-            self._session._mark_answered(self._to)
+        if stored and not interrupted:
+            for turn in self._opened:
+                self._session._mark_answered(turn)
 
     def _check_open(self) -> None:
         if self._state != "open":
@@ -252,5 +269,5 @@ class Reply:
 
     def _close(self) -> None:
         self._state = "closed"
-        if self._opened is not None:
-            self._session._close_reply(self._opened)
+        for turn in self._opened:
+            self._session._close_reply(turn)

@@ -43,10 +43,14 @@ class Session:
     turn: Turn | None
     """The message that this handle is bound to, or None."""
 
+    joined: tuple[Turn, ...]
+    """Earlier messages that are answered together with it, such as the parts of an album."""
+
     def __init__(self, store: SessionStore, key: SessionKey) -> None:
         self._store = store
         self.key = key
         self.turn = None
+        self.joined = ()
         self._was_answered = False
 
     def __repr__(self) -> str:
@@ -85,6 +89,7 @@ class Session:
         `InvalidTurnError` for what can't be stored, `TurnTooLargeError` for what is over
         the store's `max_turn_bytes` (a tool result is cut instead), and `StorageError`.
         """
+        answering = role in ("assistant", "tool")
         turn = new_turn(
             role,
             content,
@@ -96,13 +101,15 @@ class Session:
             time=time,
             extra=extra,
             hidden=hidden,
-            answers=self.turn.id if self.turn and role in ("assistant", "tool") else None,
+            answers=self.turn.id if answering and self.turn else None,
+            also_answers=tuple(turn.id for turn in self.joined) if answering else (),
             max_bytes=self._max_turn_bytes,
             where=f"session {self.key.text}: ",
         )
         appended = (await self._append([turn])).turns[0]
         if self.turn and appended.role == "assistant":
-            self._mark_answered(self.turn)
+            for answered in (self.turn, *self.joined):
+                self._mark_answered(answered)
         return appended
 
     async def extend(self, turns: Iterable[Turn | Mapping[str, Any] | object]) -> list[Turn]:
@@ -155,13 +162,20 @@ class Session:
                 behind = (
                     await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
                 ).turns
-            answered = any(one.answers == turn.id and not one.interrupted for one in behind)
+            answered = any(
+                not one.interrupted and (one.answers == turn.id or turn.id in one.also_answers)
+                for one in behind
+            )
         return self.bind(turn, answered=answered)
 
-    def bind(self, turn: Turn, *, answered: bool = False) -> Self:
-        """A handle on the same session that is bound to one of its user turns."""
+    def bind(self, turn: Turn, *, joined: Iterable[Turn] = (), answered: bool = False) -> Self:
+        """A handle on the same session that is bound to one of its user turns.
+
+        A reply answers the `joined` turns, which are earlier ones, with it.
+        """
         bound = copy.copy(self)
         bound.turn = turn
+        bound.joined = tuple(joined)
         bound._was_answered = answered
         return bound
 
@@ -184,7 +198,7 @@ class Session:
         nothing, or with `keep_interrupted` what there was, marked as interrupted. It
         answers the message in hand, or else the latest user turn.
         """
-        return Reply(self, self.turn, keep_interrupted=keep_interrupted)
+        return Reply(self, self.turn, self.joined, keep_interrupted=keep_interrupted)
 
     async def edit(
         self, turn: Turn | int | str, content: object, *, extra: Mapping[str, Any] | None = None
@@ -367,6 +381,18 @@ class Session:
         if not isinstance(epoch, int) and epoch not in (None, "all"):
             raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
         return Turns(self, epoch, after)
+
+    async def latest(self) -> Turn | None:
+        """The turn that was stored last in the current epoch, or None."""
+        async with self._store._use(self.key) as storage:
+            info, turns = await storage.read(self.key, limit=1)
+        return turns[0] if info and turns and turns[0].epoch == info.epoch else None
+
+    async def find(self, source_id: str | int) -> Turn | None:
+        """The turn with this source id, however old, or None."""
+        (wanted,) = as_source_ids(source_id, f"session {self.key}: ")
+        async with self._store._use(self.key) as storage:
+            return await storage.find(self.key, wanted)
 
     async def info(self) -> SessionInfo | None:
         """The session's record, or None if nothing was ever stored."""

@@ -203,6 +203,34 @@ class SessionStore:
         async with self._use(old, write=True) as storage:
             await storage.rename(old, new)
 
+    async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
+        """From now on `key` means the session of `to`: one person on two platforms.
+
+        What was said under `key` before becomes earlier epochs of that session; nothing is
+        linked unless you do. `rename` by another name, for what it is mostly wanted for.
+        """
+        await self.rename(key, to)
+
+    async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
+        """Takes away for good what one person wrote, and what answers it, in every session.
+
+        `sender_id` is the platform's; give its `prefix`, such as `"telegram:"`, since another
+        platform may give the same id to somebody else. Returns how many turns went from which
+        session, by the text of its key. A summary that was made of them stays: where
+        `(await session.info()).summary` is not empty, `clear(erase=True)` takes it away too.
+        """
+        (wanted,) = as_source_ids(sender_id, "")
+        report: dict[str, int] = {}
+        for info in await self.list_sessions(prefix=prefix, limit=None):
+            turns = [turn async for turn in self.session(info.key).turns(epoch="all")]
+            theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == wanted}
+            theirs |= {turn.id for turn in turns if turn.answers in theirs}
+            if theirs:
+                async with self._use(info.key, write=True) as storage:
+                    gone = await storage.delete(info.key, sorted(theirs))
+                report[info.key.text] = len(gone)
+        return report
+
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:
         """Takes away for good every turn with this source id; returns how many there were.
 

@@ -51,7 +51,8 @@ class Turn(
 
     `id` is its place in the session, from 1, never used twice. `time` is aware, in UTC.
     `source_ids` are the ids that the platform gave to the message, or to the messages that
-    an answer was sent as. `answers` is the id of the user turn that this turn replies to.
+    an answer was sent as. `answers` is the id of the user turn that this turn replies to, and
+    `also_answers` those of earlier ones that it replies to with it, such as a burst's.
     `epoch` counts the session's resets, from 1. `interrupted` marks the part of a reply
     that failed before its end. A `hidden` turn is kept but is in no window. `extra` is kept as
     it is, for fields of the caller's own.
@@ -67,6 +68,7 @@ class Turn(
     sender: Sender | None = None
     source_ids: tuple[str, ...] = ()
     answers: int | None = None
+    also_answers: tuple[int, ...] = ()
     epoch: int = 1
     interrupted: bool = False
     hidden: bool = False
@@ -104,6 +106,7 @@ def new_turn(
     time: datetime | None = None,
     extra: Mapping[str, Any] | None = None,
     answers: int | None = None,
+    also_answers: tuple[int, ...] = (),
     interrupted: bool = False,
     hidden: bool = False,
     max_bytes: int = MAX_TURN_BYTES,
@@ -132,6 +135,7 @@ def new_turn(
         sender=None if sender is None else as_sender(sender, where),
         source_ids=() if source_id is None else as_source_ids(source_id, where),
         answers=answers,
+        also_answers=also_answers,
         interrupted=interrupted,
         hidden=hidden,
         extra={} if extra is None else _extra(extra, where),
@@ -149,7 +153,7 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
     """
     if isinstance(message, Turn):
         kept = msgspec.structs.asdict(message)
-        for field in ("id", "epoch", "answers"):
+        for field in ("id", "epoch", "answers", "also_answers"):
             del kept[field]
         kept["source_id"] = kept.pop("source_ids")
         return new_turn(max_bytes=max_bytes, where=where, **kept)

@@ -245,4 +245,5 @@ def shifted(turn: Turn, ids: int, epochs: int) -> Turn:
         id=turn.id + ids,
         epoch=turn.epoch + epochs,
         answers=None if turn.answers is None else turn.answers + ids,
+        also_answers=tuple(one + ids for one in turn.also_answers),
     )

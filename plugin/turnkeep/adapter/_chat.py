@@ -1,0 +1,74 @@
+"""A session in the hand of a platform's handler, which can answer where the message came from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable
+from typing import TypeAlias
+
+from .._errors import TurnkeepError
+from .._key import SessionKey
+from .._reply import Reply
+from .._session import Session
+from .._store import SessionStore
+from ._outlet import GrowingMessage, Outlet
+
+__all__ = ["Answer", "ChatSession"]
+
+Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
+"""What a bot says: text, a stream of it, or a function that is given the open reply."""
+
+
+class ChatSession(Session):
+    """A session that knows its chat: what handlers get as `chat_session`."""
+
+    outlet: Outlet | None
+    """Where an answer goes; None where the chat is not known."""
+
+    def __init__(
+        self, store: SessionStore, key: SessionKey, *, outlet: Outlet | None = None
+    ) -> None:
+        super().__init__(store, key)
+        self.outlet = outlet
+
+    async def answer(
+        self,
+        says: Answer,
+        *,
+        keep_interrupted: bool = False,
+        nothing: str = "(no answer)",
+    ) -> Reply:
+        """Sends an answer to the chat as it grows, and stores it once, as one turn.
+
+        `says` is text, an async iterable of pieces of text, or a function that is given the
+        reply and returns such an iterable; there `await reply.get_history()` is the window,
+        and an agent adds its tool calls and results to the reply. The message is edited at
+        the pace that the platform allows, split at its limit, and ends with the final text.
+        Stored is what the model said, linked to the messages it was sent as. An exception of
+        the stream is raised and stores nothing, or with `keep_interrupted` what there was.
+        Where the model says nothing, `nothing` is sent, and nothing is stored.
+
+        >>> async def handler(message, chat_session):
+        ...     await chat_session.answer(lambda reply: ask_llm(reply))
+        """
+        if self.outlet is None:
+            raise TurnkeepError(
+                f"session {self.key}: the chat to answer in is not known here: "
+                "use session.reply(), send the text, and link the reply to it"
+            )
+        message = GrowingMessage(self.outlet)
+        said = ""
+        async with self.reply(keep_interrupted=keep_interrupted) as reply:
+            try:
+                if isinstance(says, str):
+                    reply.add_text(says)
+                    said = says
+                else:
+                    await self.outlet.working()
+                    async for piece in says if isinstance(says, AsyncIterable) else says(reply):
+                        reply.add_text(piece)
+                        said += piece
+                        await message.show(said)
+                await message.finish(said if said.strip() else nothing)
+            finally:
+                await reply.link(*message.source_ids)
+        return reply

@@ -1,0 +1,140 @@
+"""What an adapter does with the platform's events, whatever the platform."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+from weakref import WeakValueDictionary
+
+from anyio import Lock
+
+from .._key import SessionKey
+from .._store import SessionStore
+from .._turn import Sender
+from ._chat import ChatSession
+from ._outlet import Outlet
+from ._overlap import Busy, Overlap
+from ._reset import ResetPolicy
+
+__all__ = ["Edits", "Recorder", "RecorderOptions"]
+
+Edits: TypeAlias = Literal["update", "ignore"]
+
+_PLACES_KEPT: Final = 20_000
+
+
+class RecorderOptions(TypedDict, total=False):
+    """The options that every adapter has, and their defaults.
+
+    `busy` ("parallel") and `debounce` (0, in seconds): see `Overlap`. `reset` (None): when a
+    conversation begins anew by itself, see `ResetPolicy`. `edits` ("update"): whether an edit
+    on the platform reaches the history, or `"ignore"`. `ignore` (none): the ids, as whole
+    numbers, of users and chats of which nothing is recorded; a set may change later.
+    """
+
+    busy: Busy
+    debounce: float
+    reset: ResetPolicy | None
+    edits: Edits
+    ignore: Container[int]
+
+
+class Recorder:
+    """Records the messages of one platform, whose sessions begin with `prefix`."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        prefix: str,
+        *,
+        busy: Busy = "parallel",
+        debounce: float = 0,
+        reset: ResetPolicy | None = None,
+        edits: Edits = "update",
+        ignore: Container[int] = (),
+    ) -> None:
+        if edits not in ("update", "ignore"):
+            raise ValueError(f"edits is 'update' or 'ignore', not {edits!r}")
+        self.store = store
+        self.overlap = Overlap(busy, debounce=debounce)
+        self._prefix = prefix
+        self._reset = reset
+        self._edits = edits
+        self._ignore = ignore
+        self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._places: OrderedDict[str, SessionKey] = OrderedDict()
+
+    def ignores(self, *ids: int | None) -> bool:
+        """Whether nothing is recorded of one of these users or chats."""
+        return any(one is not None and one in self._ignore for one in ids)
+
+    def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
+        """The session of this key, bound to no message."""
+        return ChatSession(self.store, key, outlet=outlet)
+
+    async def receive(
+        self,
+        session: ChatSession,
+        content: object,
+        *,
+        source_id: str | None,
+        sender: Sender,
+        time: datetime | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> ChatSession:
+        """Records what a user wrote, and gives the session bound to it.
+
+        Before the first `await` it has its place among the messages of its session.
+        """
+        if source_id is not None:
+            self._places[source_id] = session.key
+            if len(self._places) > _PLACES_KEPT:
+                self._places.popitem(last=False)
+        if self._reset is None:
+            return await session.receive(
+                content, source_id=source_id, sender=sender, time=time, extra=extra
+            )
+        # Two messages at once must not both find the silence, and begin anew twice.
+        lock = self._locks.setdefault(session.key.text, Lock())
+        async with lock:
+            now = time or datetime.now(timezone.utc)
+            if await self._is_due(self._reset, session, source_id, now):
+                await session.clear()
+            return await session.receive(
+                content, source_id=source_id, sender=sender, time=time, extra=extra
+            )
+
+    async def _is_due(
+        self, policy: ResetPolicy, session: ChatSession, source_id: str | None, now: datetime
+    ) -> bool:
+        latest = await session.latest()
+        if latest is None or not policy.is_due(latest.time, now):
+            return False
+        # A message that is delivered again, late, begins nothing.
+        return source_id is None or await session.find(source_id) is None
+
+    async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
+        """What was written is changed in the history; nothing, where it is not in it.
+
+        `key` is the session it is in, None where the event does not tell.
+        """
+        key = self._places.get(source_id, key)
+        if self._edits == "update" and key is not None:
+            await self.store.session(key).edit(source_id, content)
+
+    async def delete(
+        self, source_ids: Iterable[str], *, key: SessionKey | None, prefix: str | None = None
+    ) -> None:
+        """What was deleted on the platform is deleted here, for good.
+
+        Where the event does not tell the session (`key` is None), it is looked for in all
+        whose key begins with `prefix`.
+        """
+        for source_id in source_ids:
+            known = self._places.pop(source_id, key)
+            if known is not None:
+                await self.store.session(known).delete(source_id)
+            else:
+                await self.store.delete(source_id, prefix=prefix or self._prefix)
