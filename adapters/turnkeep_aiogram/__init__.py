@@ -7,7 +7,24 @@ from turnkeep import MissingExtraError
 if find_spec("aiogram") is None:
     raise MissingExtraError("turnkeep_aiogram", "aiogram", "aiogram")
 
-from ._message import sender_of, session_key, source_id, text_of
-from ._middleware import SessionMiddleware
+from ._content import button_of, content_of, text_of
+from ._message import Event, Scope, is_addressed, per_account, sender_of, session_key, source_id
+from ._middleware import Record, SessionMiddleware
+from ._outlet import Render, TelegramOutlet
 
-__all__ = ["SessionMiddleware", "sender_of", "session_key", "source_id", "text_of"]
+__all__ = [
+    "Event",
+    "Record",
+    "Render",
+    "Scope",
+    "SessionMiddleware",
+    "TelegramOutlet",
+    "button_of",
+    "content_of",
+    "is_addressed",
+    "per_account",
+    "sender_of",
+    "session_key",
+    "source_id",
+    "text_of",
+]

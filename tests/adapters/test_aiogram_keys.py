@@ -67,7 +67,7 @@ async def test_a_message_belongs_to_its_chat_and_topic(
         await feed(dispatcher, update)
         await feed(dispatcher, telegram.edit(update, "hello!"))
         assert await keys(store) == [key]
-        assert await said(store, key) == ["user: hello"]
+        assert await said(store, key) == ["user: hello!"]
     assert [str(session.key) for session in given if session] == [key, key]
     assert [session.turn is not None for session in given if session] == [True, False]
 
@@ -82,7 +82,10 @@ async def test_a_chain_of_replies_in_a_plain_group_stays_in_the_groups_session(
         reply = telegram.say(GROUP, "reply", reply_to=first)
         assert "message_thread_id" in reply["message"], "else this test tests nothing"
         await feed(dispatcher, first, reply)
-        assert await said(store, f"telegram:{GROUP}") == ["user: first", "user: reply"]
+        assert await said(store, f"telegram:{GROUP}") == [
+            "user: first",
+            "user: [reply to Ada: first]\nreply",
+        ]
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["chat", "direct messages"])
@@ -99,7 +102,9 @@ async def test_a_pressed_button_belongs_to_its_messages_session(
     said_in, pressed_in = given
     assert said_in is not None
     assert pressed_in is not None
-    assert (pressed_in.key, pressed_in.turn) == (said_in.key, None)
+    assert pressed_in.key == said_in.key
+    assert pressed_in.turn is not None
+    assert pressed_in.turn.content == "[button: data]"
 
 
 async def test_an_update_without_a_chat_has_no_session(store: SessionStore) -> None:

@@ -108,7 +108,8 @@ async def test_a_caption_is_stored_as_a_text_is(store: SessionStore) -> None:
     telegram, dispatcher = TelegramEmulator(), bot_with(store)
     async with store:
         await feed(dispatcher, telegram.say(ADA, photo=PHOTO, caption="a cat"))
-        assert await said(store, "telegram:7") == ["user: a cat"]
+        (turn,) = await all_turns(store, "telegram:7")
+        assert (turn.text, [media.text for media in turn.media]) == ("a cat", ["[photo]"])
 
 
 async def test_a_turn_has_the_sender_the_time_and_the_id_of_its_message(
@@ -167,9 +168,8 @@ BOT = {"id": 99, "is_bot": True, "first_name": "Other"}
         {"from": BOT},
         {"sender_business_bot": BOT, "business_connection_id": "b"},
         {"text": "", "new_chat_title": "Title"},
-        {"text": "", "photo": PHOTO},
     ],
-    ids=["a bot", "a business bot", "a service message", "a photo alone"],
+    ids=["a bot", "a business bot", "a service message"],
 )
 async def test_what_no_user_wrote_is_not_stored(
     store: SessionStore, fields: dict[str, Any]
@@ -212,4 +212,4 @@ async def test_an_edited_message_is_not_stored_again(store: SessionStore) -> Non
         update = telegram.say(ADA, "hello")
         await feed(dispatcher, update)
         await feed(dispatcher, telegram.edit(update, "hello!"))
-        assert await said(store, "telegram:7") == ["user: hello"]
+        assert await said(store, "telegram:7") == ["user: hello!"]

@@ -29,6 +29,17 @@ class ChatSession(Session):
     ) -> None:
         super().__init__(store, key)
         self.outlet = outlet
+        self._replies: list[Reply] = []  # shared with the handles that are bound to a message
+
+    def reply(self, *, keep_interrupted: bool = False) -> Reply:
+        reply = super().reply(keep_interrupted=keep_interrupted)
+        self._replies.append(reply)
+        return reply
+
+    @property
+    def open_reply(self) -> Reply | None:
+        """The reply that is open now; what is sent meanwhile is a part of it."""
+        return next((reply for reply in reversed(self._replies) if reply.is_open), None)
 
     async def answer(
         self,

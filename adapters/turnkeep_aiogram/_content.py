@@ -1,0 +1,175 @@
+"""What a Telegram message leaves in the history: readable text, and references to media."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiogram.types import (
+    CallbackQuery,
+    Chat,
+    ExternalReplyInfo,
+    InlineKeyboardMarkup,
+    Message,
+    MessageOriginChannel,
+    MessageOriginChat,
+    MessageOriginUser,
+    User,
+)
+from aiogram.types.message_origin_union import MessageOriginUnion
+from aiogram.utils.text_decorations import TextDecoration
+
+from turnkeep import Media
+from turnkeep.adapter import note
+
+Content = str | list[str | Media]
+
+
+class _Readable(TextDecoration):
+    """Text as a person reads it, with what its marks hide: addresses, and what is code."""
+
+    def link(self, value: str, link: str) -> str:
+        # A mention of somebody without a user name is the name; a link shown as itself is itself.
+        return value if link.startswith("tg://user") or link == value else f"[{value}]({link})"
+
+    def code(self, value: str) -> str:
+        return f"`{value}`"
+
+    def pre(self, value: str) -> str:
+        return f"```\n{value}\n```"
+
+    def pre_language(self, value: str, language: str) -> str:
+        return f"```{language}\n{value}\n```"
+
+    def custom_emoji(self, value: str, custom_emoji_id: str) -> str:  # noqa: ARG002
+        return value
+
+    def date_time(self, value: str, *_: object, **__: object) -> str:
+        return value
+
+    def quote(self, value: str) -> str:
+        return value
+
+    bold = italic = underline = strikethrough = spoiler = quote
+    blockquote = expandable_blockquote = quote
+
+
+_READABLE = _Readable()
+
+
+def text_of(message: Message) -> str:
+    """The message's text, or its caption, as people read it; empty if it has neither.
+
+    A link's address stands behind its words, code between backticks.
+    """
+    text = message.text or message.caption or ""
+    entities = message.entities or message.caption_entities
+    return _READABLE.unparse(text, entities) if entities else text
+
+
+def content_of(message: Message) -> Content:
+    """What is recorded of a message: text, or text and `Media`; empty if there is nothing.
+
+    In front of the text stand, each a line, what it replies to, whom it was forwarded from,
+    and what it quotes.
+    """
+    lines = [*_context(message), text_of(message)]
+    text = "\n".join(line for line in lines if line)
+    media = _media(message)
+    if media is None:
+        return text if text_of(message) else ""
+    return [text, media] if text else [media]
+
+
+def button_of(query: CallbackQuery) -> str:
+    """What is recorded of a pressed button: its label, as `[button: Yes]`."""
+    message = query.message
+    markup = message.reply_markup if isinstance(message, Message) else None
+    label = query.data or query.game_short_name or ""
+    if isinstance(markup, InlineKeyboardMarkup):
+        buttons = [button for row in markup.inline_keyboard for button in row]
+        texts = [one.text for one in buttons if query.data and one.callback_data == query.data]
+        label = texts[0] if texts else label
+    return note("button", label)
+
+
+def _context(message: Message) -> list[str]:
+    lines = []
+    if message.forward_origin is not None:
+        lines.append(note("forwarded from", _origin(message.forward_origin)))
+    quoted = message.quote.text if message.quote is not None else None
+    reply: Message | ExternalReplyInfo | None = message.reply_to_message or message.external_reply
+    if isinstance(reply, Message):
+        if reply.forum_topic_created is not None:  # every message of a topic replies to its first
+            return lines
+        said = quoted or text_of(reply) or _short(reply)
+        lines.append(note(f"reply to {_name(reply)}", said))
+    elif reply is not None:
+        lines.append(note(f"reply to {_origin(reply.origin)}", quoted or _short(reply)))
+    elif quoted:
+        lines.append(note("quote", quoted))
+    return lines
+
+
+def _short(message: Message | ExternalReplyInfo) -> str:
+    media = _media(message)
+    return "" if media is None else media.text
+
+
+def _name(message: Message) -> str:
+    who: Chat | User | None = message.sender_chat or message.from_user
+    return "a message" if who is None else who.full_name
+
+
+def _origin(origin: MessageOriginUnion) -> str:
+    match origin:
+        case MessageOriginUser():
+            return origin.sender_user.full_name
+        case MessageOriginChat():
+            return origin.sender_chat.full_name
+        case MessageOriginChannel():
+            return origin.chat.full_name
+    return origin.sender_user_name
+
+
+def _media(message: Message | ExternalReplyInfo) -> Media | None:
+    """The message's medium; a file by its id, which any later request may fetch it with."""
+    for kind in ("animation", "audio", "document", "video", "video_note", "voice"):
+        file: Any = getattr(message, kind)
+        if file is not None:
+            return Media(
+                "file" if kind == "document" else kind.replace("_", " "),
+                file_id=file.file_id,
+                file_name=getattr(file, "file_name", None),
+                size=file.file_size,
+                mime_type=getattr(file, "mime_type", None),
+            )
+    if message.photo:
+        largest = message.photo[-1]
+        return Media("photo", file_id=largest.file_id, size=largest.file_size)
+    if message.sticker is not None:
+        about = message.sticker.emoji or message.sticker.set_name
+        return Media("sticker", file_id=message.sticker.file_id, about=about)
+    return _without_a_file(message)
+
+
+def _without_a_file(message: Message | ExternalReplyInfo) -> Media | None:
+    if message.venue is not None:
+        return Media("place", about=f"{message.venue.title}, {message.venue.address}")
+    if message.location is not None:
+        at = message.location
+        return Media("location", about=f"{at.latitude}, {at.longitude}")
+    if message.poll is not None:
+        options = " / ".join(option.text for option in message.poll.options)
+        return Media("poll", about=f"{message.poll.question} {options}"[:1000])
+    if message.contact is not None:  # its number is not ours to keep
+        names = (message.contact.first_name, message.contact.last_name)
+        return Media("contact", about=" ".join(name for name in names if name))
+    if message.dice is not None:
+        return Media("dice", about=f"{message.dice.emoji} {message.dice.value}")
+    if message.checklist is not None:
+        tasks = " / ".join(task.text for task in message.checklist.tasks)
+        return Media("checklist", about=f"{message.checklist.title}: {tasks}"[:1000])
+    for kind in ("game", "story", "paid_media", "live_photo"):
+        if getattr(message, kind) is not None:
+            return Media(kind.replace("_", " "))
+    return None
