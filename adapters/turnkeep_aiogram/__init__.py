@@ -11,6 +11,7 @@ from ._content import button_of, content_of, text_of
 from ._message import Event, Scope, is_addressed, per_account, sender_of, session_key, source_id
 from ._middleware import Record, SessionMiddleware
 from ._outlet import Render, TelegramOutlet
+from ._privacy import privacy_router
 
 __all__ = [
     "Event",
@@ -23,6 +24,7 @@ __all__ = [
     "content_of",
     "is_addressed",
     "per_account",
+    "privacy_router",
     "sender_of",
     "session_key",
     "source_id",

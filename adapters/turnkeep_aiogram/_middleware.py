@@ -140,7 +140,7 @@ class SessionMiddleware(BaseMiddleware):
         for name in _RECORDED:
             self._observer(name).middleware(self._around_handler)
         # Telegram sends only what some handler is for; these never match.
-        for name in (*_EDITED, "deleted_business_messages"):
+        for name in ("message", *_EDITED, "deleted_business_messages"):
             self._observer(name).register(_never, _never)
         dispatcher.startup.register(self._open)
         dispatcher.shutdown.register(self._leave)

@@ -231,6 +231,21 @@ class Session:
             gone = await storage.delete(self.key, [turn_id])
         return gone[0] if gone else None
 
+    async def forget_sender(self, sender_id: str | int) -> int:
+        """Takes away for good what one person wrote here, and what answers it.
+
+        `sender_id` is the platform's. Returns how many turns went. A summary that was made of
+        them stays.
+        """
+        (wanted,) = as_source_ids(sender_id, f"session {self.key}: ")
+        turns = [turn async for turn in self.turns(epoch="all")]
+        theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == wanted}
+        theirs |= {turn.id for turn in turns if turn.answers in theirs}
+        if not theirs:
+            return 0
+        async with self._store._use(self.key, write=True) as storage:
+            return len(await storage.delete(self.key, sorted(theirs)))
+
     async def undo(self, *, answers_only: bool = False) -> list[Turn]:
         """Takes the latest exchange away for good and returns its turns, ascending.
 

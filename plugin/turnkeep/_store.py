@@ -219,16 +219,10 @@ class SessionStore:
         session, by the text of its key. A summary that was made of them stays: where
         `(await session.info()).summary` is not empty, `clear(erase=True)` takes it away too.
         """
-        (wanted,) = as_source_ids(sender_id, "")
         report: dict[str, int] = {}
         for info in await self.list_sessions(prefix=prefix, limit=None):
-            turns = [turn async for turn in self.session(info.key).turns(epoch="all")]
-            theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == wanted}
-            theirs |= {turn.id for turn in turns if turn.answers in theirs}
-            if theirs:
-                async with self._use(info.key, write=True) as storage:
-                    gone = await storage.delete(info.key, sorted(theirs))
-                report[info.key.text] = len(gone)
+            if count := await self.session(info.key).forget_sender(sender_id):
+                report[info.key.text] = count
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:

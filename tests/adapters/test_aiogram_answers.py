@@ -1,0 +1,357 @@
+"""Answers that grow, what is captured of what a bot sends, and the ready-made handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiogram import Bot, Dispatcher, Router
+from aiogram.filters import Command
+from aiogram.methods import SendMessage
+from aiogram.types import CallbackQuery, Message
+
+from adapters.tools import all_turns, keys, polling, said
+from emulators.telegram import TelegramEmulator
+from turnkeep import Reply, SessionStore
+from turnkeep.adapter import ChatSession
+from turnkeep_aiogram import SessionMiddleware, privacy_router
+
+pytestmark = pytest.mark.asyncio
+
+GROUP = -1001234567890
+
+
+async def words(text: str, pause: float = 0) -> AsyncIterator[str]:
+    for word in text.split(" "):
+        yield word + " "
+        await asyncio.sleep(pause)
+
+
+def saying(says: Callable[[Message], Any]) -> Callable[..., Any]:
+    """A handler that answers so."""
+
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        await chat_session.answer(says(message))
+
+    return handle
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def kept_open(store: SessionStore) -> AsyncIterator[None]:
+    """The store stays open when the bot has stopped, to be looked into."""
+    async with store:
+        yield
+
+
+async def echo(message: Message, chat_session: ChatSession) -> None:
+    await chat_session.answer(words(f"You said: {message.text}"))
+
+
+async def test_an_answer_grows_and_ends_with_the_final_text(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        await chat_session.answer(words("a b c d e f g h", 0.25))
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        await telegram.wait_for(lambda: len(telegram.called("editMessageText")) >= 2)
+        await telegram.wait_for(lambda: telegram.sent(7)[0]["text"] == "a b c d e f g h")
+    turns = await all_turns(store, "telegram:7")
+    assert [turn.role for turn in turns] == ["user", "assistant"]
+    assert turns[1].source_ids == (f"7:{telegram.sent(7)[0]['message_id']}",)
+    assert len(telegram.called("editMessageText")) < 6, "not one for each word"
+
+
+async def test_a_long_answer_is_several_messages_and_one_turn(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    long = "```python\n" + "print('😀')\n" * 900 + "```\nThat is <all> of it."
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        await chat_session.answer(words(long))
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        sent = await telegram.wait_sent(7, 3)
+        await telegram.wait_for(lambda: telegram.sent(7)[-1]["text"].endswith("it."))
+    for message in sent[:-1]:
+        assert message["text"].count("```") % 2 == 0
+    turn = (await all_turns(store, "telegram:7"))[1]
+    assert turn.text.strip() == long
+    assert len(turn.source_ids) == len(telegram.sent(7))
+
+
+@pytest.mark.parametrize("method", ["sendMessage", "editMessageText"])
+async def test_a_bot_that_is_told_to_wait_waits_and_says_all(
+    store: SessionStore, telegram: TelegramEmulator, method: str
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    dispatcher.message.register(echo)
+    telegram.fail_next(method, status=429, retry_after=1)
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "a b c d e f")
+        await telegram.wait_for(
+            lambda: [one["text"] for one in telegram.sent(7)] == ["You said: a b c d e f"]
+        )
+    assert (await said(store, "telegram:7"))[1] == "assistant: You said: a b c d e f "
+
+
+async def test_an_answer_may_be_shown_as_a_draft(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, drafts=True).setup(dispatcher)
+    dispatcher.message.register(echo)
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 1)
+    assert telegram.called("sendMessageDraft")
+    assert not telegram.called("editMessageText")
+    assert telegram.sent(7)[0]["text"] == "You said: hello"
+
+
+async def test_what_render_makes_is_sent_and_what_the_model_said_is_stored(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+
+    def bold(text: str) -> dict[str, Any]:
+        return {"text": f"<b>{text}</b>", "parse_mode": "HTML"}
+
+    SessionMiddleware(store, render=bold).setup(dispatcher)
+    dispatcher.message.register(saying(lambda message: message.text))
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        telegram.say(7, "<i>not closed")  # Telegram refuses it: sent as it is
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 2)
+    assert sorted(one["text"] for one in telegram.sent(7)) == ["<i>not closed", "hello"]
+    assert "assistant: hello" in await said(store, "telegram:7")
+
+
+async def test_an_agent_adds_its_tools_to_the_reply(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+
+    async def agent(reply: Reply) -> AsyncIterator[str]:
+        yield "Let me look. "
+        reply.add_tool_call("c1", "look", {"at": "clock"})
+        reply.add_tool_result("c1", "noon")
+        assert [one["role"] for one in await reply.get_history()] == ["user", "assistant", "tool"]
+        yield "It is noon."
+
+    dispatcher.message.register(saying(lambda message: agent))
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "What time is it?")
+        await telegram.wait_for(
+            lambda: [one["text"] for one in telegram.sent(7)] == ["Let me look. It is noon."]
+        )
+    turns = await all_turns(store, "telegram:7")
+    assert [turn.role for turn in turns] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_a_stream_that_fails_stores_nothing_and_is_raised(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    failed: list[Exception] = []
+
+    async def broken() -> AsyncIterator[str]:
+        yield "half "
+        raise LookupError("the model is gone")
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        try:
+            await chat_session.answer(broken(), keep_interrupted=message.text == "keep")
+        except LookupError as error:
+            failed.append(error)
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "drop")
+        await telegram.wait_for(lambda: len(failed) == 1)
+        assert await said(store, "telegram:7") == ["user: drop"]
+        telegram.say(7, "keep")
+        await telegram.wait_for(lambda: len(failed) == 2)
+    assert (await all_turns(store, "telegram:7"))[-1].interrupted
+
+
+async def test_a_model_that_says_nothing_is_told_of_and_not_stored(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    dispatcher.message.register(saying(lambda message: words("")))
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 1)
+    assert telegram.sent(7)[0]["text"] == "(no answer)"
+    assert await said(store, "telegram:7") == ["user: hello"]
+
+
+async def test_what_the_bot_sends_is_captured_once_as_it_stands_in_the_end(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    middleware = SessionMiddleware(store, capture=True)
+    middleware.setup(dispatcher)
+
+    @dispatcher.message(Command("help"))
+    async def help_(message: Message) -> SendMessage:
+        return message.answer("Ask me anything.")
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        wait = await message.answer("…")
+        gone = await message.answer("one moment")
+        await gone.delete()
+        await wait.edit_text("half")
+        await wait.edit_text("all of it")
+        async with chat_session.reply() as reply:
+            reply.add_text("**said**")
+            await message.answer("said")  # a part of the reply, though nobody linked it
+
+    async with polling(telegram, dispatcher) as bot:
+        telegram.say(7, "hello")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 2)
+        telegram.say(7, "/help")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 3)
+        sent = await bot.send_message(7, "Good morning")  # outside of any handler
+        await sent.edit_text("Good evening")
+    turns = await said(store, "telegram:7")
+    assert sorted(turns) == [
+        "assistant: **said**",
+        "assistant: Ask me anything.",
+        "assistant: Good evening",
+        "assistant: all of it",
+        "user: hello",
+    ]
+
+
+async def test_a_proactive_message_is_recorded_with_one_call(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    sessions = SessionMiddleware(store).setup(dispatcher)
+    telegram.open_chat(7)
+    async with polling(telegram, dispatcher) as bot:
+        sent = await bot.send_message(7, "Good <morning>")
+        await sessions.record_sent(sent)
+        await sessions.record_sent(sent)
+        await sessions.record_sent(await bot.send_message(7, "Two"), "**Two**")
+    assert await said(store, "telegram:7") == ["assistant: Good <morning>", "assistant: **Two**"]
+
+
+async def test_forget_and_export_in_a_private_chat(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    dispatcher.include_router(privacy_router())
+    others = Router()
+    others.message.register(echo)
+    dispatcher.include_router(others)
+    async with polling(telegram, dispatcher) as bot:
+        telegram.say(7, "my secret")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 1)
+        telegram.say(7, "/export")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 2)
+        file = await bot.download(telegram.sent(7)[1]["document"]["file_id"])
+        assert file is not None
+        rows = json.loads(file.read())
+        assert [(row["role"], row["content"].strip()) for row in rows] == [
+            ("user", "my secret"),
+            ("assistant", "You said: my secret"),
+        ]
+        telegram.say(7, "/forget")
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 3)
+        assert await keys(store) == []
+        telegram.say(7, "/export")
+        await telegram.wait_for(lambda: telegram.sent(7)[-1]["text"].startswith("Nothing"))
+
+
+async def test_in_a_group_forget_and_export_are_about_who_asks(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    dispatcher.include_router(privacy_router())
+    async with polling(telegram, dispatcher) as bot:
+        telegram.say(GROUP, "Ada's", user_id=42)
+        telegram.say(GROUP, "Bob's", user_id=43, first_name="Bob")
+        telegram.say(GROUP, "/export", user_id=42)
+        (sent,) = await telegram.wait_sent(GROUP, 1)
+        file = await bot.download(sent["document"]["file_id"])
+        assert file is not None
+        assert [row["content"] for row in json.loads(file.read())] == ["Ada's"]
+        telegram.say(GROUP, "/forget", user_id=42)
+        await telegram.wait_sent(GROUP, 2)
+    assert await said(store, f"telegram:{GROUP}") == ["user: Bob's"]
+
+
+async def test_a_pressed_button_can_be_answered(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+
+    @dispatcher.callback_query()
+    async def pressed(query: CallbackQuery, chat_session: ChatSession) -> None:
+        await query.answer()
+        await chat_session.answer("Tea it is.")
+
+    async with polling(telegram, dispatcher):
+        telegram.press(telegram.say(7, "Tea?"), "yes", user_id=7)
+        await telegram.wait_for(lambda: len(telegram.sent(7)) == 1)
+    assert (await said(store, "telegram:7"))[1:] == ["user: [button: yes]", "assistant: Tea it is."]
+
+
+async def test_an_answer_after_the_group_became_a_supergroup_goes_there(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher, begun, migrated = Dispatcher(), asyncio.Event(), asyncio.Event()
+    SessionMiddleware(store).setup(dispatcher)
+
+    @dispatcher.message(lambda message: message.text)
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        begun.set()
+        await migrated.wait()
+        await chat_session.answer("here")
+
+    async with polling(telegram, dispatcher):
+        telegram.say(-5, "hello")
+        await asyncio.wait_for(begun.wait(), 10)
+        telegram.migrate(-5, GROUP)
+        migrated.set()
+        await telegram.wait_sent(GROUP, 1)
+    assert await said(store, f"telegram:{GROUP}") == ["user: hello", "assistant: here"]
+
+
+async def test_a_bot_of_its_own_needs_no_dispatcher_to_record(store: SessionStore) -> None:
+    async with store:
+        bot = Bot("42:TEST")
+        message = Message.model_validate(
+            {
+                "message_id": 5,
+                "date": 1,
+                "chat": {"id": 7, "type": "private", "first_name": "Ada"},
+                "text": "hi",
+            }
+        ).as_(bot)
+        await SessionMiddleware(store).record_sent(message, key="telegram:8")
+        assert await said(store, "telegram:8") == ["assistant: hi"]
