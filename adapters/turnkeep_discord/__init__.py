@@ -8,12 +8,22 @@ from turnkeep import MissingExtraError
 if find_spec("discord") is None:
     raise MissingExtraError("turnkeep_discord", "discord", "discord.py")
 
-from ._cog import SessionCog, chat_session
-from ._message import sender_of, session_key, source_id, text_of
+from ._cog import Record, SessionCog, chat_session
+from ._content import content_of, pressed_of, text_of
+from ._message import Scope, Where, is_addressed, per_account, sender_of, session_key, source_id
+from ._outlet import DiscordOutlet
 
 __all__ = [
+    "DiscordOutlet",
+    "Record",
+    "Scope",
     "SessionCog",
+    "Where",
     "chat_session",
+    "content_of",
+    "is_addressed",
+    "per_account",
+    "pressed_of",
     "sender_of",
     "session_key",
     "source_id",

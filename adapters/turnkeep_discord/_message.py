@@ -1,18 +1,92 @@
-"""What a Discord message is to turnkeep: whose session, from whom, and what it says."""
+"""Which session a Discord message belongs to, what its id is, and who wrote it."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias
 
 import discord
+from discord.ext import commands
 
 from turnkeep import Sender, SessionKey
 
 CHANNEL: Final = "discord"
+PREFIX: Final = f"{CHANNEL}:"
+
+Where: TypeAlias = discord.Message | discord.Interaction | commands.Context[Any]
+"""What has a channel and an author: a message, an interaction, the context of a command."""
+
+ScopeName: TypeAlias = Literal["channel", "parent", "user_in_channel", "member", "user", "guild"]
+ScopeFunction: TypeAlias = Callable[[Where], SessionKey | str | None]
+Scope: TypeAlias = ScopeName | commands.BucketType | ScopeFunction
+"""Who shares a session, in the words of discord.py's `BucketType` where it has one.
+
+`"channel"`: a channel, and each thread and forum post by itself. `"parent"`: a channel with
+all of its threads. `"user_in_channel"`: each user of a channel by himself. `"member"`: each
+member of a server. `"user"`: a user, wherever he writes; its key, `discord:user:42`, has no
+chat. `"guild"`: a server. Or a function from a message, an interaction or a context to a key,
+or None for no session. In direct messages each means the user or the channel of two.
+"""
+
+_BUCKETS: Final = {
+    commands.BucketType.channel: "channel",
+    commands.BucketType.member: "member",
+    commands.BucketType.user: "user",
+    commands.BucketType.guild: "guild",
+}
 
 # What a user writes; every other type is Discord's own notice, also some that `is_system`
 # does not count as such (a thread's starter, the result of a poll).
 _WRITTEN: Final = (discord.MessageType.default, discord.MessageType.reply)
+
+
+def scope_function(scope: Scope) -> ScopeFunction:
+    """The function of a scope; raises `ValueError` where there is no such scope."""
+    name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
+    if callable(name):
+        return name
+    if name not in ("channel", "parent", "user_in_channel", "member", "user", "guild"):
+        raise ValueError(
+            "scope is 'channel', 'parent', 'user_in_channel', 'member', 'user', 'guild', the "
+            f"BucketType of one of them, or a function, not {scope!r}"
+        )
+
+    def key_of(where: Where) -> SessionKey | None:
+        user = author_of(where).id
+        if name == "user":
+            return SessionKey(CHANNEL, user=user)
+        if where.channel is None:
+            return None
+        if name in ("guild", "member") and where.guild is not None:
+            # A server's oldest channel may have the server's own id.
+            return SessionKey(
+                CHANNEL, f"guild-{where.guild.id}", user=user if name == "member" else None
+            )
+        thread = where.channel if name == "parent" else None
+        parent = thread.parent_id if isinstance(thread, discord.Thread) else where.channel.id
+        return SessionKey(CHANNEL, parent, user=user if name == "user_in_channel" else None)
+
+    return key_of
+
+
+def per_account(bot: discord.Client, scope: Scope = "channel") -> ScopeFunction:
+    """A scope in which this bot has sessions of its own, for several bots over one store."""
+    inner = scope_function(scope)
+
+    def key_of(where: Where) -> SessionKey | None:
+        key = inner(where)
+        if key is None or bot.user is None:
+            return None
+        key = SessionKey.parse(key) if isinstance(key, str) else key
+        scopes = dict(key.scopes) | {"account": str(bot.user.id)}
+        return SessionKey(key.channel, key.chat_id, **scopes)
+
+    return key_of
+
+
+def author_of(where: Where) -> discord.User | discord.Member:
+    """Who wrote, pressed or called."""
+    return where.user if isinstance(where, discord.Interaction) else where.author
 
 
 def session_key(channel_id: int) -> SessionKey:
@@ -28,13 +102,27 @@ def source_id(message: discord.Message | discord.PartialMessage) -> str:
     return f"{message.channel.id}:{message.id}"
 
 
-def sender_of(message: discord.Message) -> Sender | None:
-    """Who wrote the message, or None if no user did: a bot, a webhook, or Discord itself."""
-    if message.author.bot or message.webhook_id is not None or message.type not in _WRITTEN:
+def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | None:
+    """Who wrote the message, or None if no user did: a bot, a webhook, or Discord itself.
+
+    With `webhooks`, what a webhook posts is a user's, as a proxy does it (PluralKit); it is
+    known by the webhook and the name that it shows.
+    """
+    if message.type not in _WRITTEN:
+        return None
+    if message.webhook_id is not None:
+        if not webhooks or message.interaction_metadata is not None or message.application_id:
+            return None
+        return Sender(f"{message.webhook_id}-{message.author.name}", message.author.name)
+    if message.author.bot:
         return None
     return Sender(str(message.author.id), message.author.display_name)
 
 
-def text_of(message: discord.Message) -> str:
-    """The message's text with mentions as people read them (`@Ada`, `#general`)."""
-    return message.clean_content
+def is_addressed(message: discord.Message, bot: discord.Client) -> bool:
+    """Whether it is said to the bot: a direct message, a mention, a reply to the bot."""
+    if message.guild is None:
+        return True
+    answered = message.reference.resolved if message.reference else None
+    to = answered.author if isinstance(answered, discord.Message) else None
+    return bot.user is not None and (bot.user in message.mentions or to == bot.user)

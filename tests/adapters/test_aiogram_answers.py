@@ -268,7 +268,8 @@ async def test_forget_and_export_in_a_private_chat(
     dispatcher.include_router(others)
     async with polling(telegram, dispatcher) as bot:
         telegram.say(7, "my secret")
-        await telegram.wait_for(lambda: len(telegram.sent(7)) == 1)
+        while len(await said(store, "telegram:7")) < 2:
+            await asyncio.sleep(0.01)
         telegram.say(7, "/export")
         await telegram.wait_for(lambda: len(telegram.sent(7)) == 2)
         file = await bot.download(telegram.sent(7)[1]["document"]["file_id"])

@@ -74,7 +74,8 @@ async def test_anonymous_administrators_of_two_groups_share_nothing(store: Sessi
     async with store:
         for group in (GROUP, GROUP - 1):
             chat = {"id": group, "type": "supergroup", "title": f"Group {group}"}
-            await feed(dispatcher, telegram.say(group, "hi", sender_chat=chat, **{"from": fake}))
+            by: dict[str, Any] = {"sender_chat": chat, "from": fake}
+            await feed(dispatcher, telegram.say(group, "hi", **by))
         assert await keys(store) == sorted([f"telegram:user:{GROUP}", f"telegram:user:{GROUP - 1}"])
 
 

@@ -290,7 +290,7 @@ async def test_a_model_cannot_ping_everyone(world: World) -> None:
     assert posts[-1].body["allowed_mentions"] == {"parse": []}
 
 
-async def test_an_attachment_alone_is_neither_stored_nor_answered(world: World) -> None:
+async def test_an_attachment_alone_is_stored_as_what_it_is_and_answered(world: World) -> None:
     await world.say("", attachments={"cat.png": b"png"})
-    assert await world.ask("hello", 1) == "echo: hello"
-    assert await world.said(2) == ["user: hello", "assistant: echo: hello"]
+    await world.discord.wait_sent(world.place, 1)
+    assert await world.ask("hello", 2) == "echo: hello"

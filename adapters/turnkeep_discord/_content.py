@@ -1,0 +1,113 @@
+"""What a Discord message leaves in the history: readable text, and references to media."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import discord
+
+from turnkeep import Media
+from turnkeep.adapter import note
+
+Content = str | list[str | Media]
+
+
+def text_of(message: discord.Message) -> str:
+    """The message's text with mentions as people read them (`@Ada`, `#general`).
+
+    Of a message that is made of components (Components V2) it is the texts in them.
+    """
+    return message.clean_content or "\n".join(_texts(message.components))
+
+
+def content_of(message: discord.Message) -> Content:
+    """What is recorded of a message: text, or text and `Media`; empty if there is nothing.
+
+    In front of the text stands what it replies to, and behind it what it forwards.
+    """
+    said = text_of(message)
+    media = [*_attachments(message), *_stickers(message.stickers)]
+    if message.poll is not None:
+        options = " / ".join(answer.text for answer in message.poll.answers)
+        media.append(Media("poll", about=f"{message.poll.question} {options}"[:1000]))
+    lines = [said]
+    for snapshot in message.message_snapshots:
+        text = snapshot.content or "\n".join(_texts(snapshot.components))
+        lines += [note("forwarded"), text]
+        media += [*_attachments(snapshot), *_stickers(snapshot.stickers)]
+    if not media and not any(line.strip() for line in lines):
+        return ""
+    if reply := _reply(message):
+        lines.insert(0, reply)
+    text = "\n".join(line for line in lines if line)
+    return [*([text] if text else []), *media] if media else text
+
+
+def pressed_of(interaction: discord.Interaction) -> str:
+    """What is recorded of a button, a select menu or a form: `[button: Yes]`."""
+    data: Any = interaction.data or {}
+    if interaction.type is discord.InteractionType.modal_submit:
+        rows = data.get("components", ())
+        inner = (part for row in rows for part in row.get("components", [row.get("component")]))
+        values = [str(part.get("value", part.get("values", ""))) for part in inner if part]
+        return note("form", " / ".join(values))
+    if values := data.get("values"):
+        return note("selected", ", ".join(map(str, values)))
+    label = data.get("custom_id", "")
+    components = interaction.message.components if interaction.message is not None else ()
+    for part in _all(components):
+        if isinstance(part, discord.Button) and part.custom_id == label:
+            label = part.label or str(part.emoji or label)
+            break
+    return note("button", label)
+
+
+def _reply(message: discord.Message) -> str:
+    reference = message.reference
+    if reference is None or reference.type is discord.MessageReferenceType.forward:
+        return ""
+    answered = reference.resolved or reference.cached_message
+    if not isinstance(answered, discord.Message):  # deleted, or not sent along
+        return ""
+    said = text_of(answered) or " ".join(media.text for media in _attachments(answered))
+    return note(f"reply to {answered.author.display_name}", said)
+
+
+def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Media]:
+    return [
+        Media(
+            _kind(attachment),
+            file_id=str(attachment.id),
+            file_name=None if attachment.is_voice_message() else attachment.filename,
+            size=attachment.size,
+            mime_type=attachment.content_type,
+            url=attachment.url,
+        )
+        for attachment in message.attachments
+    ]
+
+
+def _kind(attachment: discord.Attachment) -> str:
+    if attachment.is_voice_message():
+        return "voice"
+    kind = (attachment.content_type or "").partition("/")[0]
+    return {"image": "photo", "video": "video", "audio": "audio"}.get(kind, "file")
+
+
+def _stickers(stickers: Iterable[discord.StickerItem]) -> list[Media]:
+    return [Media("sticker", file_id=str(one.id), about=one.name) for one in stickers]
+
+
+def _texts(components: Iterable[Any]) -> list[str]:
+    return [part.content for part in _all(components) if isinstance(part, discord.TextDisplay)]
+
+
+def _all(components: Iterable[Any]) -> Iterable[Any]:
+    """The components and those in them, in the order in which they are shown."""
+    for part in components:
+        yield part
+        inner = [*getattr(part, "children", ())]
+        if (accessory := getattr(part, "accessory", None)) is not None:
+            inner.append(accessory)
+        yield from _all(inner)

@@ -1,0 +1,66 @@
+"""How an answer reaches a Discord channel: sent, and edited as it grows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import discord
+from discord.ext import commands
+
+from turnkeep.adapter import MessageGoneError
+
+from ._message import Where, source_id
+
+
+class DiscordOutlet:
+    """Answers where a message, an interaction or a command came from.
+
+    Discord takes 2,000 characters at a time, and about five edits in five seconds
+    (https://discord.com/developers/docs/topics/rate-limits); discord.py itself waits where
+    Discord asks for it. The answer to an interaction that was deferred takes its place,
+    ephemeral or not.
+    """
+
+    limit: int = 2000
+    pace: float = 1.2
+    drafts: bool = False
+
+    def __init__(self, where: Where) -> None:
+        interaction = where.interaction if isinstance(where, commands.Context) else where
+        self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
+        self._channel: Any = where.channel
+        self._sent: list[discord.Message] = []
+
+    async def working(self) -> None:
+        """Shows "typing", or defers an interaction; an answer matters more than its sign."""
+        with suppress(discord.HTTPException):
+            if self._interaction is None:
+                await self._channel.typing()
+            elif not self._interaction.response.is_done():
+                await self._interaction.response.defer()
+
+    async def send(self, text: str) -> str | None:
+        sent = await self._send(text)
+        self._sent.append(sent)
+        return source_id(sent)
+
+    async def _send(self, text: str) -> discord.Message:
+        interaction = self._interaction
+        if interaction is None or interaction.is_expired():
+            sent: discord.Message = await self._channel.send(text)
+            return sent
+        if not interaction.response.is_done():
+            await interaction.response.send_message(text)
+            return await interaction.original_response()
+        return await interaction.followup.send(text, wait=True)
+
+    async def edit(self, number: int, text: str) -> None:
+        try:
+            self._sent[number] = await self._sent[number].edit(content=text)
+        except discord.NotFound as error:
+            raise MessageGoneError(str(error)) from error
+
+    async def draft(self, text: str) -> None:
+        """Never called: Discord shows no drafts."""
+        raise NotImplementedError

@@ -1,0 +1,351 @@
+"""Scopes, edits and deletions, content, answers and overlap on Discord."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import discord
+import pytest
+import pytest_asyncio
+from discord.ext import commands
+
+from adapters.tools import RecordingBot, all_turns, connected, keys, said
+from emulators.discord import DiscordEmulator
+from emulators.discord_payloads import Payload
+from turnkeep import SessionStore, TurnkeepError
+from turnkeep.adapter import ChatSession
+from turnkeep_discord import Scope, SessionCog, chat_session, per_account
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def kept_open(store: SessionStore) -> AsyncIterator[None]:
+    """The store stays open when the bot has closed, to be looked into."""
+    async with store:
+        yield
+
+
+class AnsweringBot(commands.Bot):
+    """A bot whose handler is the cog's own event."""
+
+    def __init__(self, store: SessionStore, **options: Any) -> None:
+        super().__init__("!", intents=discord.Intents.all())
+        self.store = store
+        self.options = options
+        self.begun: list[str] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.errors = 0
+
+    async def setup_hook(self) -> None:
+        await self.add_cog(SessionCog(self, self.store, **self.options))
+
+    async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
+        self.begun.append(message.content)
+        await self.go_on.wait()
+        if message.content == "fail":
+            raise LookupError("no model")
+        await session.answer(self.words(f"echo: {message.content}"))
+
+    async def words(self, text: str) -> AsyncIterator[str]:
+        for word in text.split(" "):
+            yield word + " "
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        self.errors += 1
+
+
+def key_of(place: Payload) -> str:
+    return f"discord:{place['id']}"
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("channel", ["discord:C", "discord:T"]),
+        ("parent", ["discord:C"]),
+        ("user_in_channel", ["discord:C:user:A", "discord:C:user:B", "discord:T:user:A"]),
+        ("user", ["discord:user:A", "discord:user:B"]),
+        (commands.BucketType.user, ["discord:user:A", "discord:user:B"]),
+        (commands.BucketType.member, ["discord:guild-G:user:A", "discord:guild-G:user:B"]),
+        ("guild", ["discord:guild-G"]),
+        (lambda where: None if where.author.name == "Bob" else "discord:all", ["discord:all"]),
+    ],
+    ids=str,
+)
+async def test_a_scope_says_who_shares_a_session(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    scope: Scope,
+    expected: list[str],
+) -> None:
+    bob, thread = server.user("Bob"), server.thread(place, "Thread", ada)
+    bot = AnsweringBot(store, scope=scope)
+    async with connected(server, bot):
+        for channel, user in ((place, ada), (place, bob), (thread, ada)):
+            await server.say(channel, user, "hi")
+        heard = 2 if callable(scope) else 3
+        await server.wait_for(lambda: len(bot.begun) == heard, 10, "messages")
+    names = {place["id"]: "C", thread["id"]: "T", ada["id"]: "A", bob["id"]: "B"}
+    names[place["guild_id"]] = "G"
+    found = await keys(store)
+    for number, name in names.items():
+        found = [key.replace(number, name) for key in found]
+    assert sorted(found) == expected
+
+
+async def test_an_account_may_have_sessions_of_its_own(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = AnsweringBot(store)
+    bot.options["scope"] = per_account(bot)
+    async with connected(server, bot):
+        await server.say(place, ada, "hi")
+        await server.wait_sent(place, 1)
+    assert await keys(store) == [f"{key_of(place)}:account:{server.bot['id']}"]
+
+
+@pytest.mark.parametrize("scope", ["channel", "user_in_channel", "user"])
+async def test_a_message_that_is_deleted_leaves_no_copy(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, scope: Scope
+) -> None:
+    bot = RecordingBot(store, scope=scope)
+    async with connected(server, bot):
+        messages = [await server.say(place, ada, text) for text in "abcd"]
+        await bot.hears(server, 4)
+        await server.delete(messages[0])
+        await server.bulk_delete(messages[1:3])
+        (key,) = await keys(store)
+        while len(await said(store, key)) > 1:
+            await asyncio.sleep(0.01)
+        assert await said(store, key) == ["user: d"]
+
+
+async def test_edits_may_be_ignored_and_unfurls_change_nothing(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store, edits="ignore")
+    async with connected(server, bot):
+        message = await server.say(place, ada, "hello")
+        await server.edit(message, "hello!")
+        await server.unfurl(message)
+        await server.say(place, ada, "next")
+        await bot.hears(server, 2)
+    assert await said(store, key_of(place)) == ["user: hello", "user: next"]
+
+
+async def test_a_deleted_channel_is_forgotten(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello")
+        await bot.hears(server, 1)
+        await server.delete_channel(place)
+        while await keys(store):
+            await asyncio.sleep(0.01)
+
+
+FORWARD = {
+    "content": "news",
+    "attachments": [],
+    "embeds": [],
+    "timestamp": "2026-01-01T00:00:00+00:00",
+    "edited_timestamp": None,
+    "type": 0,
+    "flags": 0,
+    "mentions": [],
+    "mention_roles": [],
+    "components": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"text": "look", "attachments": {"cat.png": b"png"}}, "look [file: cat.png]"),
+        (
+            {
+                "text": "",
+                "message_snapshots": [{"message": FORWARD}],
+                "message_reference": {"type": 1, "channel_id": "1", "message_id": "2"},
+            },
+            "[forwarded]\nnews",
+        ),
+        (
+            {"text": "", "sticker_items": [{"id": "7", "name": "Wave", "format_type": 1}]},
+            "[sticker: Wave]",
+        ),
+    ],
+    ids=["attachment", "forward", "sticker"],
+)
+async def test_a_message_leaves_a_sensible_turn(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    fields: dict[str, Any],
+    shown: str,
+) -> None:
+    bot = RecordingBot(store)
+    async with connected(server, bot):
+        await server.say(place, ada, **fields)
+        await bot.hears(server, 1)
+    (turn,) = await all_turns(store, key_of(place))
+    text = " ".join([turn.text] * bool(turn.text) + [media.text for media in turn.media])
+    assert text == shown
+
+
+async def test_a_reply_says_to_what_it_replies(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+    async with connected(server, bot):
+        first = await server.say(place, ada, "the plan")
+        await server.say(place, server.user("Bob"), "yes", reply_to=first)
+        await bot.hears(server, 2)
+    assert (await said(store, key_of(place)))[1].endswith("yes")
+
+
+async def test_an_answer_is_split_and_stored_once(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = AnsweringBot(store)
+    async with connected(server, bot):
+        await server.say(place, ada, "x " * 999 + "x")
+        sent = await server.wait_sent(place, 2)
+        await server.wait_for(
+            lambda: sum(one["content"].count("x") for one in server.sent(place)) == 1000, 10, "x"
+        )
+    turn = (await all_turns(store, key_of(place)))[1]
+    assert turn.source_ids == tuple(f"{place['id']}:{one['id']}" for one in sent)
+
+
+async def test_a_busy_chat_collects_and_answers_together(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = AnsweringBot(store, busy="collect")
+    bot.go_on.clear()
+    async with connected(server, bot):
+        await server.say(place, ada, "a")
+        await server.wait_for(lambda: len(bot.begun) == 1, 10, "a")
+        for text in "bc":
+            await server.redeliver(await server.say(place, ada, text))
+        while len(await said(store, key_of(place))) < 3:
+            await asyncio.sleep(0.01)
+        bot.go_on.set()
+        await server.wait_sent(place, 2)
+    assert bot.begun == ["a", "c"]
+
+
+async def test_a_listener_that_fails_is_told_of_as_discord_py_does(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = AnsweringBot(store, busy="queue")
+    async with connected(server, bot):
+        await server.say(place, ada, "fail")
+        await server.say(place, ada, "b")
+        await server.wait_sent(place, 1)
+    assert (bot.errors, bot.begun) == (1, ["fail", "b"])
+
+
+async def test_only_what_is_said_to_the_bot_is_recorded(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store, record="addressed")
+    async with connected(server, bot):
+        await server.say(place, ada, "to all")
+        await server.say(place, ada, "to you", mentions_bot=True)
+        await server.say(server.dm(ada), ada, "in private")
+        await bot.hears(server, 3)
+    assert await said(store, key_of(place)) == ["user: to you"]
+    assert len(await keys(store)) == 2
+
+
+async def test_a_predicate_and_ignored_people_leave_nothing(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bob = server.user("Bob")
+    bot = RecordingBot(
+        store, ignore={int(bob["id"])}, record=lambda message: "secret" not in message.content
+    )
+    async with connected(server, bot):
+        await server.say(place, bob, "ignored")
+        await server.say(place, ada, "a secret")
+        await server.say(place, ada, "open")
+        await bot.hears(server, 3)
+    assert await said(store, key_of(place)) == ["user: open"]
+
+
+async def test_what_a_proxy_posts_is_a_users_where_that_is_asked_for(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store, record_webhooks=True)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello", webhook_id="77")
+        await bot.hears(server, 1)
+    (turn,) = await all_turns(store, key_of(place))
+    assert turn.sender is not None
+    assert turn.sender.id == "77-Ada"
+
+
+async def test_commands_have_their_session(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+    done: list[list[str]] = []
+
+    @bot.command()
+    async def recall(ctx: Any) -> None:
+        done.append([turn["content"] for turn in await ctx.chat_session.get_history()])
+
+    @bot.hybrid_command()
+    async def ask(ctx: commands.Context[Any], prompt: str) -> None:
+        await ctx.defer(ephemeral=True)
+        session = await chat_session(bot, ctx, prompt=prompt)
+        await session.answer(f"to {prompt}")
+        done.append([prompt])
+
+    async with connected(server, bot):
+        await bot.tree.sync()
+        await server.say(place, ada, "hello")
+        await server.say(place, ada, "!recall")
+        await server.wait_for(lambda: len(done) == 1, 10, "recall")
+        await server.slash(place, ada, "ask", {"prompt": "a thing"})
+        await server.wait_for(lambda: len(done) == 2, 10, "ask")
+    assert done[0] == ["hello"]
+    assert await said(store, key_of(place)) == [
+        "user: hello",
+        "user: a thing",
+        "assistant: to a thing",
+    ]
+
+
+async def test_where_the_scope_has_no_session_that_is_said(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    refused: list[str] = []
+
+    class Bot(RecordingBot):
+        async def on_message(self, message: discord.Message) -> None:
+            try:
+                await chat_session(self, message)
+            except TurnkeepError as error:
+                refused.append(str(error))
+
+    bot = Bot(store, scope=lambda where: None)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello")
+        await server.wait_for(lambda: bool(refused), 10, "an error")
+    assert "no session here" in refused[0]
+
+
+@pytest.mark.parametrize("options", [{"scope": "planet"}, {"record": "some"}, {"edits": "never"}])
+async def test_what_is_no_choice_is_refused(store: SessionStore, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not '"):
+        SessionCog(commands.Bot("!", intents=discord.Intents.none()), store, **options)
