@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -137,7 +137,7 @@ class TelegramOutlet:
 
 
 @asynccontextmanager
-async def _as_answer() -> AsyncIterator[None]:
+async def _as_answer() -> AsyncGenerator[None, None]:
     token = answering.set(True)
     try:
         yield

@@ -338,7 +338,9 @@ async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> 
         )
     if isinstance(where, discord.Message):
         session = await cog.record(where)
-    elif isinstance(where, commands.Context) and where.interaction is None and prompt is None:
+    elif isinstance(where, discord.Interaction):
+        session = await cog.session(where, prompt)
+    elif where.interaction is None and prompt is None:
         session = await cog.record(where.message)
     else:
         session = await cog.session(where, prompt)
