@@ -12,9 +12,11 @@ from ._cog import Record, SessionCog, chat_session
 from ._content import content_of, pressed_of, text_of
 from ._message import Scope, Where, is_addressed, per_account, sender_of, session_key, source_id
 from ._outlet import DiscordOutlet
+from ._privacy import PrivacyCog
 
 __all__ = [
     "DiscordOutlet",
+    "PrivacyCog",
     "Record",
     "Scope",
     "SessionCog",

@@ -336,14 +336,15 @@ async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> 
             "this bot has no SessionCog: 'await bot.add_cog(SessionCog(bot, store))' in its "
             "setup_hook"
         )
-    if isinstance(where, discord.Message):
-        session = await cog.record(where)
+    if isinstance(where, commands.Context):
+        if where.interaction is None and prompt is None:
+            session = await cog.record(where.message)
+        else:
+            session = await cog.session(where, prompt)
     elif isinstance(where, discord.Interaction):
         session = await cog.session(where, prompt)
-    elif where.interaction is None and prompt is None:
-        session = await cog.record(where.message)
     else:
-        session = await cog.session(where, prompt)
+        session = await cog.record(where)
     if session is None:
         raise TurnkeepError(
             "there is no session here: the interaction has no channel, or the cog's scope says so"

@@ -16,7 +16,14 @@ from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from turnkeep import SessionStore, TurnkeepError
 from turnkeep.adapter import ChatSession
-from turnkeep_discord import Scope, SessionCog, chat_session, per_account
+from turnkeep_discord import (
+    PrivacyCog,
+    Scope,
+    SessionCog,
+    chat_session,
+    per_account,
+    pressed_of,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -72,7 +79,10 @@ def key_of(place: Payload) -> str:
         (commands.BucketType.user, ["discord:user:A", "discord:user:B"]),
         (commands.BucketType.member, ["discord:guild-G:user:A", "discord:guild-G:user:B"]),
         ("guild", ["discord:guild-G"]),
-        (lambda where: None if where.author.display_name == "Bob" else "discord:all", ["discord:all"]),
+        (
+            lambda where: None if where.author.display_name == "Bob" else "discord:all",
+            ["discord:all"],
+        ),
     ],
     ids=str,
 )
@@ -350,3 +360,49 @@ async def test_where_the_scope_has_no_session_that_is_said(
 async def test_what_is_no_choice_is_refused(store: SessionStore, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not '"):
         SessionCog(commands.Bot("!", intents=discord.Intents.none()), store, **options)
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["a channel", "direct messages"])
+async def test_forget_and_export_are_about_who_asks(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, private: bool
+) -> None:
+    bot = RecordingBot(store)
+    where = server.dm(ada) if private else place
+    async with connected(server, bot):
+        await bot.add_cog(PrivacyCog(bot))
+        await bot.tree.sync()
+        await server.say(where, ada, "Ada's")
+        if not private:
+            await server.say(where, server.user("Bob"), "Bob's")
+        await bot.hears(server, 1 if private else 2)
+        await server.slash(where, ada, "export")
+        await server.slash(where, ada, "forget")
+        left = [] if private else ["user: Bob's"]
+        while await said(store, key_of(where)) != left:
+            await asyncio.sleep(0.01)
+        await server.slash(where, ada, "export")
+        await server.wait_for(
+            lambda: sum("/webhooks/" in call.path for call in server.requests) >= 3, 10, "answers"
+        )
+
+
+async def test_a_pressed_button_is_recorded_by_its_label(store: SessionStore) -> None:
+    button = discord.ui.Button[Any](label="Yes, please", custom_id="yes")
+    view = discord.ui.View()
+    view.add_item(button)
+
+    class Message:
+        components = [discord.components._component_factory(one) for one in view.to_components()]
+
+    class Interaction:
+        type = discord.InteractionType.component
+        message = Message()
+        data: dict[str, Any] = {"custom_id": "yes", "component_type": 2}
+
+    pressed: Any = Interaction()
+    assert pressed_of(pressed) == "[button: Yes, please]"
+    pressed.data = {"custom_id": "menu", "values": ["a", "b"]}
+    assert pressed_of(pressed) == "[selected: a, b]"
+    pressed.type = discord.InteractionType.modal_submit
+    pressed.data = {"components": [{"components": [{"value": "Ada"}]}, {"component": {"value": 7}}]}
+    assert pressed_of(pressed) == "[form: Ada / 7]"

@@ -1,0 +1,58 @@
+"""Ready-made commands by which people see and erase what is kept of them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from turnkeep import Session
+from turnkeep.adapter import export
+
+from ._cog import Bot, chat_session
+
+FORGOTTEN = "What was kept of you here is erased."
+NOTHING = "Nothing is kept of you here."
+
+
+class PrivacyCog(commands.Cog):
+    """`/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
+
+    In direct messages, or where each user has his own session, `/forget` erases all of it and
+    `/export` sends all of it as a JSON file. In a session that several people share they are
+    about what the one who asks wrote, and the answers to it. Only he sees what they say.
+    """
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+
+    @app_commands.command(name="forget", description="Erase what is kept of you here.")
+    async def forget(self, interaction: discord.Interaction[Any]) -> None:
+        """Erases; called by discord.py."""
+        await interaction.response.defer(ephemeral=True)
+        session = await chat_session(self.bot, interaction)
+        if _is_shared(session, interaction):
+            erased = await session.forget_sender(interaction.user.id) > 0
+        else:
+            erased = await session.store.forget(session.key)
+        await interaction.followup.send(FORGOTTEN if erased else NOTHING, ephemeral=True)
+
+    @app_commands.command(name="export", description="Get what is kept of you here as a file.")
+    async def send_export(self, interaction: discord.Interaction[Any]) -> None:
+        """Sends the file; called by discord.py."""
+        await interaction.response.defer(ephemeral=True)
+        session = await chat_session(self.bot, interaction)
+        shared = _is_shared(session, interaction)
+        file = await export(session, sender_id=str(interaction.user.id) if shared else None)
+        if file == b"[]":
+            await interaction.followup.send(NOTHING, ephemeral=True)
+        else:
+            sent = discord.File(io.BytesIO(file), "conversation.json")
+            await interaction.followup.send(file=sent, ephemeral=True)
+
+
+def _is_shared(session: Session, interaction: discord.Interaction[Any]) -> bool:
+    return interaction.guild_id is not None and "user" not in dict(session.key.scopes)
