@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -63,6 +64,11 @@ class AnsweringBot(commands.Bot):
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         self.errors += 1
+
+
+def but_bob(where: Any) -> str | None:
+    """A function of the event: one session for all but one."""
+    return None if where.author.display_name == "Bob" else "discord:all"
 
 
 def key_of(place: Payload) -> str:
@@ -386,20 +392,14 @@ async def test_forget_and_export_are_about_who_asks(
         )
 
 
-async def test_a_pressed_button_is_recorded_by_its_label(store: SessionStore) -> None:
+async def test_a_pressed_button_is_recorded_by_its_label() -> None:
     button = discord.ui.Button[Any](label="Yes, please", custom_id="yes")
-    view = discord.ui.View()
-    view.add_item(button)
-
-    class Message:
-        components = [discord.components._component_factory(one) for one in view.to_components()]
-
-    class Interaction:
-        type = discord.InteractionType.component
-        message = Message()
-        data: dict[str, Any] = {"custom_id": "yes", "component_type": 2}
-
-    pressed: Any = Interaction()
+    row = SimpleNamespace(children=[button._underlying])
+    pressed: Any = SimpleNamespace(
+        type=discord.InteractionType.component,
+        message=SimpleNamespace(components=[row]),
+        data={"custom_id": "yes", "component_type": 2},
+    )
     assert pressed_of(pressed) == "[button: Yes, please]"
     pressed.data = {"custom_id": "menu", "values": ["a", "b"]}
     assert pressed_of(pressed) == "[selected: a, b]"
