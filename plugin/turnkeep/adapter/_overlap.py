@@ -40,7 +40,8 @@ class _Message:
             before.superseded = True
             before.scope.cancel()
             taken = {turn.id: turn for turn in (*before.turns, *self.turns)}
-            self.turns = tuple(taken.values())
+            # By id: they may have come here in another order than they were recorded in.
+            self.turns = tuple(taken[turn_id] for turn_id in sorted(taken))
             self.since = before.since
 
 
