@@ -375,6 +375,7 @@ class SessionMiddleware(BaseMiddleware):
                 self._running,
                 self._drain_timeout,
             )
+        await self.recorder.aclose()
         if self._opened is not None:
             await self._opened.aclose()
             self._opened = None

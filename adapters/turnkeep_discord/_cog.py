@@ -123,6 +123,7 @@ class SessionCog(commands.Cog):
         finally:
             self.bot.remove_listener(self.on_message)
             del _leaving[self.bot]
+            await self.recorder.aclose()
             if self._opened is not None:
                 await self._opened.aclose()
                 self._opened = None

@@ -2,8 +2,8 @@
 
 Where to find what: `_recorder` what is recorded, `_chat` the session that handlers get and its
 `answer`, `_outlet` and `_split` the message that grows, `_overlap` messages that come while
-another is answered, `_reset` when a conversation begins anew, `_notes` the lines that tell of
-replies and forwards, `_export` a conversation as a file.
+another is answered, `_reset` when a conversation begins anew, `_later` what a failing storage did
+not take, `_notes` the lines that tell of replies and forwards, `_export` a conversation as a file.
 """
 
 from ._chat import Answer, ChatSession
@@ -11,7 +11,7 @@ from ._export import export
 from ._notes import note
 from ._outlet import GrowingMessage, MessageGoneError, Outlet, SlowDownError
 from ._overlap import Busy, Overlap
-from ._recorder import Edits, Recorder, RecorderOptions
+from ._recorder import Edits, OnStorageError, Recorder, RecorderOptions
 from ._reset import ResetPolicy
 from ._split import split_text
 
@@ -22,6 +22,7 @@ __all__ = [
     "Edits",
     "GrowingMessage",
     "MessageGoneError",
+    "OnStorageError",
     "Outlet",
     "Overlap",
     "Recorder",

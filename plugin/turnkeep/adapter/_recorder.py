@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timezone
@@ -14,13 +15,17 @@ from .._key import SessionKey
 from .._store import SessionStore
 from .._turn import Sender
 from ._chat import ChatSession
+from ._later import FAILURES, Later
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._reset import ResetPolicy
 
-__all__ = ["Edits", "Recorder", "RecorderOptions"]
+__all__ = ["Edits", "OnStorageError", "Recorder", "RecorderOptions"]
 
 Edits: TypeAlias = Literal["update", "ignore"]
+OnStorageError: TypeAlias = Literal["raise", "later"]
+
+logger: Final = logging.getLogger("turnkeep")
 
 _PLACES_KEPT: Final = 20_000
 
@@ -30,14 +35,18 @@ class RecorderOptions(TypedDict, total=False):
 
     `busy` ("parallel") and `debounce` (0, in seconds): see `Overlap`. `reset` (None): when a
     conversation begins anew by itself, see `ResetPolicy`. `edits` ("update"): whether an edit
-    on the platform reaches the history, or `"ignore"`. `ignore` (none): the ids, as whole
-    numbers, of users and chats of which nothing is recorded; a set may change later.
+    on the platform reaches the history, or `"ignore"`. `on_storage_error` ("raise"): whether a
+    storage that fails is raised to the framework, and the message not handled; or, with
+    `"later"`, logged, the message answered without history, and recorded when the storage
+    works again (what waits is in memory, and lost with the process). `ignore` (none): the ids,
+    as whole numbers, of users and chats of which nothing is recorded; a set may change later.
     """
 
     busy: Busy
     debounce: float
     reset: ResetPolicy | None
     edits: Edits
+    on_storage_error: OnStorageError
     ignore: Container[int]
 
 
@@ -53,11 +62,15 @@ class Recorder:
         debounce: float = 0,
         reset: ResetPolicy | None = None,
         edits: Edits = "update",
+        on_storage_error: OnStorageError = "raise",
         ignore: Container[int] = (),
     ) -> None:
         if edits not in ("update", "ignore"):
             raise ValueError(f"edits is 'update' or 'ignore', not {edits!r}")
+        if on_storage_error not in ("raise", "later"):
+            raise ValueError(f"on_storage_error is 'raise' or 'later', not {on_storage_error!r}")
         self.store = store
+        self._later = Later(store) if on_storage_error == "later" else None
         self.overlap = Overlap(busy, debounce=debounce)
         self._prefix = prefix
         self._reset = reset
@@ -92,19 +105,40 @@ class Recorder:
             self._places[source_id] = session.key
             if len(self._places) > _PLACES_KEPT:
                 self._places.popitem(last=False)
+        fields = {"source_id": source_id, "sender": sender, "time": time, "extra": extra}
+        if self._later is None:
+            return await self._receive(session, content, fields)
+        if self._later.holds(session.key):
+            await self._later.settle()
+        if not self._later.holds(session.key):
+            try:
+                received = await self._receive(session, content, fields)
+            except FAILURES:
+                if self._later.is_full:
+                    raise
+                logger.exception("%s: a message is answered now and recorded later", session)
+            else:
+                await self._later.settle()
+                return received
+        return await self._later.receive(session, content, **fields)
+
+    async def _receive(
+        self, session: ChatSession, content: object, fields: dict[str, Any]
+    ) -> ChatSession:
         if self._reset is None:
-            return await session.receive(
-                content, source_id=source_id, sender=sender, time=time, extra=extra
-            )
+            return await session.receive(content, **fields)
         # Two messages at once must not both find the silence, and begin anew twice.
         lock = self._locks.setdefault(session.key.text, Lock())
         async with lock:
-            now = time or datetime.now(timezone.utc)
-            if await self._is_due(self._reset, session, source_id, now):
+            now = fields["time"] or datetime.now(timezone.utc)
+            if await self._is_due(self._reset, session, fields["source_id"], now):
                 await session.clear()
-            return await session.receive(
-                content, source_id=source_id, sender=sender, time=time, extra=extra
-            )
+            return await session.receive(content, **fields)
+
+    async def aclose(self) -> None:
+        """Records what waits for the storage; an adapter calls it before it leaves the store."""
+        if self._later is not None:
+            await self._later.aclose()
 
     async def _is_due(
         self, policy: ResetPolicy, session: ChatSession, source_id: str | None, now: datetime

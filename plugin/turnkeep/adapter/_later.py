@@ -1,0 +1,98 @@
+"""What a failing storage did not take: kept in memory, answered, and recorded when it can be."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final
+
+from anyio import Lock
+from msgspec import structs
+
+from .._errors import StorageError, StoreLockedError
+from .._key import SessionKey
+from .._store import SessionStore
+from .._turn import Turn
+from ._chat import ChatSession
+
+__all__ = ["FAILURES", "Later"]
+
+logger: Final = logging.getLogger("turnkeep")
+
+FAILURES: Final = (StorageError, StoreLockedError)
+MAX_TURNS: Final = 10_000
+"""How many messages are kept in memory; after that the storage's error is raised."""
+
+
+class Later:
+    """Sessions in memory, for as long as the storage fails.
+
+    A handler answers there without the history from before; order is kept, since a session of
+    which something waits goes on waiting. Nothing of it survives the process.
+    """
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+        self._aside = SessionStore("memory:")
+        self._waiting: dict[SessionKey, dict[int, int]] = {}  # ids there, and ids in the store
+        self._count = 0
+        self._lock = Lock()
+
+    def holds(self, key: SessionKey) -> bool:
+        """Whether something of this session waits."""
+        return key in self._waiting
+
+    @property
+    def is_full(self) -> bool:
+        return self._count >= MAX_TURNS
+
+    async def receive(self, session: ChatSession, content: object, **fields: Any) -> ChatSession:
+        """The session in memory, bound to this message."""
+        self._waiting.setdefault(session.key, {})
+        self._count += 1
+        aside = ChatSession(self._aside, session.key, outlet=session.outlet)
+        return await aside.receive(content, **fields)
+
+    async def settle(self) -> None:
+        """Records what waits, as far as the storage takes it."""
+        async with self._lock:
+            for key in list(self._waiting):
+                if self._aside._first_open_reply(key) != sys.maxsize:
+                    continue  # its answer is to come behind it
+                try:
+                    await self._record(key)
+                except FAILURES as error:
+                    logger.warning("what waits to be recorded goes on waiting: %s", error)
+
+    async def _record(self, key: SessionKey) -> None:
+        ids, aside = self._waiting[key], self._aside.session(key)
+        async for turn in aside.turns(epoch="all"):
+            async with self._store._use(key, write=True) as storage:
+                appended = await storage.append(key, [_moved(turn, ids)])
+            assert appended is not None
+            ids[turn.id] = appended.turns[0].id
+            await aside.delete(turn)  # one by one, so that nothing is recorded twice
+            self._count -= turn.role == "user"
+        await self._aside.forget(key)
+        del self._waiting[key]
+
+    async def aclose(self) -> None:
+        """Records what waits, or tells what is lost."""
+        await self.settle()
+        for key in self._waiting:
+            left = [turn async for turn in self._aside.session(key).turns(epoch="all")]
+            logger.error("session %s: %d turns could not be recorded and are lost", key, len(left))
+        self._waiting.clear()
+        self._count = 0
+        await self._aside.aclose()
+        self._aside = SessionStore("memory:")
+
+
+def _moved(turn: Turn, ids: dict[int, int]) -> Turn:
+    return structs.replace(
+        turn,
+        id=0,
+        epoch=1,
+        answers=None if turn.answers is None else ids.get(turn.answers),
+        also_answers=tuple(ids[one] for one in turn.also_answers if one in ids),
+    )
