@@ -1,0 +1,113 @@
+"""A Telegram bot behind a webhook, in a FastAPI application.
+
+TELEGRAM_TOKEN=… WEBHOOK_URL=https://example.org/telegram python examples/webhook_bot.py
+
+It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
+
+Environment: TELEGRAM_TOKEN (from @BotFather). WEBHOOK_URL is where Telegram reaches this
+application, and WEBHOOK_SECRET what it has to know (default: made up at each start). PORT
+(default: 8080). OPENAI_API_KEY, OPENAI_BASE_URL (any OpenAI-compatible server) and MODEL;
+without a key a small offline responder answers. TURNKEEP_STORE is the folder (default:
+./sessions). TELEGRAM_API_URL is for a Bot API server of your own.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import uvicorn
+from aiogram import Bot, Dispatcher, Router
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.types import Message
+from fastapi import FastAPI, Header, HTTPException
+
+from turnkeep import SessionStore
+from turnkeep.adapter import ChatSession
+from turnkeep_aiogram import SessionMiddleware, privacy_router
+
+MODEL = os.environ.get("MODEL", "gpt-4o-mini")
+SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
+
+dp = Dispatcher()
+SessionMiddleware(SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))).setup(dp)
+router = Router()
+dp.include_routers(privacy_router(), router)
+
+
+async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
+    """The model's answer to a window, piece by piece."""
+    if not os.environ.get("OPENAI_API_KEY"):
+        said = [message["content"] for message in history if message["role"] == "user"]
+        yield f"I remember {len(said)} messages of this chat. The first was: {said[0]}"
+        return
+    from openai import AsyncOpenAI
+
+    messages: Any = [SYSTEM, *history]
+    async with AsyncOpenAI() as client:
+        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        async for chunk in stream:
+            if chunk.choices and chunk.choices[0].delta.content:
+                yield chunk.choices[0].delta.content
+
+
+@router.message()
+async def on_message(message: Message, chat_session: ChatSession) -> None:
+    if chat_session.turn is None:
+        return
+    try:
+        window = await chat_session.get_history(max_tokens=4000, overflow="truncate")
+        await chat_session.answer(ask(window))
+    except Exception:
+        logging.exception("No answer in %s", chat_session.key)
+        await message.answer("Sorry, that went wrong.")
+
+
+def bot_from_environment() -> Bot:
+    token = os.environ.get("TELEGRAM_TOKEN")
+    if not token:
+        raise SystemExit("Set TELEGRAM_TOKEN to the token that @BotFather gave you.")
+    api = os.environ.get("TELEGRAM_API_URL")
+    server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
+    return Bot(token, session=server)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+    async with bot_from_environment() as bot:
+        app.state.bot, app.state.running = bot, set()
+        await dp.emit_startup(bot=bot, dispatcher=dp, bots=(bot,))  # opens the store
+        await bot.set_webhook(
+            os.environ["WEBHOOK_URL"],
+            secret_token=SECRET,
+            allowed_updates=dp.resolve_used_update_types(),
+        )
+        yield
+        await dp.emit_shutdown(bot=bot, dispatcher=dp, bots=(bot,))  # waits for the answers
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/telegram")
+async def telegram(
+    update: dict[str, Any],
+    x_telegram_bot_api_secret_token: Annotated[str, Header()] = "",
+) -> dict[str, bool]:
+    if not secrets.compare_digest(x_telegram_bot_api_secret_token.encode(), SECRET.encode()):
+        raise HTTPException(403)
+    # Telegram is not kept waiting for the model; what it sends twice is answered once.
+    task = asyncio.create_task(dp.feed_raw_update(app.state.bot, update))
+    app.state.running.add(task)
+    task.add_done_callback(app.state.running.discard)
+    return {"ok": True}
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    uvicorn.run(app, host="0.0.0.0", port=int(os.environ.get("PORT", "8080")))  # noqa: S104

@@ -1,0 +1,138 @@
+"""The group bot, the agent and the webhook bot: each as its user runs it, over the emulators."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from e2e.bots import EXAMPLES, run, said, turns
+from emulators.openai import OpenAIEmulator
+from emulators.telegram import TelegramEmulator
+
+pytestmark = pytest.mark.asyncio
+
+GROUP = -1001234567890
+
+
+@pytest_asyncio.fixture
+async def telegram() -> AsyncIterator[TelegramEmulator]:
+    async with TelegramEmulator() as server:
+        yield server
+
+
+def environment(telegram: TelegramEmulator, **more: str) -> dict[str, str]:
+    return {"TELEGRAM_TOKEN": telegram.token, "TELEGRAM_API_URL": telegram.url, **more}
+
+
+async def test_the_group_bot_hears_all_and_answers_who_addresses_it(
+    telegram: TelegramEmulator, tmp_path: Path
+) -> None:
+    async with run("group_bot.py", tmp_path, environment(telegram)) as bot:
+        await bot.wait_for(lambda: telegram.polling, "it polls")
+        telegram.say(GROUP, "the party is at eight", user_id=42)
+        name = {"type": "mention", "offset": 0, "length": 13}
+        telegram.say(GROUP, "@emulated_bot when?", user_id=43, first_name="Bob", entities=[name])
+        (sent,) = await telegram.wait_sent(GROUP, 1, 30)
+        assert sent["text"] == "I heard 2 messages. The last was: Bob (43): @emulated_bot when?"
+        telegram.say(GROUP, "thanks", user_id=43, first_name="Bob", reply_to=sent["message_id"])
+        await telegram.wait_sent(GROUP, 2, 30)
+        telegram.say(GROUP, "/forget", user_id=43, first_name="Bob")
+        await telegram.wait_sent(GROUP, 3, 30)
+        assert await bot.stop() == 0
+    assert said(tmp_path, f"telegram/{GROUP}") == ["user: the party is at eight"]
+
+
+async def test_the_agent_keeps_its_calls_with_its_answer(
+    telegram: TelegramEmulator, tmp_path: Path
+) -> None:
+    async with run("agent_bot.py", tmp_path, environment(telegram)) as bot:
+        await bot.wait_for(lambda: telegram.polling, "it polls")
+        telegram.say(7, "What time is it?")
+        (sent,) = await telegram.wait_sent(7, 1, 30)
+        assert sent["text"].startswith("It is 20")
+        assert await bot.stop() == 0
+    stored = turns(tmp_path, "telegram/7")
+    assert [turn["role"] for turn in stored] == ["user", "assistant", "tool", "assistant"]
+    assert stored[2]["content"] in sent["text"]
+
+
+async def test_the_agent_uses_its_tools_as_the_model_asks_for_them(
+    telegram: TelegramEmulator, tmp_path: Path
+) -> None:
+    function = {"name": "roll", "arguments": '{"sides": 1}'}
+    wrong = {"name": "fly", "arguments": "{}"}
+    calls = [
+        {"id": "c1", "type": "function", "function": function},
+        {"id": "c2", "type": "function", "function": wrong},
+    ]
+
+    def respond(messages: list[dict[str, Any]]) -> str | dict[str, Any]:
+        if messages[-1]["role"] == "tool":
+            return f"rolled {messages[-2]['content']}, and {messages[-1]['content'][:5]}"
+        return {"role": "assistant", "content": None, "tool_calls": calls}
+
+    async with OpenAIEmulator(respond) as llm:
+        model = {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "x"}
+        async with run("agent_bot.py", tmp_path, environment(telegram, **model)) as bot:
+            await bot.wait_for(lambda: telegram.polling, "it polls")
+            telegram.say(7, "Roll, and fly")
+            (sent,) = await telegram.wait_sent(7, 1, 30)
+            assert sent["text"] == "rolled 1, and error"
+            assert await bot.stop() == 0
+        assert llm.rejections == []
+    stored = turns(tmp_path, "telegram/7")
+    assert [turn["role"] for turn in stored] == ["user", "assistant", "tool", "tool", "assistant"]
+
+
+async def test_each_template_has_a_dockerfile_and_its_variables_are_documented() -> None:
+    listed = (EXAMPLES / "README.md").read_text()
+    for script in EXAMPLES.glob("*.py"):
+        assert f"[{script.name}]" in listed
+        for name in re.findall(r'environ(?:\.get\(|\[)"(\w+)"', script.read_text()):
+            assert f"`{name}`" in listed, f"{script.name}: {name}"
+    for file in EXAMPLES.glob("docker/*.Dockerfile"):
+        assert f'CMD ["python", "/app/{file.stem}.py"]' in file.read_text()
+        assert (EXAMPLES / f"{file.stem}.py").exists()
+
+
+async def test_the_webhook_bot_answers_behind_fastapi_and_knows_its_secret(
+    telegram: TelegramEmulator, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/telegram"
+    more = {"PORT": str(port), "WEBHOOK_URL": url, "WEBHOOK_SECRET": "known"}
+    async with run("webhook_bot.py", tmp_path, environment(telegram, **more)) as bot:
+        await bot.wait_output("Application startup complete")
+        update = telegram.say(7, "hello")
+        (sent,) = await telegram.wait_sent(7, 1, 30)
+        assert sent["text"] == "I remember 1 messages of this chat. The first was: hello"
+        telegram.redeliver(update)
+        telegram.say(7, "again")
+        await telegram.wait_sent(7, 2, 30)
+        async with aiohttp.ClientSession() as session:
+            forged = {"X-Telegram-Bot-Api-Secret-Token": "guessed"}
+            async with session.post(url, json=dict(update), headers=forged) as answer:
+                assert answer.status == 403
+        await bot.stop()
+    assert [turn["role"] for turn in turns(tmp_path, "telegram/7")] == [
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+    ]
+
+
+async def test_a_bot_without_a_token_says_what_it_needs(tmp_path: Path) -> None:
+    for script in ("group_bot.py", "agent_bot.py"):
+        async with run(script, tmp_path, {"TELEGRAM_TOKEN": ""}) as bot:
+            assert await bot.ended() == 1
+            assert "Set TELEGRAM_TOKEN" in bot.output
