@@ -97,7 +97,7 @@ class SessionMiddleware(BaseMiddleware):
                 f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
             )
         self.store = store
-        self.recorder = Recorder(store, PREFIX, **options)
+        self.recorder: Recorder = Recorder(store, PREFIX, **options)
         self.data_key = data_key
         self._key_of = scope_function(scope)
         self._record = record

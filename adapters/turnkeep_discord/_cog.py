@@ -91,7 +91,7 @@ class SessionCog(commands.Cog):
             )
         self.bot = bot
         self.store = store
-        self.recorder = Recorder(store, PREFIX, **options)
+        self.recorder: Recorder = Recorder(store, PREFIX, **options)
         self._scope = scope
         self._key_of = scope_function(scope)
         self._record = record

@@ -71,7 +71,7 @@ class Recorder:
             raise ValueError(f"on_storage_error is 'raise' or 'later', not {on_storage_error!r}")
         self.store = store
         self._later = Later(store) if on_storage_error == "later" else None
-        self.overlap = Overlap(busy, debounce=debounce)
+        self.overlap: Overlap = Overlap(busy, debounce=debounce)
         self._prefix = prefix
         self._reset = reset
         self._edits = edits
