@@ -21,6 +21,7 @@ from discord.ext import commands
 from turnkeep import Sender, SessionKey, SessionStore, TurnkeepError
 from turnkeep.adapter import ChatSession, Recorder, RecorderOptions
 
+from ._capture import Capture
 from ._content import content_of, pressed_of
 from ._message import (
     PREFIX,
@@ -67,10 +68,13 @@ class SessionCog(commands.Cog):
 
     `scope` says who shares a session, see `Scope` and `per_account`. `record` says what is
     recorded ("all"), see `Record`; prefix commands only with `record_commands=True`, and what
-    a webhook posts, as proxies do, with `record_webhooks=True`. `drain_timeout` is for how many
-    seconds, when the cog is removed or the bot closes, the tasks that asked for a session
-    (handlers) are waited for, so that their replies are stored. `busy`, `debounce`, `reset`,
-    `edits` and `ignore`: see `turnkeep.adapter.RecorderOptions`.
+    a webhook posts, as proxies do, with `record_webhooks=True`. With `capture` what the bot sends
+    is recorded too. With `backfill` up to so many messages are fetched of each channel that it
+    knows (the 100 latest), when Discord did not replay what was said while the bot was away; they
+    are recorded, and not answered. `drain_timeout` is for how many seconds, when the cog is
+    removed or the bot closes, the tasks that asked for a session (handlers) are waited for, so
+    that their replies are stored. `busy`, `debounce`, `reset`, `edits`, `on_storage_error` and
+    `ignore`: see `turnkeep.adapter.RecorderOptions`.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class SessionCog(commands.Cog):
         record: Record = "all",
         record_commands: bool = False,
         record_webhooks: bool = False,
+        backfill: int = 0,
+        capture: bool = False,
         drain_timeout: float = 10,
         **options: Unpack[RecorderOptions],
     ) -> None:
@@ -97,6 +103,8 @@ class SessionCog(commands.Cog):
         self._record = record
         self._record_commands = record_commands
         self._record_webhooks = record_webhooks
+        self._backfill = backfill
+        self._capture = Capture(store, self._key) if capture else None
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -123,6 +131,8 @@ class SessionCog(commands.Cog):
         finally:
             self.bot.remove_listener(self.on_message)
             del _leaving[self.bot]
+            if self._capture is not None:
+                await self._capture.settle()
             await self.recorder.aclose()
             if self._opened is not None:
                 await self._opened.aclose()
@@ -149,16 +159,18 @@ class SessionCog(commands.Cog):
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
         """Records the message, and runs what listens to `session_message`; called by discord.py."""
+        if self._capture is not None and message.author == self.bot.user:
+            return await self._capture.sent(message)
         if self._record == "handled" and not self._listeners():
-            return
+            return None
         session = await self.record(message)
         if session is None or session.turn is None or not self._listeners():
-            return
+            return None
 
         async def handle(bound: ChatSession) -> None:
             await asyncio.gather(*(self._call(one, message, bound) for one in self._listeners()))
 
-        await self.recorder.overlap.run(session, handle)
+        return await self.recorder.overlap.run(session, handle)
 
     def _listeners(self) -> list[Callable[..., Coroutine[Any, Any, Any]]]:
         own = getattr(self.bot, EVENT, None)
@@ -180,12 +192,13 @@ class SessionCog(commands.Cog):
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Changes what is recorded of the message; called by discord.py."""
         message = payload.message
+        if self._capture is not None and message.author == self.bot.user:
+            return await self._capture.edited(message)
         content = content_of(message)
         if self._sender(message) is None or not content:
-            return
+            return None
         async with self._in_order(payload.channel_id):
-            key = self._key(message)
-            await self.recorder.edit(source_id(message), content, key)
+            return await self.recorder.edit(source_id(message), content, self._key(message))
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
@@ -198,6 +211,9 @@ class SessionCog(commands.Cog):
         await self._delete(payload.channel_id, sorted(payload.message_ids))
 
     async def _delete(self, channel_id: int, ids: list[int]) -> None:
+        if self._capture is not None:
+            for one in ids:
+                self._capture.deleted(one)
         async with self._in_order(channel_id):
             # Who wrote it is not told: with another scope it is looked for.
             known = self._scope in ("channel", commands.BucketType.channel)
@@ -236,6 +252,36 @@ class SessionCog(commands.Cog):
         ctx.chat_session = await self.session(ctx)  # type: ignore[attr-defined]
         return True
 
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """Fetches what was missed, if that was asked for; called by discord.py."""
+        if not self._backfill:
+            return
+        newest: dict[int, int] = {}
+        for info in await self.store.list_sessions(prefix=PREFIX):
+            latest = await self.store.session(info.key).latest()
+            for source in () if latest is None else latest.source_ids:
+                channel, _, message = source.partition(":")
+                if channel.isdecimal() and message.isdecimal():
+                    newest[int(channel)] = max(newest.get(int(channel), 0), int(message))
+        for channel_id, message_id in newest.items():
+            await self._fetch(channel_id, message_id)
+
+    async def _fetch(self, channel_id: int, after: int) -> None:
+        channel = self.bot.get_channel(channel_id)
+        if not isinstance(channel, discord.abc.Messageable):
+            return  # a direct message, which discord.py does not know before it is written in
+        async with self._in_order(channel_id):
+            try:
+                async for message in channel.history(
+                    limit=self._backfill, after=discord.Object(after), oldest_first=True
+                ):
+                    await self._record_next(message)
+            except discord.HTTPException as error:
+                logger.warning(
+                    "channel %d: what was missed can't be fetched: %s", channel_id, error
+                )
+
     # What handlers ask for.
 
     async def record(self, message: discord.Message) -> ChatSession | None:
@@ -246,20 +292,31 @@ class SessionCog(commands.Cog):
         where the scope says that there is none.
         """
         async with self._in_order(message.channel.id):
-            key = self._key(message)
-            if key is None:
-                return None
-            session = self.recorder.session(key, DiscordOutlet(message))
-            sender, content = self._sender(message), content_of(message)
-            if sender is None or not content or not await self._is_recorded(message):
-                return session
-            return await self.recorder.receive(
-                session,
-                content,
-                source_id=source_id(message),
-                sender=sender,
-                time=message.created_at,
-            )
+            session = await self._record_next(message)
+        return self._given(session)
+
+    def _given(self, session: ChatSession | None) -> ChatSession | None:
+        """What a handler gets, in whose replies the bot's messages have their place."""
+        if self._capture is not None and session is not None:
+            self._capture.gave(session)
+        return session
+
+    async def _record_next(self, message: discord.Message) -> ChatSession | None:
+        """Records a message whose turn in its channel it is."""
+        key = self._key(message)
+        if key is None:
+            return None
+        session = self.recorder.session(key, DiscordOutlet(message))
+        sender, content = self._sender(message), content_of(message)
+        if sender is None or not content or not await self._is_recorded(message):
+            return session
+        return await self.recorder.receive(
+            session,
+            content,
+            source_id=source_id(message),
+            sender=sender,
+            time=message.created_at,
+        )
 
     async def session(
         self, where: discord.Interaction | Context, prompt: str | None = None
@@ -280,13 +337,14 @@ class SessionCog(commands.Cog):
                 prompt = pressed_of(interaction)
             user = author_of(where)
             if not prompt or self.recorder.ignores(user.id, channel_id):
-                return session
+                return self._given(session)
             source = None if interaction is None else f"interaction:{interaction.id}"
             if isinstance(where, commands.Context) and interaction is None:
                 source = source_id(where.message)
-            return await self.recorder.receive(
+            received = await self.recorder.receive(
                 session, prompt, source_id=source, sender=Sender(str(user.id), user.display_name)
             )
+            return self._given(received)
 
     def _key(self, where: Where) -> SessionKey | None:
         key = self._key_of(where)

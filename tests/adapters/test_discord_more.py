@@ -24,6 +24,7 @@ from turnkeep_discord import (
     chat_session,
     per_account,
     pressed_of,
+    source_id,
 )
 
 pytestmark = pytest.mark.asyncio
@@ -406,3 +407,60 @@ async def test_a_pressed_button_is_recorded_by_its_label() -> None:
     pressed.type = discord.InteractionType.modal_submit
     pressed.data = {"components": [{"components": [{"value": "Ada"}]}, {"component": {"value": 7}}]}
     assert pressed_of(pressed) == "[form: Ada / 7]"
+
+
+@pytest.mark.parametrize("backfill", [0, 50])
+async def test_what_was_missed_is_fetched_where_that_is_asked_for(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, backfill: int
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=backfill)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    missed = [f"missed {number}" for number in range(3)]
+    for text in missed:
+        await server.say(place, ada, text)
+    async with connected(server, bot := RecordingBot(store, backfill=backfill)):
+        wanted = ["user: before", *[f"user: {text}" for text in missed if backfill]]
+        while len(await said(store, key_of(place))) < len(wanted):
+            await asyncio.sleep(0.01)
+        await server.say(place, ada, "after")
+        await bot.hears(server, 1)
+    assert await said(store, key_of(place)) == [*wanted, "user: after"]
+
+
+async def test_what_the_bot_sends_is_captured_once_as_it_stands_in_the_end(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    class Bot(RecordingBot):
+        async def on_message(self, message: discord.Message) -> None:
+            if message.author.bot:
+                return
+            session = await chat_session(self, message)
+            wait = await message.channel.send("…")
+            await (await message.channel.send("one moment")).delete()
+            await wait.edit(content="half")
+            await wait.edit(content="all of it")
+            async with session.reply() as reply:
+                reply.add_text("**said**")
+                sent = await message.channel.send("said")
+                await reply.link(source_id(sent))
+            self.given.append(session)
+
+    bot = Bot(store, capture=True)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello")
+        await bot.hears(server, 1)
+        while len(turns := await said(store, key_of(place))) < 3:
+            await asyncio.sleep(0.05)
+        assert sorted(turns) == ["assistant: **said**", "assistant: all of it", "user: hello"]
+        (late,) = [one for one in server.sent(place) if one["content"] == "all of it"]
+        channel = bot.get_channel(int(place["id"]))
+        assert isinstance(channel, discord.TextChannel)
+        await channel.get_partial_message(int(late["id"])).edit(content="more than that")
+        while "assistant: more than that" not in await said(store, key_of(place)):
+            await asyncio.sleep(0.05)
+        await channel.send("good night")
+        await asyncio.sleep(0.2)
+    turns = await said(store, key_of(place))
+    assert turns[-1] == "assistant: good night", "recorded at the end, at the latest"
+    assert len(turns) == 4
