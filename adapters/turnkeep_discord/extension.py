@@ -1,7 +1,8 @@
 """`await bot.load_extension("turnkeep_discord.extension")`.
 
 The store is `bot.session_store`, or is made of the environment variable `TURNKEEP_STORE`. It
-lives on the bot and outside this module, so that reloading the extension keeps it.
+lives on the bot and outside this module, so that reloading the extension keeps it. The options
+of `SessionCog` are `bot.session_options`, a dict, if the bot has one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ async def setup(bot: commands.Bot) -> None:
             )
         store = SessionStore(where)
         bot.session_store = store  # type: ignore[attr-defined]
-    await bot.add_cog(SessionCog(bot, store))
+    options = getattr(bot, "session_options", {})
+    await bot.add_cog(SessionCog(bot, store, **options))
 
 
 async def teardown(bot: commands.Bot) -> None:

@@ -121,3 +121,23 @@ async def test_a_group_that_becomes_a_supergroup_keeps_its_sessions(store: Sessi
             turns = await said(store, f"telegram:{new}:user:42")
             assert turns == ["user: before", "user: after"]
             assert await said(store, f"telegram:{old}:user:42") == turns, "the alias"
+
+
+async def test_what_has_no_chat_belongs_to_its_user_or_to_nobody(store: SessionStore) -> None:
+    ada = {"id": 7, "is_bot": False, "first_name": "Ada"}
+    inline = {"id": "1", "from": ada, "query": "cats", "offset": ""}
+    guest = TelegramEmulator().say(GROUP, "as a guest", user_id=7)["message"]
+    for scope, expected in (("global_user", "telegram:user:7"), ("chat", None)):
+        dispatcher, given = Dispatcher(), list[Any]()
+        SessionMiddleware(store, scope=scope).setup(dispatcher)  # type: ignore[arg-type]
+
+        async def handle(event: object, chat_session: Any, given: list[Any] = given) -> None:
+            given.append(chat_session and str(chat_session.key))
+
+        dispatcher.inline_query.register(handle)
+        dispatcher.guest_message.register(handle)
+        async with store:
+            await feed(dispatcher, {"update_id": 1, "inline_query": inline})
+            await feed(dispatcher, {"update_id": 2, "guest_message": guest})
+            assert await keys(store) == []
+        assert given == [expected, None]

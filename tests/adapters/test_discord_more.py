@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import discord
 import pytest
@@ -464,3 +464,20 @@ async def test_what_the_bot_sends_is_captured_once_as_it_stands_in_the_end(
     turns = await said(store, key_of(place))
     assert turns[-1] == "assistant: good night", "recorded at the end, at the latest"
     assert len(turns) == 4
+
+
+async def test_the_extension_takes_the_options_that_the_bot_has(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    class Bot(commands.Bot):
+        session_store = store
+        session_options: ClassVar = {"scope": "user"}
+
+        async def setup_hook(self) -> None:
+            await self.load_extension("turnkeep_discord.extension")
+            await self.reload_extension("turnkeep_discord.extension")
+
+    async with connected(server, Bot("!", intents=discord.Intents.all())):
+        await server.say(place, ada, "hello")
+        while await keys(store) != [f"discord:user:{ada['id']}"]:
+            await asyncio.sleep(0.01)
