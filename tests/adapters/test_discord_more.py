@@ -199,8 +199,41 @@ FORWARD: Payload = {
             {"text": "", "sticker_items": [{"id": "7", "name": "Wave", "format_type": 1}]},
             "[sticker: Wave]",
         ),
+        (
+            {
+                "text": "",
+                "poll": {
+                    "question": {"text": "Tea?"},
+                    "answers": [
+                        {"answer_id": 1, "poll_media": {"text": "yes"}},
+                        {"answer_id": 2, "poll_media": {"text": "no"}},
+                    ],
+                    "expiry": "2030-01-01T00:00:00+00:00",
+                    "allow_multiselect": False,
+                    "layout_type": 1,
+                },
+            },
+            "[poll: Tea? yes / no]",
+        ),
+        (
+            {
+                "text": "",
+                "flags": 1 << 15,
+                "components": [
+                    {
+                        "type": 17,
+                        "id": 1,
+                        "components": [
+                            {"type": 10, "id": 2, "content": "one"},
+                            {"type": 10, "id": 3, "content": "two"},
+                        ],
+                    }
+                ],
+            },
+            "one\ntwo",
+        ),
     ],
-    ids=["attachment", "forward", "sticker"],
+    ids=["attachment", "forward", "sticker", "poll", "components"],
 )
 async def test_a_message_leaves_a_sensible_turn(
     server: DiscordEmulator,
@@ -227,7 +260,7 @@ async def test_a_reply_says_to_what_it_replies(
         first = await server.say(place, ada, "the plan")
         await server.say(place, server.user("Bob"), "yes", reply_to=first)
         await bot.hears(server, 2)
-    assert (await said(store, key_of(place)))[1].endswith("yes")
+    assert (await said(store, key_of(place)))[1] == "user: [reply to Ada: the plan]\nyes"
 
 
 async def test_an_answer_is_split_and_stored_once(
