@@ -514,3 +514,17 @@ async def test_the_extension_takes_the_options_that_the_bot_has(
         await server.say(place, ada, "hello")
         while await keys(store) != [f"discord:user:{ada['id']}"]:
             await asyncio.sleep(0.01)
+
+
+async def test_a_sharded_bot_records_as_any_other(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    class Bot(commands.AutoShardedBot):
+        async def setup_hook(self) -> None:
+            await self.add_cog(SessionCog(self, store))
+
+    bot: Any = Bot("!", intents=discord.Intents.all(), shard_count=1)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello")
+        while await said(store, key_of(place)) != ["user: hello"]:
+            await asyncio.sleep(0.01)
