@@ -93,3 +93,25 @@ async def test_what_waits_is_recorded_at_the_end_or_its_loss_is_told(
 async def test_what_is_no_choice_is_refused() -> None:
     with pytest.raises(ValueError, match="'later'"):
         bot_over(SessionStore("memory:"), on_storage_error="never")
+
+
+async def test_an_answer_that_alone_is_not_taken_is_recorded_later(tmp_path: Path) -> None:
+    file, moved = tmp_path / "telegram" / "7.jsonl", tmp_path / "moved"
+    telegram, dispatcher = TelegramEmulator(), Dispatcher()
+    async with SessionStore(tmp_path) as store:
+        SessionMiddleware(store, on_storage_error="later").setup(dispatcher)
+
+        @dispatcher.message()
+        async def handle(message: Message, chat_session: ChatSession) -> None:
+            async with chat_session.reply() as reply:
+                reply.add_text(f"to {message.text}")
+                if message.text == "a":
+                    file.rename(moved)
+                    file.mkdir()
+
+        await feed(dispatcher, telegram.say(7, "a"))
+        file.rmdir()
+        moved.rename(file)
+        await feed(dispatcher, telegram.say(7, "b"))
+        lines = ["user: a", "assistant: to a", "user: b", "assistant: to b"]
+        assert await said(store, "telegram:7") == lines

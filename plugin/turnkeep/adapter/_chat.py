@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from .._errors import TurnkeepError
+from .._errors import StorageError, StoreLockedError, TurnkeepError
+from .._info import EpochId
 from .._key import SessionKey
 from .._reply import Reply
 from .._session import Session
 from .._store import SessionStore
+from .._turn import Turn
 from ._outlet import GrowingMessage, Outlet
 
-__all__ = ["Answer", "ChatSession"]
+__all__ = ["FAILURES", "Answer", "ChatSession"]
+
+logger: Final = logging.getLogger("turnkeep")
+
+FAILURES: Final = (StorageError, StoreLockedError)
 
 Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
 """What a bot says: text, a stream of it, or a function that is given the open reply."""
@@ -29,7 +36,18 @@ class ChatSession(Session):
     ) -> None:
         super().__init__(store, key)
         self.outlet = outlet
+        self._owe: Callable[[SessionKey, list[Turn]], None] | None = None
         self._replies: list[Reply] = []  # shared with the handles that are bound to a message
+
+    async def _store_reply(self, turns: list[Turn], epoch: EpochId | None) -> list[Turn] | None:
+        try:
+            return await super()._store_reply(turns, epoch)
+        except FAILURES:
+            if self._owe is None:
+                raise
+            logger.exception("%s: an answer that was given is recorded later", self)
+            self._owe(self.key, turns)
+            return turns
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         reply = super().reply(keep_interrupted=keep_interrupted)

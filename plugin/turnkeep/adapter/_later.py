@@ -9,17 +9,15 @@ from typing import Any, Final
 from anyio import Lock
 from msgspec import structs
 
-from .._errors import StorageError, StoreLockedError
 from .._key import SessionKey
 from .._store import SessionStore
 from .._turn import Turn
-from ._chat import ChatSession
+from ._chat import FAILURES, ChatSession
 
-__all__ = ["FAILURES", "Later"]
+__all__ = ["Later"]
 
 logger: Final = logging.getLogger("turnkeep")
 
-FAILURES: Final = (StorageError, StoreLockedError)
 MAX_TURNS: Final = 10_000
 """How many messages are kept in memory; after that the storage's error is raised."""
 
@@ -35,16 +33,21 @@ class Later:
         self._store = store
         self._aside = SessionStore("memory:")
         self._waiting: dict[SessionKey, dict[int, int]] = {}  # ids there, and ids in the store
+        self._owed: list[tuple[SessionKey, list[Turn]]] = []  # answers to recorded messages
         self._count = 0
         self._lock = Lock()
 
     def holds(self, key: SessionKey) -> bool:
         """Whether something of this session waits."""
-        return key in self._waiting
+        return key in self._waiting or any(owed[0] == key for owed in self._owed)
+
+    def owe(self, key: SessionKey, turns: list[Turn]) -> None:
+        """Keeps an answer that was given to a message which is recorded."""
+        self._owed.append((key, turns))
 
     @property
     def is_full(self) -> bool:
-        return self._count >= MAX_TURNS
+        return self._count + len(self._owed) >= MAX_TURNS
 
     async def receive(self, session: ChatSession, content: object, **fields: Any) -> ChatSession:
         """The session in memory, bound to this message."""
@@ -56,6 +59,14 @@ class Later:
     async def settle(self) -> None:
         """Records what waits, as far as the storage takes it."""
         async with self._lock:
+            for owed in list(self._owed):
+                try:
+                    async with self._store._use(owed[0], write=True) as storage:
+                        await storage.append(owed[0], owed[1], dedupe=False)
+                except FAILURES as error:
+                    logger.warning("an answer goes on waiting to be recorded: %s", error)
+                    return  # what waits came after it
+                self._owed.remove(owed)
             for key in list(self._waiting):
                 if self._aside._first_open_reply(key) != sys.maxsize:
                     continue  # its answer is to come behind it
@@ -82,6 +93,9 @@ class Later:
         for key in self._waiting:
             left = [turn async for turn in self._aside.session(key).turns(epoch="all")]
             logger.error("session %s: %d turns could not be recorded and are lost", key, len(left))
+        for key, turns in self._owed:
+            logger.error("session %s: %d turns could not be recorded and are lost", key, len(turns))
+        self._owed.clear()
         self._waiting.clear()
         self._count = 0
         await self._aside.aclose()

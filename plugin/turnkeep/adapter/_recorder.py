@@ -14,8 +14,8 @@ from anyio import Lock
 from .._key import SessionKey
 from .._store import SessionStore
 from .._turn import Sender
-from ._chat import ChatSession
-from ._later import FAILURES, Later
+from ._chat import FAILURES, ChatSession
+from ._later import Later
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._reset import ResetPolicy
@@ -85,7 +85,10 @@ class Recorder:
 
     def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
         """The session of this key, bound to no message."""
-        return ChatSession(self.store, key, outlet=outlet)
+        session = ChatSession(self.store, key, outlet=outlet)
+        if self._later is not None:
+            session._owe = self._later.owe
+        return session
 
     async def receive(
         self,
