@@ -37,7 +37,8 @@ def _turns(draw: st.DrawFn) -> Turn:
     text = draw(_texts) * draw(st.sampled_from([1, 1, 1, 2000]))
     sources = draw(st.lists(_sources, max_size=2, unique=True))
     answers = draw(st.none() | _ids)
-    return new_turn("user", text, source_id=sources, time=NEVER, answers=answers)
+    also = tuple(draw(st.lists(_ids, max_size=2)))
+    return new_turn("user", text, source_id=sources, time=NEVER, answers=answers, also_answers=also)
 
 
 _changes = st.builds(

@@ -101,7 +101,8 @@ class SessionsContract(ContractBase):
         await storage.clear(KEY)
         await storage.append(KEY, [user("old 3")])
         await storage.update_metadata(KEY, {"a": "old", "b": "old"})
-        await storage.append(OTHER, [user("new 1"), new_turn("assistant", "new 2", answers=1)])
+        answer = new_turn("assistant", "new 2", answers=1, also_answers=(1,))
+        await storage.append(OTHER, [user("new 1"), answer])
         await storage.update_metadata(OTHER, {"b": "new"})
         await storage.consolidate(OTHER, 1, "sum", epoch=(await info_of(storage, OTHER)).epoch_id)
         await storage.rename(KEY, OTHER)
@@ -114,6 +115,7 @@ class SessionsContract(ContractBase):
                 (4, 3, "new 1", None),
                 (5, 3, "new 2", 4),
             ]
+            assert turns[-1].also_answers == (4,)
             assert info is not None
             assert (info.turns, info.last_id, info.epoch) == (5, 5, 3)
             assert (info.last_consolidated, info.summary) == (4, "sum")
