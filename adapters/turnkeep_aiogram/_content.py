@@ -19,7 +19,9 @@ from aiogram.types.message_origin_union import MessageOriginUnion
 from aiogram.utils.text_decorations import TextDecoration
 
 from turnkeep import Media
-from turnkeep.adapter import note
+from turnkeep.adapter import Quoted, note
+
+from ._message import source_id
 
 Content = str | list[str | Media]
 
@@ -69,10 +71,10 @@ def text_of(message: Message) -> str:
 def content_of(message: Message) -> Content:
     """What is recorded of a message: text, or text and `Media`; empty if there is nothing.
 
-    In front of the text stand, each a line, what it replies to, whom it was forwarded from,
-    and what it quotes.
+    In front of the text stand, each a line, what it replies to or quotes, and whom it was
+    forwarded from.
     """
-    lines = [*_context(message), text_of(message)]
+    lines = [_reply(message), _forward(message), text_of(message)]
     text = "\n".join(line for line in lines if line)
     media = _media(message)
     if media is None:
@@ -92,27 +94,45 @@ def button_of(query: CallbackQuery) -> str:
     return note("button", label)
 
 
-def _context(message: Message) -> list[str]:
-    lines = []
-    if message.forward_origin is not None:
-        lines.append(note("forwarded from", _origin(message.forward_origin)))
+def quoted_of(message: Message) -> Quoted | None:
+    """The message whose text stands in this one's first line; None if there is no such line."""
+    reply = message.reply_to_message
+    if reply is not None:
+        return Quoted(source_id(reply), _author(reply)) if _reply(message) else None
+    if (elsewhere := message.external_reply) is None:
+        return None
+    chat, number = elsewhere.chat, elsewhere.message_id
+    source = f"{chat.id}:{number}" if chat is not None and number else None
+    origin = elsewhere.origin
+    sender = origin.sender_user.id if isinstance(origin, MessageOriginUser) else None
+    return Quoted(source, None if sender is None else str(sender))
+
+
+def _reply(message: Message) -> str:
     quoted = message.quote.text if message.quote is not None else None
     reply: Message | ExternalReplyInfo | None = message.reply_to_message or message.external_reply
     if isinstance(reply, Message):
         if reply.forum_topic_created is not None:  # every message of a topic replies to its first
-            return lines
-        said = quoted or text_of(reply) or _short(reply)
-        lines.append(note(f"reply to {_name(reply)}", said))
-    elif reply is not None:
-        lines.append(note(f"reply to {_origin(reply.origin)}", quoted or _short(reply)))
-    elif quoted:
-        lines.append(note("quote", quoted))
-    return lines
+            return ""
+        return note(f"reply to {_name(reply)}", quoted or text_of(reply) or _short(reply))
+    if reply is not None:
+        return note(f"reply to {_origin(reply.origin)}", quoted or _short(reply))
+    return note("quote", quoted) if quoted else ""
+
+
+def _forward(message: Message) -> str:
+    origin = message.forward_origin
+    return "" if origin is None else note("forwarded from", _origin(origin))
 
 
 def _short(message: Message | ExternalReplyInfo) -> str:
     media = _media(message)
     return "" if media is None else media.text
+
+
+def _author(message: Message) -> str | None:
+    who: Chat | User | None = message.sender_chat or message.from_user
+    return None if who is None else str(who.id)
 
 
 def _name(message: Message) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 
 from turnkeep import Media
-from turnkeep.adapter import note
+from turnkeep.adapter import Quoted, note
 
 Content = str | list[str | Media]
 
@@ -63,12 +63,26 @@ def pressed_of(interaction: discord.Interaction) -> str:
     return note("button", label)
 
 
-def _reply(message: discord.Message) -> str:
+def quoted_of(message: discord.Message) -> Quoted | None:
+    """The message whose text stands in this one's first line; None if there is no such line."""
+    answered = _answered(message)
+    if answered is None:
+        return None
+    return Quoted(f"{answered.channel.id}:{answered.id}", str(answered.author.id))
+
+
+def _answered(message: discord.Message) -> discord.Message | None:
     reference = message.reference
     if reference is None or reference.type is discord.MessageReferenceType.forward:
-        return ""
+        return None
     answered = reference.resolved or reference.cached_message
-    if not isinstance(answered, discord.Message):  # deleted, or not sent along
+    # Else it is deleted, or was not sent along.
+    return answered if isinstance(answered, discord.Message) else None
+
+
+def _reply(message: discord.Message) -> str:
+    answered = _answered(message)
+    if answered is None:
         return ""
     said = text_of(answered) or " ".join(media.text for media in _attachments(answered))
     return note(f"reply to {answered.author.display_name}", said)

@@ -17,6 +17,7 @@ from ._info import EpochId, SessionInfo, own_copy
 from ._key import SessionKey
 from ._message import Message
 from ._options import MAX_MESSAGES, HistoryOptions, WindowOptions
+from ._quote import quotes, requote
 from ._reading import Turns, read_latest_exchange, read_window
 from ._reply import Reply
 from ._resolve import resolve
@@ -162,10 +163,7 @@ class Session:
                 behind = (
                     await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
                 ).turns
-            answered = any(
-                not one.interrupted and (one.answers == turn.id or turn.id in one.also_answers)
-                for one in behind
-            )
+            answered = any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind)
         return self.bind(turn, answered=answered)
 
     def bind(self, turn: Turn, *, joined: Iterable[Turn] = (), answered: bool = False) -> Self:
@@ -232,19 +230,25 @@ class Session:
         return gone[0] if gone else None
 
     async def forget_sender(self, sender_id: str | int) -> int:
-        """Takes away for good what one person wrote here, and what answers it.
+        """Takes away for good what one person wrote here, what answers it, and quotes of it.
 
-        `sender_id` is the platform's. Returns how many turns went. A summary that was made of
-        them stays.
+        `sender_id` is the platform's. Returns how many turns went or lost a quote. A summary
+        that was made of them stays.
         """
         (wanted,) = as_source_ids(sender_id, f"session {self.key}: ")
         turns = [turn async for turn in self.turns(epoch="all")]
         theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == wanted}
-        theirs |= {turn.id for turn in turns if turn.answers in theirs}
-        if not theirs:
-            return 0
-        async with self._store._use(self.key, write=True) as storage:
-            return len(await storage.delete(self.key, sorted(theirs)))
+        theirs |= {turn.id for turn in turns if turn.answers_one_of(theirs)}
+        sources = {source for turn in turns if turn.id in theirs for source in turn.source_ids}
+        # What remembers least comes last: broken off, it can be done again.
+        left = [turn for turn in turns if turn.id not in theirs]
+        quoting = [one for one in left if quotes(one, source_ids=sources, sender_id=wanted)]
+        for turn in quoting:
+            await requote(self, turn, None)
+        if theirs:
+            async with self._store._use(self.key, write=True) as storage:
+                await storage.delete(self.key, sorted(theirs))
+        return len(theirs) + len(quoting)
 
     async def undo(self, *, answers_only: bool = False) -> list[Turn]:
         """Takes the latest exchange away for good and returns its turns, ascending.

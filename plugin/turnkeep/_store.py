@@ -212,11 +212,11 @@ class SessionStore:
         await self.rename(key, to)
 
     async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
-        """Takes away for good what one person wrote, and what answers it, in every session.
+        """Takes away for good what one person wrote, its answers and quotes, in every session.
 
         `sender_id` is the platform's; give its `prefix`, such as `"telegram:"`, since another
-        platform may give the same id to somebody else. Returns how many turns went from which
-        session, by the text of its key. A summary that was made of them stays: where
+        platform may give the same id to somebody else. Returns how many turns went, or lost a
+        quote, by the text of their session's key. A summary that was made of them stays: where
         `(await session.info()).summary` is not empty, `clear(erase=True)` takes it away too.
         """
         report: dict[str, int] = {}

@@ -7,7 +7,7 @@ raises `InvalidTurnError` for what could never go back to a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from math import isfinite
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
@@ -78,6 +78,10 @@ class Turn(
     def source_id(self) -> str | None:
         """The first of `source_ids`, or None."""
         return self.source_ids[0] if self.source_ids else None
+
+    def answers_one_of(self, ids: Container[int]) -> bool:
+        """Whether it answers a turn with one of these ids, by itself or among others."""
+        return self.answers in ids or any(one in ids for one in self.also_answers)
 
     @property
     def text(self) -> str:

@@ -24,7 +24,7 @@ async def export(session: Session, *, sender_id: str | None = None) -> bytes:
         mine = turn.sender is not None and turn.sender.id == sender_id
         if mine:
             theirs.add(turn.id)
-        if sender_id is not None and not mine and turn.answers not in theirs:
+        if sender_id is not None and not mine and not turn.answers_one_of(theirs):
             continue
         row: dict[str, Any] = {"time": turn.time.isoformat(), "role": turn.role}
         if turn.sender is not None:

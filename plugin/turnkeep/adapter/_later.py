@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection
 from typing import Any, Final
 
 from anyio import Lock
 from msgspec import structs
 
 from .._key import SessionKey
+from .._quote import quotes, requote
 from .._store import SessionStore
 from .._turn import Turn
 from ._chat import FAILURES, ChatSession
@@ -55,6 +57,24 @@ class Later:
         self._count += 1
         aside = ChatSession(self._aside, session.key, outlet=session.outlet)
         return await aside.receive(content, **fields)
+
+    async def edit(self, source_id: str, content: object) -> None:
+        """Changes a message that waits."""
+        async with self._lock:
+            for key in list(self._waiting):
+                await self._aside.session(key).edit(source_id, content)
+
+    async def delete(self, source_ids: Collection[str]) -> None:
+        """Takes messages away that wait, and what others that wait repeat of them."""
+        async with self._lock:
+            for key in list(self._waiting):
+                session = self._aside.session(key)
+                for source_id in source_ids:
+                    gone = await session.delete(source_id)
+                    self._count -= gone is not None and gone.role == "user"
+                async for turn in session.turns(epoch="all"):
+                    if quotes(turn, source_ids=source_ids):
+                        await requote(session, turn, None)
 
     async def settle(self) -> None:
         """Records what waits, as far as the storage takes it."""

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from datetime import datetime, timezone
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from weakref import WeakValueDictionary
 
 from anyio import Lock
 
 from .._key import SessionKey
+from .._quote import reply_to
 from .._store import SessionStore
 from .._turn import Sender
+from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
 from ._later import Later
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._reset import ResetPolicy
 
-__all__ = ["Edits", "OnStorageError", "Recorder", "RecorderOptions"]
+__all__ = ["Edits", "OnStorageError", "Quoted", "Recorder", "RecorderOptions"]
 
 Edits: TypeAlias = Literal["update", "ignore"]
 OnStorageError: TypeAlias = Literal["raise", "later"]
 
 logger: Final = logging.getLogger("turnkeep")
 
-_PLACES_KEPT: Final = 20_000
+
+class Quoted(NamedTuple):
+    """A message that another one repeats the beginning of, and who wrote it, as far as known."""
+
+    source_id: str | None
+    sender_id: str | None
 
 
 class RecorderOptions(TypedDict, total=False):
@@ -77,7 +83,8 @@ class Recorder:
         self._edits = edits
         self._ignore = ignore
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
-        self._places: OrderedDict[str, SessionKey] = OrderedDict()
+        self._places = Places()
+        self._changes = Changes(store, self._places)
 
     def ignores(self, *ids: int | None) -> bool:
         """Whether nothing is recorded of one of these users or chats."""
@@ -99,15 +106,17 @@ class Recorder:
         sender: Sender,
         time: datetime | None = None,
         extra: Mapping[str, Any] | None = None,
+        quoted: Quoted | None = None,
     ) -> ChatSession:
         """Records what a user wrote, and gives the session bound to it.
 
-        Before the first `await` it has its place among the messages of its session.
+        Before the first `await` it has its place among the messages of its session. `quoted`
+        says of which message the first line repeats something (`[reply to Ada: …]`, see
+        `note`); it goes with that message.
         """
         if source_id is not None:
-            self._places[source_id] = session.key
-            if len(self._places) > _PLACES_KEPT:
-                self._places.popitem(last=False)
+            self._places.note(source_id, session.key)
+        extra = {**(extra or {}), **({} if quoted is None else reply_to(*quoted))}
         fields = {"source_id": source_id, "sender": sender, "time": time, "extra": extra}
         if self._later is None:
             return await self._receive(session, content, fields)
@@ -155,23 +164,29 @@ class Recorder:
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
         """What was written is changed in the history; nothing, where it is not in it.
 
-        `key` is the session it is in, None where the event does not tell.
+        `key` is the session it is in, None where the event does not tell. Turns that reply to
+        it repeat its new beginning.
         """
-        key = self._places.get(source_id, key)
-        if self._edits == "update" and key is not None:
-            await self.store.session(key).edit(source_id, content)
+        if self._edits != "update":
+            return
+        if self._later is not None:
+            await self._later.edit(source_id, content)
+        await self._changes.edit(source_id, content, key)
 
     async def delete(
-        self, source_ids: Iterable[str], *, key: SessionKey | None, prefix: str | None = None
+        self,
+        source_ids: Collection[str],
+        *,
+        key: SessionKey | None,
+        prefix: str | None = None,
+        since: datetime | None = None,
     ) -> None:
         """What was deleted on the platform is deleted here, for good.
 
-        Where the event does not tell the session (`key` is None), it is looked for in all
-        whose key begins with `prefix`.
+        Turns that reply to it repeat it no more. `key` is the only session that can have it.
+        Where there may be several it is None, and all are looked through whose key begins with
+        `prefix`, and which were written to after `since`, when the oldest of it was written.
         """
-        for source_id in source_ids:
-            known = self._places.pop(source_id, key)
-            if known is not None:
-                await self.store.session(known).delete(source_id)
-            else:
-                await self.store.delete(source_id, prefix=prefix or self._prefix)
+        if self._later is not None:
+            await self._later.delete(source_ids)
+        await self._changes.delete(source_ids, key=key, prefix=prefix or self._prefix, since=since)

@@ -1,0 +1,64 @@
+"""What a turn repeats of the message that it replies to, which goes when that message goes.
+
+An adapter puts such a line in front of what somebody wrote: `[reply to Ada: see you at 8]`. Of
+which message it is, the turn's `extra` says: `{"reply_to": {"source_id": …, "sender": …}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any, Final
+
+from ._turn import Content, Turn
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+__all__ = ["quotes", "reply_to", "requote", "said_in"]
+
+REPLY_TO: Final = "reply_to"
+GONE: Final = "[reply to a deleted message]"
+_HEADS: Final = ("[reply to ", "[quote")
+
+
+def reply_to(source_id: str | None, sender_id: str | None) -> dict[str, Any]:
+    """What a turn's `extra` says of the message that its first line repeats."""
+    return {REPLY_TO: {"source_id": source_id, "sender": sender_id}}
+
+
+def quotes(turn: Turn, *, source_ids: Container[str] = (), sender_id: str | None = None) -> bool:
+    """Whether the turn repeats one of these messages, or one that this person wrote."""
+    of = turn.extra.get(REPLY_TO)
+    if not isinstance(of, dict):
+        return False
+    source_id, by = of.get("source_id"), of.get("sender")
+    known = isinstance(source_id, str) and source_id in source_ids
+    return known or (by is not None and by == sender_id)
+
+
+def _requoted(turn: Turn, line: str) -> Content:
+    content = turn.content
+    if isinstance(content, str):
+        return _replaced(content, line)
+    if content and isinstance(text := content[0].get("text"), str):
+        return [{**content[0], "text": _replaced(text, line)}, *content[1:]]
+    return content
+
+
+def said_in(turn: Turn) -> str:
+    """The turn's text, without the line that says to what it replies."""
+    head, _, rest = turn.text.partition("\n")
+    return rest if REPLY_TO in turn.extra and head.startswith(_HEADS) else turn.text
+
+
+def _replaced(text: str, line: str) -> str:
+    head, separator, rest = text.partition("\n")
+    return f"{line}{separator}{rest}" if head.startswith(_HEADS) else text
+
+
+async def requote(session: Session, turn: Turn, line: str | None) -> None:
+    """Gives a turn another line that says to what it replies; None where that is gone."""
+    extra = turn.extra
+    if line is None:
+        extra = {key: value for key, value in extra.items() if key != REPLY_TO}
+    await session.edit(turn, _requoted(turn, line or GONE), extra=extra)
