@@ -8,8 +8,9 @@ if find_spec("aiogram") is None:
     raise MissingExtraError("turnkeep_aiogram", "aiogram", "aiogram")
 
 from ._content import button_of, content_of, text_of
+from ._intake import Record
 from ._message import Event, Scope, is_addressed, per_account, sender_of, session_key, source_id
-from ._middleware import Record, SessionMiddleware
+from ._middleware import SessionMiddleware
 from ._outlet import Render, TelegramOutlet
 from ._privacy import privacy_router
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakSet
 
+import anyio
 from aiogram import Bot
+from aiogram.client.session.base import BaseSession
 from aiogram.client.session.middlewares.base import (
     BaseRequestMiddleware,
     NextRequestMiddlewareType,
 )
-from aiogram.methods import DeleteMessage, TelegramMethod
+from aiogram.methods import DeleteMessage, DeleteMessages, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Message
 
-from turnkeep.adapter import ChatSession
+from turnkeep.adapter import AS_SENT, ChatSession
 
-from ._content import Content, content_of
+from ._content import Content, content_of, text_of
 from ._message import source_id
-from ._outlet import answering
+from ._outlet import TelegramOutlet, answering
 
 
 class Sent:
@@ -30,27 +34,45 @@ class Sent:
 
     def __init__(self, session: ChatSession) -> None:
         self.session = session
-        self._contents: dict[str, Content] = {}
+        self._messages: dict[str, Message] = {}
+        self._is_recorded = False
 
-    def put(self, source: str, content: Content, *, is_edit: bool) -> bool:
-        """Notes it; False for an edit of something that was sent before."""
-        if is_edit and source not in self._contents:
+    async def take(self, source: str, message: Message, *, is_edit: bool) -> bool:
+        """Takes what was sent or edited; False where it is none of this update's.
+
+        What is sent, or edited, while a reply is open is a part of what that says.
+        """
+        outlet = self.session.outlet
+        here = isinstance(outlet, TelegramOutlet) and outlet.chat_id == message.chat.id
+        if self._is_recorded or not here:  # by a task that outlives the handler; elsewhere
             return False
-        self._contents[source] = content
+        reply = self.session.open_reply
+        if reply is not None:
+            self._messages.pop(source, None)
+            await reply.link(source)
+        elif is_edit and source not in self._messages:
+            return False
+        else:
+            self._messages[source] = message
         return True
 
     def drop(self, source: str) -> None:
-        self._contents.pop(source, None)
+        """It was deleted."""
+        self._messages.pop(source, None)
 
     async def record(self) -> None:
-        """Records what is not yet a part of a reply, which its source id tells."""
-        contents, self._contents = self._contents, {}
-        for source, content in contents.items():
-            if content:
-                await self.session.append("assistant", content, source_id=source)
+        """Records each, or links it to the reply that it is a part of."""
+        self._is_recorded = True
+        for source, message in self._messages.items():
+            content: Content = content_of(message)
+            reply = self.session.reply_of(text_of(message))
+            if reply is not None:
+                await reply.link(source)
+            elif content:
+                await self.session.append("assistant", content, source_id=source, extra=AS_SENT)
 
 
-sending: Final[ContextVar[Sent | None]] = ContextVar("sending", default=None)
+_sending: Final[ContextVar[Sent | None]] = ContextVar("sending", default=None)
 
 
 class Capture(BaseRequestMiddleware):
@@ -63,6 +85,25 @@ class Capture(BaseRequestMiddleware):
     ) -> None:
         self._record = record
         self._edited = edited
+        self._sessions: WeakSet[BaseSession] = WeakSet()
+
+    def watch(self, bot: Bot) -> None:
+        """From now on the bot's requests are seen."""
+        if bot.session not in self._sessions:
+            self._sessions.add(bot.session)
+            bot.session.middleware(self)
+
+    @asynccontextmanager
+    async def handling(self, session: ChatSession) -> AsyncGenerator[None, None]:
+        """What is sent meanwhile is recorded at its end."""
+        sent = Sent(session)
+        token = _sending.set(sent)
+        try:
+            yield
+        finally:
+            _sending.reset(token)
+            with anyio.CancelScope(shield=True):
+                await sent.record()
 
     async def __call__(
         self,
@@ -73,9 +114,13 @@ class Capture(BaseRequestMiddleware):
         result = await make_request(bot, method)
         if answering.get():
             return result
-        sent = sending.get()
-        if isinstance(method, DeleteMessage) and sent is not None:
-            sent.drop(f"{method.chat_id}:{method.message_id}")
+        sent = _sending.get()
+        if sent is not None and isinstance(method, (DeleteMessage, DeleteMessages)):
+            numbers = (
+                [method.message_id] if isinstance(method, DeleteMessage) else method.message_ids
+            )
+            for number in numbers:
+                sent.drop(f"{method.chat_id}:{number}")
         messages = result if isinstance(result, list) else [result]
         is_edit = method.__api_method__.startswith("edit")
         for message in messages:
@@ -87,19 +132,5 @@ class Capture(BaseRequestMiddleware):
         source = source_id(message)
         if source is None:
             return
-        if sent is not None:
-            reply = sent.session.open_reply
-            if reply is not None and not is_edit:
-                await reply.link(source)  # a part of what that reply says
-                return
-            here = str(message.chat.id) == source_chat(sent.session)
-            if here and sent.put(source, content_of(message), is_edit=is_edit):
-                return
-        await (self._edited if is_edit else self._record)(message)
-
-
-def source_chat(session: ChatSession) -> str:
-    """The chat that a session's message in hand came from, as text."""
-    if session.turn is not None and session.turn.source_id is not None:
-        return session.turn.source_id.partition(":")[0]
-    return session.key.chat_id or ""
+        if sent is None or not await sent.take(source, message, is_edit=is_edit):
+            await (self._edited if is_edit else self._record)(message)

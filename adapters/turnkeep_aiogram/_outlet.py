@@ -51,7 +51,7 @@ class TelegramOutlet:
     ) -> None:
         self._bot = bot
         self._message = message
-        self._chat_id = message.chat.id
+        self.chat_id: int = message.chat.id
         self._render = render
         self._migrated = migrated
         self._sent: list[Message] = []
@@ -76,18 +76,18 @@ class TelegramOutlet:
         """Shows "typing"; an answer matters more than its sign."""
         where = {k: v for k, v in self._where.items() if k != "direct_messages_topic_id"}
         with suppress(TelegramAPIError):
-            await self._bot.send_chat_action(self._chat_id, "typing", **where)
+            await self._bot.send_chat_action(self.chat_id, "typing", **where)
 
     async def send(self, text: str) -> str | None:
         async def send(fields: dict[str, Any]) -> Message:
-            return await self._bot.send_message(self._chat_id, **fields, **self._where)
+            return await self._bot.send_message(self.chat_id, **fields, **self._where)
 
         try:
             sent = await self._rendered(text, send)
         except TelegramMigrateToChat as error:
-            old, self._chat_id = self._chat_id, error.migrate_to_chat_id
+            old, self.chat_id = self.chat_id, error.migrate_to_chat_id
             if self._migrated is not None:
-                await self._migrated(old, self._chat_id)
+                await self._migrated(old, self.chat_id)
             sent = await self._rendered(text, send)
         self._sent.append(sent)
         return source_id(sent)
@@ -115,7 +115,7 @@ class TelegramOutlet:
     async def draft(self, text: str) -> None:
         async def draft(fields: dict[str, Any]) -> bool:
             return await self._bot.send_message_draft(
-                self._chat_id,
+                self.chat_id,
                 self._message.message_id or 1,
                 **fields,
                 message_thread_id=self._where.get("message_thread_id"),

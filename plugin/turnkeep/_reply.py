@@ -73,6 +73,12 @@ class Reply:
         """The text that was collected since the last tool call or result."""
         return "".join(self._texts)
 
+    @property
+    def said(self) -> str:
+        """All that the model said in it, also when it has ended."""
+        texts = [turn.text for turn in self._collected if turn.role == "assistant"]
+        return "\n".join(filter(None, [*texts, self.text]))
+
     async def __aenter__(self) -> Self:
         if self._state != "new":
             raise TurnkeepError(

@@ -14,6 +14,7 @@ from .._session import Session
 from .._store import SessionStore
 from .._turn import Turn
 from ._outlet import GrowingMessage, Outlet
+from ._sent import is_part_of
 
 __all__ = ["FAILURES", "Answer", "ChatSession"]
 
@@ -58,6 +59,11 @@ class ChatSession(Session):
     def open_reply(self) -> Reply | None:
         """The reply that is open now; what is sent meanwhile is a part of it."""
         return next((reply for reply in reversed(self._replies) if reply.is_open), None)
+
+    def reply_of(self, text: str) -> Reply | None:
+        """The reply, open or stored, that a sent message with this text is a part of."""
+        made = (one for one in reversed(self._replies) if one.is_open or one.turns)
+        return next((one for one in made if is_part_of(text, one.said)), None)
 
     async def answer(
         self,

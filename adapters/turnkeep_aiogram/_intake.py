@@ -1,0 +1,148 @@
+"""What an update says of the history, and the session it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any, Final, Literal, get_args
+
+from aiogram import Bot
+from aiogram.types import CallbackQuery, Message, Update
+from aiogram.types.update import UpdateTypeLookupError
+
+from turnkeep import SessionKey
+from turnkeep.adapter import ChatSession, Outlet, Recorder
+
+from ._content import button_of, content_of, quoted_of
+from ._message import (
+    PREFIX,
+    Event,
+    Scope,
+    is_addressed,
+    is_command,
+    message_of,
+    scope_function,
+    sender_of,
+    source_id,
+)
+from ._migration import migrate, migration_of
+
+Record = Literal["all", "handled", "addressed"] | Callable[[Event], bool | Awaitable[bool]]
+"""What is recorded: every message, those that a handler takes, those that are said to the bot,
+or those of which a function, async or not, says so."""
+
+RECORDED: Final = ("message", "business_message", "channel_post", "callback_query")
+EDITED: Final = ("edited_message", "edited_channel_post", "edited_business_message")
+
+
+class Intake:
+    """Takes each update in: records, edits or deletes, and gives its session."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        outlet: Callable[[Message, Bot], Outlet],
+        *,
+        scope: Scope,
+        record: Record,
+        record_commands: bool,
+    ) -> None:
+        if not callable(record) and record not in get_args(get_args(Record)[0]):
+            raise ValueError(
+                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
+            )
+        self._recorder = recorder
+        self._outlet = outlet
+        self._key_of = scope_function(scope)
+        self._is_scope_known = not callable(scope)
+        self._record = record
+        self._record_commands = record_commands
+
+    @property
+    def by_handlers(self) -> bool:
+        """Whether only what a handler takes is recorded."""
+        return self._record == "handled"
+
+    def key(self, update: Update, data: dict[str, Any]) -> SessionKey | None:
+        """The session's key; None for what is of no chat, or of one that the bot is not in."""
+        if update.guest_message is not None:
+            return None
+        key = self._key_of(update, data)
+        return SessionKey.parse(key) if isinstance(key, str) else key
+
+    async def take(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
+        """Does what the update says of the history, and gives its session."""
+        try:
+            kind = update.event_type
+        except UpdateTypeLookupError:  # aiogram says so itself
+            return None
+        bot: Bot = data["bot"]
+        key = self.key(update, data)
+        if update.deleted_business_messages is not None:
+            await self._delete(update, key)
+            return None if key is None else self._recorder.session(key)
+        if key is None:
+            return None
+        message = message_of(update)
+        outlet = None if message is None else self._outlet(message, bot)
+        session = self._recorder.session(key, outlet)
+        if message is None:
+            return session
+        if kind in EDITED:
+            await self._edit(message, key)
+        elif kind in RECORDED:
+            if (ids := migration_of(message)) is not None:
+                await migrate(self._recorder.store, *ids)
+            event = update.callback_query or message
+            if not self.by_handlers and await self.is_recorded(event, bot):
+                return await self.receive(session, event)
+        return session
+
+    async def is_recorded(self, event: Event, bot: Bot) -> bool:
+        """Whether somebody said something here that is to be recorded."""
+        message = event.message if isinstance(event, CallbackQuery) else event
+        chat = None if message is None else message.chat.id
+        sender = sender_of(event)
+        if sender is None or self._recorder.ignores(chat, int(sender.id)):
+            return False
+        if isinstance(event, Message):
+            if is_command(event) and not self._record_commands:
+                return False
+            if not content_of(event):
+                return False
+        if callable(self._record):
+            chosen = self._record(event)
+            return await chosen if isawaitable(chosen) else chosen
+        return self._record != "addressed" or await is_addressed(event, bot)
+
+    async def receive(self, session: ChatSession, event: Event) -> ChatSession:
+        """Records what somebody said, and gives the session bound to it."""
+        sender = sender_of(event)
+        assert sender is not None
+        if isinstance(event, CallbackQuery):
+            return await self._recorder.receive(
+                session, button_of(event), source_id=f"button:{event.id}", sender=sender
+            )
+        return await self._recorder.receive(
+            session,
+            content_of(event),
+            source_id=source_id(event),
+            sender=sender,
+            time=event.date,
+            quoted=quoted_of(event),
+        )
+
+    async def _edit(self, message: Message, key: SessionKey) -> None:
+        source, content = source_id(message), content_of(message)
+        if source is not None and content and sender_of(message) is not None:
+            await self._recorder.edit(source, content, key)
+
+    async def _delete(self, update: Update, key: SessionKey | None) -> None:
+        deleted = update.deleted_business_messages
+        assert deleted is not None
+        sources = [f"{deleted.chat.id}:{one}" for one in deleted.message_ids]
+        # Whoever deletes is not named. The chat is one person's, so that a scope of ours has all
+        # of it in one session; with a function of the user's any of the sessions may have it.
+        await self._recorder.delete(
+            sources, key=key if self._is_scope_known else None, prefix=PREFIX
+        )
