@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from inspect import isawaitable
 from typing import Any, Final, Literal, get_args
+from weakref import WeakValueDictionary
 
+import anyio
 from aiogram import Bot
 from aiogram.types import CallbackQuery, Message, Update
 from aiogram.types.update import UpdateTypeLookupError
@@ -57,6 +60,7 @@ class Intake:
         self._is_scope_known = not callable(scope)
         self._record = record
         self._record_commands = record_commands
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @property
     def by_handlers(self) -> bool:
@@ -88,15 +92,22 @@ class Intake:
         session = self._recorder.session(key, outlet)
         if message is None:
             return session
-        if kind in EDITED:
-            await self._edit(message, key)
-        elif kind in RECORDED:
-            if (ids := migration_of(message)) is not None:
-                await migrate(self._recorder.store, *ids)
-            event = update.callback_query or message
-            if not self.by_handlers and await self.is_recorded(event, bot):
-                return await self.receive(session, event)
-        return session
+        async with self._in_order(key):
+            if kind in EDITED:
+                await self._edit(message, key)
+            elif kind in RECORDED:
+                if (ids := migration_of(message)) is not None:
+                    await migrate(self._recorder.store, *ids)
+                event = update.callback_query or message
+                if not self.by_handlers and await self.is_recorded(event, bot):
+                    return await self.receive(session, event)
+            return session
+
+    def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
+        """First come, first served, where something is awaited before a message is stored."""
+        if self._record in ("all", "handled") and not self._recorder.looks_first:
+            return nullcontext()  # the store keeps the order, and shares its writes
+        return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
     async def is_recorded(self, event: Event, bot: Bot) -> bool:
         """Whether somebody said something here that is to be recorded."""

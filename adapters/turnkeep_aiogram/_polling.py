@@ -42,7 +42,7 @@ class Confirmation(BaseRequestMiddleware):
         bot: Bot,
         method: TelegramMethod[TelegramType],
     ) -> Any:
-        asks_for_updates = isinstance(method, GetUpdates)
+        asks_for_updates = method.__api_method__ == GetUpdates.__api_method__
         while asks_for_updates and self._pending.get(bot.id):
             await self._recorded.wait()
         result: Any = await make_request(bot, method)

@@ -8,8 +8,10 @@ from turnkeep import MissingExtraError
 if find_spec("discord") is None:
     raise MissingExtraError("turnkeep_discord", "discord", "discord.py")
 
-from ._cog import Record, SessionCog, chat_session
+from ._cog import SessionCog
 from ._content import content_of, pressed_of, text_of
+from ._handlers import chat_session, in_turn, record_sent
+from ._intake import Record
 from ._message import Scope, Where, is_addressed, per_account, sender_of, session_key, source_id
 from ._outlet import DiscordOutlet
 from ._privacy import PrivacyCog
@@ -23,9 +25,11 @@ __all__ = [
     "Where",
     "chat_session",
     "content_of",
+    "in_turn",
     "is_addressed",
     "per_account",
     "pressed_of",
+    "record_sent",
     "sender_of",
     "session_key",
     "source_id",

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 from weakref import WeakSet
 
 import discord
 
-from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession
+from turnkeep import Reply, SessionKey, SessionStore
+from turnkeep.adapter import AS_SENT, ChatSession, is_as_sent
 
-from ._content import content_of
+from ._content import content_of, text_of
 from ._message import source_id
 
 PAUSE: Final = 1.5
 """For how many seconds a message has to stand still before it is recorded: a placeholder is
 edited into an answer, and a growing answer is edited about once a second."""
 
-_KEPT: Final = 10_000
+_MESSAGES_KEPT: Final = 10_000
+_SESSIONS_KEPT: Final = 256
 
 
 class Capture:
     """The bot's own messages, as the gateway tells of them.
 
-    One that comes while a reply is open in its channel is a part of that reply. Any other is
-    recorded once it stands still, and later edits of it reach the history.
+    Each waits until it stands still and no reply is open in its session: then it is linked to the
+    reply whose words it has, since the gateway tells of it when that may have ended already, or
+    else recorded by itself, and later edits of it reach the history.
     """
 
     def __init__(
@@ -38,36 +40,32 @@ class Capture:
         self._store = store
         self._key_of = key_of
         self._given: WeakSet[ChatSession] = WeakSet()
+        # The gateway tells of a message when its handler may have ended already.
+        self._latest: deque[ChatSession] = deque(maxlen=_SESSIONS_KEPT)
         self._known: OrderedDict[int, Literal["linked", "waiting", "recorded"]] = OrderedDict()
         self._waiting: dict[int, tuple[discord.Message, asyncio.Task[None]]] = {}
 
     def gave(self, session: ChatSession) -> None:
         """A handler has this session, and may open a reply on it."""
         self._given.add(session)
+        self._latest.append(session)
 
-    async def sent(self, message: discord.Message) -> None:
+    def sent(self, message: discord.Message) -> None:
         """The bot sent a message; a deferred answer is empty yet, and comes as an edit."""
-        if message.flags.loading or message.id in self._known or not content_of(message):
-            return
-        key = self._key_of(message)
-        replies = [one.open_reply for one in self._given if one.key == key]
-        reply = next((one for one in replies if one is not None), None)
-        if reply is not None:
-            self._note(message.id, "linked")
-            await reply.link(source_id(message))
-        elif key is not None:
+        if not message.flags.loading and message.id not in self._known and content_of(message):
+            self._note(message.id, "waiting")
             self._wait(message)
 
-    async def edited(self, message: discord.Message) -> None:
+    def edited(self, message: discord.Message) -> None:
+        """The bot edited a message."""
         state = self._known.get(message.id)
-        if state == "waiting":
+        if state in ("waiting", "recorded"):
             self._wait(message)
-        elif state == "recorded" and (key := self._key_of(message)) is not None:
-            await self._store.session(key).edit(source_id(message), content_of(message))
         elif state is None and message.interaction_metadata is not None:
-            await self.sent(message)
+            self.sent(message)
 
     def deleted(self, message_id: int) -> None:
+        """A message was deleted."""
         if (waiting := self._waiting.pop(message_id, None)) is not None:
             waiting[1].cancel()
 
@@ -79,25 +77,49 @@ class Capture:
 
     def _wait(self, message: discord.Message) -> None:
         self.deleted(message.id)
-        self._note(message.id, "waiting")
+        self._begin(message)
+
+    def _begin(self, message: discord.Message) -> None:
         self._waiting[message.id] = message, asyncio.create_task(self._later(message))
 
     async def _later(self, message: discord.Message) -> None:
         await asyncio.sleep(PAUSE)
-        await self._record(message)
+        key = self._key_of(message)
+        if any(session.open_reply for session in self._sessions(key)):
+            self._begin(message)
+        else:
+            await self._record(message)
 
     async def _record(self, message: discord.Message) -> None:
         self._waiting.pop(message.id, None)
         key, content = self._key_of(message), content_of(message)
         if key is None or not content:
             return
-        # A reply that was linked to it has stored it: its source id is known there.
-        turn = await self._store.session(key).append(
-            "assistant", content, source_id=source_id(message), time=message.created_at
-        )
-        self._note(message.id, "recorded" if len(turn.source_ids) == 1 else "linked")
+        session, source = self._store.session(key), source_id(message)
+        is_recorded = self._known.get(message.id) == "recorded"
+        if (reply := self._reply_of(key, message)) is not None:
+            if is_recorded:  # as a placeholder that stood long
+                await session.delete(source)
+            self._note(message.id, "linked")
+            await reply.link(source)
+        elif is_recorded:
+            await session.edit(source, content)
+        else:
+            # A reply that was linked to it has stored it: its source id is known there.
+            turn = await session.append(
+                "assistant", content, source_id=source, time=message.created_at, extra=AS_SENT
+            )
+            self._note(message.id, "recorded" if is_as_sent(turn) else "linked")
+
+    def _sessions(self, key: SessionKey | None) -> Iterator[ChatSession]:
+        return (one for one in {*self._given, *self._latest} if one.key == key)
+
+    def _reply_of(self, key: SessionKey, message: discord.Message) -> Reply | None:
+        text = text_of(message)
+        found = (session.reply_of(text) for session in self._sessions(key))
+        return next((reply for reply in found if reply is not None), None)
 
     def _note(self, message_id: int, state: Literal["linked", "waiting", "recorded"]) -> None:
         self._known[message_id] = state
-        if len(self._known) > _KEPT:
+        if len(self._known) > _MESSAGES_KEPT:
             self._known.popitem(last=False)

@@ -9,46 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from inspect import isawaitable
-from typing import Any, Final, Literal, Unpack, get_args
-from weakref import WeakSet, WeakValueDictionary
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, Unpack
 
 import discord
 from discord.ext import commands
 
-from turnkeep import Sender, SessionKey, SessionStore, TurnkeepError
-from turnkeep.adapter import ChatSession, Recorder, RecorderOptions
+from turnkeep import SessionKey, SessionStore, TurnkeepError
+from turnkeep.adapter import AS_SENT, ChatSession, Recorder, RecorderOptions
 
+from ._backfill import Backfill
 from ._capture import Capture
-from ._content import content_of, pressed_of
-from ._message import (
-    PREFIX,
-    Scope,
-    Where,
-    author_of,
-    is_addressed,
-    scope_function,
-    sender_of,
-    session_key,
-    source_id,
-)
-from ._outlet import DiscordOutlet
+from ._content import content_of
+from ._intake import PRESSED, Bot, Context, Intake, Record
+from ._message import PREFIX, Scope, source_id
 
 logger: Final = logging.getLogger("turnkeep")
 
-Bot = commands.Bot | commands.AutoShardedBot
-Context = commands.Context[Any]
-
-Record = (
-    Literal["all", "handled", "addressed"] | Callable[[discord.Message], bool | Awaitable[bool]]
-)
-"""What is recorded: every message, those for which a handler asks for the session, those that
-are said to the bot, or those of which a function, async or not, says so."""
-
 EVENT: Final = "on_session_message"
-_PRESSED: Final = (discord.InteractionType.component, discord.InteractionType.modal_submit)
 
 
 class SessionCog(commands.Cog):
@@ -91,24 +70,22 @@ class SessionCog(commands.Cog):
         drain_timeout: float = 10,
         **options: Unpack[RecorderOptions],
     ) -> None:
-        if not callable(record) and record not in get_args(get_args(Record)[0]):
-            raise ValueError(
-                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
-            )
         self.bot = bot
         self.store = store
         self.recorder: Recorder = Recorder(store, PREFIX, **options)
-        self._scope = scope
-        self._key_of = scope_function(scope)
-        self._record = record
-        self._record_commands = record_commands
-        self._record_webhooks = record_webhooks
-        self._backfill = backfill
-        self._capture = Capture(store, self._key) if capture else None
+        self._backfill = Backfill(bot, store, backfill) if backfill else None
+        self._intake = Intake(
+            bot,
+            self.recorder,
+            scope=scope,
+            record=record,
+            record_commands=record_commands,
+            record_webhooks=record_webhooks,
+            backfill=self._backfill,
+        )
+        self._capture = Capture(store, self._intake.key_of_sent) if capture else None
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
-        self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     async def cog_load(self) -> None:
         if not self.bot.intents.message_content:
@@ -120,17 +97,19 @@ class SessionCog(commands.Cog):
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack
+        if self.bot.is_ready() and self._backfill is not None:
+            self._backfill.begin()  # what was said while there was no cog, as in a hot reload
 
     async def cog_unload(self) -> None:
         # Until the running handlers have stored their replies all stays as it was: the bot
         # may go on, with the cog reloaded, and what is said meanwhile comes only once.
-        _leaving[self.bot] = self
+        leaving[self.bot] = self
         self.bot.add_listener(self.on_message)
         try:
             await self._drain()
         finally:
             self.bot.remove_listener(self.on_message)
-            del _leaving[self.bot]
+            del leaving[self.bot]
             if self._capture is not None:
                 await self._capture.settle()
             await self.recorder.aclose()
@@ -152,7 +131,8 @@ class SessionCog(commands.Cog):
 
     def _running(self) -> set[asyncio.Task[Any]]:
         """The tasks that asked for a session, but the one that removes the cog."""
-        return {task for task in self._handlers if not task.done()} - {asyncio.current_task()}
+        tasks = {task for task in self._intake.handlers if not task.done()}
+        return tasks - {asyncio.current_task()}
 
     # What Discord tells.
 
@@ -160,8 +140,8 @@ class SessionCog(commands.Cog):
     async def on_message(self, message: discord.Message) -> None:
         """Records the message, and runs what listens to `session_message`; called by discord.py."""
         if self._capture is not None and message.author == self.bot.user:
-            return await self._capture.sent(message)
-        if self._record == "handled" and not self._listeners():
+            return self._capture.sent(message)
+        if self._intake.by_handlers and not self._listeners():
             return None
         session = await self.record(message)
         if session is None or session.turn is None or not self._listeners():
@@ -193,12 +173,8 @@ class SessionCog(commands.Cog):
         """Changes what is recorded of the message; called by discord.py."""
         message = payload.message
         if self._capture is not None and message.author == self.bot.user:
-            return await self._capture.edited(message)
-        content = content_of(message)
-        if self._sender(message) is None or not content:
-            return None
-        async with self._in_order(payload.channel_id):
-            return await self.recorder.edit(source_id(message), content, self._key(message))
+            return self._capture.edited(message)
+        return await self._intake.edit(message)
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
@@ -214,37 +190,22 @@ class SessionCog(commands.Cog):
         if self._capture is not None:
             for one in ids:
                 self._capture.deleted(one)
-        async with self._in_order(channel_id):
-            # Who wrote it is not told: with another scope it is looked for.
-            known = self._scope in ("channel", commands.BucketType.channel)
-            prefix = f"{PREFIX}{channel_id}" if self._scope == "user_in_channel" else PREFIX
-            await self.recorder.delete(
-                [f"{channel_id}:{one}" for one in ids],
-                key=session_key(channel_id) if known else None,
-                prefix=prefix,
-            )
+        await self._intake.delete(channel_id, ids)
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Forgets the thread's session; called by discord.py."""
-        await self._forget_channel(payload.thread_id)
+        await self._intake.forget_channel(payload.thread_id)
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Forgets the channel's session; called by discord.py."""
-        await self._forget_channel(channel.id)
-
-    async def _forget_channel(self, channel_id: int) -> None:
-        async with self._in_order(channel_id):
-            prefix = f"{PREFIX}{channel_id}"
-            for info in await self.store.list_sessions(prefix=prefix, limit=None):
-                if info.key.chat_id == str(channel_id):
-                    await self.store.forget(info.key)
+        await self._intake.forget_channel(channel.id)
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Records a pressed button, a chosen option, a form; called by discord.py."""
-        if interaction.type in _PRESSED and self._record != "handled":
+        if interaction.type in PRESSED and not self._intake.by_handlers:
             await self.session(interaction)
 
     async def bot_check_once(self, ctx: Context) -> bool:
@@ -253,34 +214,17 @@ class SessionCog(commands.Cog):
         return True
 
     @commands.Cog.listener()
+    async def on_connect(self) -> None:
+        """Notes that nothing of before will be replayed; called by discord.py."""
+        if self._backfill is not None:
+            self._backfill.begin()
+
+    @commands.Cog.listener()
     async def on_ready(self) -> None:
         """Fetches what was missed, if that was asked for; called by discord.py."""
-        if not self._backfill:
-            return
-        newest: dict[int, int] = {}
-        for info in await self.store.list_sessions(prefix=PREFIX):
-            latest = await self.store.session(info.key).latest()
-            for source in () if latest is None else latest.source_ids:
-                channel, _, message = source.partition(":")
-                if channel.isdecimal() and message.isdecimal():
-                    newest[int(channel)] = max(newest.get(int(channel), 0), int(message))
-        for channel_id, message_id in newest.items():
-            await self._fetch(channel_id, message_id)
-
-    async def _fetch(self, channel_id: int, after: int) -> None:
-        channel = self.bot.get_channel(channel_id)
-        if not isinstance(channel, discord.abc.Messageable):
-            return  # a direct message, which discord.py does not know before it is written in
-        async with self._in_order(channel_id):
-            try:
-                async for message in channel.history(
-                    limit=self._backfill, after=discord.Object(after), oldest_first=True
-                ):
-                    await self._record_next(message)
-            except discord.HTTPException as error:
-                logger.warning(
-                    "channel %d: what was missed can't be fetched: %s", channel_id, error
-                )
+        if self._backfill is not None:
+            for channel_id in await self._backfill.channels():
+                await self._intake.fill(channel_id)
 
     # What handlers ask for.
 
@@ -291,32 +235,7 @@ class SessionCog(commands.Cog):
         recorded (nothing said, no user, a command) gives the session, bound to nothing; None
         where the scope says that there is none.
         """
-        async with self._in_order(message.channel.id):
-            session = await self._record_next(message)
-        return self._given(session)
-
-    def _given(self, session: ChatSession | None) -> ChatSession | None:
-        """What a handler gets, in whose replies the bot's messages have their place."""
-        if self._capture is not None and session is not None:
-            self._capture.gave(session)
-        return session
-
-    async def _record_next(self, message: discord.Message) -> ChatSession | None:
-        """Records a message whose turn in its channel it is."""
-        key = self._key(message)
-        if key is None:
-            return None
-        session = self.recorder.session(key, DiscordOutlet(message))
-        sender, content = self._sender(message), content_of(message)
-        if sender is None or not content or not await self._is_recorded(message):
-            return session
-        return await self.recorder.receive(
-            session,
-            content,
-            source_id=source_id(message),
-            sender=sender,
-            time=message.created_at,
-        )
+        return self._gave(await self._intake.message(message))
 
     async def session(
         self, where: discord.Interaction | Context, prompt: str | None = None
@@ -326,86 +245,41 @@ class SessionCog(commands.Cog):
         A pressed button, a chosen option and a form are recorded, and so is the `prompt` of a
         command; the session is then bound to that, and else to nothing.
         """
-        channel_id = None if where.channel is None else where.channel.id
-        async with self._in_order(channel_id):
-            key = self._key(where)
-            if key is None:
-                return None
-            session = self.recorder.session(key, DiscordOutlet(where))
-            interaction = where if isinstance(where, discord.Interaction) else where.interaction
-            if prompt is None and interaction is not None and interaction.type in _PRESSED:
-                prompt = pressed_of(interaction)
-            user = author_of(where)
-            if not prompt or self.recorder.ignores(user.id, channel_id):
-                return self._given(session)
-            source = None if interaction is None else f"interaction:{interaction.id}"
-            if isinstance(where, commands.Context) and interaction is None:
-                source = source_id(where.message)
-            received = await self.recorder.receive(
-                session, prompt, source_id=source, sender=Sender(str(user.id), user.display_name)
+        return self._gave(await self._intake.interaction(where, prompt))
+
+    def _gave(self, session: ChatSession | None) -> ChatSession | None:
+        """What a handler gets, in whose replies the bot's messages have their place."""
+        if self._capture is not None and session is not None:
+            self._capture.gave(session)
+        return session
+
+    async def record_sent(
+        self,
+        message: discord.Message,
+        text: str | None = None,
+        *,
+        key: SessionKey | str | None = None,
+    ) -> None:
+        """Records what the bot sent outside of a handler: `record_sent(await channel.send(…))`.
+
+        `text` is what the model said, where that is not what was sent. `key` is the session
+        (that of the channel), and has to be given where each user has his own, and the message
+        replies to nobody; else it raises `TurnkeepError`.
+        """
+        key = self._intake.key_of_sent(message) if key is None else key
+        if key is None:
+            raise TurnkeepError(
+                f"message {source_id(message)}: each user has a session of his own here, and this "
+                "is no reply to one: give record_sent key=…"
             )
-            return self._given(received)
-
-    def _key(self, where: Where) -> SessionKey | None:
-        key = self._key_of(where)
-        return SessionKey.parse(key) if isinstance(key, str) else key
-
-    def _sender(self, message: discord.Message) -> Sender | None:
-        return sender_of(message, webhooks=self._record_webhooks)
-
-    @asynccontextmanager
-    async def _in_order(self, channel_id: int | None) -> AsyncGenerator[None, None]:
-        """First come, first served: nothing is awaited before the place in the queue is taken."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._handlers.add(task)
-        lock = self._queues.setdefault(channel_id or 0, asyncio.Lock())
-        async with lock:
-            yield
-
-    async def _is_recorded(self, message: discord.Message) -> bool:
-        guild = None if message.guild is None else message.guild.id
-        if self.recorder.ignores(message.author.id, message.channel.id, guild):
-            return False
-        if not self._record_commands:
-            context: Context = await self.bot.get_context(message)
-            if context.command is not None:
-                return False
-        if callable(self._record):
-            chosen = self._record(message)
-            return await chosen if isawaitable(chosen) else chosen
-        return self._record != "addressed" or is_addressed(message, self.bot)
+        await self.store.session(key).append(
+            "assistant",
+            content_of(message) if text is None else text,
+            source_id=source_id(message),
+            time=message.created_at,
+            extra=AS_SENT if text is None else None,
+        )
 
 
-_leaving: Final[dict[Bot, SessionCog]] = {}
+leaving: Final[dict[Bot, SessionCog]] = {}
 """The cogs that are being removed from their bots, as long as that takes."""
-
-
-async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> ChatSession:
-    """The session of a message, an interaction or a command.
-
-    All earlier messages of its channel are recorded first, and a message is too, if it is not
-    yet; the session is then bound to it. `prompt` is what somebody says with a command
-    (`/ask`), which is recorded so. Raises `TurnkeepError` if the bot has no `SessionCog`, or if
-    there is no session there.
-    """
-    cog = bot.get_cog(SessionCog.__cog_name__) or _leaving.get(bot)
-    if not isinstance(cog, SessionCog):
-        raise TurnkeepError(
-            "this bot has no SessionCog: 'await bot.add_cog(SessionCog(bot, store))' in its "
-            "setup_hook"
-        )
-    if isinstance(where, commands.Context):
-        if where.interaction is None and prompt is None:
-            session = await cog.record(where.message)
-        else:
-            session = await cog.session(where, prompt)
-    elif isinstance(where, discord.Interaction):
-        session = await cog.session(where, prompt)
-    else:
-        session = await cog.record(where)
-    if session is None:
-        raise TurnkeepError(
-            "there is no session here: the interaction has no channel, or the cog's scope says so"
-        )
-    return session

@@ -84,9 +84,18 @@ def per_account(bot: discord.Client, scope: Scope = "channel") -> ScopeFunction:
     return key_of
 
 
+def is_per_user(scope: Scope) -> bool:
+    """Whether a user's session can't be told by the channel alone; False for a function."""
+    name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
+    return name in ("user_in_channel", "member", "user")
+
+
 def author_of(where: Where) -> discord.User | discord.Member:
-    """Who wrote, pressed or called."""
-    return where.user if isinstance(where, discord.Interaction) else where.author
+    """Who wrote, pressed or called; for what a bot sends in a direct message, to whom."""
+    author = where.user if isinstance(where, discord.Interaction) else where.author
+    if author.bot and isinstance(where.channel, discord.DMChannel):
+        return where.channel.recipient or author
+    return author
 
 
 def session_key(channel_id: int) -> SessionKey:

@@ -12,7 +12,8 @@ from discord.ext import commands
 from turnkeep import Session
 from turnkeep.adapter import export
 
-from ._cog import Bot, chat_session
+from ._handlers import chat_session
+from ._intake import Bot
 
 FORGOTTEN = "What was kept of you here is erased."
 NOTHING = "Nothing is kept of you here."

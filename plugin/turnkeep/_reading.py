@@ -9,6 +9,7 @@ import msgspec
 
 from ._arrange import View, is_said_by_user
 from ._info import SessionInfo
+from ._key import SessionKey
 from ._options import WindowOptions
 from ._turn import Turn
 from ._window import Window, build_window
@@ -16,7 +17,7 @@ from ._window import Window, build_window
 if TYPE_CHECKING:
     from ._session import Session
 
-__all__ = ["Turns", "read_latest_exchange", "read_window"]
+__all__ = ["Turns", "read_latest_exchange", "read_window", "window_alone"]
 
 PAGE_TURNS: Final = 500
 
@@ -52,6 +53,26 @@ async def read_window(
         limit *= 2
 
 
+def window_alone(
+    turns: Sequence[Turn], options: WindowOptions, collected: Sequence[Turn]
+) -> Window:
+    """The window over these stored turns alone, where the session can't be read."""
+    if not turns:
+        return Window(None, ())
+    last = turns[-1]
+    info = SessionInfo(
+        key=SessionKey("unread"),
+        created_at=last.time,
+        updated_at=last.time,
+        last_id=last.id,
+        epoch=last.epoch,
+    )
+    seen = [*turns, *_placed(collected, info)]
+    window = build_window(info, seen, options, View(as_of=last.id), complete=True)
+    assert window is not None  # nothing more could be read
+    return window
+
+
 def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:
     """Turns that are not stored yet, as if they were."""
     return [
@@ -81,10 +102,17 @@ async def read_latest_exchange(
 class Turns(AsyncIterator[Turn]):
     """Reads a page at a time. No generator, so that whoever breaks off leaves nothing open."""
 
-    def __init__(self, session: Session, epoch: int | Literal["all"] | None, after: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        epoch: int | Literal["all"] | None,
+        after: int,
+        last: int | None = None,
+    ) -> None:
         self._session = session
         self._epoch = epoch
         self._after = after
+        self._last = last
         self._page: Iterator[Turn] = iter(())
         self._ended = False
 
@@ -98,13 +126,16 @@ class Turns(AsyncIterator[Turn]):
             await self._turn_over()
 
     async def _turn_over(self) -> None:
-        session = self._session
+        session, last = self._session, self._last
         async with session._store._use(session.key) as storage:
-            info, page = await storage.read(
-                session.key, after=self._after, limit=PAGE_TURNS, newest=False
-            )
+            if last is None:
+                info, page = await storage.read(
+                    session.key, after=self._after, limit=PAGE_TURNS, newest=False
+                )
+            else:
+                info, page = await storage.read(session.key, after=self._after, limit=last)
         if info is not None and self._epoch is None:
             self._epoch = info.epoch
         self._page = iter(page)
-        self._ended = len(page) < PAGE_TURNS
+        self._ended = last is not None or len(page) < PAGE_TURNS
         self._after = page[-1].id if page else self._after

@@ -97,12 +97,8 @@ class Reply:
 
     async def _begin(self) -> None:
         if self._to is not None:
-            info = await self._session._info_if_there(self._to)
-            if info is None:
-                self._gone = True  # forgotten, and perhaps begun anew: the id is another's
-            else:
-                # A message of before a reset is answered into its own epoch: not any more.
-                self._epoch = info.created_at, self._to.epoch
+            there, self._epoch = await self._session._epoch_to_answer_in(self._to)
+            self._gone = not there
             return
         info, self._to, _ = await read_latest_exchange(self._session)
         if info is not None:

@@ -24,6 +24,7 @@ from ._resolve import resolve
 from ._speaker import Speakers
 from ._tokens import TokenCounter, estimate_tokens
 from ._turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
+from ._window import Window
 from .storage.base import DEDUPE_TURNS, Appended, Change
 
 if TYPE_CHECKING:
@@ -391,15 +392,22 @@ class Session:
         return await self._window(max_messages, shape, options, self._view(), [])
 
     def turns(
-        self, *, epoch: int | Literal["all"] | None = None, after: int = 0
+        self,
+        *,
+        epoch: int | Literal["all"] | None = None,
+        after: int = 0,
+        last: int | None = None,
     ) -> AsyncIterator[Turn]:
         """What is stored, ascending: of the current epoch, of another, or of all.
 
-        Epochs count from 1; `after` is the id behind which to begin.
+        Epochs count from 1; `after` is the id behind which to begin. With `last` it is only
+        those among the session's last so many turns, and nothing before them is read.
         """
         if not isinstance(epoch, int) and epoch not in (None, "all"):
             raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
-        return Turns(self, epoch, after)
+        if last is not None and (isinstance(last, bool) or last < 1):
+            raise ValueError(f"last is a whole number, 1 or more, or None, not {last!r}")
+        return Turns(self, epoch, after, last)
 
     async def latest(self) -> Turn | None:
         """The turn that was stored last in the current epoch, or None."""
@@ -449,7 +457,7 @@ class Session:
             shapes: Any = None if shape == "openai" else import_module("turnkeep.shapes._convert")
             if shapes is not None:
                 shapes.check_shape(shape)
-            window = await read_window(self, bounds, view, collected)
+            window = await self._read_window(bounds, view, collected)
             if bounds.media is not None:
                 turns = await resolve(window.turns, bounds.media, bounds.text_cost)
                 window = window._replace(turns=turns)
@@ -458,11 +466,19 @@ class Session:
         except WindowError as error:
             raise WindowError(f"session {self.key}: {error}") from error.__cause__
 
-    async def _info_if_there(self, turn: Turn) -> SessionInfo | None:
-        """The record, if this turn is stored still."""
+    async def _read_window(
+        self, options: WindowOptions, view: View, collected: Sequence[Turn]
+    ) -> Window:
+        return await read_window(self, options, view, collected)
+
+    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[bool, EpochId | None]:
+        """Whether this turn is stored still, and which epoch its answer has to find."""
         async with self._store._use(self.key) as storage:
             info, there = await storage.read(self.key, after=turn.id - 1, before=turn.id + 1)
-        return info if there and there[0].time == turn.time else None
+        if info is None or not there or there[0].time != turn.time:
+            return False, None  # forgotten, and perhaps begun anew: the id is another's
+        # A message of before a reset is answered into its own epoch: not any more.
+        return True, (info.created_at, turn.epoch)
 
     async def _turn_id(self, turn: Turn | int | str) -> int | None:
         if isinstance(turn, Turn):

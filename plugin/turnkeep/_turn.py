@@ -81,7 +81,8 @@ class Turn(
 
     def answers_one_of(self, ids: Container[int]) -> bool:
         """Whether it answers a turn with one of these ids, by itself or among others."""
-        return self.answers in ids or any(one in ids for one in self.also_answers)
+        answered = self.also_answers if self.answers is None else (self.answers, *self.also_answers)
+        return any(one in ids for one in answered)
 
     @property
     def text(self) -> str:

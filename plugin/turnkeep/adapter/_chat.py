@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Final, TypeAlias
 
+from .._arrange import View
 from .._errors import StorageError, StoreLockedError, TurnkeepError
 from .._info import EpochId
 from .._key import SessionKey
+from .._options import WindowOptions
+from .._reading import window_alone
 from .._reply import Reply
 from .._session import Session
 from .._store import SessionStore
 from .._turn import Turn
+from .._window import Window
 from ._outlet import GrowingMessage, Outlet
 from ._sent import is_part_of
 
@@ -21,6 +26,8 @@ __all__ = ["FAILURES", "Answer", "ChatSession"]
 logger: Final = logging.getLogger("turnkeep")
 
 FAILURES: Final = (StorageError, StoreLockedError)
+
+_JUST_NOW: Final = timedelta(minutes=1)
 
 Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
 """What a bot says: text, a stream of it, or a function that is given the open reply."""
@@ -50,6 +57,25 @@ class ChatSession(Session):
             self._owe(self.key, turns)
             return turns
 
+    async def _read_window(
+        self, options: WindowOptions, view: View, collected: Sequence[Turn]
+    ) -> Window:
+        try:
+            return await super()._read_window(options, view, collected)
+        except FAILURES:
+            if self._owe is None or self.turn is None:
+                raise
+            logger.exception("%s: the history can't be read; it is answered without", self)
+            return window_alone([*self.joined, self.turn], options, collected)
+
+    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[bool, EpochId | None]:
+        try:
+            return await super()._epoch_to_answer_in(turn)
+        except FAILURES:
+            if self._owe is None:
+                raise
+            return True, None  # the answer is owed to whatever is there then
+
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         reply = super().reply(keep_interrupted=keep_interrupted)
         self._replies.append(reply)
@@ -61,8 +87,13 @@ class ChatSession(Session):
         return next((reply for reply in reversed(self._replies) if reply.is_open), None)
 
     def reply_of(self, text: str) -> Reply | None:
-        """The reply, open or stored, that a sent message with this text is a part of."""
-        made = (one for one in reversed(self._replies) if one.is_open or one.turns)
+        """The reply, open or just stored, that a sent message with this text is a part of."""
+        since = datetime.now(timezone.utc) - _JUST_NOW
+        made = (
+            one
+            for one in reversed(self._replies)
+            if one.is_open or (one.turns and one.turns[-1].time >= since)
+        )
         return next((one for one in made if is_part_of(text, one.said)), None)
 
     async def answer(

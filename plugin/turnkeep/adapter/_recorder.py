@@ -90,6 +90,15 @@ class Recorder:
         """Whether nothing is recorded of one of these users or chats."""
         return any(one is not None and one in self._ignore for one in ids)
 
+    def key_of(self, source_id: str) -> SessionKey | None:
+        """The session that one of the latest messages is in, by its platform id."""
+        return self._places.of(source_id, None)
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether it awaits something before a message has its place in the storage's order."""
+        return self._reset is not None or self._later is not None
+
     def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
         """The session of this key, bound to no message."""
         session = ChatSession(self.store, key, outlet=outlet)

@@ -1,0 +1,82 @@
+"""What was said while the bot was away, fetched before anything newer is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import discord
+
+from turnkeep import SessionStore
+
+from ._message import PREFIX
+
+logger: Final = logging.getLogger("turnkeep")
+
+_LOOKED_AT: Final = 50
+"""How many of a session's latest turns are looked at for its latest message of a user."""
+
+
+class Backfill:
+    """Fetches up to `most` missed messages of each channel whose history is known.
+
+    It begins at each new session with the gateway, for then Discord replays nothing. A channel
+    is fetched once, at the latest when something newer comes in it, which then stands behind.
+    """
+
+    def __init__(self, client: discord.Client, store: SessionStore, most: int) -> None:
+        self._client = client
+        self._store = store
+        self._most = most
+        self._fetched: set[int] = set()
+        self._newest: asyncio.Task[dict[int, int]] | None = None
+
+    def begin(self) -> None:
+        """The bot was away; awaits nothing, so that no message comes between."""
+        self._fetched = set()
+        self._newest = asyncio.create_task(self._newest_recorded())
+
+    async def channels(self) -> Sequence[int]:
+        """The channels that may have missed something, the one written in last first."""
+        return [] if self._newest is None else [*await self._newest]
+
+    async def missed(
+        self, channel_id: int, before: discord.Message | None = None
+    ) -> list[discord.Message]:
+        """What was said in the channel since, the oldest first; nothing the second time."""
+        if self._newest is None or channel_id in self._fetched:
+            return []
+        self._fetched.add(channel_id)
+        after = (await self._newest).get(channel_id)
+        if after is None:
+            return []
+        try:
+            channel = await self._channel(channel_id) if before is None else before.channel
+            if not isinstance(channel, discord.abc.Messageable):
+                return []
+            newest_first = channel.history(
+                limit=self._most, before=before, after=discord.Object(after), oldest_first=False
+            )
+            return [message async for message in newest_first][::-1]
+        except discord.HTTPException as error:
+            logger.warning("channel %d: what was missed can't be fetched: %s", channel_id, error)
+            return []
+
+    async def _channel(self, channel_id: int) -> object:
+        # A direct message, or a thread that is archived, is in no cache.
+        known = self._client.get_channel(channel_id)
+        return await self._client.fetch_channel(channel_id) if known is None else known
+
+    async def _newest_recorded(self) -> dict[int, int]:
+        """The latest recorded message of each channel, of the sessions that were written last."""
+        newest: dict[int, int] = {}
+        for info in await self._store.list_sessions(prefix=PREFIX):
+            session = self._store.session(info.key)
+            async for turn in session.turns(epoch="all", last=_LOOKED_AT):
+                for source in turn.source_ids if turn.role == "user" else ():
+                    channel, _, message = source.partition(":")
+                    if channel.isdecimal() and message.isdecimal():
+                        newest[int(channel)] = max(newest.get(int(channel), 0), int(message))
+        return newest

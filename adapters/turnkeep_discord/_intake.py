@@ -1,0 +1,221 @@
+"""What a message or an interaction says of the history, and the session it is in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from typing import Any, Final, Literal, get_args
+from weakref import WeakSet, WeakValueDictionary
+
+import discord
+from discord.ext import commands
+
+from turnkeep import Sender, SessionKey
+from turnkeep.adapter import ChatSession, Recorder
+
+from ._backfill import Backfill
+from ._content import content_of, pressed_of, quoted_of
+from ._message import (
+    PREFIX,
+    Scope,
+    Where,
+    author_of,
+    is_addressed,
+    is_per_user,
+    scope_function,
+    sender_of,
+    session_key,
+    source_id,
+)
+from ._outlet import DiscordOutlet
+
+Bot = commands.Bot | commands.AutoShardedBot
+Context = commands.Context[Any]
+
+Record = (
+    Literal["all", "handled", "addressed"] | Callable[[discord.Message], bool | Awaitable[bool]]
+)
+"""What is recorded: every message, those for which a handler asks for the session, those that
+are said to the bot, or those of which a function, async or not, says so."""
+
+PRESSED: Final = (discord.InteractionType.component, discord.InteractionType.modal_submit)
+
+
+class Intake:
+    """Records what comes of each channel in its order, and gives its session."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        recorder: Recorder,
+        *,
+        scope: Scope,
+        record: Record,
+        record_commands: bool,
+        record_webhooks: bool,
+        backfill: Backfill | None,
+    ) -> None:
+        if not callable(record) and record not in get_args(get_args(Record)[0]):
+            raise ValueError(
+                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
+            )
+        self._bot = bot
+        self._recorder = recorder
+        self._scope: Scope = scope
+        self._key_of = scope_function(scope)
+        self._record = record
+        self._record_commands = record_commands
+        self._record_webhooks = record_webhooks
+        self._backfill = backfill
+        self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self.handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """The tasks that asked for a session, or record something."""
+
+    @property
+    def by_handlers(self) -> bool:
+        """Whether only that is recorded for which a handler asks for the session."""
+        return self._record == "handled"
+
+    # Messages.
+
+    async def message(self, message: discord.Message) -> ChatSession | None:
+        """Records the message, and all before it in its channel, and gives its session."""
+        async with self._in_order(message.channel.id):
+            await self._fill(message.channel.id, message)
+            return await self._next(message)
+
+    async def fill(self, channel_id: int) -> None:
+        """Records what was missed in the channel."""
+        async with self._in_order(channel_id):
+            await self._fill(channel_id, None)
+
+    async def _fill(self, channel_id: int, before: discord.Message | None) -> None:
+        if self._backfill is not None:
+            for message in await self._backfill.missed(channel_id, before):
+                if not self.by_handlers:
+                    await self._next(message)
+
+    async def _next(self, message: discord.Message) -> ChatSession | None:
+        """Records a message whose turn in its channel it is."""
+        key = self.key(message)
+        if key is None:
+            return None
+        session = self._recorder.session(key, DiscordOutlet(message))
+        sender, content = self._sender(message), content_of(message)
+        if sender is None or not content or not await self._is_recorded(message):
+            return session
+        return await self._recorder.receive(
+            session,
+            content,
+            source_id=source_id(message),
+            sender=sender,
+            time=message.created_at,
+            quoted=quoted_of(message),
+        )
+
+    async def edit(self, message: discord.Message) -> None:
+        """Changes what is recorded of the message."""
+        content = content_of(message)
+        if self._sender(message) is not None and content:
+            async with self._in_order(message.channel.id):
+                await self._recorder.edit(source_id(message), content, self.key(message))
+
+    async def delete(self, channel_id: int, ids: list[int]) -> None:
+        """Takes what is recorded of the messages away."""
+        async with self._in_order(channel_id):
+            # Who wrote it is not told: with another scope it is looked for.
+            known = self._scope in ("channel", commands.BucketType.channel)
+            prefix = f"{PREFIX}{channel_id}" if self._scope == "user_in_channel" else PREFIX
+            await self._recorder.delete(
+                [f"{channel_id}:{one}" for one in ids],
+                key=session_key(channel_id) if known else None,
+                prefix=prefix,
+                since=discord.utils.snowflake_time(min(ids)) if ids else None,
+            )
+
+    async def forget_channel(self, channel_id: int) -> None:
+        """Forgets the sessions of a channel that is gone."""
+        store = self._recorder.store
+        async with self._in_order(channel_id):
+            for info in await store.list_sessions(prefix=f"{PREFIX}{channel_id}", limit=None):
+                if info.key.chat_id == str(channel_id):
+                    await store.forget(info.key)
+
+    # Interactions and commands.
+
+    async def interaction(
+        self, where: discord.Interaction | Context, prompt: str | None
+    ) -> ChatSession | None:
+        """The session of an interaction or a command, when all that came before is recorded.
+
+        A pressed button, a chosen option and a form are recorded, and so is the `prompt` of a
+        command; the session is then bound to that, and else to nothing.
+        """
+        channel_id = None if where.channel is None else where.channel.id
+        async with self._in_order(channel_id):
+            if channel_id is not None:
+                await self._fill(channel_id, None)
+            key = self.key(where)
+            if key is None:
+                return None
+            session = self._recorder.session(key, DiscordOutlet(where))
+            interaction = where if isinstance(where, discord.Interaction) else where.interaction
+            if prompt is None and interaction is not None and interaction.type in PRESSED:
+                prompt = pressed_of(interaction)
+            user = author_of(where)
+            if not prompt or self._recorder.ignores(user.id, channel_id):
+                return session
+            source = None if interaction is None else f"interaction:{interaction.id}"
+            if isinstance(where, commands.Context) and interaction is None:
+                source = source_id(where.message)
+            sender = Sender(str(user.id), user.display_name)
+            return await self._recorder.receive(session, prompt, source_id=source, sender=sender)
+
+    # Keys.
+
+    def key(self, where: Where) -> SessionKey | None:
+        """The session's key; None where the scope says that there is none."""
+        key = self._key_of(where)
+        return SessionKey.parse(key) if isinstance(key, str) else key
+
+    def key_of_sent(self, message: discord.Message) -> SessionKey | None:
+        """The session that a message of the bot's belongs to; None where that can't be told.
+
+        Where users have their own, it is that of the message that it replies to.
+        """
+        reference = message.reference
+        if reference is not None and reference.message_id is not None:
+            known = self._recorder.key_of(f"{reference.channel_id}:{reference.message_id}")
+            if known is not None:
+                return known
+        if message.guild is not None and is_per_user(self._scope):
+            return None
+        return self.key(message)
+
+    def _sender(self, message: discord.Message) -> Sender | None:
+        return sender_of(message, webhooks=self._record_webhooks)
+
+    @asynccontextmanager
+    async def _in_order(self, channel_id: int | None) -> AsyncGenerator[None, None]:
+        """First come, first served: nothing is awaited before the place in the queue is taken."""
+        task = asyncio.current_task()
+        if task is not None:
+            self.handlers.add(task)
+        lock = self._queues.setdefault(channel_id or 0, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def _is_recorded(self, message: discord.Message) -> bool:
+        guild = None if message.guild is None else message.guild.id
+        if self._recorder.ignores(message.author.id, message.channel.id, guild):
+            return False
+        if not self._record_commands:
+            context: Context = await self._bot.get_context(message)
+            if context.command is not None:
+                return False
+        if callable(self._record):
+            chosen = self._record(message)
+            return await chosen if isawaitable(chosen) else chosen
+        return self._record != "addressed" or is_addressed(message, self._bot)
