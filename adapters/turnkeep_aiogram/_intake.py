@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 from aiogram import Bot
+from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
 from aiogram.types import CallbackQuery, Message, Update
 from aiogram.types.update import UpdateTypeLookupError
 
@@ -23,6 +24,7 @@ from ._message import (
     Scope,
     is_addressed,
     is_command,
+    is_per_user,
     message_of,
     scope_function,
     sender_of,
@@ -58,6 +60,7 @@ class Intake:
         self._outlet = outlet
         self._key_of = scope_function(scope)
         self._is_scope_known = not callable(scope)
+        self._is_per_user = is_per_user(scope)
         self._record = record
         self._record_commands = record_commands
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
@@ -73,6 +76,25 @@ class Intake:
             return None
         key = self._key_of(update, data)
         return SessionKey.parse(key) if isinstance(key, str) else key
+
+    def key_of_sent(self, message: Message) -> SessionKey | None:
+        """The session that a message of the bot's belongs to; None where that can't be told.
+
+        Where the users of a group have their own, it is that of the message that it replies to.
+        """
+        reply = message.reply_to_message
+        known = None if reply is None else self._recorder.key_of(source_id(reply) or "")
+        if known is not None:
+            return known
+        if self._is_per_user and message.chat.type != "private":
+            return None
+        context = EventContext(
+            chat=message.chat,
+            thread_id=message.message_thread_id if message.is_topic_message else None,
+            business_connection_id=message.business_connection_id,
+        )
+        data = {EVENT_CONTEXT_KEY: context, "bot": message.bot}
+        return self.key(Update(update_id=0, message=message), data)
 
     async def take(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
         """Does what the update says of the history, and gives its session."""

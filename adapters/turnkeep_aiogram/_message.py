@@ -55,6 +55,12 @@ def scope_function(scope: Scope) -> ScopeFunction:
     return key_of
 
 
+def is_per_user(scope: Scope) -> bool:
+    """Whether a user's session can't be told by the chat alone; False for a function."""
+    name = scope.name if isinstance(scope, FSMStrategy) else scope
+    return isinstance(name, str) and "user" in name.lower()
+
+
 def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
     """A scope in which each bot has sessions of its own, for several bots over one store."""
     inner = scope_function(scope)

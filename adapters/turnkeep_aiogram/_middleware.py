@@ -12,15 +12,11 @@ import anyio
 from aiogram import BaseMiddleware, Bot, Dispatcher
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.flags import get_flag
-from aiogram.dispatcher.middlewares.user_context import (
-    EVENT_CONTEXT_KEY,
-    EventContext,
-    UserContextMiddleware,
-)
+from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
 from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
-from turnkeep import SessionKey, SessionStore
+from turnkeep import SessionKey, SessionStore, TurnkeepError
 from turnkeep.adapter import AS_SENT, ChatSession, Recorder, RecorderOptions, is_as_sent
 
 from ._capture import Capture
@@ -85,7 +81,7 @@ class SessionMiddleware(BaseMiddleware):
         self._drafts = drafts
         self._render = render
         self._drain_timeout = drain_timeout
-        self._capture = Capture(self.record_sent, self._edit_sent) if capture else None
+        self._capture = Capture(self._sent, self._edited) if capture else None
         self._confirmation = Confirmation()
         self._accounts: set[int] | None = None if callable(scope) else set()
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
@@ -233,30 +229,30 @@ class SessionMiddleware(BaseMiddleware):
         """Records what was sent outside of a handler: `record_sent(await bot.send_message(…))`.
 
         `text` is what the model said, where that is not what was sent. `key` is the session
-        (that of the chat, or of its topic), and has to be given where users have their own.
+        (that of the chat, or of its topic), and has to be given where each user of a group has
+        his own, and the message replies to nobody; else it raises `TurnkeepError`.
         """
-        key = self._key_of_sent(message) if key is None else key
-        if key is not None:
-            session = self.store.session(key)
-            await session.append(
-                "assistant",
-                content_of(message) if text is None else text,
-                source_id=source_id(message),
-                extra=AS_SENT if text is None else None,
+        key = self._intake.key_of_sent(message) if key is None else key
+        if key is None:
+            raise TurnkeepError(
+                f"message {source_id(message)}: each user has a session of his own here, and this "
+                "is no reply to one: give record_sent key=…"
             )
-
-    def _key_of_sent(self, message: Message) -> SessionKey | None:
-        context = EventContext(
-            chat=message.chat,
-            thread_id=message.message_thread_id if message.is_topic_message else None,
-            business_connection_id=message.business_connection_id,
+        await self.store.session(key).append(
+            "assistant",
+            content_of(message) if text is None else text,
+            source_id=source_id(message),
+            extra=AS_SENT if text is None else None,
         )
-        data = {EVENT_CONTEXT_KEY: context, "bot": message.bot}
-        return self._intake.key(Update(update_id=0, message=message), data)
 
-    async def _edit_sent(self, message: Message) -> None:
-        key, source, content = self._key_of_sent(message), source_id(message), content_of(message)
-        if key is None or source is None or not content:
+    async def _sent(self, message: Message) -> None:
+        key = self._intake.key_of_sent(message)
+        if key is not None and content_of(message):
+            await self.record_sent(message, key=key)
+
+    async def _edited(self, message: Message) -> None:
+        key, source = self._intake.key_of_sent(message), source_id(message)
+        if key is None or source is None or not (content := content_of(message)):
             return
         session = self.store.session(key)
         turn = await session.find(source)

@@ -1,0 +1,249 @@
+"""What a bot sends beside its replies is recorded once, on both platforms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import discord
+import pytest
+import pytest_asyncio
+from aiogram import Bot, Dispatcher
+from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+
+from adapters.tools import RecordingBot, connected, polling, said
+from emulators.discord import DiscordEmulator
+from emulators.discord_payloads import Payload
+from emulators.telegram import TelegramEmulator
+from turnkeep import Session, SessionStore
+from turnkeep.adapter import ChatSession
+from turnkeep_aiogram import SessionMiddleware
+from turnkeep_discord import chat_session
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def kept_open(store: SessionStore) -> AsyncIterator[None]:
+    """The store stays open when the bot has stopped, to be looked into."""
+    async with store:
+        yield
+
+
+KEYBOARD = InlineKeyboardMarkup(
+    inline_keyboard=[[InlineKeyboardButton(text="Again", callback_data="again")]]
+)
+
+
+async def test_a_telegram_placeholder_that_becomes_the_reply_is_one_turn(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        wait = await message.answer("Thinking…")
+        async with chat_session.reply() as reply:
+            reply.add_text("**all** of it")
+            if message.text == "inside":
+                await wait.edit_text("all of it")
+        if message.text == "behind":
+            await wait.edit_text("all of it")
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "inside")
+        await telegram.wait_for(lambda: len(telegram.called("editMessageText")) == 1)
+        telegram.say(7, "behind")
+        await telegram.wait_for(lambda: len(telegram.called("editMessageText")) == 2)
+    answer = "assistant: **all** of it"
+    assert await said(store, "telegram:7") == ["user: inside", answer, "user: behind", answer]
+
+
+async def test_what_is_sent_to_another_chat_inside_of_a_reply_is_recorded_there(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+    telegram.open_chat(8)
+
+    @dispatcher.message()
+    async def handle(message: Message, bot: Bot, chat_session: ChatSession) -> None:
+        async with chat_session.reply() as reply:
+            reply.add_text("done")
+            await bot.send_message(8, "somebody asked")
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        await telegram.wait_sent(8, 1)
+    assert await said(store, "telegram:8") == ["assistant: somebody asked"]
+    assert await said(store, "telegram:7") == ["user: hello", "assistant: done"]
+
+
+async def test_a_button_that_is_taken_off_an_answer_leaves_what_the_model_said(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher, pressed = Dispatcher(), asyncio.Event()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        async with chat_session.reply() as reply:
+            reply.add_text("**done**")
+            await message.answer("done", reply_markup=KEYBOARD)
+
+    @dispatcher.callback_query()
+    async def press(query: CallbackQuery) -> None:
+        assert isinstance(query.message, Message)
+        await query.message.edit_reply_markup(reply_markup=None)
+        note = await query.message.answer("Wait")
+        await note.edit_text("Once more!")
+        pressed.set()
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        (sent,) = await telegram.wait_sent(7, 1)
+        telegram.press(sent, "again", user_id=7)
+        await pressed.wait()
+    assert await said(store, "telegram:7") == [
+        "user: hello",
+        "assistant: **done**",
+        "user: [button: Again]",
+        "assistant: Once more!",
+    ]
+
+
+async def test_what_a_task_sends_after_its_handler_ended_is_recorded(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher, tasks = Dispatcher(), list[asyncio.Task[None]]()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+    go_on = asyncio.Event()
+
+    @dispatcher.message()
+    async def handle(message: Message) -> None:
+        async def remind() -> None:
+            await go_on.wait()
+            await message.answer("a reminder")
+
+        tasks.append(asyncio.create_task(remind()))
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "hello")
+        await telegram.wait_for(lambda: tasks and telegram.pending() == 0)
+        await asyncio.sleep(0.05)
+        go_on.set()
+        await tasks[0]
+    assert await said(store, "telegram:7") == ["user: hello", "assistant: a reminder"]
+
+
+@pytest.mark.parametrize("scope", ["user_in_chat", "user_in_topic", "global_user"])
+async def test_what_is_sent_to_nobody_in_a_group_of_single_users_is_in_no_session(
+    store: SessionStore, telegram: TelegramEmulator, scope: str
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, capture=True, scope=scope).setup(dispatcher)  # type: ignore[arg-type]
+    telegram.open_chat(-1001)
+    async with polling(telegram, dispatcher) as bot:
+        heard = telegram.say(-1001, "hello", user_id=42)
+        await telegram.wait_for(lambda: telegram.pending() == 0)
+        await bot.send_message(-1001, "to everybody")
+        number = heard["message"]["message_id"]
+        await bot.send_message(-1001, "to Ada", reply_to_message_id=number)
+    (info,) = await store.list_sessions()
+    assert dict(info.key.scopes)["user"] == "42"
+    turns = await said(store, info.key.text)
+    assert turns == ["user: hello", "assistant: [reply to Ada: hello]\nto Ada"]
+
+
+class TalkingBot(RecordingBot):
+    """One whose handler is of its own, over capture."""
+
+    async def on_message(self, message: discord.Message) -> None:
+        if not message.author.bot:
+            session = await chat_session(self, message)
+            await self.talk(message, session)
+            self.given.append(session)
+
+    async def talk(self, message: discord.Message, session: ChatSession) -> None:
+        send = message.channel.send
+        if message.content == "placeholder":
+            wait = await send("Thinking…")
+            async with session.reply() as reply:
+                reply.add_text("**all** of it")
+                await wait.edit(content="all of")
+                await wait.edit(content="all of it")
+        elif message.content == "unlinked":
+            async with session.reply() as reply:
+                reply.add_text("# Hello\n\nthere")
+                await send("Hello")
+                await send("there")
+        elif message.content == "behind":
+            async with session.reply() as reply:
+                reply.add_text("so be it")
+            await send("so be it")
+        else:
+            async with session.reply() as reply:
+                reply.add_text("quiet")
+                await send("something else")
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("placeholder", ["**all** of it"]),
+        ("unlinked", ["# Hello\n\nthere"]),
+        ("behind", ["so be it"]),
+        ("other", ["quiet", "something else"]),
+    ],
+)
+async def test_discord_tells_of_a_message_later_and_it_is_recorded_once(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    text: str,
+    answers: list[str],
+) -> None:
+    key = f"discord:{place['id']}"
+    async with connected(server, bot := TalkingBot(store, capture=True)):
+        await server.say(place, ada, text)
+        await bot.hears(server, 1)
+        sent = server.sent(place)
+        session: Session = store.session(key)
+        async with asyncio.timeout(10):
+            for message in sent:  # each is known in the end, in one turn or another
+                while await session.find(f"{place['id']}:{message['id']}") is None:
+                    await asyncio.sleep(0.02)
+    assert await said(store, key) == [f"user: {text}", *[f"assistant: {one}" for one in answers]]
+
+
+async def test_a_discord_placeholder_that_was_recorded_becomes_the_reply(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnkeep_discord._capture.PAUSE", 0.05)
+    key = f"discord:{place['id']}"
+
+    class Bot(RecordingBot):
+        async def on_message(self, message: discord.Message) -> None:
+            if message.author.bot:
+                return
+            session = await chat_session(self, message)
+            wait = await message.channel.send("Looking it up…")
+            while len(await said(store, key)) == 1:
+                await asyncio.sleep(0.01)
+            async with session.reply() as reply:
+                reply.add_text("found")
+                await wait.edit(content="found")
+            self.given.append(session)
+
+    async with connected(server, bot := Bot(store, capture=True)):
+        await server.say(place, ada, "where?")
+        await bot.hears(server, 1)
+        async with asyncio.timeout(10):
+            while await said(store, key) != ["user: where?", "assistant: found"]:
+                await asyncio.sleep(0.01)
