@@ -54,14 +54,12 @@ async def read_window(
 
 
 def window_alone(
-    turns: Sequence[Turn], options: WindowOptions, collected: Sequence[Turn]
+    key: SessionKey, turns: Sequence[Turn], options: WindowOptions, collected: Sequence[Turn]
 ) -> Window:
     """The window over these stored turns alone, where the session can't be read."""
-    if not turns:
-        return Window(None, ())
     last = turns[-1]
     info = SessionInfo(
-        key=SessionKey("unread"),
+        key=key,
         created_at=last.time,
         updated_at=last.time,
         last_id=last.id,

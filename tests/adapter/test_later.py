@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiogram import Dispatcher
@@ -14,6 +16,7 @@ from adapters.tools import feed, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import SessionStore, StorageError
 from turnkeep.adapter import ChatSession
+from turnkeep.storage.memory import MemoryStorage
 from turnkeep_aiogram import SessionMiddleware
 
 pytestmark = pytest.mark.asyncio
@@ -31,6 +34,12 @@ def bot_over(store: SessionStore, **options: object) -> tuple[SessionMiddleware,
             reply.add_text(f"{len(window)} seen")
 
     return middleware, dispatcher
+
+
+async def feed_quietly(dispatcher: Dispatcher, update: dict[str, Any]) -> None:
+    """The storage that fails is told of, and what waits has changed all the same."""
+    with suppress(ExceptionGroup):
+        await feed(dispatcher, update)
 
 
 async def test_it_is_raised_by_default_and_the_handler_does_not_run(tmp_path: Path) -> None:
@@ -115,3 +124,82 @@ async def test_an_answer_that_alone_is_not_taken_is_recorded_later(tmp_path: Pat
         await feed(dispatcher, telegram.say(7, "b"))
         lines = ["user: a", "assistant: to a", "user: b", "assistant: to b"]
         assert await said(store, "telegram:7") == lines
+
+
+class Unreadable(MemoryStorage):
+    """One that takes what is said, and gives none of it back while it `fails`."""
+
+    fails = False
+
+    async def read(self, *arguments: Any, **options: Any) -> Any:
+        if self.fails:
+            raise StorageError("session telegram:7: the server is away")
+        return await super().read(*arguments, **options)
+
+
+async def test_a_history_that_can_not_be_read_is_answered_without() -> None:
+    telegram, dispatcher, storage = TelegramEmulator(), Dispatcher(), Unreadable()
+    windows = list[object]()
+    async with SessionStore(storage) as store:
+        SessionMiddleware(store, on_storage_error="later").setup(dispatcher)
+
+        @dispatcher.message()
+        async def handle(message: Message, chat_session: ChatSession) -> None:
+            windows.append(await chat_session.get_history())
+            async with chat_session.reply() as reply:
+                reply.add_text(f"to {message.text}")
+                windows.append(await reply.get_history())
+
+        await feed(dispatcher, telegram.say(7, "a"))
+        storage.fails = True
+        windows.clear()
+        await feed(dispatcher, telegram.say(7, "b"))
+        question = {"role": "user", "content": "b"}
+        answer = {"role": "assistant", "content": "to b"}
+        assert windows == [[question], [question, answer]]
+        storage.fails = False
+        lines = ["user: a", "assistant: to a", "user: b", "assistant: to b"]
+        assert await said(store, "telegram:7") == lines
+
+
+async def test_a_history_that_can_not_be_read_is_raised_by_default() -> None:
+    telegram, dispatcher, storage = TelegramEmulator(), Dispatcher(), Unreadable()
+    async with SessionStore(storage) as store:
+        SessionMiddleware(store).setup(dispatcher)
+        raised = list[str]()
+
+        @dispatcher.message()
+        async def handle(message: Message, chat_session: ChatSession) -> None:
+            storage.fails = True
+            with pytest.raises(StorageError) as window:
+                await chat_session.get_history()
+            with pytest.raises(StorageError) as reply:
+                async with chat_session.reply():
+                    pass
+            raised.extend((str(window.value), str(reply.value)))
+
+        await feed(dispatcher, telegram.say(7, "a"))
+    assert raised == ["session telegram:7: the server is away"] * 2
+
+
+async def test_what_is_edited_or_deleted_while_it_waits_is_recorded_so(tmp_path: Path) -> None:
+    broken = tmp_path / "telegram" / "7,business,b.jsonl"
+    broken.mkdir(parents=True)
+    telegram = TelegramEmulator()
+    async with SessionStore(tmp_path) as store:
+        _, dispatcher = bot_over(store, on_storage_error="later")
+        first, second, third = (
+            telegram.say(7, text, business_connection_id="b") for text in ("a", "b", "c")
+        )
+        await feed(dispatcher, first, second, third)
+        await feed(dispatcher, telegram.say(7, "d", business_connection_id="b", reply_to=second))
+        await feed_quietly(dispatcher, telegram.edit(first, "a, rather"))
+        deleted = telegram.delete(second)
+        assert deleted is not None
+        await feed_quietly(dispatcher, deleted)
+        broken.rmdir()
+        await feed(dispatcher, telegram.say(7, "e", business_connection_id="b"))
+        (key,) = [info.key.text for info in await store.list_sessions()]
+        users = [line for line in await said(store, key) if line.startswith("user")]
+        gone = "[reply to a deleted message]"
+        assert users == ["user: a, rather", "user: c", f"user: {gone}\nd", "user: e"]

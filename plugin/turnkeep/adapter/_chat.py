@@ -66,7 +66,7 @@ class ChatSession(Session):
             if self._owe is None or self.turn is None:
                 raise
             logger.exception("%s: the history can't be read; it is answered without", self)
-            return window_alone([*self.joined, self.turn], options, collected)
+            return window_alone(self.key, [*self.joined, self.turn], options, collected)
 
     async def _epoch_to_answer_in(self, turn: Turn) -> tuple[bool, EpochId | None]:
         try:

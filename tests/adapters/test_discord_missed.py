@@ -1,0 +1,226 @@
+"""Backfill, handlers in their turn, and what is sent outside of a handler, on Discord."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import discord
+import pytest
+import pytest_asyncio
+from discord import app_commands
+from discord.ext import commands
+
+from adapters.tools import RecordingBot, connected, keys, said
+from emulators.discord import DiscordEmulator
+from emulators.discord_payloads import Payload
+from turnkeep import SessionStore, TurnkeepError
+from turnkeep.adapter import ChatSession
+from turnkeep_discord import SessionCog, in_turn, record_sent, source_id
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def kept_open(store: SessionStore) -> AsyncIterator[None]:
+    """The store stays open when the bot has stopped, to be looked into."""
+    async with store:
+        yield
+
+
+def key_of(place: Payload) -> str:
+    return f"discord:{place['id']}"
+
+
+async def until(store: SessionStore, key: str, turns: list[str]) -> None:
+    async with asyncio.timeout(10):
+        while await said(store, key) != turns:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_missed_stands_before_what_came_first_when_the_bot_was_back(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    await server.say(place, ada, "missed")
+    bot = RecordingBot(store, backfill=50)
+
+    async def on_connect() -> None:
+        await server.say(place, ada, "at once")
+
+    bot.add_listener(on_connect)
+    async with connected(server, bot):
+        await bot.hears(server, 1)
+    assert await said(store, key_of(place)) == ["user: before", "user: missed", "user: at once"]
+
+
+async def test_what_is_lost_at_a_connection_that_can_not_be_resumed_is_fetched(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+        await server.drop_connection(resumable=False)
+        await server.say(place, ada, "lost")
+        await until(store, key_of(place), ["user: before", "user: lost"])
+
+
+async def test_the_latest_of_many_missed_messages_are_fetched(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=2)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    for number in range(4):
+        await server.say(place, ada, f"missed {number}")
+    async with connected(server, RecordingBot(store, backfill=2)):
+        await until(store, key_of(place), ["user: before", "user: missed 2", "user: missed 3"])
+
+
+@pytest.mark.parametrize("scope", ["channel", "user"])
+async def test_what_was_missed_in_direct_messages_is_fetched_too(
+    server: DiscordEmulator, store: SessionStore, ada: Payload, scope: Any
+) -> None:
+    place = server.dm(ada)
+    async with connected(server, bot := RecordingBot(store, backfill=50, scope=scope)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    await server.say(place, ada, "missed")
+    (key,) = await keys(store)
+    async with connected(server, RecordingBot(store, backfill=50, scope=scope)):
+        await until(store, key, ["user: before", "user: missed"])
+
+
+async def test_a_channel_that_may_not_be_read_is_told_of_and_holds_nothing_up(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    server.fail_next("GET", f"/channels/{place['id']}/messages", status=403, code=50001)
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "after")
+        await bot.hears(server, 1)
+    assert "can't be fetched" in caplog.text
+    assert await said(store, key_of(place)) == ["user: before", "user: after"]
+
+
+async def test_what_is_said_while_the_extension_is_reloaded_is_fetched(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+        await bot.remove_cog(SessionCog.__cog_name__)
+        await server.say(place, ada, "between")
+        await server.wait_for(lambda: len(bot.cached_messages) == 2)
+        await bot.add_cog(SessionCog(bot, store, backfill=50))
+        await server.say(place, ada, "after")
+        await until(store, key_of(place), ["user: before", "user: between", "user: after"])
+
+
+class OwnHandlers(commands.Bot):
+    """A bot whose own on_message and command run in their turn."""
+
+    def __init__(self, store: SessionStore, **options: Any) -> None:
+        super().__init__("!", intents=discord.Intents.all())
+        self.store, self.options = store, options
+        self.begun: list[str] = []
+        self.go_on = asyncio.Event()
+
+    async def setup_hook(self) -> None:
+        await self.add_cog(SessionCog(self, self.store, **self.options))
+
+        @self.tree.command()
+        async def ask(interaction: discord.Interaction, question: str) -> None:
+            """Asks."""
+            await interaction.response.defer()
+            await in_turn(self, interaction, self.say, prompt=question)
+
+        assert isinstance(ask, app_commands.Command)
+        await self.tree.sync()
+
+    async def on_message(self, message: discord.Message) -> None:
+        if not message.author.bot:
+            await in_turn(self, message, self.say)
+
+    async def say(self, session: ChatSession) -> None:
+        assert session.turn is not None
+        self.begun.append(session.turn.text)
+        await self.go_on.wait()
+        await session.answer(f"to {session.turn.text}")
+
+
+async def test_messages_and_commands_in_their_turn_are_answered_one_after_the_other(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := OwnHandlers(store, busy="queue")):
+        await server.say(place, ada, "a")
+        await server.wait_for(lambda: bot.begun)
+        await server.slash(place, ada, "ask", {"question": "b"})
+        await until(store, key_of(place), ["user: a", "user: b"])
+        await server.say(place, ada, "c")
+        await until(store, key_of(place), ["user: a", "user: b", "user: c"])
+        assert bot.begun == ["a"]
+        bot.go_on.set()
+        shown = {"to a", "to b", "to c"}
+        await server.wait_for(lambda: {one["content"] for one in server.sent(place)} == shown)
+    assert bot.begun == ["a", "b", "c"]
+
+
+async def test_a_message_that_comes_again_is_not_handled_again_in_its_turn(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := OwnHandlers(store)):
+        bot.go_on.set()
+        message = await server.say(place, ada, "a")
+        await server.wait_sent(place, 1)
+        await server.redeliver(message)
+        await server.say(place, ada, "b")
+        await server.wait_sent(place, 2)
+    assert bot.begun == ["a", "b"]
+
+
+async def test_what_is_sent_outside_of_a_handler_is_recorded_with_one_call(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store)):
+        channel = bot.get_channel(int(place["id"]))
+        assert isinstance(channel, discord.TextChannel)
+        sent = await channel.send("Good morning")
+        await record_sent(bot, sent)
+        await record_sent(bot, sent)
+        await record_sent(bot, await channel.send("Two"), "**Two**")
+        await record_sent(bot, await channel.send("Three"), key="discord:7")
+    assert await said(store, key_of(place)) == ["assistant: Good morning", "assistant: **Two**"]
+    assert await said(store, "discord:7") == ["assistant: Three"]
+
+
+@pytest.mark.parametrize("scope", ["user_in_channel", "member", "user"])
+async def test_what_is_sent_to_nobody_where_users_have_their_own_needs_a_key(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, scope: Any
+) -> None:
+    async with connected(server, bot := RecordingBot(store, scope=scope)):
+        await server.say(place, ada, "hello")
+        await bot.hears(server, 1)
+        channel = bot.get_channel(int(place["id"]))
+        assert isinstance(channel, discord.TextChannel)
+        sent = await channel.send("to everybody")
+        with pytest.raises(TurnkeepError, match=rf"{source_id(sent)}.*give record_sent key="):
+            await record_sent(bot, sent)
+        (heard,) = bot.cached_messages[:1]
+        await record_sent(bot, await heard.reply("to Ada"), "to Ada")
+        direct = await (await bot.fetch_user(int(ada["id"]))).send("in private")
+        await record_sent(bot, direct)
+    found = {str(key): await said(store, str(key)) for key in await keys(store)}
+    answered = [turns for turns in found.values() if "user: hello" in turns]
+    with_private = ["user: hello", "assistant: to Ada", "assistant: in private"]
+    assert answered == [with_private if scope == "user" else with_private[:2]]
+    assert not any(f"user:{server.bot['id']}" in key for key in found)
