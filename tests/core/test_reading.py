@@ -54,6 +54,22 @@ async def test_turns_begin_behind_an_id(session: Session) -> None:
     assert [turn.content async for turn in session.turns(after=2)] == ["c", "d"]
 
 
+async def test_the_last_turns_are_read_without_those_before(session: Session) -> None:
+    await session.extend([{"role": "user", "content": text} for text in "abcd"])
+    assert [turn.content async for turn in session.turns(last=2)] == ["c", "d"]
+    assert [turn.content async for turn in session.turns(last=9, after=1)] == ["b", "c", "d"]
+    await session.clear()
+    await session.append("user", "e")
+    assert [turn.content async for turn in session.turns(last=2)] == ["e"]
+    assert [turn.content async for turn in session.turns(last=2, epoch="all")] == ["d", "e"]
+
+
+@pytest.mark.parametrize("last", [0, -1, True])
+async def test_the_last_no_turns_are_refused(session: Session, last: Any) -> None:
+    with pytest.raises(ValueError, match="last is a whole number, 1 or more"):
+        session.turns(last=last)
+
+
 async def test_turns_may_be_deleted_while_they_are_read(session: Session) -> None:
     await session.extend({"role": "user", "content": f"{number}"} for number in range(700))
     async for turn in session.turns():
