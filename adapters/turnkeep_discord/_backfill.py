@@ -9,7 +9,7 @@ from typing import Final
 
 import discord
 
-from turnkeep import SessionStore
+from turnkeep import SessionKey, SessionStore
 
 from ._message import PREFIX
 
@@ -43,13 +43,23 @@ class Backfill:
         return [] if self._newest is None else [*await self._newest]
 
     async def missed(
-        self, channel_id: int, before: discord.Message | None = None
+        self,
+        channel_id: int,
+        before: discord.Message | None = None,
+        key: SessionKey | None = None,
     ) -> list[discord.Message]:
-        """What was said in the channel since, the oldest first; nothing the second time."""
+        """What was said in the channel since, the oldest first; nothing the second time.
+
+        `key` is that of the session which something newer belongs to: a channel that is not
+        among those of the sessions that were written last is looked up there.
+        """
         if self._newest is None or channel_id in self._fetched:
             return []
         self._fetched.add(channel_id)
-        after = (await self._newest).get(channel_id)
+        newest = await self._newest
+        if channel_id not in newest and key is not None:
+            newest = await self._newest_of(key)
+        after = newest.get(channel_id)
         if after is None:
             return []
         try:
@@ -73,10 +83,15 @@ class Backfill:
         """The latest recorded message of each channel, of the sessions that were written last."""
         newest: dict[int, int] = {}
         for info in await self._store.list_sessions(prefix=PREFIX):
-            session = self._store.session(info.key)
-            async for turn in session.turns(epoch="all", last=_LOOKED_AT):
-                for source in turn.source_ids if turn.role == "user" else ():
-                    channel, _, message = source.partition(":")
-                    if channel.isdecimal() and message.isdecimal():
-                        newest[int(channel)] = max(newest.get(int(channel), 0), int(message))
+            for channel, message in (await self._newest_of(info.key)).items():
+                newest[channel] = max(newest.get(channel, 0), message)
+        return newest
+
+    async def _newest_of(self, key: SessionKey) -> dict[int, int]:
+        newest: dict[int, int] = {}
+        async for turn in self._store.session(key).turns(epoch="all", last=_LOOKED_AT):
+            for source in turn.source_ids if turn.role == "user" else ():
+                channel, _, message = source.partition(":")
+                if channel.isdecimal() and message.isdecimal():
+                    newest[int(channel)] = max(newest.get(int(channel), 0), int(message))
         return newest

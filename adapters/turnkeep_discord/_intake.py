@@ -83,17 +83,22 @@ class Intake:
     async def message(self, message: discord.Message) -> ChatSession | None:
         """Records the message, and all before it in its channel, and gives its session."""
         async with self._in_order(message.channel.id):
-            await self._fill(message.channel.id, message)
+            await self._fill(message.channel.id, message, self.key(message))
             return await self._next(message)
 
     async def fill(self, channel_id: int) -> None:
         """Records what was missed in the channel."""
         async with self._in_order(channel_id):
-            await self._fill(channel_id, None)
+            await self._fill(channel_id)
 
-    async def _fill(self, channel_id: int, before: discord.Message | None) -> None:
+    async def _fill(
+        self,
+        channel_id: int,
+        before: discord.Message | None = None,
+        key: SessionKey | None = None,
+    ) -> None:
         if self._backfill is not None:
-            for message in await self._backfill.missed(channel_id, before):
+            for message in await self._backfill.missed(channel_id, before, key):
                 if not self.by_handlers:
                     await self._next(message)
 
@@ -155,11 +160,11 @@ class Intake:
         """
         channel_id = None if where.channel is None else where.channel.id
         async with self._in_order(channel_id):
-            if channel_id is not None:
-                await self._fill(channel_id, None)
             key = self.key(where)
             if key is None:
                 return None
+            if channel_id is not None:
+                await self._fill(channel_id, key=key)
             session = self._recorder.session(key, DiscordOutlet(where))
             interaction = where if isinstance(where, discord.Interaction) else where.interaction
             if prompt is None and interaction is not None and interaction.type in PRESSED:

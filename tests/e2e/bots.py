@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,14 +30,19 @@ class Bot:
     """One example in a process of its own, in its own session folder `folder/sessions`."""
 
     def __init__(
-        self, script: str, folder: Path, environment: Mapping[str, str], stdin: int
+        self,
+        script: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        stdin: int = subprocess.DEVNULL,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.script = script
-        self.log = folder / f"{script}.{len(list(folder.glob('*.log')))}.log"
+        self.log = folder / f"{Path(script).name}.{len(list(folder.glob('*.log')))}.log"
         ours = {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", **environment}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(EXAMPLES / script)],
+                [sys.executable, str(EXAMPLES / script), *arguments],
                 cwd=folder,
                 env={**os.environ, **ours},
                 stdin=stdin,
