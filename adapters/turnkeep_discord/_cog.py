@@ -42,18 +42,19 @@ class SessionCog(commands.Cog):
     >>> async def on_session_message(message, chat_session):
     ...     await chat_session.answer("Hello!")
 
-    Those listeners (a method of the bot, or `@bot.listen()`) are what `busy` and `debounce` are
-    about; an answered message is not handed to them again. Commands have `ctx.chat_session`.
+    Those listeners (a method of the bot, or `@bot.listen()`), and what is run by `in_turn`, are
+    what `busy` and `debounce` are about; an answered message is not handed to them again.
+    Commands have `ctx.chat_session`.
 
     `scope` says who shares a session, see `Scope` and `per_account`. `record` says what is
     recorded ("all"), see `Record`; prefix commands only with `record_commands=True`, and what
     a webhook posts, as proxies do, with `record_webhooks=True`. With `capture` what the bot sends
-    is recorded too. With `backfill` up to so many messages are fetched of each channel that it
-    knows (the 100 latest), when Discord did not replay what was said while the bot was away; they
-    are recorded, and not answered. `drain_timeout` is for how many seconds, when the cog is
-    removed or the bot closes, the tasks that asked for a session (handlers) are waited for, so
-    that their replies are stored. `busy`, `debounce`, `reset`, `edits`, `on_storage_error` and
-    `ignore`: see `turnkeep.adapter.RecorderOptions`.
+    is recorded too. With `backfill` at most so many missed messages of a channel are fetched when
+    Discord did not replay what was said while the bot was away; they are recorded, and not
+    answered. `drain_timeout` is for how many seconds, when the cog is removed or the bot closes,
+    the tasks that asked for a session (handlers) are waited for, so that their replies are stored.
+    `busy`, `debounce`, `reset`, `edits`, `on_storage_error` and `ignore`: see
+    `turnkeep.adapter.RecorderOptions`.
     """
 
     def __init__(
