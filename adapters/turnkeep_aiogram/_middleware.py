@@ -19,6 +19,7 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 from turnkeep import SessionKey, SessionStore, TurnkeepError
 from turnkeep.adapter import AS_SENT, ChatSession, Recorder, RecorderOptions, is_as_sent
 
+from ._advice import Advice
 from ._capture import Capture
 from ._content import content_of
 from ._intake import EDITED, RECORDED, Intake, Record
@@ -83,7 +84,7 @@ class SessionMiddleware(BaseMiddleware):
         self._drain_timeout = drain_timeout
         self._capture = Capture(self._sent, self._edited) if capture else None
         self._confirmation = Confirmation()
-        self._accounts: set[int] | None = None if callable(scope) else set()
+        self._advice = Advice(scope)
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
@@ -137,7 +138,7 @@ class SessionMiddleware(BaseMiddleware):
                 "register it with SessionMiddleware(store).setup(dp)"
             )
         bot: Bot = data["bot"]
-        self._know(bot)
+        self._advice.look(bot, event)
         self._running += 1
         try:
             try:
@@ -175,18 +176,6 @@ class SessionMiddleware(BaseMiddleware):
             result = await handler(event, data)
             # Else it would go out as the answer to a webhook's request, unseen.
             return await bot(result) if isinstance(result, TelegramMethod) else result
-
-    def _know(self, bot: Bot) -> None:
-        """Tells, once, where several bots share what each should have by itself."""
-        if self._accounts is None or bot.id in self._accounts:
-            return
-        self._accounts.add(bot.id)
-        if len(self._accounts) > 1:
-            self._accounts = None
-            logger.warning(
-                "several bots share the sessions of this dispatcher, and a private chat has the "
-                "same id for each of them: give SessionMiddleware scope=per_account(…)"
-            )
 
     def _outlet(self, message: Message, bot: Bot) -> TelegramOutlet:
         return TelegramOutlet(
@@ -274,6 +263,7 @@ class SessionMiddleware(BaseMiddleware):
             self._confirmation.watch(bot)
             if self._capture is not None:
                 self._capture.watch(bot)
+        await self._advice.begin(bots)
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack

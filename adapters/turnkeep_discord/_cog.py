@@ -71,6 +71,8 @@ class SessionCog(commands.Cog):
         drain_timeout: float = 10,
         **options: Unpack[RecorderOptions],
     ) -> None:
+        if isinstance(backfill, bool) or backfill < 0:
+            raise ValueError(f"backfill is a whole number of messages, 0 or more, not {backfill!r}")
         self.bot = bot
         self.store = store
         self.recorder: Recorder = Recorder(store, PREFIX, **options)
