@@ -20,6 +20,8 @@ _PLACES_KEPT: Final = 20_000
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 """How much the platform's clock and ours may differ."""
 
+_READ_FIRST: Final = 64
+
 
 class Places:
     """In which session the latest messages are, for events that name a message alone."""
@@ -58,7 +60,9 @@ class Changes:
             return
         name = None if after.sender is None else after.sender.name
         line = note(f"reply to {name or 'a message'}", said_in(after))
-        await self._requote(session, {source_id}, line, behind=after)
+        async for turn in session.turns(epoch="all", after=after.id):
+            if quotes(turn, source_ids={source_id}):
+                await requote(session, turn, line)
 
     async def delete(
         self,
@@ -74,34 +78,37 @@ class Changes:
         written, can't have them.
         """
         gone = {*source_ids}
-        for session in await self._where(key, prefix, since):
-            first: Turn | None = None
-            for source_id in source_ids:
-                deleted = await session.delete(source_id)
-                first = deleted or first
-            await self._requote(session, gone, None, behind=first if len(gone) == 1 else None)
+        oldest = None if since is None else since - _CLOCKS_DIFFER
+        for session in await self._where(key, prefix, oldest):
+            for source_id in gone:
+                await session.delete(source_id)
+            for turn in await _turns_since(session, oldest):
+                if quotes(turn, source_ids=gone):
+                    await requote(session, turn, None)
         for source_id in gone:
             self._places.forget(source_id)
 
     async def _where(
-        self, key: SessionKey | None, prefix: str, since: datetime | None
+        self, key: SessionKey | None, prefix: str, oldest: datetime | None
     ) -> list[Session]:
         if key is not None:
             return [self._store.session(key)]
         # One page: a session that is written to meanwhile would move from page to page.
         page = await self._store.list_sessions(prefix=prefix, limit=None)
-        oldest = None if since is None else since - _CLOCKS_DIFFER
         return [
             self._store.session(info.key)
             for info in page
             if oldest is None or info.updated_at >= oldest
         ]
 
-    async def _requote(
-        self, session: Session, source_ids: set[str], line: str | None, *, behind: Turn | None
-    ) -> None:
-        """Changes the lines that repeat these messages, which stand behind them."""
-        after = 0 if behind is None else behind.id
-        async for turn in session.turns(epoch="all", after=after):
-            if quotes(turn, source_ids=source_ids):
-                await requote(session, turn, line)
+
+async def _turns_since(session: Session, oldest: datetime | None) -> list[Turn]:
+    """The turns that were written since, and some before; of a long session its end alone."""
+    if oldest is None:
+        return [turn async for turn in session.turns(epoch="all")]
+    count = _READ_FIRST
+    while True:
+        turns = [turn async for turn in session.turns(epoch="all", last=count)]
+        if len(turns) < count or turns[0].time < oldest:
+            return turns
+        count *= 4
