@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import discord
 from discord.ext import commands
@@ -12,6 +12,8 @@ from turnkeep.adapter import MessageGoneError
 
 from ._message import Where, source_id
 
+_MENTIONS: Final = discord.AllowedMentions(everyone=False, roles=False)
+
 
 class DiscordOutlet:
     """Answers where a message, an interaction or a command came from.
@@ -19,7 +21,7 @@ class DiscordOutlet:
     Discord takes 2,000 characters at a time, and about five edits in five seconds
     (https://discord.com/developers/docs/topics/rate-limits); discord.py itself waits where
     Discord asks for it. The answer to an interaction that was deferred takes its place,
-    ephemeral or not.
+    ephemeral or not. What a model says mentions people, and never everyone or a role.
     """
 
     limit: int = 2000
@@ -48,19 +50,19 @@ class DiscordOutlet:
     async def _send(self, text: str) -> discord.Message:
         interaction = self._interaction
         if interaction is None or interaction.is_expired():
-            sent: discord.Message = await self._channel.send(text)
+            sent: discord.Message = await self._channel.send(text, allowed_mentions=_MENTIONS)
             return sent
         if not interaction.response.is_done():
-            await interaction.response.send_message(text)
+            await interaction.response.send_message(text, allowed_mentions=_MENTIONS)
             return await interaction.original_response()
-        return await interaction.followup.send(text, wait=True)
+        return await interaction.followup.send(text, wait=True, allowed_mentions=_MENTIONS)
 
     async def edit(self, number: int, text: str) -> None:
         try:
-            self._sent[number] = await self._sent[number].edit(content=text)
+            message = self._sent[number]
+            self._sent[number] = await message.edit(content=text, allowed_mentions=_MENTIONS)
         except discord.NotFound as error:
             raise MessageGoneError(str(error)) from error
 
     async def draft(self, text: str) -> None:
-        """Never called: Discord shows no drafts."""
-        raise NotImplementedError
+        """Does nothing: Discord shows no drafts."""

@@ -224,3 +224,26 @@ async def test_what_is_sent_to_nobody_where_users_have_their_own_needs_a_key(
     with_private = ["user: hello", "assistant: to Ada", "assistant: in private"]
     assert answered == [with_private if scope == "user" else with_private[:2]]
     assert not any(f"user:{server.bot['id']}" in key for key in found)
+
+
+async def test_a_model_can_mention_people_and_neither_everyone_nor_a_role(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async def words() -> AsyncIterator[str]:
+        yield "Look,"
+        yield " @everyone!"
+
+    class Bot(OwnHandlers):
+        async def say(self, session: ChatSession) -> None:
+            await session.answer(words())
+
+    async with connected(server, Bot(store)):
+        await server.say(place, ada, "hello")
+        (sent,) = await server.wait_sent(place, 1)
+        final = "Look, @everyone!"
+        await server.wait_for(lambda: server.sent(place)[0]["content"] == final)
+    sending = [call for call in server.requests if call.path.endswith("/messages")]
+    editing = [call for call in server.requests if call.path.endswith(f"/messages/{sent['id']}")]
+    assert [(len(sending), len(editing))] == [(1, 1)]
+    for call in (*sending, *editing):
+        assert call.body["allowed_mentions"]["parse"] == ["users"]
