@@ -39,7 +39,7 @@ FORWARD: Payload = {
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        ({"text": "look", "attachments": {"cat.png": b"png"}}, "look [file: cat.png]"),
+        ({"text": "look", "attachments": {"cat.png": b"png"}}, "look [photo: cat.png]"),
         (
             {
                 "text": "",
