@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import discord
 from discord.ext import commands
 
+from adapters.tools import said
 from emulators.discord_payloads import Payload
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
@@ -47,3 +50,19 @@ class AnsweringBot(commands.Bot):
 
 def key_of(place: Payload) -> str:
     return f"discord:{place['id']}"
+
+
+async def settles(store: SessionStore, key: str, expected: list[str]) -> None:
+    """Waits until this is what is stored of a session; shows the difference if it never is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            while await said(store, key) != expected:
+                await asyncio.sleep(0.01)
+    found = await said(store, key)
+    assert found == expected, f"{found} != {expected}"
+
+
+def on_disk(folder: Path) -> str:
+    """All that lies in a folder, as one text."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return "\n".join(path.read_text(errors="replace") for path in files)

@@ -65,6 +65,13 @@ class People:
         self._gateway.dispatch_message("MESSAGE_CREATE", message)
         return world.seen(message, content=True)
 
+    async def post(self, forum: Ref, author: Ref, title: str, text: str) -> Payload:
+        """Begin a forum post: the thread, whose first message has its id."""
+        thread = self._rest.start_thread(forum, title, author)
+        first = self._world.message(thread, author, text, id=thread["id"])
+        self._gateway.dispatch_message("MESSAGE_CREATE", first)
+        return thread
+
     async def speak(self, channel: Ref, author: Ref, data: bytes, seconds: float) -> Payload:
         """Post a voice message: one audio file with its length and its shape, and no text."""
         file = self._world.attachment(channel, "voice-message.ogg", data)
