@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import discord
 import pytest
 
 from adapters.discord_bots import AnsweringBot, key_of, on_disk, settles
-from adapters.tools import RecordingBot, all_turns, connected, keys
+from adapters.tools import RecordingBot, all_turns, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import CHAT_INPUT_COMMAND, REPLY, Payload
 from turnkeep import SessionStore
@@ -109,6 +110,26 @@ async def test_what_another_bot_answers_to_a_command_is_no_proxys(
         await server.say(place, other, "more", type=REPLY, message_reference=reference, **hook)
         await bot.hears(server, 2)
         assert await keys(store) == []
+
+
+async def test_the_bots_own_answers_to_a_command_are_no_proxys(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store, record_webhooks=True)
+
+    @bot.tree.command(description="Say")
+    async def speak(interaction: discord.Interaction) -> None:
+        await interaction.response.defer()
+        for text in ("one", "two"):
+            await interaction.followup.send(text)
+
+    async with connected(server, bot):
+        await bot.tree.sync()
+        await server.slash(place, ada, "speak")
+        await server.wait_sent(place, 2)
+        await server.say(place, ada, "next")
+        await bot.hears(server, 3)
+        assert await said(store, key_of(place)) == ["user: next"]
 
 
 async def test_the_preview_of_a_link_changes_nothing_on_the_disk(

@@ -164,6 +164,12 @@ class DiscordEmulator(People, LocalServer):
             start = self._world.messages[ident(parent)][ident(message)]
         return self._rest.start_thread(parent, name, owner or self._world.owner, start)
 
+    async def archive(self, thread: Ref) -> None:
+        """Archive a thread, of which a bot then hears nothing until somebody writes in it."""
+        stored = self._world.channels[ident(thread)]
+        stored["thread_metadata"]["archived"] = True
+        self._gateway.dispatch("THREAD_UPDATE", stored)
+
     def dm(self, user: Ref) -> Payload:
         """The direct-message channel with a user."""
         return self._world.dm(user)

@@ -49,6 +49,7 @@ _FORWARDED: Final = (
     "sticker_items",
     "components",
 )
+_GONE: Final = {"archived": True}
 _PERMISSIONS: Final = str((1 << 53) - 1)  # everyone may do all; refusals are injected
 
 
@@ -277,7 +278,7 @@ class World:
             "roles": [everyone, *self.guilds[number].get("roles", ())],
             "members": self.members() if all_members else [self.member(user=self.bot)],
             "channels": [c for c in inside if c["type"] != PUBLIC_THREAD],
-            "threads": [c for c in inside if c["type"] == PUBLIC_THREAD],
+            "threads": [c for c in inside if not c.get("thread_metadata", _GONE)["archived"]],
             "emojis": [],
             "features": [],
         }

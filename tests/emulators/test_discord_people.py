@@ -170,6 +170,15 @@ async def test_voice_and_stage_channels_have_a_chat(scene: Scene, kind: int) -> 
     assert answer["content"] == "pong"
 
 
+async def test_an_archived_thread_is_not_among_those_of_its_guild(scene: Scene) -> None:
+    before, during = (scene.server.thread(scene.general, name) for name in ("before", "during"))
+    await scene.server.archive(before)
+    async with scene.bot() as bot:
+        assert [thread.name for thread in bot.guilds[0].threads] == ["during"]
+        await scene.server.archive(during)
+        await scene.server.wait_for(lambda: not bot.guilds[0].threads, SECONDS)
+
+
 async def test_a_guild_comes_back_after_its_outage(scene: Scene) -> None:
     async with scene.bot() as bot:
         await scene.server.remove_guild(scene.guild, outage=True)
