@@ -45,3 +45,10 @@ def place(server: DiscordEmulator) -> Payload:
 def ada(server: DiscordEmulator) -> Payload:
     """A person on Discord."""
     return server.user("Ada")
+
+
+@pytest_asyncio.fixture
+async def kept_open(store: SessionStore) -> AsyncIterator[None]:
+    """The store stays open when the bot has closed, to be looked into."""
+    async with store:
+        yield

@@ -14,28 +14,30 @@ process (`point_at`), or in another one, started with `server.environment()`. Wh
 must get right is what a bot's history depends on: limits and error codes, echoes of the bot's own
 messages, content hidden without the intent, events replayed by RESUME, messages that come twice.
 
-The state is in `discord_payloads`, the websocket in `discord_gateway`, the routes in
-`discord_rest` and `discord_interactions`.
+The state is in `discord_payloads`, what people do in `discord_people`, the websocket in
+`discord_gateway`, the routes in `discord_rest`, `discord_commands` and `discord_interactions`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from emulators import discord_patch
 from emulators._server import LocalServer
-from emulators.discord_gateway import PRIVILEGED, Gateway, Intent, Session
+from emulators.discord_commands import Commands
+from emulators.discord_gateway import PRIVILEGED, Gateway, Intent, Session, shard_of
 from emulators.discord_http import Call, Failure, Front, refusal
 from emulators.discord_interactions import Interactions
 from emulators.discord_patch.sitecustomize import redirect
 from emulators.discord_payloads import (
     CHAT_INPUT_COMMAND,
+    CONTEXT_MENU_COMMAND,
     DEFAULT,
     LOADING,
     REPLY,
@@ -44,8 +46,8 @@ from emulators.discord_payloads import (
     Ref,
     World,
     ident,
-    now,
 )
+from emulators.discord_people import People
 from emulators.discord_rest import Rest
 
 __all__ = ["DiscordEmulator", "Intent", "point_at"]
@@ -63,7 +65,7 @@ def point_at(url: str) -> Iterator[None]:
         undo()
 
 
-class DiscordEmulator(LocalServer):
+class DiscordEmulator(People, LocalServer):
     """The server, and the other people on it.
 
     `privileged` are the privileged intents that are enabled for the application; a bot that asks
@@ -79,12 +81,14 @@ class DiscordEmulator(LocalServer):
         self._world = World()
         self._gateway = Gateway(self._world, token, privileged)
         self._rest = Rest(self._gateway)
+        self._commands = Commands(self._world)
         self._interactions = Interactions(self._rest)
         self._front = Front(token, self.notify)
 
     def routes(self) -> list[web.RouteDef]:
+        table = [*self._rest.table(), *self._commands.table(), *self._interactions.table()]
         return [
-            *self._front.routes([*self._rest.table(), *self._interactions.table()]),
+            *self._front.routes(table),
             self._front.fallback(),
             web.get("/gateway", self._gateway.handle),
             web.get("/attachments/{path:.+}", self._attachment),
@@ -133,8 +137,20 @@ class DiscordEmulator(LocalServer):
         self._gateway.dispatch_guild(guild)
         return guild
 
+    @staticmethod
+    def shard_of(guild: Ref, count: int) -> int:
+        """Which one of so many shards is told of a guild."""
+        return shard_of(guild, count)
+
+    def role(self, guild: Ref, name: str) -> Payload:
+        """A role of a guild; `f"<@&{role['id']}>"` mentions it."""
+        role = self._world.role(guild, name)
+        created = {"guild_id": ident(guild), "role": role}
+        self._gateway.dispatch("GUILD_ROLE_CREATE", created)
+        return role
+
     def channel(self, guild: Ref, name: str = "general", kind: int = TEXT) -> Payload:
-        """A channel; `kind` is Discord's number (0 text, 5 news, 15 forum)."""
+        """A channel; `kind` is Discord's number (0 text, 2 voice, 5 news, 13 stage, 15 forum)."""
         channel = self._world.channel(guild, name, kind)
         self._gateway.dispatch("CHANNEL_CREATE", channel)
         return channel
@@ -148,6 +164,12 @@ class DiscordEmulator(LocalServer):
             start = self._world.messages[ident(parent)][ident(message)]
         return self._rest.start_thread(parent, name, owner or self._world.owner, start)
 
+    async def archive(self, thread: Ref) -> None:
+        """Archive a thread, of which a bot then hears nothing until somebody writes in it."""
+        stored = self._world.channels[ident(thread)]
+        stored["thread_metadata"]["archived"] = True
+        self._gateway.dispatch("THREAD_UPDATE", stored)
+
     def dm(self, user: Ref) -> Payload:
         """The direct-message channel with a user."""
         return self._world.dm(user)
@@ -157,82 +179,16 @@ class DiscordEmulator(LocalServer):
         self._rest.remove_channel(channel)
 
     async def remove_guild(self, guild: Ref, *, outage: bool = False) -> None:
-        """Take the bot out of a guild, or let the guild be unavailable for a while."""
+        """Take the bot out of a guild, or let it be unavailable, until `restore_guild`."""
         if outage:
             gone: Payload = {"id": ident(guild), "unavailable": True}
         else:
             gone = {"id": self._world.guilds.pop(ident(guild))["id"]}
-        self._gateway.dispatch("GUILD_DELETE", gone)
+        self._gateway.dispatch("GUILD_DELETE", gone, guild=gone["id"])
 
-    # What people do. Messages are returned as one with all intents sees them.
-
-    async def say(
-        self,
-        channel: Ref,
-        author: Ref,
-        text: str,
-        *,
-        mentions_bot: bool = False,
-        reply_to: Ref | None = None,
-        attachments: Mapping[str, bytes] | None = None,
-        **fields: Any,
-    ) -> Payload:
-        """Post a message, and tell every connected bot.
-
-        `mentions_bot` mentions it without a word in the text, as a reply with a ping does;
-        `<@id>` in the text mentions too. `reply_to` pings the one replied to. `attachments` maps
-        file names to contents. `fields` replace or extend the fields of the message
-        (`webhook_id=…`, `type=…`, `message_snapshots=…`).
-        """
-        world = self._world
-        files = [world.attachment(channel, *file) for file in (attachments or {}).items()]
-        message = world.message(channel, author, text, attachments=files)
-        pinged = [world.bot] if mentions_bot else []
-        if reply_to is not None:
-            original = world.messages[ident(channel)][ident(reply_to)]
-            message |= {"type": REPLY, "message_reference": world.reference(original)}
-            pinged.append(original["author"])
-        message["mentions"] += [user for user in pinged if user not in message["mentions"]]
-        message |= fields
-        self._gateway.dispatch_message("MESSAGE_CREATE", message)
-        return world.seen(message, content=True)
-
-    async def edit(self, message: Payload, text: str) -> Payload:
-        """Change a message's text."""
-        return self._update(message, {"content": text, "edited_timestamp": now()})
-
-    async def unfurl(self, message: Payload) -> Payload:
-        """Add the preview of a link: an update in which nothing was edited."""
-        return self._update(message, {"embeds": [{"type": "link", "title": "A page"}]})
-
-    def _update(self, message: Payload, change: Payload) -> Payload:
-        stored = self._world.messages[message["channel_id"]][message["id"]]
-        stored |= change
-        self._gateway.dispatch_message("MESSAGE_UPDATE", stored)
-        return self._world.seen(stored, content=True)
-
-    async def delete(self, message: Payload) -> None:
-        """Delete a message, whoever wrote it."""
-        self._rest.remove_messages(message["channel_id"], [message["id"]])
-
-    async def bulk_delete(self, messages: Sequence[Payload]) -> None:
-        """Delete several messages of one channel in one event, as a moderator's bot does."""
-        numbers = [message["id"] for message in messages]
-        self._rest.remove_messages(messages[0]["channel_id"], numbers, bulk=True)
-
-    async def redeliver(self, message: Payload) -> None:
-        """Send the same MESSAGE_CREATE again, as it was when it was returned."""
-        self._gateway.dispatch_message("MESSAGE_CREATE", message)
-
-    async def slash(
-        self, channel: Ref, user: Ref, name: str, options: Mapping[str, Any] | None = None
-    ) -> Payload:
-        """Use a slash command (`"group sub"` for one in a group) that the bot has synced.
-
-        `LookupError` if there is none of this name, or it does not take these options: a client
-        would not offer it.
-        """
-        return self._interactions.invoke(channel, user, name, options or {})
+    async def restore_guild(self, guild: Ref) -> None:
+        """End the outage of a guild, which comes back as if it were new."""
+        self._gateway.dispatch_guild(guild)
 
     # What goes wrong.
 
@@ -286,7 +242,7 @@ class DiscordEmulator(LocalServer):
             self._world.seen(message, content=True)
             for message in self._world.messages[ident(channel)].values()
             if message["author"]["id"] == self.bot["id"]
-            if message["type"] in (DEFAULT, REPLY, CHAT_INPUT_COMMAND)
+            if message["type"] in (DEFAULT, REPLY, CHAT_INPUT_COMMAND, CONTEXT_MENU_COMMAND)
             if not message["flags"] & LOADING
         ]
 

@@ -45,6 +45,11 @@ _LIMITED_FLAGS: Final = {
 _NOT_AUTHENTICATED, _AUTHENTICATION_FAILED, _DISALLOWED_INTENTS = 4003, 4004, 4014
 
 
+def shard_of(guild: Ref, count: int) -> int:
+    """Which one of so many shards is told of a guild."""
+    return (int(ident(guild)) >> 22) % count
+
+
 class Op(IntEnum):
     """What a packet is, in either direction."""
 
@@ -97,8 +102,14 @@ class Session:
     id: str
     intents: Intent
     connection: Connection | None
+    shard: tuple[int, int] = (0, 1)
     resumes: int = 0
     events: list[str] = field(default_factory=list, repr=False)
+
+    def serves(self, guild: str | None) -> bool:
+        """Whether this shard is told of a guild; what is in none is told to the first."""
+        number, count = self.shard
+        return number == (0 if guild is None else shard_of(guild, count))
 
     def send(self, event: str, data: Payload) -> None:
         packet = {"op": Op.DISPATCH, "t": event, "s": len(self.events) + 1, "d": data}
@@ -122,17 +133,27 @@ class Gateway:
     def application_flags(self) -> int:
         return sum(flag for intent, flag in _LIMITED_FLAGS.items() if intent in self.privileged)
 
-    def dispatch(self, event: str, data: Payload, *, needs: Intent = Intent.GUILDS) -> None:
-        """Send an event to every session that asked for it, also to those that are away."""
+    def dispatch(
+        self,
+        event: str,
+        data: Payload,
+        *,
+        needs: Intent = Intent.GUILDS,
+        guild: str | None = None,
+    ) -> None:
+        """Send an event to every session that asked for it, also to those that are away.
+
+        `guild` is where it happens, if the event itself does not say so as `guild_id`.
+        """
         for session in self.sessions.values():
-            if needs in session.intents:
+            if needs in session.intents and session.serves(guild or data.get("guild_id")):
                 session.send(event, data)
 
     def dispatch_message(self, event: str, message: Payload) -> None:
         """Send a message event, to each session with what it may see of the content."""
         needs = self.message_intent(message)
         for session in self.sessions.values():
-            if needs in session.intents:
+            if needs in session.intents and session.serves(message.get("guild_id")):
                 content = Intent.MESSAGE_CONTENT in session.intents
                 session.send(event, self.world.seen(message, content=content))
 
@@ -189,7 +210,8 @@ class Gateway:
             case (Op.IDENTIFY, {"intents": int(bits)}) if self._disallowed(Intent(bits)):
                 code = _DISALLOWED_INTENTS
             case (Op.IDENTIFY, {"intents": int(bits)}):
-                session = self._identify(line, Intent(bits), packet["d"].get("shard", [0, 1]))
+                shard = tuple(packet["d"].get("shard", (0, 1)))
+                session = self._identify(line, Intent(bits), shard)
             case (Op.RESUME, {"session_id": known, "seq": seq}):
                 session = self._resume(line, known, seq)
             case (_, _) if session is None:
@@ -203,26 +225,27 @@ class Gateway:
     def _disallowed(self, intents: Intent) -> bool:
         return bool(intents & PRIVILEGED & ~self.privileged)
 
-    def _identify(self, line: Connection, intents: Intent, shard: list[int]) -> Session:
-        session = Session(uuid4().hex, intents, line)
+    def _identify(self, line: Connection, intents: Intent, shard: tuple[int, int]) -> Session:
+        session = Session(uuid4().hex, intents, line, shard)
         self.sessions[session.id] = session
+        guilds = [guild for guild in self.world.guilds if session.serves(guild)]
         ready: Payload = {
             "v": 10,
             "user": self.world.bot,
             "session_id": session.id,
             "resume_gateway_url": self.url,
-            "guilds": [{"id": guild, "unavailable": True} for guild in self.world.guilds],
+            "guilds": [{"id": guild, "unavailable": True} for guild in guilds],
             "private_channels": [],
             "application": {"id": self.world.bot["id"], "flags": self.application_flags},
             "shard": shard,
         }
         session.send("READY", ready)
-        for guild in self.world.guilds:
+        for guild in guilds:
             self._guild_create(session, guild)
         return session
 
     def _guild_create(self, session: Session, guild: str) -> None:
-        if Intent.GUILDS in session.intents:
+        if Intent.GUILDS in session.intents and session.serves(guild):
             everyone = Intent.GUILD_PRESENCES in session.intents
             session.send("GUILD_CREATE", self.world.guild_create(guild, all_members=everyone))
 

@@ -1,22 +1,27 @@
-"""Slash commands on the emulated Discord: registering, invoking and answering them."""
+"""Interactions on the emulated Discord, from the moment they begin: how a bot answers them.
+
+What they are about comes from `discord_commands` and `discord_components`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from emulators.discord_gateway import NO_INTENT
-from emulators.discord_http import ApiError, Call, Handler
+from emulators.discord_http import ApiError, Call, Handler, form_error
 from emulators.discord_payloads import (
     CHAT_INPUT_COMMAND,
+    CONTEXT_MENU_COMMAND,
+    DEFAULT,
     EPHEMERAL,
     LOADING,
     REPLY,
     Payload,
     Ref,
+    bare,
     ident,
     now,
 )
@@ -25,38 +30,37 @@ from emulators.discord_rest import Rest
 CALLBACK_SECONDS: Final = 3.0
 """How long Discord waits for the first answer."""
 
-_COMMAND, _GROUPS = 2, (1, 2)
-_MESSAGE, _DEFERRED = 4, 5
+COMMAND, COMPONENT, MODAL_SUBMIT = 2, 3, 5
+_MESSAGE, _DEFERRED, _DEFERRED_UPDATE, _UPDATE, _MODAL = 4, 5, 6, 7, 9
 
 
 @dataclass
 class Interaction:
-    """One use of a command, and what became of it. `original` is the first answer, if any."""
+    """One use of a command or a component, and what became of it.
+
+    `touched` is the message whose component it was, `original` the first answer, or that message
+    if the answer is about it.
+    """
 
     payload: Payload
+    touched: Payload | None = None
     acknowledged: bool = False
     original: Payload | None = None
+    modal: Payload | None = None
     born: float = field(default_factory=time.monotonic)
 
 
 class Interactions:
-    """The commands that the bot registered, and the interactions that are under way."""
+    """The interactions that are under way."""
 
     def __init__(self, rest: Rest) -> None:
         self.rest = rest
         self.world = rest.world
-        self._commands: dict[str | None, list[Payload]] = {}
         self._known: dict[str, Interaction] = {}
 
     def table(self) -> list[tuple[str, str, Handler]]:
-        everywhere = "/applications/{application}/commands"
-        in_guild = "/applications/{application}/guilds/{guild}/commands"
         hook = "/webhooks/{application}/{token}"
         return [
-            ("GET", everywhere, self.list_commands),
-            ("PUT", everywhere, self.put_commands),
-            ("GET", in_guild, self.list_commands),
-            ("PUT", in_guild, self.put_commands),
             ("POST", "/interactions/{interaction}/{token}/callback", self.post_callback),
             ("POST", hook, self.post_followup),
             ("GET", hook + "/messages/{message}", self.get_message),
@@ -64,14 +68,15 @@ class Interactions:
             ("DELETE", hook + "/messages/{message}", self.delete_message),
         ]
 
-    def invoke(self, channel: Ref, user: Ref, name: str, options: Mapping[str, Any]) -> Payload:
-        """Use a command as a user would: one that is registered, with the options it has."""
+    def begin(
+        self, channel: Ref, user: Ref, kind: int, data: Payload, message: Payload | None = None
+    ) -> Payload:
+        """Tell the bot that somebody used a command, or a component of one of its messages."""
         place, person = self.world.channels[ident(channel)], self.world.users[ident(user)]
-        data = self._command_data(place.get("guild_id"), name, options)
         payload: Payload = {
             "id": self.world.snowflake(),
             "application_id": self.world.bot["id"],
-            "type": _COMMAND,
+            "type": kind,
             "token": uuid4().hex,
             "version": 1,
             "channel_id": place["id"],
@@ -82,53 +87,24 @@ class Interactions:
             "attachment_size_limit": 10_485_760,
             "authorizing_integration_owners": {},
         }
+        if message is not None:
+            payload["message"] = bare(self.world.seen(message, content=True))
         if "guild_id" in place:
             member = {**self.world.member(user=person), "permissions": "0"}
             payload |= {"guild_id": place["guild_id"], "member": member, "context": 0}
         else:
             payload |= {"user": person, "context": 1}
-        self._known[payload["token"]] = Interaction(payload)
+        self._known[payload["token"]] = Interaction(payload, touched=message)
         self.rest.gateway.dispatch("INTERACTION_CREATE", payload, needs=NO_INTENT)
         return payload
 
-    def _command_data(self, guild: str | None, name: str, options: Mapping[str, Any]) -> Payload:
-        root, *path = name.split()
-        registered = [*self._commands.get(guild, ()), *self._commands.get(None, ())]
-        command = next((c for c in registered if c["name"] == root), None)
-        if command is None:
-            names = sorted({c["name"] for c in registered})
-            raise LookupError(f"No command {root!r} is registered, only {names}: tree.sync() first")
-        leaf, nodes = command, []
-        for part in path:
-            leaf = next(o for o in leaf["options"] if o["name"] == part)
-            nodes.append(leaf)
-        known = {o["name"]: o for o in leaf.get("options", ()) if o["type"] not in _GROUPS}
-        needed = {option for option, about in known.items() if about.get("required")}
-        if not needed <= options.keys() <= known.keys():
-            raise LookupError(f"/{name} takes {sorted(known)} and needs {sorted(needed)}")
-        given = [
-            {"name": option, "type": known[option]["type"], "value": value}
-            for option, value in options.items()
-        ]
-        for node in reversed(nodes):
-            given = [{"name": node["name"], "type": node["type"], "options": given}]
-        data = {"id": command["id"], "name": root, "type": 1, "options": given}
-        return {**data, "guild_id": command["guild_id"]} if "guild_id" in command else data
+    def modal(self, interaction: Payload) -> Payload | None:
+        """The form that the bot answered an interaction with, if it did."""
+        return self._known[interaction["token"]].modal
 
-    def list_commands(
-        self, call: Call, application: str, guild: str | None = None
-    ) -> list[Payload]:
-        return self._commands.get(guild, [])
-
-    def put_commands(self, call: Call, application: str, guild: str | None = None) -> list[Payload]:
-        """Replace all commands; one that keeps its name keeps its id."""
-        ids = {command["name"]: command["id"] for command in self._commands.get(guild, ())}
-        scope = {"application_id": application} | ({} if guild is None else {"guild_id": guild})
-        self._commands[guild] = [
-            {**command, **scope, "id": ids.get(command["name"]) or self.world.snowflake()}
-            for command in call.body
-        ]
-        return self._commands[guild]
+    def touched(self, interaction: Payload) -> Payload | None:
+        """The message whose component was used, if it was one."""
+        return self._known[interaction["token"]].touched
 
     def post_callback(self, call: Call, interaction: str, token: str) -> Payload:
         known = self._known.get(token)
@@ -137,7 +113,7 @@ class Interactions:
         if known.acknowledged:
             raise ApiError(400, 40060)
         kind, body = call.body["type"], call.body.get("data") or {}
-        about: Payload = {"id": interaction, "type": _COMMAND}
+        about: Payload = {"id": interaction, "type": known.payload["type"]}
         resource: Payload = {"type": kind}
         if kind in (_MESSAGE, _DEFERRED):
             message = self._first_answer(call, known, body, loading=kind == _DEFERRED)
@@ -148,6 +124,15 @@ class Interactions:
                 "response_message_ephemeral": bool(message["flags"] & EPHEMERAL),
             }
             resource["message"] = self.rest.shown(message)
+        elif kind == _MODAL and known.payload["type"] != MODAL_SUBMIT:
+            known.modal = body
+        elif kind in (_DEFERRED_UPDATE, _UPDATE) and known.touched is not None:
+            known.original = known.touched
+            if kind == _UPDATE:
+                changed = Call(call.method, call.path, call.query, body, call.files)
+                self.rest.change_message(changed, known.touched, edited_timestamp=now())
+        else:
+            raise form_error("type", "INTERACTION_RESPONSE_TYPE", f"{kind} is no answer to this")
         known.acknowledged = True
         return {"interaction": about, "resource": resource}
 
@@ -182,13 +167,19 @@ class Interactions:
     ) -> Payload:
         payload = known.payload
         user = payload["user"] if "user" in payload else payload["member"]["user"]
-        about = {"id": payload["id"], "type": _COMMAND, "user": user}
+        about = {"id": payload["id"], "type": payload["type"], "user": user}
         fields: Payload = {
             **self._hook_fields(),
-            "type": CHAT_INPUT_COMMAND,
-            "interaction": {**about, "name": payload["data"]["name"]},
+            "type": DEFAULT,
             "interaction_metadata": {**about, "authorizing_integration_owners": {}},
         }
+        if payload["type"] == COMMAND:
+            slash = payload["data"]["type"] == 1
+            fields["type"] = CHAT_INPUT_COMMAND if slash else CONTEXT_MENU_COMMAND
+            fields["interaction"] = {**about, "name": payload["data"]["name"]}
+        elif known.touched is not None:
+            reference = self.world.reference(known.touched)
+            fields |= {"type": REPLY, "message_reference": reference}
         if not loading:
             return self.rest.create_message(call, payload["channel_id"], body, **fields)
         fields["flags"] = LOADING | body.get("flags", 0)

@@ -7,6 +7,7 @@ No I/O happens here.
 
 from __future__ import annotations
 
+import mimetypes
 import re
 import time
 from collections.abc import Mapping
@@ -18,12 +19,37 @@ Payload = dict[str, Any]
 Ref = int | str | Mapping[str, Any]
 """An id, or an object that carries one: what the test side takes wherever a thing is named."""
 
-TEXT, DM, PUBLIC_THREAD, FORUM = 0, 1, 11, 15
+TEXT, DM, VOICE, PUBLIC_THREAD, STAGE, FORUM = 0, 1, 2, 11, 13, 15
 DEFAULT, THREAD_CREATED, REPLY, CHAT_INPUT_COMMAND, THREAD_STARTER = 0, 18, 19, 20, 21
+CONTEXT_MENU_COMMAND = 23
 HAS_THREAD, EPHEMERAL, LOADING = 1 << 5, 1 << 6, 1 << 7
+VOICE_MESSAGE, COMPONENTS_V2 = 1 << 13, 1 << 15
 
 _EPOCH_MS: Final = 1_420_070_400_000
 _MENTION: Final = re.compile(r"<@!?(\d+)>")
+_ROLE_MENTION: Final = re.compile(r"<@&(\d+)>")
+_STYLE: Final[Payload] = {
+    "color": 0,
+    "hoist": False,
+    "managed": False,
+    "mentionable": True,
+    "flags": 0,
+    "position": 1,
+}
+_FORWARDED: Final = (
+    "type",
+    "content",
+    "embeds",
+    "attachments",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "mentions",
+    "mention_roles",
+    "sticker_items",
+    "components",
+)
+_GONE: Final = {"archived": True}
 _PERMISSIONS: Final = str((1 << 53) - 1)  # everyone may do all; refusals are injected
 
 
@@ -50,9 +76,11 @@ class World:
         self.base_url = ""
         self.users: dict[str, Payload] = {}
         self.guilds: dict[str, Payload] = {}
+        self.roles: dict[str, Payload] = {}
         self.channels: dict[str, Payload] = {}
         self.messages: dict[str, dict[str, Payload]] = {}
         self.files: dict[str, bytes] = {}
+        self._webhooks: dict[tuple[str, str | None], str] = {}
         self.bot = self.user("Bot", bot=True)
         self.owner = self.user("Owner")
 
@@ -86,6 +114,13 @@ class World:
         self.guilds[guild["id"]] = guild
         return guild
 
+    def role(self, guild: Ref, name: str) -> Payload:
+        """A role, which nobody needs to have to be mentioned by it."""
+        role = {"id": self.snowflake(), "name": name, "permissions": "0", **_STYLE}
+        self.roles[role["id"]] = role
+        self.guilds[ident(guild)].setdefault("roles", []).append(role)
+        return role
+
     def channel(self, guild: Ref, name: str, kind: int = TEXT) -> Payload:
         channel: Payload = {
             "id": self.snowflake(),
@@ -98,6 +133,8 @@ class World:
             "nsfw": False,
             "last_message_id": None,
         }
+        if kind in (VOICE, STAGE):
+            channel |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
         return self._add_channel(channel)
 
     def thread(self, parent: Ref, name: str, owner: Ref, message: Ref | None = None) -> Payload:
@@ -140,9 +177,15 @@ class World:
         return self.channels.pop(number)
 
     def message(self, channel: Ref, author: Ref, content: str, **fields: Any) -> Payload:
-        """A new message, stored; `fields` replace or extend what Discord would fill in."""
+        """A new message, stored; `fields` replace or extend what Discord would fill in.
+
+        An author who is nobody's user is a webhook's face, see `webhook_author`.
+        """
         place = self.channels[ident(channel)]
-        writer = self.users[ident(author)]
+        writer = self.users.get(ident(author))
+        if writer is None:
+            assert isinstance(author, Mapping), f"There is no user {author}"
+            writer = dict(author)
         message: Payload = {
             "id": self.snowflake(),
             "channel_id": place["id"],
@@ -153,7 +196,7 @@ class World:
             "tts": False,
             "mention_everyone": False,
             "mentions": [self.users[i] for i in _MENTION.findall(content) if i in self.users],
-            "mention_roles": [],
+            "mention_roles": [i for i in _ROLE_MENTION.findall(content) if i in self.roles],
             "attachments": [],
             "embeds": [],
             "components": [],
@@ -162,7 +205,9 @@ class World:
             "flags": 0,
         }
         if "guild_id" in place:
-            message |= {"guild_id": place["guild_id"], "member": self.member()}
+            message["guild_id"] = place["guild_id"]
+            if writer["id"] in self.users:
+                message["member"] = self.member()
         message |= fields
         self.messages[place["id"]][message["id"]] = message
         place["last_message_id"] = message["id"]
@@ -173,13 +218,30 @@ class World:
         reference: Payload = {"type": 0, "message_id": message["id"]}
         return reference | {k: message[k] for k in ("channel_id", "guild_id") if k in message}
 
+    def webhook(self, channel: Ref, application: Ref | None) -> str:
+        """The id of a channel's webhook: one for each application, and one of no application's."""
+        owner = None if application is None else ident(application)
+        return self._webhooks.setdefault((ident(channel), owner), self.snowflake())
+
+    @staticmethod
+    def webhook_author(webhook: str, name: str) -> Payload:
+        """Who a webhook's message is by: the webhook, under the name that it chose for it."""
+        face = {"global_name": None, "discriminator": "0000", "avatar": None, "public_flags": 0}
+        return {"id": webhook, "username": name, "bot": True, **face}
+
+    def snapshot(self, message: Payload) -> Payload:
+        """What a forward carries of the message, which names neither its author nor its place."""
+        return {"message": {key: message[key] for key in _FORWARDED if key in message}}
+
     def attachment(self, channel: Ref, filename: str, data: bytes) -> Payload:
         """A file, kept so that its URL can be fetched from this server."""
         number = self.snowflake()
         path = f"/attachments/{ident(channel)}/{number}/{filename}"
         self.files[path] = data
         url = self.base_url + path
-        return {"id": number, "filename": filename, "size": len(data), "url": url, "proxy_url": url}
+        file = {"id": number, "filename": filename, "size": len(data), "url": url, "proxy_url": url}
+        kind, _ = mimetypes.guess_type(filename)
+        return file if kind is None else {**file, "content_type": kind}
 
     def seen(self, message: Payload, *, content: bool) -> Payload:
         """A copy of a message as a bot sees it.
@@ -205,18 +267,18 @@ class World:
     def guild_create(self, guild: Ref, *, all_members: bool) -> Payload:
         """What GUILD_CREATE says: without presences it lists no other member than the bot."""
         number = ident(guild)
-        everyone = {"id": number, "name": "@everyone", "permissions": _PERMISSIONS, "position": 0}
-        style = {"color": 0, "hoist": False, "managed": False, "mentionable": False, "flags": 0}
+        default = {"id": number, "name": "@everyone", "permissions": _PERMISSIONS, "position": 0}
+        everyone = {**_STYLE, **default, "mentionable": False}
         inside = [c for c in self.channels.values() if c.get("guild_id") == number]
         return {
             **self.guilds[number],
             "unavailable": False,
             "joined_at": now(),
             "member_count": len(self.users),
-            "roles": [{**everyone, **style}],
+            "roles": [everyone, *self.guilds[number].get("roles", ())],
             "members": self.members() if all_members else [self.member(user=self.bot)],
             "channels": [c for c in inside if c["type"] != PUBLIC_THREAD],
-            "threads": [c for c in inside if c["type"] == PUBLIC_THREAD],
+            "threads": [c for c in inside if not c.get("thread_metadata", _GONE)["archived"]],
             "emojis": [],
             "features": [],
         }

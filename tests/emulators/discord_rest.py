@@ -11,6 +11,7 @@ from typing import Any, Final
 from emulators.discord_gateway import Gateway, Intent
 from emulators.discord_http import ApiError, Call, Handler, form_error
 from emulators.discord_payloads import (
+    COMPONENTS_V2,
     DM,
     EPHEMERAL,
     FORUM,
@@ -262,6 +263,11 @@ class Rest:
         _limit("content", fields.get("content", ""), MAX_CONTENT)
         for embed in fields.get("embeds", ()):
             _limit("embeds", embed.get("description", ""), MAX_EMBED_DESCRIPTION)
+        if fields.get("flags", 0) & COMPONENTS_V2 and (
+            fields.get("content") or fields.get("embeds")
+        ):
+            code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
+            raise form_error("content", code, "The field cannot be used with IS_COMPONENTS_V2")
         others = ("embeds", "components", "sticker_ids", "poll")
         filled = call.files or body.get("attachments") or any(fields.get(key) for key in others)
         if not filled and not fields.get("content", "").strip():

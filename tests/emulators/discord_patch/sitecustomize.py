@@ -27,13 +27,20 @@ def redirect(url: str) -> Callable[[], None]:
     from discord.client import Client
     from discord.gateway import DiscordWebSocket
     from discord.http import Route
-    from discord.state import ConnectionState
+    from discord.state import AutoShardedConnectionState, ConnectionState
 
     delay_ready = ConnectionState._delay_ready
+    delay_shard_ready = AutoShardedConnectionState._delay_shard_ready
 
     async def delay_ready_briefly(self: ConnectionState[Client]) -> None:
         self.guild_ready_timeout = 0.1
         await delay_ready(self)
+
+    async def delay_shard_ready_briefly(
+        self: AutoShardedConnectionState[Client], shard_id: int
+    ) -> None:
+        self.guild_ready_timeout = 0.1
+        await delay_shard_ready(self, shard_id)
 
     async def identify_at_once(self: Client, shard_id: int | None, *, initial: bool) -> None:
         return None
@@ -43,6 +50,7 @@ def redirect(url: str) -> Callable[[], None]:
         (Route, "BASE", f"{url}/api/v10"),
         (DiscordWebSocket, "DEFAULT_GATEWAY", gateway),
         (ConnectionState, "_delay_ready", delay_ready_briefly),
+        (AutoShardedConnectionState, "_delay_shard_ready", delay_shard_ready_briefly),
         (Client, "before_identify_hook", identify_at_once),
     ]
     originals = [(owner, name, vars(owner)[name]) for owner, name, _ in changes]

@@ -1,0 +1,186 @@
+"""What a Discord message leaves, and what is left when it is edited or deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+
+from adapters.discord_bots import key_of
+from adapters.tools import RecordingBot, all_turns, connected, keys, said
+from emulators.discord import DiscordEmulator
+from emulators.discord_payloads import Payload
+from turnkeep import SessionStore
+from turnkeep_discord import (
+    Scope,
+    pressed_of,
+)
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
+
+
+FORWARD: Payload = {
+    "content": "news",
+    "attachments": [],
+    "embeds": [],
+    "timestamp": "2026-01-01T00:00:00+00:00",
+    "edited_timestamp": None,
+    "type": 0,
+    "flags": 0,
+    "mentions": [],
+    "mention_roles": [],
+    "components": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"text": "look", "attachments": {"cat.png": b"png"}}, "look [photo: cat.png]"),
+        (
+            {
+                "text": "",
+                "message_snapshots": [{"message": FORWARD}],
+                "message_reference": {"type": 1, "channel_id": "1", "message_id": "2"},
+            },
+            "[forwarded]\nnews",
+        ),
+        (
+            {"text": "", "sticker_items": [{"id": "7", "name": "Wave", "format_type": 1}]},
+            "[sticker: Wave]",
+        ),
+        (
+            {
+                "text": "",
+                "poll": {
+                    "question": {"text": "Tea?"},
+                    "answers": [
+                        {"answer_id": 1, "poll_media": {"text": "yes"}},
+                        {"answer_id": 2, "poll_media": {"text": "no"}},
+                    ],
+                    "expiry": "2030-01-01T00:00:00+00:00",
+                    "allow_multiselect": False,
+                    "layout_type": 1,
+                },
+            },
+            "[poll: Tea? yes / no]",
+        ),
+        (
+            {
+                "text": "",
+                "flags": 1 << 15,
+                "components": [
+                    {
+                        "type": 17,
+                        "id": 1,
+                        "components": [
+                            {"type": 10, "id": 2, "content": "one"},
+                            {"type": 10, "id": 3, "content": "two"},
+                        ],
+                    }
+                ],
+            },
+            "one\ntwo",
+        ),
+    ],
+    ids=["attachment", "forward", "sticker", "poll", "components"],
+)
+async def test_a_message_leaves_a_sensible_turn(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    fields: dict[str, Any],
+    shown: str,
+) -> None:
+    bot = RecordingBot(store)
+    async with connected(server, bot):
+        await server.say(place, ada, **fields)
+        await bot.hears(server, 1)
+    (turn,) = await all_turns(store, key_of(place))
+    text = " ".join([turn.text] * bool(turn.text) + [media.text for media in turn.media])
+    assert text == shown
+
+
+async def test_a_reply_says_to_what_it_replies(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+    async with connected(server, bot):
+        first = await server.say(place, ada, "the plan")
+        await server.say(place, server.user("Bob"), "yes", reply_to=first)
+        await bot.hears(server, 2)
+    assert (await said(store, key_of(place)))[1] == "user: [reply to Ada: the plan]\nyes"
+
+
+async def test_what_a_proxy_posts_is_a_users_where_that_is_asked_for(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store, record_webhooks=True)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello", webhook_id="77")
+        await bot.hears(server, 1)
+    (turn,) = await all_turns(store, key_of(place))
+    assert turn.sender is not None
+    assert turn.sender.id == "77-ada"
+
+
+async def test_a_pressed_button_is_recorded_by_its_label() -> None:
+    button = discord.ui.Button[Any](label="Yes, please", custom_id="yes")
+    row = SimpleNamespace(children=[button._underlying])
+    pressed: Any = SimpleNamespace(
+        type=discord.InteractionType.component,
+        message=SimpleNamespace(components=[row]),
+        data={"custom_id": "yes", "component_type": 2},
+    )
+    assert pressed_of(pressed) == "[button: Yes, please]"
+    pressed.data = {"custom_id": "menu", "values": ["a", "b"]}
+    assert pressed_of(pressed) == "[selected: a, b]"
+    pressed.type = discord.InteractionType.modal_submit
+    pressed.data = {"components": [{"components": [{"value": "Ada"}]}, {"component": {"value": 7}}]}
+    assert pressed_of(pressed) == "[form: Ada / 7]"
+
+
+async def test_edits_may_be_ignored_and_unfurls_change_nothing(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store, edits="ignore")
+    async with connected(server, bot):
+        message = await server.say(place, ada, "hello")
+        await bot.hears(server, 1)  # discord.py changes a cached message in place
+        await server.edit(message, "hello!")
+        await server.unfurl(message)
+        await server.say(place, ada, "next")
+        await bot.hears(server, 2)
+    assert await said(store, key_of(place)) == ["user: hello", "user: next"]
+
+
+@pytest.mark.parametrize("scope", ["channel", "user_in_channel", "user"])
+async def test_a_message_that_is_deleted_leaves_no_copy(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, scope: Scope
+) -> None:
+    bot = RecordingBot(store, scope=scope)
+    async with connected(server, bot):
+        messages = [await server.say(place, ada, text) for text in "abcd"]
+        await bot.hears(server, 4)
+        await server.delete(messages[0])
+        await server.bulk_delete(messages[1:3])
+        (key,) = await keys(store)
+        while len(await said(store, key)) > 1:
+            await asyncio.sleep(0.01)
+        assert await said(store, key) == ["user: d"]
+
+
+async def test_a_deleted_channel_is_forgotten(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello")
+        await bot.hears(server, 1)
+        await server.delete_channel(place)
+        while await keys(store):
+            await asyncio.sleep(0.01)

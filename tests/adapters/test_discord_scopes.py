@@ -1,0 +1,150 @@
+"""Who shares a session on Discord, and what people and commands find in theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import discord
+import pytest
+from discord.ext import commands
+
+from adapters.discord_bots import AnsweringBot, key_of
+from adapters.tools import RecordingBot, connected, keys, said
+from emulators.discord import DiscordEmulator
+from emulators.discord_payloads import Payload
+from turnkeep import SessionStore, TurnkeepError
+from turnkeep_discord import (
+    PrivacyCog,
+    Scope,
+    chat_session,
+    per_account,
+)
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("channel", ["discord:C", "discord:T"]),
+        ("parent", ["discord:C"]),
+        ("user_in_channel", ["discord:C:user:A", "discord:C:user:B", "discord:T:user:A"]),
+        ("user", ["discord:user:A", "discord:user:B"]),
+        (commands.BucketType.user, ["discord:user:A", "discord:user:B"]),
+        (commands.BucketType.member, ["discord:guild-G:user:A", "discord:guild-G:user:B"]),
+        ("guild", ["discord:guild-G"]),
+        (
+            lambda where: None if where.author.display_name == "Bob" else "discord:all",
+            ["discord:all"],
+        ),
+    ],
+    ids=str,
+)
+async def test_a_scope_says_who_shares_a_session(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    scope: Scope,
+    expected: list[str],
+) -> None:
+    bob, thread = server.user("Bob"), server.thread(place, "Thread")
+    bot = AnsweringBot(store, scope=scope)
+    async with connected(server, bot):
+        for channel, user in ((place, ada), (place, bob), (thread, ada)):
+            await server.say(channel, user, "hi")
+        heard = 2 if expected == ["discord:all"] else 3
+        await server.wait_for(lambda: len(bot.begun) == heard, 10, "messages")
+    names = {place["id"]: "C", thread["id"]: "T", ada["id"]: "A", bob["id"]: "B"}
+    names[place["guild_id"]] = "G"
+    found = await keys(store)
+    for number, name in names.items():
+        found = [key.replace(number, name) for key in found]
+    assert sorted(found) == expected
+
+
+async def test_an_account_may_have_sessions_of_its_own(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = AnsweringBot(store)
+    bot.options["scope"] = per_account(bot)
+    async with connected(server, bot):
+        await server.say(place, ada, "hi")
+        await server.wait_sent(place, 1)
+    assert await keys(store) == [f"{key_of(place)}:account:{server.bot['id']}"]
+
+
+async def test_where_the_scope_has_no_session_that_is_said(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    refused: list[str] = []
+
+    class Bot(RecordingBot):
+        async def on_message(self, message: discord.Message) -> None:
+            try:
+                await chat_session(self, message)
+            except TurnkeepError as error:
+                refused.append(str(error))
+
+    bot = Bot(store, scope=lambda where: None)
+    async with connected(server, bot):
+        await server.say(place, ada, "hello")
+        await server.wait_for(lambda: bool(refused), 10, "an error")
+    assert "no session here" in refused[0]
+
+
+async def test_commands_have_their_session(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+    done: list[list[str]] = []
+
+    @bot.command()
+    async def recall(ctx: Any) -> None:
+        done.append([turn["content"] for turn in await ctx.chat_session.get_history()])
+
+    @bot.hybrid_command()  # type: ignore[arg-type]
+    async def ask(ctx: commands.Context[Any], prompt: str) -> None:
+        await ctx.defer(ephemeral=True)
+        session = await chat_session(bot, ctx, prompt=prompt)
+        await session.answer(f"to {prompt}")
+        done.append([prompt])
+
+    async with connected(server, bot):
+        await bot.tree.sync()
+        await server.say(place, ada, "hello")
+        await server.say(place, ada, "!recall")
+        await server.wait_for(lambda: len(done) == 1, 10, "recall")
+        await server.slash(place, ada, "ask", {"prompt": "a thing"})
+        await server.wait_for(lambda: len(done) == 2, 10, "ask")
+    assert done[0] == ["hello"]
+    assert await said(store, key_of(place)) == [
+        "user: hello",
+        "user: a thing",
+        "assistant: to a thing",
+    ]
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["a channel", "direct messages"])
+async def test_forget_and_export_are_about_who_asks(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, private: bool
+) -> None:
+    bot = RecordingBot(store)
+    where = server.dm(ada) if private else place
+    async with connected(server, bot):
+        await bot.add_cog(PrivacyCog(bot))
+        await bot.tree.sync()
+        await server.say(where, ada, "Ada's")
+        if not private:
+            await server.say(where, server.user("Bob"), "Bob's")
+        await bot.hears(server, 1 if private else 2)
+        await server.slash(where, ada, "export")
+        await server.slash(where, ada, "forget")
+        left = [] if private else ["user: Bob's"]
+        while await said(store, key_of(where)) != left:
+            await asyncio.sleep(0.01)
+        await server.slash(where, ada, "export")
+        await server.wait_for(
+            lambda: sum("/webhooks/" in call.path for call in server.requests) >= 3, 10, "answers"
+        )
