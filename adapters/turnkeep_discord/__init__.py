@@ -9,11 +9,12 @@ if find_spec("discord") is None:
     raise MissingExtraError("turnkeep_discord", "discord", "discord.py")
 
 from ._cog import SessionCog
-from ._content import content_of, pressed_of, text_of
+from ._content import content_of, text_of
 from ._handlers import chat_session, in_turn, record_sent
 from ._intake import Record
 from ._message import Scope, Where, is_addressed, per_account, sender_of, session_key, source_id
 from ._outlet import DiscordOutlet
+from ._pressed import pressed_of
 from ._privacy import PrivacyCog
 
 __all__ = [

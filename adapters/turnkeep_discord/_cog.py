@@ -24,6 +24,7 @@ from ._capture import Capture
 from ._content import content_of
 from ._intake import PRESSED, Bot, Context, Intake, Record
 from ._message import PREFIX, Scope, source_id
+from ._reload import Gap, gap_of
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -89,6 +90,8 @@ class SessionCog(commands.Cog):
         self._capture = Capture(store, self._intake.key_of_sent) if capture else None
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
+        self.is_followed: bool = False
+        """Whether, when it is removed, another one is expected, which is to miss nothing."""
 
     async def cog_load(self) -> None:
         if not self.bot.intents.message_content:
@@ -101,7 +104,10 @@ class SessionCog(commands.Cog):
         await stack.enter_async_context(self.store)
         self._opened = stack
         if self.bot.is_ready() and self._backfill is not None:
-            self._backfill.begin()  # what was said while there was no cog, as in a hot reload
+            self._backfill.begin()  # what was said while there was no cog
+        # Nothing is awaited from here until discord.py has added the listeners.
+        if (gap := gap_of(self.bot)) is not None:
+            gap.hand_over(self)
 
     async def cog_unload(self) -> None:
         # Until the running handlers have stored their replies all stays as it was: the bot
@@ -111,6 +117,8 @@ class SessionCog(commands.Cog):
         try:
             await self._drain()
         finally:
+            if self.is_followed:
+                Gap(self.bot)
             self.bot.remove_listener(self.on_message)
             del leaving[self.bot]
             if self._capture is not None:
@@ -213,7 +221,8 @@ class SessionCog(commands.Cog):
 
     async def bot_check_once(self, ctx: Context) -> bool:
         """Gives commands `ctx.chat_session`; called by discord.py before each of them."""
-        ctx.chat_session = await self.session(ctx)  # type: ignore[attr-defined]
+        session = self.session(ctx) if ctx.interaction else self.record(ctx.message)
+        ctx.chat_session = await session  # type: ignore[attr-defined]
         return True
 
     @commands.Cog.listener()

@@ -10,15 +10,18 @@ import discord
 from turnkeep import Media
 from turnkeep.adapter import Quoted, note
 
+from ._readable import readable
+
 Content = str | list[str | Media]
 
 
 def text_of(message: discord.Message) -> str:
-    """The message's text with mentions as people read them (`@Ada`, `#general`).
+    """The message's text as people read it: `@Ada`, `#general`, `:wave:`, a time as a date.
 
     Of a message that is made of components (Components V2) it is the texts in them.
     """
-    return message.clean_content or "\n".join(_texts(message.components))
+    text = message.content or "\n".join(_texts(message.components))
+    return readable(text, message)
 
 
 def content_of(message: discord.Message) -> Content:
@@ -34,7 +37,7 @@ def content_of(message: discord.Message) -> Content:
     lines = [said]
     for snapshot in message.message_snapshots:
         text = snapshot.content or "\n".join(_texts(snapshot.components))
-        lines += [note("forwarded"), text]
+        lines += [note("forwarded"), readable(text, message)]
         media += [*_attachments(snapshot), *_stickers(snapshot.stickers)]
     if not media and not any(line.strip() for line in lines):
         return ""
@@ -42,25 +45,6 @@ def content_of(message: discord.Message) -> Content:
         lines.insert(0, reply)
     text = "\n".join(line for line in lines if line)
     return [*([text] if text else []), *media] if media else text
-
-
-def pressed_of(interaction: discord.Interaction) -> str:
-    """What is recorded of a button, a select menu or a form: `[button: Yes]`."""
-    data: Any = interaction.data or {}
-    if interaction.type is discord.InteractionType.modal_submit:
-        rows = data.get("components", ())
-        inner = (part for row in rows for part in row.get("components", [row.get("component")]))
-        values = [str(part.get("value", part.get("values", ""))) for part in inner if part]
-        return note("form", " / ".join(values))
-    if values := data.get("values"):
-        return note("selected", ", ".join(map(str, values)))
-    label = data.get("custom_id", "")
-    components = interaction.message.components if interaction.message is not None else ()
-    for part in _all(components):
-        if isinstance(part, discord.Button) and part.custom_id == label:
-            label = part.label or str(part.emoji or label)
-            break
-    return note("button", label)
 
 
 def quoted_of(message: discord.Message) -> Quoted | None:
@@ -114,14 +98,15 @@ def _stickers(stickers: Iterable[discord.StickerItem]) -> list[Media]:
 
 
 def _texts(components: Iterable[Any]) -> list[str]:
-    return [part.content for part in _all(components) if isinstance(part, discord.TextDisplay)]
+    parts = all_components(components)
+    return [part.content for part in parts if isinstance(part, discord.TextDisplay)]
 
 
-def _all(components: Iterable[Any]) -> Iterable[Any]:
+def all_components(components: Iterable[Any]) -> Iterable[Any]:
     """The components and those in them, in the order in which they are shown."""
     for part in components:
         yield part
         inner = [*getattr(part, "children", ())]
         if (accessory := getattr(part, "accessory", None)) is not None:
             inner.append(accessory)
-        yield from _all(inner)
+        yield from all_components(inner)

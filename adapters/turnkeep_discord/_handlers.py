@@ -14,6 +14,7 @@ from turnkeep.adapter import ChatSession
 from ._cog import SessionCog, leaving
 from ._intake import Bot
 from ._message import Where
+from ._reload import gap_of
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> 
     (`/ask`), which is recorded so. Raises `TurnkeepError` if the bot has no `SessionCog`, or if
     there is no session there.
     """
-    cog = _cog(bot)
+    cog = await _cog(bot)
     if isinstance(where, commands.Context) and where.interaction is None and prompt is None:
         session = await cog.record(where.message)
     elif isinstance(where, (discord.Interaction, commands.Context)):
@@ -57,7 +58,7 @@ async def in_turn(
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
     """
     session = await chat_session(bot, where, prompt=prompt)
-    return await _cog(bot).recorder.overlap.run(session, handler)
+    return await (await _cog(bot)).recorder.overlap.run(session, handler)
 
 
 async def record_sent(
@@ -68,10 +69,12 @@ async def record_sent(
     key: SessionKey | str | None = None,
 ) -> None:
     """Records what the bot sent outside of a handler; see `SessionCog.record_sent`."""
-    await _cog(bot).record_sent(message, text, key=key)
+    await (await _cog(bot)).record_sent(message, text, key=key)
 
 
-def _cog(bot: Bot) -> SessionCog:
+async def _cog(bot: Bot) -> SessionCog:
+    if (gap := gap_of(bot)) is not None:
+        await gap.wait()
     cog = bot.get_cog(SessionCog.__cog_name__) or leaving.get(bot)
     if not isinstance(cog, SessionCog):
         raise TurnkeepError(

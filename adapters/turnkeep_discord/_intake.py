@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from inspect import isawaitable
@@ -13,10 +14,10 @@ import discord
 from discord.ext import commands
 
 from turnkeep import Sender, SessionKey
-from turnkeep.adapter import ChatSession, Recorder
+from turnkeep.adapter import AS_MADE, ChatSession, Recorder
 
 from ._backfill import Backfill
-from ._content import content_of, pressed_of, quoted_of
+from ._content import content_of, quoted_of
 from ._message import (
     PREFIX,
     Scope,
@@ -30,6 +31,7 @@ from ._message import (
     source_id,
 )
 from ._outlet import DiscordOutlet
+from ._pressed import pressed_of
 
 Bot = commands.Bot | commands.AutoShardedBot
 Context = commands.Context[Any]
@@ -40,6 +42,7 @@ Record = (
 """What is recorded: every message, those for which a handler asks for the session, those that
 are said to the bot, or those of which a function, async or not, says so."""
 
+_DELETED_KEPT: Final = 10_000
 PRESSED: Final = (discord.InteractionType.component, discord.InteractionType.modal_submit)
 
 
@@ -69,6 +72,7 @@ class Intake:
         self._record_commands = record_commands
         self._record_webhooks = record_webhooks
         self._backfill = backfill
+        self._deleted: OrderedDict[int, None] = OrderedDict()
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self.handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
         """The tasks that asked for a session, or record something."""
@@ -111,7 +115,9 @@ class Intake:
         sender, content = self._sender(message), content_of(message)
         if sender is None or not content or not await self._is_recorded(message):
             return session
-        return await self._recorder.receive(
+        if message.id in self._deleted:  # and whoever asks for its session comes late
+            return session
+        received = await self._recorder.receive(
             session,
             content,
             source_id=source_id(message),
@@ -119,6 +125,15 @@ class Intake:
             time=message.created_at,
             quoted=quoted_of(message),
         )
+        await self._note_parent(received, message)
+        return received
+
+    async def _note_parent(self, session: ChatSession, message: discord.Message) -> None:
+        """Notes of a thread's session where it is; Discord may tell of that one's end alone."""
+        thread, turn = message.channel, session.turn
+        is_new = turn is not None and turn.id == 1
+        if is_new and isinstance(thread, discord.Thread) and session.key.chat_id == str(thread.id):
+            await session.update_metadata(parent=str(thread.parent_id))
 
     async def edit(self, message: discord.Message) -> None:
         """Changes what is recorded of the message."""
@@ -129,6 +144,9 @@ class Intake:
 
     async def delete(self, channel_id: int, ids: list[int]) -> None:
         """Takes what is recorded of the messages away."""
+        self._deleted.update(dict.fromkeys(ids))
+        while len(self._deleted) > _DELETED_KEPT:
+            self._deleted.popitem(last=False)
         async with self._in_order(channel_id):
             # Who wrote it is not told: with another scope it is looked for.
             known = self._scope in ("channel", commands.BucketType.channel)
@@ -141,11 +159,11 @@ class Intake:
             )
 
     async def forget_channel(self, channel_id: int) -> None:
-        """Forgets the sessions of a channel that is gone."""
-        store = self._recorder.store
+        """Forgets the sessions of a channel that is gone, and of the threads that were in it."""
+        store, gone = self._recorder.store, str(channel_id)
         async with self._in_order(channel_id):
-            for info in await store.list_sessions(prefix=f"{PREFIX}{channel_id}", limit=None):
-                if info.key.chat_id == str(channel_id):
+            for info in await store.list_sessions(prefix=PREFIX, limit=None):
+                if gone in (info.key.chat_id, info.metadata.get("parent")):
                     await store.forget(info.key)
 
     # Interactions and commands.
@@ -176,7 +194,9 @@ class Intake:
             if isinstance(where, commands.Context) and interaction is None:
                 source = source_id(where.message)
             sender = Sender(str(user.id), user.display_name)
-            return await self._recorder.receive(session, prompt, source_id=source, sender=sender)
+            return await self._recorder.receive(
+                session, prompt, source_id=source, sender=sender, extra=AS_MADE
+            )
 
     # Keys.
 

@@ -120,7 +120,9 @@ def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | N
     if message.type not in _WRITTEN:
         return None
     if message.webhook_id is not None:
-        if not webhooks or message.interaction_metadata is not None or message.application_id:
+        # A bot's answer to an interaction comes by a webhook that is the application itself.
+        is_answer = message.interaction_metadata or message.webhook_id == message.application_id
+        if not webhooks or is_answer:
             return None
         return Sender(f"{message.webhook_id}-{message.author.name}", message.author.name)
     if message.author.bot:

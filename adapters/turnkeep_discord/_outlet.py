@@ -8,6 +8,7 @@ from typing import Any, Final
 import discord
 from discord.ext import commands
 
+from turnkeep import TurnkeepError
 from turnkeep.adapter import MessageGoneError
 
 from ._message import Where, source_id
@@ -33,6 +34,8 @@ class DiscordOutlet:
         self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
         self._channel: Any = where.channel
         self._sent: list[discord.Message] = []
+        self._is_ephemeral: bool | None = None
+        """Whether the answer is for one user's eyes; None where that is not known yet."""
 
     async def working(self) -> None:
         """Shows "typing", or defers an interaction; an answer matters more than its sign."""
@@ -41,6 +44,15 @@ class DiscordOutlet:
                 await self._channel.typing()
             elif not self._interaction.response.is_done():
                 await self._interaction.response.defer()
+                self._is_ephemeral = False
+            else:
+                await self._know(self._interaction)
+
+    async def _know(self, interaction: discord.Interaction) -> None:
+        """Asks for the first answer, which the bot's own code gave or deferred."""
+        if self._is_ephemeral is None:
+            with suppress(discord.HTTPException):
+                self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
 
     async def send(self, text: str) -> str | None:
         sent = await self._send(text)
@@ -49,13 +61,26 @@ class DiscordOutlet:
 
     async def _send(self, text: str) -> discord.Message:
         interaction = self._interaction
-        if interaction is None or interaction.is_expired():
+        if interaction is None or interaction.is_expired():  # after a quarter of an hour
+            if interaction is not None and self._is_ephemeral is not False:
+                raise TurnkeepError(
+                    f"interaction {interaction.id} has expired, and its answer was to be seen by "
+                    "one user alone: it is not sent to the whole channel"
+                )
             sent: discord.Message = await self._channel.send(text, allowed_mentions=_MENTIONS)
             return sent
         if not interaction.response.is_done():
             await interaction.response.send_message(text, allowed_mentions=_MENTIONS)
-            return await interaction.original_response()
-        return await interaction.followup.send(text, wait=True, allowed_mentions=_MENTIONS)
+            self._is_ephemeral = False
+            sent = await interaction.original_response()
+        else:
+            await self._know(interaction)
+            # The first one takes the place, and the sort, of what was deferred.
+            hidden = self._is_ephemeral is not False
+            sent = await interaction.followup.send(
+                text, wait=True, ephemeral=hidden, allowed_mentions=_MENTIONS
+            )
+        return sent
 
     async def edit(self, number: int, text: str) -> None:
         try:

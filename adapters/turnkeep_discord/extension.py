@@ -35,4 +35,7 @@ async def setup(bot: commands.Bot) -> None:
 async def teardown(bot: commands.Bot) -> None:
     """Removes the cog, which leaves the store; called by discord.py."""
     # discord.py removes by itself only what is defined in this very module.
+    cog = bot.get_cog(SessionCog.__cog_name__)
+    if isinstance(cog, SessionCog):
+        cog.is_followed = True  # if this is a reload
     await bot.remove_cog(SessionCog.__cog_name__)

@@ -7,6 +7,7 @@ session that handlers get and its `answer`, `_outlet` and `_split` the message t
 the lines that tell of replies and forwards, `_export` a conversation as a file.
 """
 
+from ._changes import AS_MADE
 from ._chat import Answer, ChatSession
 from ._export import export
 from ._notes import note
@@ -18,6 +19,7 @@ from ._sent import AS_SENT, is_as_sent, is_part_of
 from ._split import split_text
 
 __all__ = [
+    "AS_MADE",
     "AS_SENT",
     "Answer",
     "Busy",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from .._key import SessionKey
 from .._quote import quotes, requote, said_in
@@ -14,7 +14,11 @@ from .._store import SessionStore
 from .._turn import Turn
 from ._notes import note
 
-__all__ = ["Changes", "Places"]
+__all__ = ["AS_MADE", "Changes", "Places"]
+
+AS_MADE: Final[Mapping[str, Any]] = {"as_made": True}
+"""In a turn's `extra`: it is what a command made of its message, and stays so when that is edited.
+"""
 
 _PLACES_KEPT: Final = 20_000
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
@@ -55,8 +59,10 @@ class Changes:
             return
         session = self._store.session(key)
         before = await session.find(source_id)
-        after = None if before is None else await session.edit(before, content)
-        if before is None or after is None or after.content == before.content:
+        if before is None or before.extra.get("as_made"):
+            return
+        after = await session.edit(before, content)
+        if after is None or after.content == before.content:
             return
         name = None if after.sender is None else after.sender.name
         line = note(f"reply to {name or 'a message'}", said_in(after))

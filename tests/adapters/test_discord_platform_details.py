@@ -1,8 +1,8 @@
-"""What Discord asks for and the adapter does not do yet."""
+"""What is easily missed on Discord."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -297,3 +297,70 @@ async def test_a_channel_is_forgotten_with_the_threads_that_were_archived(
         await server.archive(thread)
         await server.delete_channel(gone)
         await server.wait_for(lambda: "secret" not in on_disk(tmp_path), 2, "an end of it on disk")
+
+
+async def test_emojis_and_times_are_read_as_people_read_them(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    emoji = "<:wave:123456789012345678> <a:dance:123456789012345678>"
+    times = "<t:1700000000:R> <t:1700000000> <t:9999999999999>"
+    async with store, connected(server, bot := RecordingBot(store)):
+        await server.say(place, ada, f"{emoji} at {times}")
+        await bot.hears(server, 1)
+        assert await said(store, key_of(place)) == [
+            "user: :wave: :dance: at 2023-11-14 22:13 UTC 2023-11-14 22:13 UTC <t:9999999999999>"
+        ]
+
+
+async def test_what_is_answered_behind_an_ephemeral_response_is_ephemeral(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bot = RecordingBot(store)
+
+    @bot.tree.command(description="Ask")
+    async def ask(interaction: discord.Interaction, prompt: str) -> None:
+        await interaction.response.send_message("one moment", ephemeral=True)
+        session = await chat_session(bot, interaction, prompt=prompt)
+        await session.answer("for your eyes only")
+
+    async with store, connected(server, bot):
+        await bot.tree.sync()
+        await server.slash(place, ada, "ask", {"prompt": "what?"})
+        sent = await server.wait_sent(place, 2)
+        assert [bool(one["flags"] & EPHEMERAL) for one in sent] == [True, True]
+
+
+@pytest.mark.parametrize("ephemeral", [True, False])
+async def test_an_answer_that_comes_too_late_goes_to_the_channel_unless_it_was_ephemeral(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    ephemeral: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bot = RecordingBot(store)
+    ended: list[Exception | None] = []
+
+    async def words() -> AsyncIterator[str]:
+        # Nobody waits for a quarter of an hour here.
+        monkeypatch.setattr(discord.Interaction, "is_expired", lambda self: True)
+        yield "at last"
+
+    @bot.tree.command(description="Ask")
+    async def ask(interaction: discord.Interaction, prompt: str) -> None:
+        await interaction.response.defer(ephemeral=ephemeral)
+        session = await chat_session(bot, interaction, prompt=prompt)
+        try:
+            await session.answer(words())
+            ended.append(None)
+        except TurnkeepError as error:
+            ended.append(error)
+
+    async with store, connected(server, bot):
+        await bot.tree.sync()
+        await server.slash(place, ada, "ask", {"prompt": "what?"})
+        await server.wait_for(lambda: ended)
+        shown = [one["content"] for one in server.sent(place) if one["content"]]
+        assert (shown == ["at last"]) is not ephemeral
+        assert ("has expired" in str(ended[0])) is ephemeral

@@ -1,0 +1,77 @@
+"""What comes while the extension is reloaded, between the old cog and the new one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from discord.ext import commands
+
+if TYPE_CHECKING:
+    from ._cog import SessionCog
+
+_EVENTS: Final = (
+    "on_message",
+    "on_raw_message_edit",
+    "on_raw_message_delete",
+    "on_raw_bulk_message_delete",
+)
+_PATIENCE: Final = 10.0
+"""For how many seconds a new cog is waited for; the extension may have been unloaded for good."""
+
+_MOST: Final = 1000
+
+Listener = Callable[[Any], Coroutine[Any, Any, None]]
+
+
+class Gap:
+    """Keeps the events for the cog that comes next."""
+
+    def __init__(self, bot: commands.Bot | commands.AutoShardedBot) -> None:
+        self._bot = bot
+        self._kept: list[tuple[str, Any]] = []
+        self._ended = asyncio.Event()
+        self._listeners = {name: self._keep(name) for name in _EVENTS}
+        self._replays: set[asyncio.Task[None]] = set()
+        for name, listener in self._listeners.items():
+            bot.add_listener(listener, name)
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self.end)
+        _gaps[bot] = self
+
+    def _keep(self, name: str) -> Listener:
+        async def keep(payload: Any) -> None:
+            if len(self._kept) < _MOST:
+                self._kept.append((name, payload))
+
+        return keep
+
+    def end(self) -> None:
+        """Listens no more."""
+        self._timer.cancel()
+        for name, listener in self._listeners.items():
+            self._bot.remove_listener(listener, name)
+        _gaps.pop(self._bot, None)
+        self._ended.set()
+
+    def hand_over(self, cog: SessionCog) -> None:
+        """Ends it, and gives the new cog what it kept, once that listens by itself."""
+        self.end()
+        for name, payload in self._kept:
+            task = asyncio.create_task(partial(getattr(cog, name), payload)())
+            self._replays.add(task)
+            task.add_done_callback(self._replays.discard)
+
+    async def wait(self) -> None:
+        """Waits until there is a new cog, or none in sight."""
+        await self._ended.wait()
+
+
+_gaps: Final[WeakKeyDictionary[commands.Bot | commands.AutoShardedBot, Gap]] = WeakKeyDictionary()
+
+
+def gap_of(bot: commands.Bot | commands.AutoShardedBot) -> Gap | None:
+    """The gap that the bot is in, or None."""
+    return _gaps.get(bot)
