@@ -1,6 +1,6 @@
 # In a checkout of turnkeep:
 #   docker build -f examples/docker/both_channels.Dockerfile -t both_channels .
-#   docker run --env-file .env -v sessions:/data both_channels
+#   docker run --env-file .env -v both_channels:/data --stop-timeout 20 both_channels
 FROM python:3.13-slim
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 

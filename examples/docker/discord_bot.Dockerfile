@@ -1,6 +1,6 @@
 # In a checkout of turnkeep:
 #   docker build -f examples/docker/discord_bot.Dockerfile -t discord_bot .
-#   docker run --env-file .env -v sessions:/data discord_bot
+#   docker run --env-file .env -v discord_bot:/data --stop-timeout 20 discord_bot
 FROM python:3.13-slim
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 

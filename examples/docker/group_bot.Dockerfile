@@ -1,6 +1,6 @@
 # In a checkout of turnkeep:
 #   docker build -f examples/docker/group_bot.Dockerfile -t group_bot .
-#   docker run --env-file .env -v sessions:/data group_bot
+#   docker run --env-file .env -v group_bot:/data --stop-timeout 20 group_bot
 FROM python:3.13-slim
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 
