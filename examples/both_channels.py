@@ -1,6 +1,7 @@
 """One bot on Telegram and on Discord, over one store: python examples/both_channels.py
 
-Each chat of each platform is a session of its own; they never mix.
+Each chat of each platform is a session of its own; they never mix. /reset begins anew, /retry
+answers again, /export sends what is kept, /forget erases it.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
@@ -18,27 +19,35 @@ from contextlib import suppress
 from typing import Any
 
 import discord
-from aiogram import Bot, Dispatcher, F
+from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramRetryAfter
-from aiogram.filters import Command, CommandObject
+from aiogram.filters import Command
 from aiogram.types import Message
+from discord import app_commands
 from discord.ext import commands
 
-import turnkeep_aiogram
-import turnkeep_discord
-from turnkeep import Session, SessionStore
+from turnkeep import Reply, SessionStore
+from turnkeep.adapter import ChatSession
+from turnkeep_aiogram import SessionMiddleware, privacy_router
+from turnkeep_discord import PrivacyCog, SessionCog, is_addressed
+from turnkeep_discord import chat_session as session_of
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
 
-Send = Callable[[str], Awaitable[str | None]]
-"""Sends one text to the chat and gives the source id of the message that it became."""
+Say = Callable[[str], Awaitable[object]]
+"""Sends a text of the bot's own, which is no part of the conversation."""
 
 
-async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """The model's answer to a window, piece by piece."""
+# What is the same on both.
+
+
+async def ask(reply: Reply) -> AsyncIterator[str]:
+    """What the model says to the conversation so far, piece by piece."""
+    history = await reply.get_history(max_tokens=4000, overflow="truncate")
+    if not history:
+        return  # /retry, before anything was said
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
         yield f"You said: {said[-1]}\n"
@@ -54,70 +63,54 @@ async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(session: Session, send: Send, max_length: int) -> None:
-    """Answers the message in hand; what the model said is stored if all of it was sent."""
-    if session.already_answered:
-        return  # the platform has sent this message before
+async def answer(session: ChatSession, say: Say) -> None:
     try:
-        async with session.reply() as reply:
-            history = await reply.get_history(max_tokens=4000, overflow="truncate")
-            if not history:
-                await send("There is nothing to answer.")
-                return
-            async for piece in ask(history):
-                reply.add_text(piece)
-            text = reply.text.strip() or "(the model had nothing to say)"
-            for start in range(0, len(text), max_length):
-                await reply.link(await send(text[start : start + max_length]))
+        await session.answer(ask, nothing="I have nothing to say.")
     except Exception:
         logging.exception("No answer in %s", session.key)
-        await send("Sorry, that went wrong. /retry tries again.")
+        await say("Sorry, that went wrong. /retry tries again.")
 
 
-async def run_command(name: str, session: Session, send: Send, max_length: int) -> None:
-    """/reset, /retry and /forget are the same on both platforms."""
-    if name == "reset":
-        await session.clear()
-        await send("A new conversation.")
-    elif name == "forget":
-        await session.store.forget(session.key)
-        await send("Everything is erased.")
-    elif name == "retry":
-        await session.undo(answers_only=True)
-        await answer(session, send, max_length)
-    else:
-        await send("I remember what we say. /reset, /retry and /forget do as they are called.")
+async def reset(session: ChatSession, say: Say) -> None:
+    await session.clear()
+    await say("A new conversation.")
 
 
-def telegram_dispatcher(store: SessionStore) -> Dispatcher:
-    dp = Dispatcher()
-    turnkeep_aiogram.SessionMiddleware(store).setup(dp)
-
-    def sender(message: Message) -> Send:
-        async def send(text: str) -> str | None:
-            return turnkeep_aiogram.source_id(await message.answer(text))
-
-        return send
-
-    @dp.message(Command("start", "help", "reset", "retry", "forget"))
-    async def on_command(message: Message, command: CommandObject, chat_session: Session) -> None:
-        await run_command(command.command, chat_session, sender(message), 4096)
-
-    @dp.message(F.text | F.caption)
-    async def on_message(message: Message, chat_session: Session) -> None:
-        if chat_session.turn is not None:  # else it is an unknown command, or written by a bot
-            await answer(chat_session, sender(message), 4096)
-
-    return dp
+async def retry(session: ChatSession, say: Say) -> None:
+    await session.undo(answers_only=True)
+    await answer(session, say)
 
 
-async def patiently(make_request: Any, bot: Bot, method: Any) -> Any:
-    """Waits where Telegram says "too many requests", and tries again."""
-    while True:
-        try:
-            return await make_request(bot, method)
-        except TelegramRetryAfter as error:
-            await asyncio.sleep(error.retry_after)
+# Telegram.
+
+router = Router()
+
+
+@router.message(Command("start", "help"))
+async def on_start(message: Message) -> None:
+    await message.answer(
+        "I remember what we say. /reset begins anew, /retry answers again, "
+        "/export sends you what I keep, /forget erases it."
+    )
+
+
+@router.message(Command("reset"))
+async def on_reset(message: Message, chat_session: ChatSession) -> None:
+    await reset(chat_session, message.answer)
+
+
+@router.message(Command("retry"))
+async def on_retry(message: Message, chat_session: ChatSession) -> None:
+    await retry(chat_session, message.answer)
+
+
+@router.message()
+async def on_message(message: Message, chat_session: ChatSession) -> None:
+    if chat_session.turn is not None:  # else it is an unknown command, or nobody wrote it
+        await answer(chat_session, message.answer)
+
+
+# Discord.
 
 
 class DiscordBot(commands.Bot):
@@ -125,66 +118,62 @@ class DiscordBot(commands.Bot):
         intents = discord.Intents.default()
         intents.message_content = True
         super().__init__(
-            commands.when_mentioned,
+            command_prefix=(),  # slash commands alone
             intents=intents,
-            help_command=None,
             # A model can be talked into writing @everyone.
             allowed_mentions=discord.AllowedMentions.none(),
         )
         self.store = store
 
     async def setup_hook(self) -> None:
-        await self.add_cog(turnkeep_discord.SessionCog(self, self.store))
-        for name in ("reset", "retry", "forget"):
-            self.tree.add_command(slash(name))
+        await self.add_cog(SessionCog(self, self.store, busy="queue"))
+        await self.add_cog(PrivacyCog(self))
+        await self.add_cog(Conversation(self))
         await self.tree.sync()
 
-    async def on_message(self, message: discord.Message) -> None:
-        if message.author.bot:
-            return
 
-        async def send(text: str) -> str:
-            return turnkeep_discord.source_id(await message.channel.send(text))
+class Conversation(commands.Cog):
+    def __init__(self, bot: DiscordBot) -> None:
+        self.bot = bot
 
-        session = await turnkeep_discord.chat_session(self, message)
-        if session.turn is not None and (message.guild is None or self.user in message.mentions):
-            await answer(session, send, 2000)
+    @commands.Cog.listener()
+    async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
+        if is_addressed(message, self.bot):
+            await answer(session, message.channel.send)
 
-
-def slash(name: str) -> discord.app_commands.Command[Any, Any, Any]:
-    @discord.app_commands.command(name=name, description=f"{name} this conversation")
-    async def run(interaction: discord.Interaction[DiscordBot]) -> None:
+    @app_commands.command(name="reset", description="Begin a new conversation.")
+    async def on_reset(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer()
+        await reset(await session_of(self.bot, interaction), interaction.followup.send)
 
-        async def send(text: str) -> str:
-            return turnkeep_discord.source_id(await interaction.followup.send(text, wait=True))
-
-        session = await turnkeep_discord.chat_session(interaction.client, interaction)
-        await run_command(name, session, send, 2000)
-
-    return run
+    @app_commands.command(name="retry", description="Answer the last message again.")
+    async def on_retry(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer()
+        await retry(await session_of(self.bot, interaction), interaction.followup.send)
 
 
 async def main() -> None:
     logging.basicConfig(level=logging.INFO)
-    tokens = os.environ.get("TELEGRAM_TOKEN"), os.environ.get("DISCORD_TOKEN")
-    if not tokens[0] or not tokens[1]:
+    telegram_token = os.environ.get("TELEGRAM_TOKEN")
+    discord_token = os.environ.get("DISCORD_TOKEN")
+    if not telegram_token or not discord_token:
         raise SystemExit("Set TELEGRAM_TOKEN and DISCORD_TOKEN to your bots' tokens.")
     if not os.environ.get("OPENAI_API_KEY"):
         logging.warning("No OPENAI_API_KEY is set: a small offline responder answers.")
     api = os.environ.get("TELEGRAM_API_URL")
     server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
-    telegram = Bot(tokens[0], session=server)
-    telegram.session.middleware(patiently)
+    dp = Dispatcher()
     # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
     async with (
         SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store,
-        DiscordBot(store) as bot,
+        DiscordBot(store) as discord_bot,
         asyncio.TaskGroup() as group,
     ):
-        group.create_task(bot.start(tokens[1]))
-        await telegram_dispatcher(store).start_polling(telegram)  # till SIGINT or SIGTERM
-        await bot.close()
+        SessionMiddleware(store, busy="queue").setup(dp)
+        dp.include_routers(privacy_router(), router)
+        group.create_task(discord_bot.start(discord_token))
+        await dp.start_polling(Bot(telegram_token, session=server))  # till SIGINT or SIGTERM
+        await discord_bot.close()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A Discord bot that remembers: DISCORD_TOKEN=… python examples/discord_bot.py
 
-It answers direct messages, and in a server the messages that mention it. Switch on the
-message content intent in the developer portal.
+It answers direct messages, and in a server who mentions it or replies to it; it hears the others
+too. Switch on the message content intent in the developer portal. /reset begins anew, /retry
+answers again, /export sends you what is kept of you, /forget erases it.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
@@ -14,23 +15,27 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import discord
+from discord import app_commands
 from discord.ext import commands
 
-from turnkeep import Session, SessionStore
-from turnkeep_discord import SessionCog, chat_session, source_id
+from turnkeep import Reply, SessionStore
+from turnkeep.adapter import ChatSession
+from turnkeep_discord import PrivacyCog, SessionCog, chat_session, is_addressed
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
-MAX_LENGTH = 2000  # characters of a Discord message
 
 
-async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """The model's answer to a window, piece by piece."""
+async def ask(reply: Reply) -> AsyncIterator[str]:
+    """What the model says to the conversation so far, piece by piece."""
+    history = await reply.get_history(max_tokens=4000, overflow="truncate")
+    if not history:
+        return  # /retry, before anything was said
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
         yield f"You said: {said[-1]}\n"
@@ -46,27 +51,12 @@ async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(channel: discord.abc.Messageable, session: Session) -> None:
-    """Answers the message in hand; what the model said is stored if all of it was sent."""
-    if session.already_answered:
-        return  # Discord has sent this event before
+async def answer(session: ChatSession, say: Callable[[str], Awaitable[object]]) -> None:
     try:
-        async with session.reply() as reply:
-            history = await reply.get_history(max_tokens=4000, overflow="truncate")
-            if not history:
-                await channel.send("There is nothing to answer.")
-                return
-            with suppress(discord.HTTPException):  # an answer matters more than its sign
-                await channel.typing()
-            async for piece in ask(history):
-                reply.add_text(piece)
-            text = reply.text.strip() or "(the model had nothing to say)"
-            for start in range(0, len(text), MAX_LENGTH):
-                sent = await channel.send(text[start : start + MAX_LENGTH])
-                await reply.link(source_id(sent))
+        await session.answer(ask, nothing="I have nothing to say.")
     except Exception:
         logging.exception("No answer in %s", session.key)
-        await channel.send("Sorry, that went wrong. /retry tries again.")
+        await say("Sorry, that went wrong. /retry tries again.")
 
 
 class MemoryBot(commands.Bot):
@@ -74,57 +64,45 @@ class MemoryBot(commands.Bot):
         intents = discord.Intents.default()
         intents.message_content = True
         super().__init__(
-            commands.when_mentioned,
+            command_prefix=(),  # slash commands alone
             intents=intents,
-            help_command=None,
             # A model can be talked into writing @everyone.
             allowed_mentions=discord.AllowedMentions.none(),
         )
         self.store = store
 
     async def setup_hook(self) -> None:
-        await self.add_cog(SessionCog(self, self.store))
-        self.tree.add_command(reset)
-        self.tree.add_command(retry)
-        self.tree.add_command(forget)
+        await self.add_cog(SessionCog(self, self.store, busy="queue"))
+        await self.add_cog(PrivacyCog(self))
+        await self.add_cog(Conversation(self))
         await self.tree.sync()
 
     def stop(self) -> None:
         """For `docker stop`: answers under way are stored, and what is said meanwhile is heard."""
         self.stopping = asyncio.create_task(self.close())
 
-    async def on_message(self, message: discord.Message) -> None:
-        if message.author.bot:
-            return
-        session = await chat_session(self, message)
-        addressed = message.guild is None or self.user in message.mentions
-        if addressed and session.turn is not None:
-            await answer(message.channel, session)
 
+class Conversation(commands.Cog):
+    def __init__(self, bot: MemoryBot) -> None:
+        self.bot = bot
 
-Interaction = discord.Interaction[MemoryBot]
+    @commands.Cog.listener()
+    async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
+        if is_addressed(message, self.bot):
+            await answer(session, message.channel.send)
 
+    @app_commands.command(description="Begin a new conversation.")
+    async def reset(self, interaction: discord.Interaction) -> None:
+        session = await chat_session(self.bot, interaction)
+        await session.clear()
+        await interaction.response.send_message("A new conversation.")
 
-@discord.app_commands.command(description="Begin a new conversation.")
-async def reset(interaction: Interaction) -> None:
-    session = await chat_session(interaction.client, interaction)
-    await session.clear()
-    await interaction.response.send_message("A new conversation.")
-
-
-@discord.app_commands.command(description="Answer the last message again.")
-async def retry(interaction: Interaction) -> None:
-    session = await chat_session(interaction.client, interaction)
-    await interaction.response.send_message("Once more:")
-    await session.undo(answers_only=True)
-    await answer(cast("discord.abc.Messageable", interaction.channel), session)
-
-
-@discord.app_commands.command(description="Erase this conversation for good.")
-async def forget(interaction: Interaction) -> None:
-    session = await chat_session(interaction.client, interaction)
-    await session.store.forget(session.key)
-    await interaction.response.send_message("Everything is erased.")
+    @app_commands.command(description="Answer the last message again.")
+    async def retry(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer()
+        session = await chat_session(self.bot, interaction)
+        await session.undo(answers_only=True)
+        await answer(session, interaction.followup.send)
 
 
 async def main() -> None:

@@ -26,7 +26,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
 
-from turnkeep import SessionStore
+from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession, ResetPolicy
 from turnkeep_aiogram import SessionMiddleware, is_addressed, privacy_router
 
@@ -40,8 +40,9 @@ SYSTEM = {
 router = Router()
 
 
-async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """The model's answer to a window, piece by piece."""
+async def ask(reply: Reply) -> AsyncIterator[str]:
+    """What the model says to the conversation so far, piece by piece."""
+    history = await reply.get_history(max_tokens=4000, overflow="truncate", speakers="prefix")
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
         yield f"I heard {len(said)} messages. The last was: {said[-1]}"
@@ -61,10 +62,7 @@ async def on_message(message: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is None:
         return  # a command of another bot's, or nothing that anybody wrote
     try:
-        window = await chat_session.get_history(
-            max_tokens=4000, overflow="truncate", speakers="prefix"
-        )
-        await chat_session.answer(ask(window))
+        await chat_session.answer(ask)
     except Exception:
         logging.exception("No answer in %s", chat_session.key)
         await message.answer("Sorry, that went wrong.")

@@ -1,5 +1,7 @@
 """A Telegram bot that remembers: TELEGRAM_TOKEN=… python examples/telegram_bot.py
 
+/reset begins anew, /retry answers again, /export sends what is kept, /forget erases it.
+
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
 Environment: TELEGRAM_TOKEN (from @BotFather). OPENAI_API_KEY, OPENAI_BASE_URL (any
@@ -15,25 +17,27 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-from aiogram import Bot, Dispatcher, F
+from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramRetryAfter
 from aiogram.filters import Command
 from aiogram.types import Message
 
-from turnkeep import Session, SessionStore
-from turnkeep_aiogram import SessionMiddleware, source_id
+from turnkeep import Reply, SessionStore
+from turnkeep.adapter import ChatSession
+from turnkeep_aiogram import SessionMiddleware, privacy_router
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
-MAX_LENGTH = 4096  # characters of a Telegram message
 
-dp = Dispatcher()
+router = Router()
 
 
-async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """The model's answer to a window, piece by piece."""
+async def ask(reply: Reply) -> AsyncIterator[str]:
+    """What the model says to the conversation so far, piece by piece."""
+    history = await reply.get_history(max_tokens=4000, overflow="truncate")
+    if not history:
+        return  # /retry, before anything was said
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
         yield f"You said: {said[-1]}\n"
@@ -49,66 +53,38 @@ async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(message: Message, session: Session) -> None:
-    """Answers the message in hand; what the model said is stored if all of it was sent."""
-    if session.already_answered:
-        return  # Telegram has sent this update before
+async def answer(message: Message, chat_session: ChatSession) -> None:
     try:
-        async with session.reply() as reply:
-            history = await reply.get_history(max_tokens=4000, overflow="truncate")
-            if not history:
-                await message.answer("There is nothing to answer.")
-                return
-            async for piece in ask(history):
-                reply.add_text(piece)
-            text = reply.text.strip() or "(the model had nothing to say)"
-            for start in range(0, len(text), MAX_LENGTH):
-                sent = await message.answer(text[start : start + MAX_LENGTH])
-                await reply.link(source_id(sent))
+        await chat_session.answer(ask, nothing="I have nothing to say.")
     except Exception:
-        logging.exception("No answer in %s", session.key)
+        logging.exception("No answer in %s", chat_session.key)
         await message.answer("Sorry, that went wrong. /retry tries again.")
 
 
-@dp.message(Command("start", "help"))
+@router.message(Command("start", "help"))
 async def on_start(message: Message) -> None:
     await message.answer(
         "I remember what we say. /reset begins anew, /retry answers again, "
-        "/forget erases everything."
+        "/export sends you what I keep, /forget erases it."
     )
 
 
-@dp.message(Command("reset"))
-async def on_reset(message: Message, chat_session: Session) -> None:
+@router.message(Command("reset"))
+async def on_reset(message: Message, chat_session: ChatSession) -> None:
     await chat_session.clear()
     await message.answer("A new conversation.")
 
 
-@dp.message(Command("forget"))
-async def on_forget(message: Message, chat_session: Session) -> None:
-    await chat_session.store.forget(chat_session.key)
-    await message.answer("Everything is erased.")
-
-
-@dp.message(Command("retry"))
-async def on_retry(message: Message, chat_session: Session) -> None:
+@router.message(Command("retry"))
+async def on_retry(message: Message, chat_session: ChatSession) -> None:
     await chat_session.undo(answers_only=True)
     await answer(message, chat_session)
 
 
-@dp.message(F.text | F.caption)
-async def on_message(message: Message, chat_session: Session) -> None:
-    if chat_session.turn is not None:  # else it is an unknown command, or written by a bot
+@router.message()
+async def on_message(message: Message, chat_session: ChatSession) -> None:
+    if chat_session.turn is not None:  # else it is an unknown command, or nobody wrote it
         await answer(message, chat_session)
-
-
-async def patiently(make_request: Any, bot: Bot, method: Any) -> Any:
-    """Waits where Telegram says "too many requests", and tries again."""
-    while True:
-        try:
-            return await make_request(bot, method)
-        except TelegramRetryAfter as error:
-            await asyncio.sleep(error.retry_after)
 
 
 async def main() -> None:
@@ -119,13 +95,13 @@ async def main() -> None:
     if not os.environ.get("OPENAI_API_KEY"):
         logging.warning("No OPENAI_API_KEY is set: a small offline responder answers.")
     api = os.environ.get("TELEGRAM_API_URL")
+    dp = Dispatcher()
     # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
-        SessionMiddleware(store).setup(dp)
+        SessionMiddleware(store, busy="queue").setup(dp)
+        dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
-        bot = Bot(token, session=server)
-        bot.session.middleware(patiently)
-        await dp.start_polling(bot)
+        await dp.start_polling(Bot(token, session=server))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 TELEGRAM_TOKEN=… WEBHOOK_URL=https://example.org/telegram python examples/webhook_bot.py
 
+Telegram is told that a message has arrived when it is answered: what a crash cuts off is
+delivered again. /export sends what is kept, /forget erases it.
+
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
 Environment: TELEGRAM_TOKEN (from @BotFather). WEBHOOK_URL is where Telegram reaches this
@@ -11,7 +14,6 @@ without a key a small offline responder answers. TURNKEEP_STORE is the folder (d
 ./sessions). TELEGRAM_API_URL is for a Bot API server of your own.
 """
 
-import asyncio
 import logging
 import os
 import secrets
@@ -26,7 +28,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
 from fastapi import FastAPI, Header, HTTPException
 
-from turnkeep import SessionStore
+from turnkeep import Reply, SessionStore, TurnkeepError
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, privacy_router
 
@@ -35,13 +37,15 @@ SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. A
 SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
 
 dp = Dispatcher()
-SessionMiddleware(SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))).setup(dp)
+store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
+SessionMiddleware(store, busy="queue").setup(dp)
 router = Router()
 dp.include_routers(privacy_router(), router)
 
 
-async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """The model's answer to a window, piece by piece."""
+async def ask(reply: Reply) -> AsyncIterator[str]:
+    """What the model says to the conversation so far, piece by piece."""
+    history = await reply.get_history(max_tokens=4000, overflow="truncate")
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
         yield f"I remember {len(said)} messages of this chat. The first was: {said[0]}"
@@ -59,36 +63,35 @@ async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
 @router.message()
 async def on_message(message: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is None:
-        return
+        return  # an unknown command, or nothing that anybody wrote
     try:
-        window = await chat_session.get_history(max_tokens=4000, overflow="truncate")
-        await chat_session.answer(ask(window))
+        await chat_session.answer(ask)
     except Exception:
         logging.exception("No answer in %s", chat_session.key)
         await message.answer("Sorry, that went wrong.")
 
 
-def bot_from_environment() -> Bot:
-    token = os.environ.get("TELEGRAM_TOKEN")
-    if not token:
-        raise SystemExit("Set TELEGRAM_TOKEN to the token that @BotFather gave you.")
-    api = os.environ.get("TELEGRAM_API_URL")
-    server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
-    return Bot(token, session=server)
-
-
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-    async with bot_from_environment() as bot:
-        app.state.bot, app.state.running = bot, set()
+    token, url = os.environ.get("TELEGRAM_TOKEN"), os.environ.get("WEBHOOK_URL")
+    if not token or not url:
+        raise SystemExit(
+            "Set TELEGRAM_TOKEN to the token that @BotFather gave you, and WEBHOOK_URL to where "
+            "Telegram reaches this application."
+        )
+    api = os.environ.get("TELEGRAM_API_URL")
+    server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
+    async with Bot(token, session=server) as bot:
+        app.state.bot = bot
         await dp.emit_startup(bot=bot, dispatcher=dp, bots=(bot,))  # opens the store
         await bot.set_webhook(
-            os.environ["WEBHOOK_URL"],
+            url,
             secret_token=SECRET,
             allowed_updates=dp.resolve_used_update_types(),
+            max_connections=100,  # so many chats are answered at once
         )
         yield
-        await dp.emit_shutdown(bot=bot, dispatcher=dp, bots=(bot,))  # waits for the answers
+        await dp.emit_shutdown(bot=bot, dispatcher=dp, bots=(bot,))
 
 
 app = FastAPI(lifespan=lifespan)
@@ -101,10 +104,12 @@ async def telegram(
 ) -> dict[str, bool]:
     if not secrets.compare_digest(x_telegram_bot_api_secret_token.encode(), SECRET.encode()):
         raise HTTPException(403)
-    # Telegram is not kept waiting for the model; what it sends twice is answered once.
-    task = asyncio.create_task(dp.feed_raw_update(app.state.bot, update))
-    app.state.running.add(task)
-    task.add_done_callback(app.state.running.discard)
+    try:
+        await dp.feed_raw_update(app.state.bot, update)
+    except TurnkeepError:
+        raise  # it is not recorded, so that Telegram is to deliver it again
+    except Exception:
+        logging.exception("Update %s could not be handled", update.get("update_id"))
     return {"ok": True}
 
 

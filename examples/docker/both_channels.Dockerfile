@@ -1,9 +1,16 @@
-# docker build -f examples/docker/both_channels.Dockerfile -t both_channels . (in a checkout of turnkeep)
-# docker run --env-file .env -v sessions:/data both_channels
+# In a checkout of turnkeep:
+#   docker build -f examples/docker/both_channels.Dockerfile -t both_channels .
+#   docker run --env-file .env -v both_channels:/data --stop-timeout 20 both_channels
 FROM python:3.13-slim
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
-COPY . /src
-RUN pip install --no-cache-dir '/src[examples]'
+
+# Beside a bot of your own, with turnkeep from the registry, these lines are
+# RUN pip install --no-cache-dir 'turnkeep[aiogram,discord]' openai
+COPY pyproject.toml README.md LICENSE /src/
+COPY plugin /src/plugin
+COPY adapters /src/adapters
+RUN pip install --no-cache-dir '/src[aiogram,discord]' openai
+
 COPY examples/both_channels.py /app/
 USER bot
 ENV TURNKEEP_STORE=/data/sessions

@@ -1,9 +1,16 @@
-# docker build -f examples/docker/discord_bot.Dockerfile -t discord_bot . (in a checkout of turnkeep)
-# docker run --env-file .env -v sessions:/data discord_bot
+# In a checkout of turnkeep:
+#   docker build -f examples/docker/discord_bot.Dockerfile -t discord_bot .
+#   docker run --env-file .env -v discord_bot:/data --stop-timeout 20 discord_bot
 FROM python:3.13-slim
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
-COPY . /src
-RUN pip install --no-cache-dir '/src[examples]'
+
+# Beside a bot of your own, with turnkeep from the registry, these lines are
+# RUN pip install --no-cache-dir 'turnkeep[discord]' openai
+COPY pyproject.toml README.md LICENSE /src/
+COPY plugin /src/plugin
+COPY adapters /src/adapters
+RUN pip install --no-cache-dir '/src[discord]' openai
+
 COPY examples/discord_bot.py /app/
 USER bot
 ENV TURNKEEP_STORE=/data/sessions

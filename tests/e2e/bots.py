@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -17,7 +18,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["SECONDS", "Bot", "Turns", "run", "said", "turns"]
+from emulators.discord import DiscordEmulator
+from emulators.telegram import TelegramEmulator
+
+__all__ = ["SECONDS", "Bot", "Turns", "free_port", "reads", "run", "said", "turns"]
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 # Importing the frameworks alone takes seconds on a busy machine.
@@ -121,6 +125,28 @@ async def run(
     finally:
         bot.reap()
         print(f"--- {bot.log.name}, exit status {bot._process.returncode}\n{bot.output}")
+
+
+def free_port() -> int:
+    """A port on the loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+async def reads(server: TelegramEmulator | DiscordEmulator, chat: Any, *texts: str) -> None:
+    """Waits until people read this in the chat from the bot, and nothing else of it.
+
+    An answer is there before it is whole: it grows.
+    """
+
+    def shown() -> list[str]:
+        return [message.get("text") or message["content"] for message in server.sent(chat)]
+
+    try:
+        await server.wait_for(lambda: shown() == [*texts], SECONDS)
+    except TimeoutError as error:
+        raise AssertionError(f"they read {shown()}, not {[*texts]}") from error
 
 
 def turns(folder: Path, key: str) -> Turns:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.bots import Bot, run, said
+from e2e.bots import Bot, reads, run, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.openai import OpenAIEmulator
@@ -59,11 +59,10 @@ async def test_kill_9_in_the_middle_of_an_answer_loses_nothing_and_repeats_nothi
     async with world.start() as first:
         await connected(first, discord)
         answered = await world.say("hello")
-        await discord.wait_sent(world.dm, 1)
         await first.wait_for(lambda: len(world.said()) == 2, "it stored the answer")
-        llm.hold(after_chunks=2)
+        llm.hold(after_chunks=1)
         unanswered = await world.say("a long question")
-        await llm.wait_request(2)
+        await reads(discord, world.dm, "echo: hello", "echo:")
         await first.kill()
     llm.release()
     assert world.said() == ["user: hello", "assistant: echo: hello", "user: a long question"]
@@ -72,9 +71,8 @@ async def test_kill_9_in_the_middle_of_an_answer_loses_nothing_and_repeats_nothi
         await connected(second, discord)
         await discord.redeliver(answered)
         await discord.redeliver(unanswered)
-        sent = await discord.wait_sent(world.dm, 2)
+        await reads(discord, world.dm, "echo: hello", "echo:", "echo: a long question")
         assert await second.stop() == 0
-    assert [m["content"] for m in sent] == ["echo: hello", "echo: a long question"]
     assert world.said() == [
         "user: hello",
         "assistant: echo: hello",
@@ -94,25 +92,25 @@ async def test_a_redeploy_overlaps_and_every_message_is_answered_once(
         async with world.start(OPENAI_API_KEY="") as new:
             await new.wait_output("No OPENAI_API_KEY is set")  # next it waits for the folder
             old.signal(signal.SIGTERM)
+            # What is said while it waits for the answer under way is heard and answered too.
             await world.say("2")
-            await llm.wait_request(2)  # what is said while it waits for the answer under way
+            await old.wait_for(lambda: "user: 2" in world.said(), "it heard it")
             llm.release()
             assert await old.ended() == 0
-            assert len(discord.sent(world.dm)) == 2
+            await reads(discord, world.dm, "echo: 1", "echo: 2")
             await connected(new, discord)
             await world.say("3")
-            sent = await discord.wait_sent(world.dm, 3)
+            third = "You said: 3\nI remember 3 messages of this chat. The first was: 1"
+            await reads(discord, world.dm, "echo: 1", "echo: 2", third)
             assert await new.stop() == 0
-    assert sent[2]["content"] == (
-        "You said: 3\nI remember 3 messages of this chat. The first was: 1"
-    )
-    stored = world.said()
-    assert [line for line in stored if line.startswith("user")] == ["user: 1", "user: 2", "user: 3"]
-    assert {line for line in stored if line.startswith("assistant")} == {
+    assert world.said() == [
+        "user: 1",
+        "user: 2",
         "assistant: echo: 1",
         "assistant: echo: 2",
-        f"assistant: {sent[2]['content']}",
-    }
+        "user: 3",
+        f"assistant: {third}",
+    ]
 
 
 async def test_ctrl_c_ends_a_copy_that_waits_for_another_to_leave(
@@ -135,12 +133,13 @@ async def test_without_a_key_it_says_so_and_shows_what_it_remembers(
     async with world.start(OPENAI_API_KEY="") as bot:
         await bot.wait_output("No OPENAI_API_KEY is set")
         await connected(bot, discord)
-        for number, text in enumerate(("I am Ada", "hello"), 1):
-            await world.say(text)
-            sent = await discord.wait_sent(world.dm, number)
-    assert sent[1]["content"] == (
-        "You said: hello\nI remember 2 messages of this chat. The first was: I am Ada"
-    )
+        remembers = "I remember {} messages of this chat. The first was: I am Ada"
+        answers = [f"You said: I am Ada\n{remembers.format(1)}"]
+        await world.say("I am Ada")
+        await reads(discord, world.dm, *answers)
+        answers.append(f"You said: hello\n{remembers.format(2)}")
+        await world.say("hello")
+        await reads(discord, world.dm, *answers)
 
 
 async def test_without_a_token_it_says_so_and_touches_nothing(world: World) -> None:

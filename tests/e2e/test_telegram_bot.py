@@ -5,6 +5,7 @@ All tests talk to one bot, each in chats of its own, since starting one takes se
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from emulators.telegram import TelegramEmulator
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SORRY = "Sorry, that went wrong. /retry tries again."
+NOTHING = "I have nothing to say."
 CHATS = count(100)
 FIRST_UPDATE = 870_000_001
 
@@ -41,13 +43,15 @@ class World:
         return self.telegram.say(chat or self.chat, text, **fields)
 
     async def answers(self, number: int, chat: int | None = None) -> list[str]:
-        """What the bot has written in the chat, once it is so much."""
-        sent = await self.telegram.wait_sent(chat or self.chat, number)
+        """What the bot has written in the chat, which is so much, when all that was said is
+        handled: an answer is there before it is whole."""
+        await self.handled()
+        sent = self.telegram.sent(chat or self.chat)
         assert len(sent) == number
         return [message["text"] for message in sent]
 
     async def ask(self, text: str, number: int) -> str:
-        """Says something and waits for what becomes the bot's message of this number."""
+        """Says something and returns what becomes the bot's message of this number."""
         self.say(text)
         return (await self.answers(number))[-1]
 
@@ -107,8 +111,8 @@ async def test_an_answer_is_sent_and_stored_behind_its_question(world: World) ->
 
 async def test_a_turn_on_disk_names_its_sender_and_its_message(world: World) -> None:
     question = world.say("hello", first_name="Grace")["message"]
-    (answer,) = await world.telegram.wait_sent(world.chat, 1)
     asked, answered = await world.turns()
+    (answer,) = world.telegram.sent(world.chat)
     assert asked["sender"] == {"id": str(world.chat), "name": "Grace"}
     assert asked["source_ids"] == [f"{world.chat}:{question['message_id']}"]
     assert answered["source_ids"] == [f"{world.chat}:{answer['message_id']}"]
@@ -138,18 +142,18 @@ async def test_interleaved_chats_never_mix(world: World) -> None:
         assert await world.said(chat) == [line for pair in pairs for line in pair]
 
 
-async def test_a_burst_is_stored_in_its_order_and_each_message_answered_once(
+async def test_a_burst_is_stored_and_answered_in_its_order_each_message_once(
     world: World,
 ) -> None:
     burst = [f"number {number}" for number in range(20)]
     for text in burst:
         world.say(text)
-    assert sorted(await world.answers(20)) == sorted(f"echo: {text}" for text in burst)
+    assert await world.answers(20) == [f"echo: {text}" for text in burst]
     stored = await world.turns()
     questions = {turn["id"]: turn["content"] for turn in stored if turn["role"] == "user"}
     assert list(questions.values()) == burst
     answers = [turn for turn in stored if turn["role"] == "assistant"]
-    assert sorted(turn["answers"] for turn in answers) == list(questions)
+    assert [turn["answers"] for turn in answers] == list(questions)
     assert all(turn["content"] == f"echo: {questions[turn['answers']]}" for turn in answers)
 
 
@@ -173,7 +177,8 @@ async def test_an_update_that_comes_again_while_the_model_thinks_is_answered_onc
     await world.llm.wait_request(asked + 1)
     world.telegram.redeliver(update)
     world.say("/start")
-    assert "I remember" in (await world.answers(1))[0], "so it has seen the update again"
+    (welcome,) = await world.telegram.wait_sent(world.chat, 1)
+    assert "I remember" in welcome["text"], "so it has seen the update again"
     world.llm.release()
     assert (await world.answers(2))[1] == "echo: hello"
     assert len(world.llm.requests) == asked + 1
@@ -197,19 +202,38 @@ async def test_retry_replaces_the_answer(world: World) -> None:
     assert await world.said() == ["user: hello", "assistant: the second try"]
 
 
-async def test_retry_in_a_new_chat_says_that_there_is_nothing_to_answer(world: World) -> None:
-    assert await world.ask("/retry", 1) == "There is nothing to answer."
+async def test_retry_in_a_new_chat_says_that_there_is_nothing_to_say(world: World) -> None:
+    assert await world.ask("/retry", 1) == NOTHING
     assert await world.said() == []
 
 
 async def test_forget_leaves_no_trace_on_disk_and_the_bot_goes_on(world: World) -> None:
     await world.ask("xyzzy", 1)
-    assert await world.ask("/forget", 2) == "Everything is erased."
+    assert await world.ask("/forget", 2) == "What was kept of you here is erased."
     files = [path for path in world.folder.rglob("sessions/**/*") if path.is_file()]
     assert not [path for path in files if b"xyzzy" in path.read_bytes()]
     world.say("hello", date=int(time.time()) + 60)
     assert (await world.answers(3))[2] == "echo: hello"
     assert await world.said() == ["user: hello", "assistant: echo: hello"]
+
+
+async def test_in_a_group_forget_leaves_what_the_others_said(world: World) -> None:
+    group = -1009876543210
+    for user in (42, 43):
+        world.say(f"{user} was here", group, user_id=user)
+    await world.answers(2, group)
+    world.say("/forget", group, user_id=42)
+    assert (await world.answers(3, group))[2] == "What was kept of you here is erased."
+    assert await world.said(group) == ["user: 43 was here", "assistant: echo: 43 was here"]
+
+
+async def test_export_sends_what_is_kept_as_a_file(world: World) -> None:
+    await world.ask("hello", 1)
+    world.say("/export")
+    await world.handled()
+    file = world.telegram.sent(world.chat)[1]["document"]
+    sent = json.loads(world.telegram.bot.files[file["file_id"]])
+    assert [turn["content"] for turn in sent] == ["hello", "echo: hello"]
 
 
 async def test_an_error_of_the_model_is_told_and_not_stored(world: World) -> None:
@@ -223,14 +247,15 @@ async def test_an_error_of_the_model_is_told_and_not_stored(world: World) -> Non
 
 async def test_a_stream_that_breaks_is_told_and_no_part_of_it_is_stored(world: World) -> None:
     world.llm.break_next(after_chunks=2)
-    assert await world.ask("one two three four", 1) == SORRY
+    assert await world.ask("one two three four", 2) == SORRY, "behind what was shown of it"
     assert await world.said() == ["user: one two three four"]
-    assert await world.ask("and now?", 2) == "echo: and now?"
+    assert await world.ask("and now?", 3) == "echo: and now?"
     assert [m["role"] for m in world.llm.requests[-1].messages] == ["system", "user", "user"]
 
 
 async def test_an_answer_that_cannot_be_sent_is_not_stored(world: World) -> None:
-    world.telegram.fail_next("sendMessage", status=400, chat_id=world.chat)
+    world.llm.respond = lambda messages: "unheard"  # one word: tried as it grows, and whole
+    world.telegram.fail_next("sendMessage", status=400, chat_id=world.chat, times=2)
     assert await world.ask("hello", 1) == SORRY
     assert await world.said() == ["user: hello"]
 
@@ -245,15 +270,17 @@ async def test_a_long_answer_is_sent_in_pieces_and_stored_once(world: World) -> 
     long = " ".join(str(number) for number in range(2500))
     world.llm.respond = lambda messages: long
     world.say("count")
-    sent = await world.telegram.wait_sent(world.chat, 3)
     stored = await world.turns()
+    sent = world.telegram.sent(world.chat)
+    assert len(sent) == 3
+    assert " ".join(message["text"] for message in sent) == long
     assert [turn["content"] for turn in stored] == ["count", long]
     assert stored[1]["source_ids"] == [f"{world.chat}:{m['message_id']}" for m in sent]
 
 
 async def test_an_answer_of_nothing_is_told_and_not_stored(world: World) -> None:
     world.llm.respond = lambda messages: " \n"
-    assert await world.ask("hello", 1) == "(the model had nothing to say)"
+    assert await world.ask("hello", 1) == NOTHING
     assert await world.said() == ["user: hello"]
 
 
@@ -286,7 +313,8 @@ async def test_topics_of_one_group_are_conversations_of_their_own(world: World) 
     group = -1001234567890
     for topic in (50, 60):
         world.say(f"topic {topic}", group, thread_id=topic)
-    sent = await world.telegram.wait_sent(group, 2)
+    await world.handled()
+    sent = world.telegram.sent(group)
     assert {message["message_thread_id"] for message in sent} == {50, 60}
     for topic in (50, 60):
         stored = await world.said(f"{group},topic,{topic}")

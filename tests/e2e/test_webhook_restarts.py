@@ -1,0 +1,82 @@
+"""examples/webhook_bot.py across its deaths: kill -9, a stop, and how it starts."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from e2e.bots import Bot, free_port, reads, run, said
+from emulators.openai import OpenAIEmulator
+from emulators.telegram import TelegramEmulator
+
+pytestmark = pytest.mark.asyncio
+
+ADA = 7
+UP = "Application startup complete"
+Start = Callable[..., AbstractAsyncContextManager[Bot]]
+
+
+@pytest.fixture
+def start(telegram: TelegramEmulator, llm: OpenAIEmulator, folder: Path) -> Start:
+    port = free_port()
+    environment = {
+        "TELEGRAM_TOKEN": telegram.token,
+        "TELEGRAM_API_URL": telegram.url,
+        "WEBHOOK_URL": f"http://127.0.0.1:{port}/telegram",
+        "PORT": str(port),
+        "OPENAI_BASE_URL": llm.url,
+        "OPENAI_API_KEY": "x",
+    }
+    return lambda **more: run("webhook_bot.py", folder, environment | more)
+
+
+async def test_kill_9_in_the_middle_of_an_answer_and_telegram_delivers_the_question_again(
+    telegram: TelegramEmulator, llm: OpenAIEmulator, folder: Path, start: Start
+) -> None:
+    async with start() as first:
+        await first.wait_output(UP)
+        telegram.say(ADA, "hello")
+        await telegram.wait_for(lambda: telegram.sent(ADA) and not telegram.pending())
+        llm.hold(after_chunks=1)
+        telegram.say(ADA, "a long question")
+        await reads(telegram, ADA, "echo: hello", "echo:")
+        await first.kill()
+    llm.release()
+    assert said(folder, "telegram/7")[2:] == ["user: a long question"]
+    assert telegram.pending() == 1
+    async with start() as second:
+        await reads(telegram, ADA, "echo: hello", "echo:", "echo: a long question")
+        await telegram.wait_for(lambda: not telegram.pending())
+        await second.stop()
+    assert said(folder, "telegram/7") == [
+        "user: hello",
+        "assistant: echo: hello",
+        "user: a long question",
+        "assistant: echo: a long question",
+    ]
+
+
+async def test_a_stop_waits_for_the_answer_under_way(
+    telegram: TelegramEmulator, llm: OpenAIEmulator, folder: Path, start: Start
+) -> None:
+    async with start() as bot:
+        await bot.wait_output(UP)
+        llm.hold(after_chunks=1)
+        telegram.say(ADA, "hello")
+        await reads(telegram, ADA, "echo:")
+        bot.signal(signal.SIGTERM)
+        await bot.wait_output("Shutting down")
+        llm.release()
+        await bot.ended()
+    assert said(folder, "telegram/7") == ["user: hello", "assistant: echo: hello"]
+    assert not telegram.pending()
+
+
+async def test_without_an_address_it_says_so(start: Start) -> None:
+    async with start(WEBHOOK_URL="") as bot:
+        assert await bot.ended() != 0
+        assert "WEBHOOK_URL to where Telegram reaches this application." in bot.output
