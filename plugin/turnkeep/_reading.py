@@ -15,7 +15,7 @@ from ._turn import Turn
 from ._window import Window, build_window
 
 if TYPE_CHECKING:
-    from ._session import Session
+    from ._handle import Handle
 
 __all__ = ["Turns", "read_latest_exchange", "read_window", "window_alone"]
 
@@ -23,7 +23,7 @@ PAGE_TURNS: Final = 500
 
 
 async def read_window(
-    session: Session, options: WindowOptions, view: View, collected: Sequence[Turn]
+    session: Handle, options: WindowOptions, view: View, collected: Sequence[Turn]
 ) -> Window:
     """The window over the end of the session, with what a reply has collected so far."""
     limit, sight = options.first_read, view
@@ -80,7 +80,7 @@ def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:
 
 
 async def read_latest_exchange(
-    session: Session,
+    session: Handle,
 ) -> tuple[SessionInfo | None, Turn | None, Sequence[Turn]]:
     """The record, the latest user turn of the epoch, and the end of the session with it."""
     limit = 16
@@ -102,7 +102,7 @@ class Turns(AsyncIterator[Turn]):
 
     def __init__(
         self,
-        session: Session,
+        session: Handle,
         epoch: int | Literal["all"] | None,
         after: int,
         last: int | None = None,

@@ -81,7 +81,9 @@ def test_every_public_member_is_documented(name: str) -> None:
     cls = getattr(turnkeep, name)
     undocumented = [
         member
-        for member, value in vars(cls).items()
+        for base in inspect.getmro(cls)
+        if base.__module__.startswith("turnkeep.")
+        for member, value in vars(base).items()
         if not member.startswith("_")
         if inspect.isfunction(value) or isinstance(value, (property, classmethod))
         if not (value.__func__ if isinstance(value, classmethod) else value).__doc__

@@ -16,7 +16,7 @@ import pytest
 from storage.tools import KEY, contents, opened, path_of, put, user
 from turnkeep import SessionKey
 from turnkeep.storage.base import Change
-from turnkeep.storage.jsonl import JsonlStorage, _storage
+from turnkeep.storage.jsonl import JsonlStorage, _chats
 from turnkeep.storage.jsonl._lines import encode_metadata, encode_turn
 from turnkeep.storage.jsonl._writer import MAX_OPEN_FILES
 
@@ -132,7 +132,7 @@ async def test_files_held_open_are_bounded_however_many_sessions_there_are(
 async def test_memory_kept_is_bounded_however_many_sessions_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_storage, "MAX_KEPT_BYTES", 1_000_000)
+    monkeypatch.setattr(_chats, "MAX_KEPT_BYTES", 1_000_000)
     async with opened(tmp_path) as storage:
         await put(storage, "x")
         tracemalloc.start()
@@ -166,7 +166,7 @@ async def test_a_window_that_was_read_is_at_hand_for_the_next_one(
 async def test_sessions_are_let_go_only_when_nobody_is_at_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_storage, "MAX_KEPT_BYTES", 1)
+    monkeypatch.setattr(_chats, "MAX_KEPT_BYTES", 1)
     order: dict[int, list[str]] = {number: [] for number in range(5)}
 
     async def append(storage: JsonlStorage, number: int, text: str) -> None:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
 
+from ..._errors import StorageError
+
 T = TypeVar("T")
 
 
@@ -51,13 +53,21 @@ async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = N
 
 
 class Workers:
-    """A few threads."""
+    """A few threads, from `open` to `close`."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="turnkeep-jsonl")
+        self._threads = threads
+        self._pool: ThreadPoolExecutor
 
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Runs the function; when this returns or raises, it has ended or never begins."""
+    def open(self) -> None:
+        """Makes ready; a thread starts when there is work for it."""
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="turnkeep-jsonl")
+
+    async def run(self, where: str, function: Callable[..., T], *args: Any) -> T:
+        """Runs the function; when this returns or raises, it has ended or never begins.
+
+        Its `OSError` is raised as a `StorageError` that begins with `where`.
+        """
         ended = Event()
         call = loop_call()
 
@@ -68,8 +78,17 @@ class Workers:
         future = self._pool.submit(function, *args)
         future.add_done_callback(wake)
         await wait_to_the_end(ended, future.cancel)
-        return future.result()
+        try:
+            return future.result()
+        except OSError as error:
+            raise storage_error(where, error) from error
 
     def close(self) -> None:
         """Ends the threads."""
         self._pool.shutdown()
+
+
+def storage_error(where: str, error: BaseException) -> StorageError:
+    """What a verb raises when the disk failed it."""
+    what = f"{where}: {error}; nothing was stored of this call"
+    return StorageError(f"{what}. Check the disk's space and the folder's permissions")

@@ -1,0 +1,204 @@
+"""The sessions in use: found at hand, or read from their files and locked; and let go.
+
+Reading holds the session's lock and runs on a worker thread, so that one long chat never
+holds up another. The least recently used sessions are let go, so that memory is bounded
+however many there are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import count, islice
+from typing import Final, TypeVar
+
+import msgspec
+
+from ..._errors import StorageError
+from ..._key import SessionKey
+from ..._turn import Turn
+from ..base import DEDUPE_TURNS
+from ._chat import Chat
+from ._files import Alias, Folder
+from ._names import session_path
+from ._workers import Workers, storage_error
+from ._writer import Batch, FileChanged, Writer
+
+T = TypeVar("T")
+replace: Final = msgspec.structs.replace
+
+MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+
+
+class Chats:
+    """Those of one folder."""
+
+    def __init__(self, folder: Folder, workers: Workers, writer: Writer) -> None:
+        self._folder = folder
+        self._workers = workers
+        self._writer = writer
+        self._versions = count(1)
+        self._chats: OrderedDict[str, Chat] = OrderedDict()
+        self.aliases: dict[str, SessionKey] = {}
+        """Where the sessions are that have moved, as far as it was asked; none if read-only."""
+        self._weight = 0
+
+    def clear(self) -> None:
+        """Forgets them all."""
+        self._chats.clear()
+        self.aliases.clear()
+        self._weight = 0
+
+    def at_hand(self, key: SessionKey) -> Chat | None:
+        """The session, if it is at hand and nobody stands in its queue."""
+        chat = self._chats.get(key.text)
+        if chat is None or not chat.at_hand or chat.lock.locked() or self._folder.read_only:
+            return None
+        if chat.batch is not None and self._failed(chat):
+            return None
+        self._chats.move_to_end(key.text)
+        return chat
+
+    @asynccontextmanager
+    async def session(
+        self,
+        key: SessionKey,
+        *,
+        turns: int = 0,
+        sources: bool = False,
+        settled: bool = False,
+        write: bool = False,
+    ) -> AsyncGenerator[Chat]:
+        """The session, aliases followed, read from its file, and locked.
+
+        At least `turns` of its newest turns are there, and with `sources` what is needed to
+        tell a duplicate. With `settled` all that was staged is in the file. With `write` it
+        is in a file of ours.
+        """
+        passed: set[str] = set()
+        while key.text not in passed:
+            passed.add(key.text)
+            chat = self._chats.get(key.text)
+            if chat is None:
+                chat = Chat(key, session_path(self._folder.path, key))
+                self._chats[key.text] = chat
+            moved_to = self.aliases.get(key.text)
+            if moved_to is None:
+                chat.users += 1
+                try:
+                    async with chat.lock:
+                        moved_to = await self._load(chat, turns, sources, settled, write)
+                        if moved_to is None:
+                            yield chat
+                            return
+                finally:
+                    chat.users -= 1
+                    self.weigh(chat)
+            key = moved_to
+        raise StorageError(f"session {key}: its aliases lead in a circle; remove one of them")
+
+    async def with_file(
+        self,
+        key: SessionKey,
+        function: Callable[[Chat], Awaitable[T]],
+        *,
+        turns: int = 0,
+        write: bool = False,
+    ) -> T:
+        """What the function makes of the session; again, if its file changed under it."""
+        while True:
+            async with self.session(key, turns=turns, settled=True, write=write) as chat:
+                with suppress(FileChanged):
+                    return await function(chat)
+                self.let_go(chat)
+
+    async def read(
+        self, chat: Chat, after: int, before: int | None, limit: int | None, newest: bool
+    ) -> list[Turn]:
+        """Turns that are not at hand, from the file of a session that is locked."""
+        reading = partial(
+            self._folder.read,
+            chat.key,
+            chat.place,
+            after=after,
+            before=before,
+            limit=limit,
+            newest=newest,
+        )
+        turns, damaged = await self._workers.run(f"session {chat.key}", reading)
+        if chat.info is not None:
+            chat.info = replace(chat.info, damaged=damaged)
+        return turns
+
+    async def _load(
+        self, chat: Chat, turns: int, sources: bool, settled: bool, write: bool
+    ) -> SessionKey | None:
+        """Sees to it that `chat` is as `session` promises; where it is, if it is an alias."""
+        chat.keep = max(chat.keep, turns)
+        enough = not self._failed(chat) and chat.has(turns, sources)
+        if settled or not enough:
+            while chat.batch is not None and not chat.batch.finished:
+                await self._writer.wait(chat.batch)
+            enough = not self._failed(chat) and chat.has(turns, sources)
+        # What is rewritten must be all there is, so the file is looked at anew.
+        anew = self._folder.read_only or (write and (settled or chat.unmended))
+        where = f"session {chat.key}"
+        if anew or not enough:
+            self.let_go(chat)
+            limit = max(chat.keep, DEDUPE_TURNS if sources else 0)
+            found = await self._workers.run(where, self._folder.load, chat.key, limit, write)
+            if isinstance(found, Alias):
+                if not self._folder.read_only:
+                    self.aliases[chat.key.text] = found.key
+                return found.key
+            chat.fill(found, next(self._versions))
+        if write and chat.foreign is not None:
+            try:
+                importing = self._folder.write, chat.path, chat.info, chat.foreign, "import"
+                await self._workers.run(where, *importing)
+            finally:
+                self.let_go(chat)
+            return await self._load(chat, turns, sources, settled, write)
+        return None
+
+    async def written(self, chat: Chat, batch: Batch, version: int) -> bool:
+        """Waits for the batch. False if the file was not as it had been read: do it again."""
+        await self._writer.wait(batch)
+        error = batch.errors.get(version)
+        if error is None:
+            return True
+        if chat.version == version:
+            self.let_go(chat)
+        if isinstance(error, FileChanged):
+            return False
+        raise storage_error(f"session {chat.key}", error) from error
+
+    def _failed(self, chat: Chat) -> bool:
+        """Whether what is known of the session is void, since writing it down failed."""
+        if chat.batch is None or not chat.batch.finished:
+            return False
+        failed = chat.version in chat.batch.errors
+        chat.batch = None
+        if failed:
+            self.let_go(chat)
+        return failed
+
+    def let_go(self, chat: Chat) -> None:
+        """Forgets what was read of the session; its file is closed."""
+        if chat.loaded and chat.size and not self._folder.read_only:
+            self._writer.retire(chat.version)
+        chat.drop()
+
+    def weigh(self, chat: Chat) -> None:
+        """Counts what the session holds in memory, and lets others go while it is too much."""
+        self._weight += chat.weight - chat.weighed
+        chat.weighed = chat.weight
+        for text in tuple(islice(self._chats, 16)) if self._weight > MAX_KEPT_BYTES else ():
+            idle = self._chats[text]
+            if idle.users or idle.lock.locked() or (idle.batch and not idle.batch.finished):
+                self._chats.move_to_end(text)
+                continue
+            self._weight -= idle.weighed
+            del self._chats[text]
