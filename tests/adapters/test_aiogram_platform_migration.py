@@ -91,6 +91,24 @@ async def test_a_groups_sessions_move_and_the_old_keys_are_aliases(
     assert await said(store, key.replace(str(NEW), str(OLD))) == await said(store, key)
 
 
+@pytest.mark.parametrize("seen", [OLD, NEW], ids=["the old chat's", "the new chat's"])
+async def test_one_of_the_two_service_messages_is_enough(
+    store: SessionStore, telegram: TelegramEmulator, ended: Ended, seen: int
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    async with polling(telegram, dispatcher):
+        telegram.say(OLD, "before")
+        await ended(1)
+        fields: dict[str, Any] = {"migrate_to_chat_id": NEW}
+        if seen == NEW:
+            fields = {"migrate_from_chat_id": OLD}
+        telegram.say(seen, **fields)
+        await ended(1)
+    assert await keys(store) == [f"telegram:{NEW}"]
+    assert await said(store, f"telegram:{NEW}") == ["user: before"]
+
+
 @BOTH_ORDERS
 async def test_both_service_messages_again_change_nothing(
     store: SessionStore, telegram: TelegramEmulator, ended: Ended, new_first: bool
