@@ -3,7 +3,8 @@
 The test plays the users (`say`, `edit`, `press`, `migrate`, ...) and reads what they would see
 (`sent`); the bot, usually a subprocess, gets real JSON over HTTP and is refused what Telegram
 refuses, in Telegram's words. Beside this file: `telegram_methods` (what each method does),
-`telegram_updates` (the queue), `telegram_chats` and `telegram_text` (what is kept).
+`telegram_queries` (what comes from where the bot has no chat), `telegram_updates` (the queue),
+`telegram_chats` and `telegram_text` (what is kept).
 
 Known differences: message ids count per chat, as in supergroups, where Telegram lets private
 chats and basic groups share one sequence; Markdown and the detection of links are missing;
@@ -24,6 +25,7 @@ from aiohttp import web
 from ._server import LocalServer
 from .telegram_chats import ANONYMOUS_ADMIN, PHOTO, Chat, content_of, user, written
 from .telegram_methods import BotMethods, decode
+from .telegram_queries import Queries
 from .telegram_text import BotApiError, Json
 from .telegram_updates import UpdateQueue
 
@@ -60,7 +62,7 @@ class Fault:
     lost: bool
 
 
-class TelegramEmulator(LocalServer):
+class TelegramEmulator(Queries, LocalServer):
     """Telegram, as one bot and its users know it.
 
     `async with TelegramEmulator() as telegram:` and give the bot `telegram.url` and
@@ -209,6 +211,10 @@ class TelegramEmulator(LocalServer):
         what = f"{count} messages of the bot in chat {chat_id}"
         await self.wait_for(lambda: len(self.sent(chat_id, connection)) >= count, timeout, what)
         return self.sent(chat_id, connection)
+
+    async def wait_taken(self, timeout: float = 10.0) -> None:
+        """Until the bot polls for more: it has begun to handle all that there was."""
+        await self.wait_for(lambda: self.polling and not self.pending(), timeout, "the next poll")
 
     def called(self, method: str) -> list[Call]:
         """The calls of one method, refused ones included."""

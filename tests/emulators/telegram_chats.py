@@ -18,6 +18,8 @@ ANONYMOUS_ADMIN: Json = {
     "username": "GroupAnonymousBot",
 }
 """The `from` of messages in whose name a group speaks."""
+BUSINESS_OWNER: Json = {"id": 9001, "is_bot": False, "first_name": "Owner"}
+"""The owner of every business account: what the bot writes there is in his name."""
 
 
 def user(user_id: int, first_name: str) -> Json:
@@ -53,6 +55,8 @@ class Chat:
     own: set[int] = field(default_factory=set)
     """The ids of the bot's messages."""
     topics: set[int] = field(default_factory=set)
+    direct_topics: dict[int, Json] = field(default_factory=dict)
+    """Where it is the direct messages chat of a channel: a topic for each person who writes."""
     next_id: int = 1
     migrated_to: int | None = None
 
@@ -95,6 +99,9 @@ class Chat:
         if original is not None:
             nested = {k: v for k, v in original.items() if k != "reply_to_message"}
             known["reply_to_message"] = nested
+        if direct := message.get("direct_messages_topic"):
+            self.direct_topics.setdefault(direct["topic_id"], direct)
+            self.info["is_direct_messages"] = True
         stored = self.messages[self.next_id] = known | message
         self.next_id += 1
         return stored

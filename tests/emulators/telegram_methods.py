@@ -13,7 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .telegram_chats import Chat, Chats, user, written
+from .telegram_chats import BUSINESS_OWNER, Chat, Chats, user, written
+from .telegram_queries import QueryMethods
 from .telegram_text import BotApiError, Json, bad_request, incoming_text
 from .telegram_updates import UpdateQueue
 
@@ -23,6 +24,7 @@ _JSON_PARAMS = frozenset(
         "caption_entities",
         "chat_id",
         "commands",
+        "direct_messages_topic_id",
         "draft_id",
         "drop_pending_updates",
         "entities",
@@ -35,6 +37,8 @@ _JSON_PARAMS = frozenset(
         "reply_markup",
         "reply_parameters",
         "reply_to_message_id",
+        "result",
+        "results",
         "timeout",
     }
 )
@@ -55,7 +59,7 @@ def _decode(name: str, value: Any) -> Any:
         return value
 
 
-class BotMethods:
+class BotMethods(QueryMethods):
     """One bot's account: its chats, files and drafts, and the methods that work on them.
 
     `do_<method>` carries out a method, its name in lower case since Telegram's are
@@ -63,6 +67,7 @@ class BotMethods:
     """
 
     def __init__(self, token: str, updates: UpdateQueue, reads_all_messages: bool) -> None:
+        super().__init__()
         self.me = user(int(token.partition(":")[0]), "Emulated")
         self.me |= {"is_bot": True, "username": "emulated_bot"}
         self.reads_all_messages = reads_all_messages
@@ -70,7 +75,6 @@ class BotMethods:
         self.chats = Chats()
         self.drafts: dict[tuple[int, int], str] = {}
         self.files: dict[str, bytes] = {"photo": b"jpeg"}
-        self.callbacks: set[str] = set()
 
     async def run(self, method: str, params: Json) -> Any:
         """Carry out a method, given its decoded parameters."""
@@ -82,7 +86,8 @@ class BotMethods:
 
     def do_getme(self, params: Json) -> Json:
         reads_all = {"can_read_all_group_messages": self.reads_all_messages}
-        return {**self.me, "can_join_groups": True, **reads_all, "supports_inline_queries": False}
+        abilities = ("can_join_groups", "supports_inline_queries", "supports_guest_queries")
+        return {**self.me, **dict.fromkeys(abilities, True), **reads_all}
 
     async def do_getupdates(self, params: Json) -> list[Json]:
         given = {name: params[name] for name in ("offset", "limit", "timeout") if name in params}
@@ -179,12 +184,6 @@ class BotMethods:
         del chat.messages[message_id]
         return True
 
-    def do_answercallbackquery(self, params: Json) -> bool:
-        if params.get("callback_query_id") not in self.callbacks:
-            text = "query is too old and response timeout expired or query ID is invalid"
-            raise bad_request(text)
-        return True
-
     def do_setmycommands(self, params: Json) -> bool:
         return True
 
@@ -198,7 +197,10 @@ class BotMethods:
     def _chat(self, params: Json, name: str = "chat_id") -> Chat:
         if not params.get(name):
             raise bad_request(f"{name} is empty")
-        chat = self.chats.get((params[name], params.get("business_connection_id", "")))
+        connection = params.get("business_connection_id", "")
+        chat = self.chats.get((params[name], connection))
+        if chat is None and connection and connection not in self.connections:
+            raise bad_request("business connection not found")
         if chat is None:
             raise bad_request("chat not found")
         if chat.migrated_to is not None:
@@ -220,7 +222,14 @@ class BotMethods:
             raise bad_request("message thread not found")
         sender: Json = {"from": self.me}
         if chat.connection:  # the bot writes in the name of the account's owner
-            sender = {"from": user(9001, "Owner"), "sender_business_bot": self.me}
+            sender = {"from": BUSINESS_OWNER, "sender_business_bot": self.me}
+        elif chat.info["type"] == "channel":
+            sender = {"sender_chat": chat.info}
+        if chat.direct_topics:
+            topic = chat.direct_topics.get(params.get("direct_messages_topic_id", 0))
+            if topic is None:
+                raise bad_request("direct messages topic not found")  # the wording is not known
+            sender |= {"direct_messages_topic": topic}
         message = {**sender, **content, **_keyboard(params)}
         stored = chat.add(message, thread_id, bool(thread_id), reply)
         chat.own.add(stored["message_id"])

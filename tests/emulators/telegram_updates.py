@@ -62,6 +62,8 @@ class UpdateQueue:
         self.secret = ""
         self.deliveries: list[tuple[int, int]] = []
         """(update_id, HTTP status) of each delivery to the webhook; 0 for none."""
+        self.replies: list[str] = []
+        """The methods that the webhook put in the bodies of its answers."""
         self.next_id = 870_000_001
         self._entries: list[Entry] = []
         self._allowed: frozenset[str] | None = None
@@ -208,6 +210,7 @@ class UpdateQueue:
                 self._keep([e for e in self._entries if e is not entry])
                 barred = method.lower() in {"setwebhook", "deletewebhook", "close", "logout"}
                 if method and not barred and not method.lower().startswith("get"):
+                    self.replies.append(method)
                     await self._execute(method, params)
         finally:
             if self._couriers.get(lane) is asyncio.current_task():
