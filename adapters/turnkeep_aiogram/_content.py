@@ -22,6 +22,7 @@ from turnkeep import Media
 from turnkeep.adapter import Quoted, note
 
 from ._message import source_id
+from ._rich import rich_text_of
 
 Content = str | list[str | Media]
 
@@ -63,6 +64,8 @@ def text_of(message: Message) -> str:
 
     A link's address stands behind its words, code between backticks.
     """
+    if message.rich_message is not None:
+        return rich_text_of(message.rich_message)
     text = message.text or message.caption or ""
     entities = message.entities or message.caption_entities
     return _READABLE.unparse(text, entities) if entities else text

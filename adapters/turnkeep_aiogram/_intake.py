@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from inspect import isawaitable
 from typing import Any, Final, Literal, get_args
 from weakref import WeakValueDictionary
@@ -19,9 +20,10 @@ from turnkeep.adapter import ChatSession, Outlet, Recorder
 
 from ._content import button_of, content_of, quoted_of
 from ._message import (
-    PREFIX,
     Event,
+    MaybeInaccessible,
     Scope,
+    about_of,
     is_addressed,
     is_command,
     is_per_user,
@@ -46,7 +48,7 @@ class Intake:
     def __init__(
         self,
         recorder: Recorder,
-        outlet: Callable[[Message, Bot], Outlet],
+        outlet: Callable[[MaybeInaccessible, Bot], Outlet],
         *,
         scope: Scope,
         record: Record,
@@ -63,6 +65,8 @@ class Intake:
         self._is_per_user = is_per_user(scope)
         self._record = record
         self._record_commands = record_commands
+        self._chats: Counter[int] = Counter()  # of which something is being recorded
+        self._ended = anyio.Event()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @property
@@ -99,7 +103,7 @@ class Intake:
     async def take(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
         """Does what the update says of the history, and gives its session."""
         try:
-            kind = update.event_type
+            _ = update.event_type
         except UpdateTypeLookupError:  # aiogram says so itself
             return None
         bot: Bot = data["bot"]
@@ -109,21 +113,44 @@ class Intake:
             return None if key is None else self._recorder.session(key)
         if key is None:
             return None
-        message = message_of(update)
-        outlet = None if message is None else self._outlet(message, bot)
-        session = self._recorder.session(key, outlet)
-        if message is None:
+        about = about_of(update)
+        session = self._recorder.session(key, None if about is None else self._outlet(about, bot))
+        if about is None:
             return session
-        async with self._in_order(key):
-            if kind in EDITED:
-                await self._edit(message, key)
-            elif kind in RECORDED:
-                if (ids := migration_of(message)) is not None:
-                    await migrate(self._recorder.store, *ids)
-                event = update.callback_query or message
-                if not self.by_handlers and await self.is_recorded(event, bot):
+        if isinstance(about, Message) and (ids := migration_of(about)) is not None:
+            await self._migrate(*ids)
+        with self._recording(about.chat.id):
+            return await self._take_in_order(session, update, about, bot)
+
+    async def _take_in_order(
+        self, session: ChatSession, update: Update, about: MaybeInaccessible, bot: Bot
+    ) -> ChatSession:
+        async with self._in_order(session.key):
+            if update.event_type in EDITED and isinstance(about, Message):
+                await self._edit(about, session.key)
+            elif update.event_type in RECORDED and not self.by_handlers:
+                event = update.callback_query or message_of(update)
+                if event is not None and await self.is_recorded(event, bot):
                     return await self.receive(session, event)
             return session
+
+    async def _migrate(self, old: int, new: int) -> None:
+        """What is being recorded of the old chat moves along."""
+        while self._chats[old]:
+            await self._ended.wait()
+        await migrate(self._recorder.store, old, new)
+
+    @contextmanager
+    def _recording(self, chat_id: int) -> Generator[None, None, None]:
+        self._chats[chat_id] += 1
+        try:
+            yield
+        finally:
+            self._chats[chat_id] -= 1
+            if not self._chats[chat_id]:
+                del self._chats[chat_id]
+                self._ended.set()
+                self._ended = anyio.Event()
 
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
         """First come, first served, where something is awaited before a message is stored."""
@@ -131,8 +158,8 @@ class Intake:
             return nullcontext()  # the store keeps the order, and shares its writes
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
-    async def is_recorded(self, event: Event, bot: Bot) -> bool:
-        """Whether somebody said something here that is to be recorded."""
+    async def is_recorded(self, event: Event, bot: Bot, *, chosen: bool = False) -> bool:
+        """Whether somebody said something here that is to be recorded, or was `chosen` to be."""
         message = event.message if isinstance(event, CallbackQuery) else event
         chat = None if message is None else message.chat.id
         sender = sender_of(event)
@@ -143,9 +170,11 @@ class Intake:
                 return False
             if not content_of(event):
                 return False
+        if chosen:
+            return True
         if callable(self._record):
-            chosen = self._record(event)
-            return await chosen if isawaitable(chosen) else chosen
+            choice = self._record(event)
+            return await choice if isawaitable(choice) else choice
         return self._record != "addressed" or await is_addressed(event, bot)
 
     async def receive(self, session: ChatSession, event: Event) -> ChatSession:
@@ -175,7 +204,10 @@ class Intake:
         assert deleted is not None
         sources = [f"{deleted.chat.id}:{one}" for one in deleted.message_ids]
         # Whoever deletes is not named. The chat is one person's, so that a scope of ours has all
-        # of it in one session; with a function of the user's any of the sessions may have it.
+        # of it in one session; a function may have put it elsewhere, where the connection is said.
+        business = ("business", deleted.business_connection_id)
         await self._recorder.delete(
-            sources, key=key if self._is_scope_known else None, prefix=PREFIX
+            sources,
+            key=key,
+            among=None if self._is_scope_known else lambda one: business in one.scopes,
         )

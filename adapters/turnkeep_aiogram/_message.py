@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from aiogram import Bot
 from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
 from aiogram.fsm.strategy import FSMStrategy
-from aiogram.types import CallbackQuery, Message, Update
+from aiogram.types import CallbackQuery, InaccessibleMessage, Message, Update
 
 from turnkeep import Sender, SessionKey
 
@@ -17,6 +17,8 @@ PREFIX = f"{CHANNEL}:"
 
 Event: TypeAlias = Message | CallbackQuery
 """What a user did that is recorded: a message, or a pressed button."""
+
+MaybeInaccessible: TypeAlias = Message | InaccessibleMessage
 
 ScopeName: TypeAlias = Literal["chat", "chat_topic", "user_in_chat", "user_in_topic", "global_user"]
 ScopeFunction: TypeAlias = Callable[[Update, dict[str, Any]], SessionKey | str | None]
@@ -108,10 +110,19 @@ def user_of(update: Update, context: EventContext) -> int | None:
     return None if context.user is None else context.user.id
 
 
-def message_of(update: Update) -> Message | None:
-    """The message that an update is about: a new one, an edited one, a pressed button's."""
+def about_of(update: Update) -> MaybeInaccessible | None:
+    """The message that an update is about: a new one, an edited one, a pressed button's.
+
+    Of a button's message that is old, or gone, Telegram tells the chat alone.
+    """
     event = update.event
     about = event.message if isinstance(event, CallbackQuery) else event
+    return about if isinstance(about, (Message, InaccessibleMessage)) else None
+
+
+def message_of(update: Update) -> Message | None:
+    """The message that an update is about, if Telegram tells it."""
+    about = about_of(update)
     return about if isinstance(about, Message) else None
 
 

@@ -23,7 +23,7 @@ from ._advice import Advice
 from ._capture import Capture
 from ._content import content_of
 from ._intake import EDITED, RECORDED, Intake, Record
-from ._message import PREFIX, Scope, source_id
+from ._message import MaybeInaccessible, Scope, source_id
 from ._migration import migrate
 from ._outlet import Render, TelegramOutlet
 from ._polling import Confirmation
@@ -74,7 +74,7 @@ class SessionMiddleware(BaseMiddleware):
         **options: Unpack[RecorderOptions],
     ) -> None:
         self.store = store
-        self.recorder: Recorder = Recorder(store, PREFIX, **options)
+        self.recorder: Recorder = Recorder(store, **options)
         self.data_key = data_key
         self._intake = Intake(
             self.recorder, self._outlet, scope=scope, record=record, record_commands=record_commands
@@ -177,7 +177,7 @@ class SessionMiddleware(BaseMiddleware):
             # Else it would go out as the answer to a webhook's request, unseen.
             return await bot(result) if isinstance(result, TelegramMethod) else result
 
-    def _outlet(self, message: Message, bot: Bot) -> TelegramOutlet:
+    def _outlet(self, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
         return TelegramOutlet(
             message, bot, drafts=self._drafts, render=self._render, migrated=self.migrate
         )
@@ -192,8 +192,10 @@ class SessionMiddleware(BaseMiddleware):
             return await handler(event, data)
         flags: dict[str, Any] = get_flag(data, FLAG, default={})
         wanted = flags.get("record", self._intake.by_handlers or None)
-        if wanted and session.turn is None and await self._intake.is_recorded(event, data["bot"]):
-            session = await self._intake.receive(session, event)
+        if wanted and session.turn is None:
+            chosen = flags.get("record") is True
+            if await self._intake.is_recorded(event, data["bot"], chosen=chosen):
+                session = await self._intake.receive(session, event)
         elif wanted is False and session.turn is not None:
             await session.delete(session.turn)
             session = self.recorder.session(session.key, session.outlet)

@@ -14,7 +14,7 @@ from aiogram.exceptions import (
     TelegramMigrateToChat,
     TelegramRetryAfter,
 )
-from aiogram.types import Message
+from aiogram.types import InaccessibleMessage, Message
 
 from turnkeep.adapter import MessageGoneError, SlowDownError
 
@@ -42,7 +42,7 @@ class TelegramOutlet:
 
     def __init__(
         self,
-        message: Message,
+        message: Message | InaccessibleMessage,
         bot: Bot,
         *,
         drafts: bool = False,
@@ -57,17 +57,18 @@ class TelegramOutlet:
         self._sent: list[Message] = []
         private = message.chat.type == "private"
         self.pace: float = 1.0 if private else 3.0
-        self.drafts: bool = drafts and private and not message.business_connection_id
+        self.drafts: bool = drafts and private and "business_connection_id" not in self._where
 
     @property
     def _where(self) -> dict[str, Any]:
         """The place in the chat, apart from its id."""
-        direct = self._message.direct_messages_topic
+        message = self._message
+        if isinstance(message, InaccessibleMessage):  # of which Telegram tells the chat alone
+            return {}
+        direct = message.direct_messages_topic
         where = {
-            "business_connection_id": self._message.business_connection_id,
-            "message_thread_id": self._message.message_thread_id
-            if self._message.is_topic_message
-            else None,
+            "business_connection_id": message.business_connection_id,
+            "message_thread_id": message.message_thread_id if message.is_topic_message else None,
             "direct_messages_topic_id": None if direct is None else direct.topic_id,
         }
         return {name: value for name, value in where.items() if value is not None}
@@ -85,12 +86,16 @@ class TelegramOutlet:
         try:
             sent = await self._rendered(text, send)
         except TelegramMigrateToChat as error:
-            old, self.chat_id = self.chat_id, error.migrate_to_chat_id
-            if self._migrated is not None:
-                await self._migrated(old, self.chat_id)
+            await self._move(error.migrate_to_chat_id)
             sent = await self._rendered(text, send)
         self._sent.append(sent)
         return source_id(sent)
+
+    async def _move(self, chat_id: int) -> None:
+        """The group has become a supergroup."""
+        old, self.chat_id = self.chat_id, chat_id
+        if self._migrated is not None:
+            await self._migrated(old, chat_id)
 
     async def edit(self, number: int, text: str) -> None:
         sent = self._sent[number]
@@ -99,7 +104,7 @@ class TelegramOutlet:
             return await self._bot.edit_message_text(
                 chat_id=sent.chat.id,
                 message_id=sent.message_id,
-                business_connection_id=self._message.business_connection_id,
+                business_connection_id=self._where.get("business_connection_id"),
                 **fields,
             )
 
@@ -111,6 +116,9 @@ class TelegramOutlet:
             if "not found" in error.message or "can't be edited" in error.message:
                 raise MessageGoneError(str(error)) from error
             raise
+        except TelegramMigrateToChat as error:  # what was sent stayed behind
+            await self._move(error.migrate_to_chat_id)
+            raise MessageGoneError(str(error)) from error
 
     async def draft(self, text: str) -> None:
         async def draft(fields: dict[str, Any]) -> bool:

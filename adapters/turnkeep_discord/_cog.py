@@ -23,7 +23,7 @@ from ._backfill import Backfill
 from ._capture import Capture
 from ._content import content_of
 from ._intake import PRESSED, Bot, Context, Intake, Record
-from ._message import PREFIX, Scope, source_id
+from ._message import Scope, source_id
 from ._reload import Gap, gap_of
 
 logger: Final = logging.getLogger("turnkeep")
@@ -76,7 +76,7 @@ class SessionCog(commands.Cog):
             raise ValueError(f"backfill is a whole number of messages, 0 or more, not {backfill!r}")
         self.bot = bot
         self.store = store
-        self.recorder: Recorder = Recorder(store, PREFIX, **options)
+        self.recorder: Recorder = Recorder(store, **options)
         self._backfill = Backfill(bot, store, backfill) if backfill else None
         self._intake = Intake(
             bot,

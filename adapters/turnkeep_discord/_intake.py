@@ -150,11 +150,10 @@ class Intake:
         async with self._in_order(channel_id):
             # Who wrote it is not told: with another scope it is looked for.
             known = self._scope in ("channel", commands.BucketType.channel)
-            prefix = f"{PREFIX}{channel_id}" if self._scope == "user_in_channel" else PREFIX
             await self._recorder.delete(
                 [f"{channel_id}:{one}" for one in ids],
                 key=session_key(channel_id) if known else None,
-                prefix=prefix,
+                among=None if known else _anywhere,
                 since=discord.utils.snowflake_time(min(ids)) if ids else None,
             )
 
@@ -244,3 +243,7 @@ class Intake:
             chosen = self._record(message)
             return await chosen if isawaitable(chosen) else chosen
         return self._record != "addressed" or is_addressed(message, self._bot)
+
+
+def _anywhere(_: SessionKey) -> bool:
+    return True

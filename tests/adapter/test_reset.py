@@ -49,7 +49,7 @@ async def test_the_message_that_comes_is_the_first_of_the_new_epoch_and_the_old_
     None
 ):
     async with SessionStore("memory:") as store:
-        recorder = Recorder(store, "telegram:", reset=ResetPolicy(idle=timedelta(hours=1)))
+        recorder = Recorder(store, reset=ResetPolicy(idle=timedelta(hours=1)))
         session = recorder.session(KEY)
 
         async def say(text: str, source: str, hours: float) -> None:

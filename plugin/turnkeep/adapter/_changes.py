@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -31,15 +31,16 @@ class Places:
     """In which session the latest messages are, for events that name a message alone."""
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[str, SessionKey] = OrderedDict()
+        self._keys: OrderedDict[str, SessionKey | None] = OrderedDict()
 
     def note(self, source_id: str, key: SessionKey) -> None:
-        self._keys[source_id] = key
+        # None where several have a message with this id.
+        self._keys[source_id] = key if self._keys.get(source_id, key) == key else None
         if len(self._keys) > _PLACES_KEPT:
             self._keys.popitem(last=False)
 
-    def of(self, source_id: str, default: SessionKey | None) -> SessionKey | None:
-        return self._keys.get(source_id, default)
+    def of(self, source_id: str) -> SessionKey | None:
+        return self._keys.get(source_id)
 
     def forget(self, source_id: str) -> None:
         self._keys.pop(source_id, None)
@@ -54,12 +55,17 @@ class Changes:
 
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
         """Changes a message in its session, and the lines of those that reply to it there."""
-        key = self._places.of(source_id, key)
-        if key is None:
-            return
-        session = self._store.session(key)
-        before = await session.find(source_id)
-        if before is None or before.extra.get("as_made"):
+        # Ids may be the same elsewhere, as in a business chat and its account's own chat.
+        for one in dict.fromkeys((key, self._places.of(source_id))):
+            if one is None:
+                continue
+            session = self._store.session(one)
+            if (before := await session.find(source_id)) is not None:
+                await self._edit(session, before, source_id, content)
+                break
+
+    async def _edit(self, session: Session, before: Turn, source_id: str, content: object) -> None:
+        if before.extra.get("as_made"):
             return
         after = await session.edit(before, content)
         if after is None or after.content == before.content:
@@ -75,17 +81,24 @@ class Changes:
         source_ids: Collection[str],
         *,
         key: SessionKey | None,
-        prefix: str,
+        among: Callable[[SessionKey], bool] | None,
         since: datetime | None,
     ) -> None:
-        """Takes messages away, from the session of `key`, or from all with the prefix.
+        """Takes messages away, from the session of `key`, and from those that it is asked for.
 
         Those that were last written before `since`, when the oldest of the messages was
         written, can't have them.
         """
         gone = {*source_ids}
         oldest = None if since is None else since - _CLOCKS_DIFFER
-        for session in await self._where(key, prefix, oldest):
+        keys = [] if key is None else [key]
+        if among is not None:
+            # One page: a session that is written to meanwhile would move from page to page.
+            page = await self._store.list_sessions(limit=None)
+            written = [one.key for one in page if oldest is None or one.updated_at >= oldest]
+            keys += filter(among, written)
+        for one in dict.fromkeys(keys):
+            session = self._store.session(one)
             for source_id in gone:
                 await session.delete(source_id)
             for turn in await _turns_since(session, oldest):
@@ -93,19 +106,6 @@ class Changes:
                     await requote(session, turn, None)
         for source_id in gone:
             self._places.forget(source_id)
-
-    async def _where(
-        self, key: SessionKey | None, prefix: str, oldest: datetime | None
-    ) -> list[Session]:
-        if key is not None:
-            return [self._store.session(key)]
-        # One page: a session that is written to meanwhile would move from page to page.
-        page = await self._store.list_sessions(prefix=prefix, limit=None)
-        return [
-            self._store.session(info.key)
-            for info in page
-            if oldest is None or info.updated_at >= oldest
-        ]
 
 
 async def _turns_since(session: Session, oldest: datetime | None) -> list[Turn]:

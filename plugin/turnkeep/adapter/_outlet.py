@@ -109,8 +109,10 @@ class GrowingMessage:
                 try:
                     await self._outlet.edit(number, piece)
                 except MessageGoneError:
-                    if done:
-                        await self._send(piece)
+                    if not done:
+                        self._shown[number] = ""  # the end of it is sent anew
+                        continue
+                    await self._send(piece)
                 self._shown[number] = piece
             elif self._outlet.drafts and not done and number == len(pieces) - 1:
                 await self._outlet.draft(piece)

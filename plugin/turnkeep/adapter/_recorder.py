@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from weakref import WeakValueDictionary
@@ -57,12 +57,11 @@ class RecorderOptions(TypedDict, total=False):
 
 
 class Recorder:
-    """Records the messages of one platform, whose sessions begin with `prefix`."""
+    """Records the messages of one platform."""
 
     def __init__(
         self,
         store: SessionStore,
-        prefix: str,
         *,
         busy: Busy = "parallel",
         debounce: float = 0,
@@ -78,7 +77,6 @@ class Recorder:
         self.store = store
         self._later = Later(store) if on_storage_error == "later" else None
         self.overlap: Overlap = Overlap(busy, debounce=debounce)
-        self._prefix = prefix
         self._reset = reset
         self._edits = edits
         self._ignore = ignore
@@ -92,7 +90,7 @@ class Recorder:
 
     def key_of(self, source_id: str) -> SessionKey | None:
         """The session that one of the latest messages is in, by its platform id."""
-        return self._places.of(source_id, None)
+        return self._places.of(source_id)
 
     @property
     def looks_first(self) -> bool:
@@ -186,16 +184,17 @@ class Recorder:
         self,
         source_ids: Collection[str],
         *,
-        key: SessionKey | None,
-        prefix: str | None = None,
+        key: SessionKey | None = None,
+        among: Callable[[SessionKey], bool] | None = None,
         since: datetime | None = None,
     ) -> None:
         """What was deleted on the platform is deleted here, for good.
 
-        Turns that reply to it repeat it no more. `key` is the only session that can have it.
-        Where there may be several it is None, and all are looked through whose key begins with
-        `prefix`, and which were written to after `since`, when the oldest of it was written.
+        Turns that reply to it repeat it no more. `key` is the session it is in, as far as the
+        event tells. Where others may have it, or quote it, `among` says yes to their keys: it is
+        asked for all of the store's that were written to after `since`, when the oldest of what
+        was deleted was written.
         """
         if self._later is not None:
             await self._later.delete(source_ids)
-        await self._changes.delete(source_ids, key=key, prefix=prefix or self._prefix, since=since)
+        await self._changes.delete(source_ids, key=key, among=among, since=since)

@@ -1,4 +1,4 @@
-"""What of Telegram goes wrong as yet, over a real socket."""
+"""What is easily missed on Telegram, over a real socket."""
 
 from __future__ import annotations
 
