@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -175,18 +176,20 @@ class DiscordEmulator(LocalServer):
         mentions_bot: bool = False,
         reply_to: Ref | None = None,
         attachments: Mapping[str, bytes] | None = None,
+        at: datetime | None = None,
         **fields: Any,
     ) -> Payload:
         """Post a message, and tell every connected bot.
 
         `mentions_bot` mentions it without a word in the text, as a reply with a ping does;
         `<@id>` in the text mentions too. `reply_to` pings the one replied to. `attachments` maps
-        file names to contents. `fields` replace or extend the fields of the message
+        file names to contents. `at` dates it, in its id too, which is where discord.py reads the
+        time. `fields` replace or extend the fields of the message
         (`webhook_id=…`, `type=…`, `message_snapshots=…`).
         """
         world = self._world
         files = [world.attachment(channel, *file) for file in (attachments or {}).items()]
-        message = world.message(channel, author, text, attachments=files)
+        message = world.message(channel, author, text, at=at, attachments=files)
         pinged = [world.bot] if mentions_bot else []
         if reply_to is not None:
             original = world.messages[ident(channel)][ident(reply_to)]

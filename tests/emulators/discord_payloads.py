@@ -47,6 +47,7 @@ class World:
 
     def __init__(self) -> None:
         self._last_snowflake = 0
+        self._dated = 0
         self.base_url = ""
         self.users: dict[str, Payload] = {}
         self.guilds: dict[str, Payload] = {}
@@ -56,8 +57,11 @@ class World:
         self.bot = self.user("Bot", bot=True)
         self.owner = self.user("Owner")
 
-    def snowflake(self) -> str:
-        """A new id: its time in the upper bits, and always greater than the one before."""
+    def snowflake(self, at: datetime | None = None) -> str:
+        """A new id: its time in the upper bits, and greater than the one before, unless `at`."""
+        if at is not None:
+            self._dated += 1  # the lower bits tell ids of one millisecond apart
+            return str(((int(at.timestamp() * 1000) - _EPOCH_MS) << 22) + self._dated)
         moment = (int(time.time() * 1000) - _EPOCH_MS) << 22
         self._last_snowflake = max(self._last_snowflake + 1, moment)
         return str(self._last_snowflake)
@@ -139,16 +143,24 @@ class World:
         del self.messages[number]
         return self.channels.pop(number)
 
-    def message(self, channel: Ref, author: Ref, content: str, **fields: Any) -> Payload:
+    def message(
+        self,
+        channel: Ref,
+        author: Ref,
+        content: str,
+        *,
+        at: datetime | None = None,
+        **fields: Any,
+    ) -> Payload:
         """A new message, stored; `fields` replace or extend what Discord would fill in."""
         place = self.channels[ident(channel)]
         writer = self.users[ident(author)]
         message: Payload = {
-            "id": self.snowflake(),
+            "id": self.snowflake(at),
             "channel_id": place["id"],
             "author": writer,
             "content": content,
-            "timestamp": now(),
+            "timestamp": now() if at is None else at.isoformat(),
             "edited_timestamp": None,
             "tts": False,
             "mention_everyone": False,
