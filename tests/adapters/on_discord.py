@@ -59,14 +59,16 @@ class Discord(Platform):
         stack: AsyncExitStack,
         sharing: Sharing | Choosing,
         privacy: bool,
+        lazily: bool,
         takes: Callable[[str], bool] | None,
         **options: Any,
     ) -> None:
         bot = self.bot = commands.Bot("!", intents=discord.Intents.all())
+        cog = SessionCog(bot, self.store, scope=self._scope(sharing), **options)
 
         async def setup_hook() -> None:
-            scope = self._scope(sharing)
-            await bot.add_cog(SessionCog(bot, self.store, scope=scope, **options))
+            if not lazily:  # else the cog comes with the first message
+                await bot.add_cog(cog)
             if privacy:
                 await bot.add_cog(PrivacyCog(bot))
                 await bot.tree.sync()
@@ -75,14 +77,16 @@ class Discord(Platform):
             await self._handle(session, text_of(message))
 
         async def on_message(message: discord.Message) -> None:
-            if takes is not None and takes(message.content):
+            if not message.author.bot and (takes is None or takes(message.content)):
+                if bot.get_cog(cog.qualified_name) is None:
+                    await bot.add_cog(cog)
                 await self._handle(await chat_session(bot, message), text_of(message))
 
         async def ping(ctx: commands.Context[Any]) -> None:
             pass
 
         bot.event(setup_hook)
-        bot.event(on_session_message if takes is None else on_message)
+        bot.event(on_message if lazily or takes is not None else on_session_message)
         bot.command()(ping)
         await stack.enter_async_context(connected(self.server, bot))
 
@@ -90,6 +94,10 @@ class Discord(Platform):
         if callable(sharing):
             return _chosen(sharing)
         return per_account(self.bot) if sharing == "account" else SCOPES[sharing]
+
+    @property
+    def leaving(self) -> bool:
+        return self.bot.get_cog("SessionCog") is None
 
     async def post(self, at: Place, text: str) -> Posted:
         sent = await self.bot.get_partial_messageable(at.chat).send(text)
@@ -171,6 +179,9 @@ class Discord(Platform):
 
     def sent(self, at: Place) -> list[str]:
         return [one["content"] for one in self.server.sent(at.chat)]
+
+    def latest(self, at: Place) -> Said:
+        return Said(self.server.sent(at.chat)[-1], self.source_ids(at)[-1])
 
     def texts(self) -> list[str]:
         calls = [call for call in self.server.requests if call.status == 200]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from aiogram import Bot, Dispatcher, Router
+from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
 
 from adapters.platforms import Choosing, Person, Place, Platform, Posted, Said, Sharing
-from adapters.tools import polling
+from adapters.tools import QuickSession, polling
 from emulators.telegram import PHOTO, TelegramEmulator
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import Scope, SessionMiddleware, per_account, privacy_router, source_id
@@ -24,6 +26,29 @@ SCOPES: dict[str, Scope] = {
     "user": "global_user",
     "account": per_account(),
 }
+
+
+@asynccontextmanager
+async def feeding(telegram: TelegramEmulator, dispatcher: Dispatcher) -> AsyncIterator[Bot]:
+    """A bot whose updates are fed to the dispatcher one by one, which is never told to start."""
+
+    async def feed() -> None:
+        offset = 0
+        while True:
+            for update in await bot.get_updates(offset, timeout=30):
+                offset = update.update_id + 1
+                await dispatcher.feed_update(bot, update)
+
+    session = QuickSession(api=TelegramAPIServer.from_base(telegram.url))
+    async with Bot(telegram.token, session=session) as bot:
+        task = asyncio.create_task(feed())
+        try:
+            await telegram.wait_for(lambda: telegram.polling or task.done())
+            yield bot
+        finally:
+            await telegram.wait_for(lambda: telegram.polling or task.done())
+            task.cancel()
+            await asyncio.wait([task])
 
 
 class Telegram(Platform):
@@ -47,6 +72,7 @@ class Telegram(Platform):
         stack: AsyncExitStack,
         sharing: Sharing | Choosing,
         privacy: bool,
+        lazily: bool,
         takes: Callable[[str], bool] | None,
         **options: Any,
     ) -> None:
@@ -66,7 +92,14 @@ class Telegram(Platform):
         if privacy:
             dispatcher.include_router(privacy_router())
         dispatcher.include_router(router)
-        self.bot = await stack.enter_async_context(polling(self.server, dispatcher))
+        run = feeding(self.server, dispatcher) if lazily else polling(self.server, dispatcher)
+        if lazily:
+            stack.push_async_callback(self.store.aclose)
+        self.bot = await stack.enter_async_context(run)
+
+    @property
+    def leaving(self) -> bool:
+        return not self.server.polling
 
     async def post(self, at: Place, text: str) -> Posted:
         sent = await self.bot.send_message(
@@ -164,6 +197,9 @@ class Telegram(Platform):
 
     def sent(self, at: Place) -> list[str]:
         return [one.get("text", "") for one in self._sent(at)]
+
+    def latest(self, at: Place) -> Said:
+        return Said(self._sent(at)[-1], self.source_ids(at)[-1])
 
     def texts(self) -> list[str]:
         called = [call for call in self.server.calls if call.error is None]

@@ -31,6 +31,7 @@ Choosing = Callable[[str], str | None]
 """A scope that is a function: from the name of who wrote to a key, or None for no session."""
 
 SECONDS = 10.0
+TOLD = "(told)"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Platform(ABC):
         self._handler: Handler = quiet
         self._options: dict[str, Any] = {}
         self._bot: AsyncExitStack | None = None
+        self._told = False
         self._running: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -120,11 +122,18 @@ class Platform(ABC):
 
         `options` are the adapter's, and: `sharing`, a `Sharing` or a `Choosing`; `privacy`, for
         the ready-made commands; `takes`, what a handler that asks for the session itself does
-        with a text, for `record="handled"`; `store`, another store than one on the folder.
+        with a text, for `record="handled"`; `lazily`, for an adapter that is not told of the start;
+        `store`, another store than one on the folder.
         """
         assert self._bot is None
         self._handler, self._options = handler, options
-        given = {"sharing": "default", "privacy": False, "takes": None, **options}
+        given = {
+            "sharing": "default",
+            "privacy": False,
+            "lazily": False,
+            "takes": None,
+            **options,
+        }
         self.store = given.pop("store", None) or SessionStore(self.folder, lock_timeout=0)
         async with AsyncExitStack() as stack:
             await self._start(stack, **given)
@@ -136,6 +145,7 @@ class Platform(ABC):
         stack: AsyncExitStack,
         sharing: Sharing | Choosing,
         privacy: bool,
+        lazily: bool,
         takes: Callable[[str], bool] | None,
         **options: Any,
     ) -> None:
@@ -159,6 +169,9 @@ class Platform(ABC):
         await self.restart()
 
     async def _handle(self, session: ChatSession, text: str) -> None:
+        if text == TOLD:
+            self._told = True
+            return
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -169,6 +182,11 @@ class Platform(ABC):
         finally:
             self._running.discard(task)
             self.server.notify()
+
+    @property
+    @abstractmethod
+    def leaving(self) -> bool:
+        """Whether the bot has begun to end."""
 
     @abstractmethod
     async def post(self, at: Place, text: str) -> Posted:
@@ -243,6 +261,10 @@ class Platform(ABC):
         """The texts of the bot's messages that the platform shows now."""
 
     @abstractmethod
+    def latest(self, at: Place) -> Said:
+        """The latest of the bot's messages that are shown."""
+
+    @abstractmethod
     def texts(self) -> list[str]:
         """Every text that the bot has sent, or put into the place of another, in this order."""
 
@@ -274,7 +296,20 @@ class Platform(ABC):
 
     async def shows(self, *texts: str, at: Place) -> None:
         """Waits until these are the bot's messages that are shown in a chat."""
-        await self.wait(lambda: self.sent(at) == [*texts], f"{texts}, not {self.sent(at)}")
+        try:
+            await self.wait(lambda: self.sent(at) == [*texts])
+        except TimeoutError:
+            assert self.sent(at) == [*texts]
+            raise
+
+    async def told(self) -> None:
+        """Waits until the bot was told all that has happened so far.
+
+        Bob says so in private, which is recorded there; what happens is told in its order.
+        """
+        self._told = False
+        await self.say(self.bob, TOLD)
+        await self.wait(lambda: self._told, "the bot to be told")
 
     async def ended(self) -> None:
         """Waits until no handler runs."""
@@ -294,11 +329,13 @@ class Platform(ABC):
 
     async def stores(self, *lines: str, at: Place | str) -> None:
         """Waits until this is what is stored of a session."""
-        async with asyncio.timeout(SECONDS):
-            while (found := await self.said(at)) != [*lines]:
-                if len(found) > len(lines):
-                    raise AssertionError(f"{found} instead of {lines}")
-                await asyncio.sleep(0.01)
+        found: list[str] = []
+        try:
+            async with asyncio.timeout(SECONDS):
+                while (found := await self.said(at)) != [*lines]:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            assert found == [*lines]
 
     async def sessions(self) -> list[list[str]]:
         """What people said, session by session: who shares one with whom."""
