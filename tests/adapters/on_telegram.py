@@ -169,7 +169,8 @@ class Telegram(Platform):
             assert self.server.delete(one.raw) is not None, "Telegram tells of it"
 
     async def redeliver(self, what: Said) -> None:
-        self.server.redeliver(what.raw)
+        self.server.redeliver(what.raw)  # as a webhook's repetition and a bot that was killed
+        self.server.redeliver(what.raw, same_update_id=True)
 
     async def forget(self, person: Person, at: Place) -> str:
         return str((await self._command(person, "/forget", at))["text"])

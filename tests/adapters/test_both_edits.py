@@ -75,6 +75,18 @@ async def test_a_deletion_reaches_the_history(platform: Platform) -> None:
     await platform.stores("user: a", "user: e", at=here)
 
 
+async def test_what_comes_right_behind_its_message_finds_it(platform: Platform) -> None:
+    here = platform.told_of_deletions
+    await platform.start()
+    changed = await platform.say(platform.ada, "before", at=here)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.edit(changed, "after")
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert await platform.said(here) == ["user: after"]
+
+
 async def test_a_deletion_of_the_bots_answer_reaches_the_history(platform: Platform) -> None:
     here = platform.told_of_deletions
     await platform.start(echo)

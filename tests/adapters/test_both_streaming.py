@@ -128,8 +128,28 @@ async def test_told_to_wait_it_waits_and_says_all(platform: Platform) -> None:
     assert await platform.said(here) == ["user: hello", "assistant: to hello"]
 
 
-async def test_a_stream_that_fails_is_raised_and_stores_nothing(
-    platform: Platform, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("edits", [False, True], ids=["send", "edit"])
+async def test_refused_in_the_middle_of_a_stream_it_ends_with_the_final_text(
+    platform: Platform, edits: bool
+) -> None:
+    here = platform.private(platform.ada)
+
+    async def says() -> AsyncIterator[str]:
+        for word in ("one ", "two ", "three"):
+            yield word
+
+    await platform.start(saying(says))
+    platform.slow_down(edits=edits)
+    await platform.say(platform.ada, "count")
+    await platform.shows("one two three", at=here)
+    await platform.stop()
+    assert platform.waits(edits=edits), "it was refused"
+    assert await platform.said(here) == ["user: count", "assistant: one two three"]
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["nothing", "kept"])
+async def test_a_stream_that_fails_is_raised_and_stores_nothing_or_what_there_was(
+    platform: Platform, caplog: pytest.LogCaptureFixture, keep: bool
 ) -> None:
     here = platform.private(platform.ada)
 
@@ -137,13 +157,19 @@ async def test_a_stream_that_fails_is_raised_and_stores_nothing(
         yield "half"
         raise LookupError("no model")
 
-    await platform.start(saying(says))
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        await chat_session.answer(says(), keep_interrupted=keep)
+
+    await platform.start(handle)
     await platform.say(platform.ada, "hello")
-    await platform.shows("half", at=here)
-    await platform.told()
+    await platform.hears("hello")
+    await platform.ended()
     await platform.stop()
     assert "no model" in caplog.text, "as the framework tells of it"
-    assert await platform.said(here) == ["user: hello"]
+    assert platform.sent(here) == ["half"]
+    turns = await platform.turns(here)
+    kept = [("half", True)] if keep else []
+    assert [(turn.text, turn.interrupted) for turn in turns] == [("hello", False), *kept]
 
 
 async def test_where_the_model_says_nothing_that_is_said_and_not_stored(
