@@ -83,9 +83,9 @@ async def test_nothing_is_lost_while_handlers_finish_as_the_bot_ends(platform: P
     assert answers == {f"to {text}": number for number, text in enumerate(texts, 1)}
 
 
-@pytest.mark.parametrize("busy", ["queue", "collect", "latest"])
+@pytest.mark.parametrize(("busy", "begun"), [("queue", "a"), ("collect", "a"), ("latest", "c")])
 async def test_what_waits_in_line_as_the_bot_ends_is_answered(
-    platform: Platform, busy: str
+    platform: Platform, busy: str, begun: str
 ) -> None:
     here, may_end = platform.group, asyncio.Event()
 
@@ -96,7 +96,8 @@ async def test_what_waits_in_line_as_the_bot_ends_is_answered(
     await platform.start(slow, busy=busy)
     for text in "abc":
         await platform.say(platform.ada, text, at=here)
-    await platform.told()
+    await platform.stores("user: a", "user: b", "user: c", at=here)
+    await platform.wait(lambda: begun in platform.heard)
     ending = asyncio.create_task(platform.stop())
     await platform.wait(lambda: platform.leaving)
     may_end.set()
