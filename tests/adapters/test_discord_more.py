@@ -18,11 +18,9 @@ from emulators.discord_payloads import Payload
 from turnkeep import SessionStore, TurnkeepError
 from turnkeep.adapter import ChatSession
 from turnkeep_discord import (
-    PrivacyCog,
     Scope,
     SessionCog,
     chat_session,
-    per_account,
     pressed_of,
     source_id,
 )
@@ -67,11 +65,6 @@ class AnsweringBot(commands.Bot):
         self.errors += 1
 
 
-def but_bob(where: Any) -> str | None:
-    """A function of the event: one session for all but one."""
-    return None if where.author.display_name == "Bob" else "discord:all"
-
-
 def key_of(place: Payload) -> str:
     return f"discord:{place['id']}"
 
@@ -114,47 +107,6 @@ async def test_a_scope_says_who_shares_a_session(
     for number, name in names.items():
         found = [key.replace(number, name) for key in found]
     assert sorted(found) == expected
-
-
-async def test_an_account_may_have_sessions_of_its_own(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = AnsweringBot(store)
-    bot.options["scope"] = per_account(bot)
-    async with connected(server, bot):
-        await server.say(place, ada, "hi")
-        await server.wait_sent(place, 1)
-    assert await keys(store) == [f"{key_of(place)}:account:{server.bot['id']}"]
-
-
-@pytest.mark.parametrize("scope", ["channel", "user_in_channel", "user"])
-async def test_a_message_that_is_deleted_leaves_no_copy(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, scope: Scope
-) -> None:
-    bot = RecordingBot(store, scope=scope)
-    async with connected(server, bot):
-        messages = [await server.say(place, ada, text) for text in "abcd"]
-        await bot.hears(server, 4)
-        await server.delete(messages[0])
-        await server.bulk_delete(messages[1:3])
-        (key,) = await keys(store)
-        while len(await said(store, key)) > 1:
-            await asyncio.sleep(0.01)
-        assert await said(store, key) == ["user: d"]
-
-
-async def test_edits_may_be_ignored_and_unfurls_change_nothing(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = RecordingBot(store, edits="ignore")
-    async with connected(server, bot):
-        message = await server.say(place, ada, "hello")
-        await bot.hears(server, 1)  # discord.py changes a cached message in place
-        await server.edit(message, "hello!")
-        await server.unfurl(message)
-        await server.say(place, ada, "next")
-        await bot.hears(server, 2)
-    assert await said(store, key_of(place)) == ["user: hello", "user: next"]
 
 
 async def test_a_deleted_channel_is_forgotten(
@@ -263,37 +215,6 @@ async def test_a_reply_says_to_what_it_replies(
     assert (await said(store, key_of(place)))[1] == "user: [reply to Ada: the plan]\nyes"
 
 
-async def test_an_answer_is_split_and_stored_once(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = AnsweringBot(store)
-    async with connected(server, bot):
-        await server.say(place, ada, "x " * 999 + "x")
-        sent = await server.wait_sent(place, 2)
-        await server.wait_for(
-            lambda: sum(one["content"].count("x") for one in server.sent(place)) == 1000, 10, "x"
-        )
-    turn = (await all_turns(store, key_of(place)))[1]
-    assert turn.source_ids == tuple(f"{place['id']}:{one['id']}" for one in sent)
-
-
-async def test_a_busy_chat_collects_and_answers_together(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = AnsweringBot(store, busy="collect")
-    bot.go_on.clear()
-    async with connected(server, bot):
-        await server.say(place, ada, "a")
-        await server.wait_for(lambda: len(bot.begun) == 1, 10, "a")
-        for text in "bc":
-            await server.redeliver(await server.say(place, ada, text))
-        while len(await said(store, key_of(place))) < 3:
-            await asyncio.sleep(0.01)
-        bot.go_on.set()
-        await server.wait_sent(place, 2)
-    assert bot.begun == ["a", "c"]
-
-
 async def test_a_listener_that_fails_is_told_of_as_discord_py_does(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
@@ -303,34 +224,6 @@ async def test_a_listener_that_fails_is_told_of_as_discord_py_does(
         await server.say(place, ada, "b")
         await server.wait_sent(place, 1)
     assert (bot.errors, bot.begun) == (1, ["fail", "b"])
-
-
-async def test_only_what_is_said_to_the_bot_is_recorded(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = RecordingBot(store, record="addressed")
-    async with connected(server, bot):
-        await server.say(place, ada, "to all")
-        await server.say(place, ada, "to you", mentions_bot=True)
-        await server.say(server.dm(ada), ada, "in private")
-        await bot.hears(server, 3)
-    assert await said(store, key_of(place)) == ["user: to you"]
-    assert len(await keys(store)) == 2
-
-
-async def test_a_predicate_and_ignored_people_leave_nothing(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bob = server.user("Bob")
-    bot = RecordingBot(
-        store, ignore={int(bob["id"])}, record=lambda message: "secret" not in message.content
-    )
-    async with connected(server, bot):
-        await server.say(place, bob, "ignored")
-        await server.say(place, ada, "a secret")
-        await server.say(place, ada, "open")
-        await bot.hears(server, 3)
-    assert await said(store, key_of(place)) == ["user: open"]
 
 
 async def test_what_a_proxy_posts_is_a_users_where_that_is_asked_for(
@@ -400,30 +293,6 @@ async def test_where_the_scope_has_no_session_that_is_said(
 async def test_what_is_no_choice_is_refused(store: SessionStore, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not '"):
         SessionCog(commands.Bot("!", intents=discord.Intents.none()), store, **options)
-
-
-@pytest.mark.parametrize("private", [False, True], ids=["a channel", "direct messages"])
-async def test_forget_and_export_are_about_who_asks(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, private: bool
-) -> None:
-    bot = RecordingBot(store)
-    where = server.dm(ada) if private else place
-    async with connected(server, bot):
-        await bot.add_cog(PrivacyCog(bot))
-        await bot.tree.sync()
-        await server.say(where, ada, "Ada's")
-        if not private:
-            await server.say(where, server.user("Bob"), "Bob's")
-        await bot.hears(server, 1 if private else 2)
-        await server.slash(where, ada, "export")
-        await server.slash(where, ada, "forget")
-        left = [] if private else ["user: Bob's"]
-        while await said(store, key_of(where)) != left:
-            await asyncio.sleep(0.01)
-        await server.slash(where, ada, "export")
-        await server.wait_for(
-            lambda: sum("/webhooks/" in call.path for call in server.requests) >= 3, 10, "answers"
-        )
 
 
 async def test_a_pressed_button_is_recorded_by_its_label() -> None:
