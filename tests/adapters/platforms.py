@@ -287,7 +287,10 @@ class Platform(ABC):
         return b"\n".join(path.read_bytes() for path in files)
 
     async def wait(self, predicate: Callable[[], object], what: str = "a condition") -> None:
-        await self.server.wait_for(predicate, SECONDS, f"{what}; heard was {self.heard}")
+        try:
+            await self.server.wait_for(predicate, SECONDS, what)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\nheard was {self.heard}") from None
 
     async def hears(self, *texts: str) -> None:
         """Waits until the handler was given so many messages, which are these, in this order."""

@@ -83,9 +83,9 @@ async def test_nothing_is_lost_while_handlers_finish_as_the_bot_ends(platform: P
     assert answers == {f"to {text}": number for number, text in enumerate(texts, 1)}
 
 
-@pytest.mark.parametrize(("busy", "begun"), [("queue", "a"), ("collect", "a"), ("latest", "c")])
+@pytest.mark.parametrize("busy", ["queue", "collect", "latest"])
 async def test_what_waits_in_line_as_the_bot_ends_is_answered(
-    platform: Platform, busy: str, begun: str
+    platform: Platform, busy: str
 ) -> None:
     here, may_end = platform.group, asyncio.Event()
 
@@ -97,7 +97,7 @@ async def test_what_waits_in_line_as_the_bot_ends_is_answered(
     for text in "abc":
         await platform.say(platform.ada, text, at=here)
     await platform.stores("user: a", "user: b", "user: c", at=here)
-    await platform.wait(lambda: begun in platform.heard)
+    await platform.wait(lambda: "c" in platform.heard if busy == "latest" else platform.heard)
     ending = asyncio.create_task(platform.stop())
     await platform.wait(lambda: platform.leaving)
     may_end.set()
