@@ -295,14 +295,14 @@ class Platform(ABC):
     async def hears(self, *texts: str) -> None:
         """Waits until the handler was given so many messages, which are these, in this order."""
         await self.wait(lambda: len(self.heard) >= len(texts), f"{texts}")
-        assert self.heard == [*texts]
+        assert self.heard == [*texts], self.heard
 
     async def shows(self, *texts: str, at: Place) -> None:
         """Waits until these are the bot's messages that are shown in a chat."""
         try:
             await self.wait(lambda: self.sent(at) == [*texts])
         except TimeoutError:
-            assert self.sent(at) == [*texts]
+            assert self.sent(at) == [*texts], self.sent(at)
             raise
 
     async def told(self) -> None:
@@ -338,7 +338,7 @@ class Platform(ABC):
                 while (found := await self.said(at)) != [*lines]:
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            assert found == [*lines]
+            assert found == [*lines], found
 
     async def sessions(self) -> list[list[str]]:
         """What people said, session by session: who shares one with whom."""

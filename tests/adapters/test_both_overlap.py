@@ -105,6 +105,7 @@ async def test_what_came_meanwhile_is_collected_and_answered_together(platform: 
     for text in "bc":
         await platform.say(platform.ada, text)
     await platform.stores("user: a", "user: b", "user: c", at=here)
+    await platform.told()  # they are in line by now, too
     slow.may_end.set()
     await platform.shows("to a, all", "to b+c, all", at=here)
     await platform.ended()
@@ -120,6 +121,7 @@ async def test_what_came_meanwhile_may_be_dropped_and_is_recorded(platform: Plat
     await platform.shows("to a", at=here)
     await platform.say(platform.ada, "b")
     await platform.stores("user: a", "user: b", at=here)
+    await platform.told()  # it is dropped by now, too
     slow.may_end.set()
     await platform.shows("to a, all", at=here)
     await platform.ended()

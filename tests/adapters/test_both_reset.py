@@ -80,17 +80,16 @@ async def test_a_restart_does_not_hide_the_silence(platform: Platform) -> None:
     await platform.shows("new", at=platform.private(ada))
 
 
-async def test_an_old_message_that_comes_again_begins_nothing(platform: Platform) -> None:
+async def test_a_message_that_comes_again_begins_nothing(platform: Platform) -> None:
     now, ada = datetime.now(UTC), platform.ada
-    await platform.start(recall, reset=ResetPolicy(idle=6 * HOUR))
-    old = await platform.say(ada, "old", time=now - 8 * HOUR)
-    new = await platform.say(ada, "new")
-    here = platform.private(ada)
-    await platform.shows("new", at=here)
-    await platform.redeliver(old)
+    await platform.start(reset=ResetPolicy(idle=6 * HOUR))
+    new = await platform.say(ada, "new", time=now)
+    await platform.say(ada, "old", time=now - 8 * HOUR)  # it was on its way for long
+    await platform.hears("new", "old")
     await platform.redeliver(new)
-    await platform.say(ada, "newer")
-    await platform.shows("new", "new + new + newer", at=here)
+    await platform.say(ada, "less old", time=now - 7 * HOUR)
+    await platform.wait(lambda: "less old" in platform.heard)
+    assert await epochs(platform) == [(1, "new"), (1, "old"), (1, "less old")]
 
 
 async def test_two_messages_that_end_a_silence_together_begin_one_epoch(
