@@ -169,8 +169,12 @@ class Discord(Platform):
         assert not sent["flags"] & LOADING
         return sent
 
-    def slow_down(self, *, edits: bool) -> None:
-        self.server.fail_next(_method(edits), "/messages", status=429, retry_after=0.2)
+    def slow_down(self, *, edits: bool, seconds: int = 0) -> None:
+        wait = seconds or 0.2
+        self.server.fail_next(_method(edits), "/messages", status=429, retry_after=wait)
+
+    def refusals(self) -> int:
+        return sum(call.status == 429 for call in self.server.requests)
 
     def waits(self, *, edits: bool) -> tuple[float, float]:
         calls = [call for call in self.server.requests if _is(call.method, call.path, edits)]

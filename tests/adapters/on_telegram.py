@@ -188,8 +188,12 @@ class Telegram(Platform):
         await self.say(person, command, at=at)
         return (await self.server.wait_sent(at.chat, count + 1, connection=at.business))[-1]
 
-    def slow_down(self, *, edits: bool) -> None:
-        self.server.fail_next(_method(edits), status=429, retry_after=1)
+    def slow_down(self, *, edits: bool, seconds: int = 0) -> None:
+        self.server.fail_next(_method(edits), status=429, retry_after=seconds or 1)
+
+    def refusals(self) -> int:
+        errors = [call.error for call in self.server.calls if call.error is not None]
+        return sum(error.status == 429 for error in errors)
 
     def waits(self, *, edits: bool) -> tuple[float, float]:
         calls = self.server.called(_method(edits))

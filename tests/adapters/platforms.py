@@ -247,8 +247,15 @@ class Platform(ABC):
     # What goes wrong.
 
     @abstractmethod
-    def slow_down(self, *, edits: bool) -> None:
-        """The next message, or the next edit of one, is refused with a 429."""
+    def slow_down(self, *, edits: bool, seconds: int = 0) -> None:
+        """The next message, or the next edit of one, is refused with a 429.
+
+        The bot is to wait as long as is said, by default as short as the platform knows.
+        """
+
+    @abstractmethod
+    def refusals(self) -> int:
+        """How often the bot was told to wait."""
 
     @abstractmethod
     def waits(self, *, edits: bool) -> tuple[float, float]:

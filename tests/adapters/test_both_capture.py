@@ -91,3 +91,44 @@ async def test_what_is_sent_after_the_reply_is_a_turn_of_its_own(platform: Platf
 
     lines = ["user: hello", "assistant: said", "assistant: By the way"]
     assert await run(platform, handle) == lines
+
+
+async def test_a_placeholder_that_is_edited_inside_of_the_reply_is_a_part_of_it(
+    platform: Platform,
+) -> None:
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        posted = await platform.post(platform.group, "…")
+        async with chat_session.reply() as reply:
+            reply.add_text("**said**")
+            await posted.edit("said")
+
+    assert await run(platform, handle) == ["user: hello", "assistant: **said**"]
+
+
+async def test_what_is_sent_inside_of_a_reply_is_a_part_of_it(platform: Platform) -> None:
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        async with chat_session.reply() as reply:
+            reply.add_text("**one** **two**")
+            await platform.post(platform.group, "one")
+            await platform.post(platform.group, "two")
+
+    assert await run(platform, handle) == ["user: hello", "assistant: **one** **two**"]
+    (_, turn) = await platform.turns(platform.group)
+    assert turn.source_ids == platform.source_ids(platform.group)
+
+
+async def test_a_chat_of_others_is_not_recorded_into_the_session_in_hand(
+    platform: Platform,
+) -> None:
+    private = platform.private(platform.bob)
+    await platform.start()
+    await platform.told()  # so that the bot may write to Bob
+    await platform.stop()
+
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        async with chat_session.reply() as reply:
+            reply.add_text("said")
+            await platform.post(private, "Somebody wrote")
+
+    assert await run(platform, handle) == ["user: hello", "assistant: said"]
+    assert "assistant: Somebody wrote" in await platform.said(private)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from adapters.platforms import Platform, echo
+from turnkeep.adapter import ResetPolicy
 
 pytestmark = pytest.mark.asyncio
 
@@ -109,3 +114,70 @@ async def test_a_deletion_that_names_no_author_finds_its_message_also_after_a_re
     await platform.delete(gone)
     await platform.wait(lambda: b"gone" not in platform.bytes(), "the deletion")
     assert await platform.sessions() == [["stays"]]
+
+
+def everybody(name: str) -> str:
+    """A scope that is a function."""
+    return "support:all"
+
+
+@pytest.mark.parametrize("sharing", ["user", "account", "chat", everybody])
+async def test_with_every_scope_a_deletion_finds_its_message_after_a_restart(
+    platform: Platform, sharing: Any
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(sharing=sharing)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.hears("gone")
+    await platform.restart()
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert b"gone" not in platform.bytes()
+
+
+@pytest.mark.parametrize("sharing", ["default", "user in chat", "user"])
+async def test_a_deletion_finds_its_message_in_a_linked_session_after_a_restart(
+    platform: Platform, sharing: str
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(sharing=sharing)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.hears("gone")
+    (info,) = await platform.store.list_sessions()
+    await platform.store.link(info.key, to="elsewhere:1")
+    await platform.restart()
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert b"gone" not in platform.bytes()
+
+
+async def after_a_moment(message: object) -> bool:
+    """A predicate that looks something up."""
+    await asyncio.sleep(0.01)
+    return True
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"record": "addressed"},
+        {"record": after_a_moment},
+        {"record": "handled", "takes": lambda text: True},
+        {"reset": ResetPolicy(idle=timedelta(hours=1))},
+    ],
+    ids=["addressed", "predicate", "handled", "reset"],
+)
+async def test_what_comes_right_behind_its_message_finds_it_with_every_choice(
+    platform: Platform, options: dict[str, Any]
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(**options)
+    changed = await platform.say(platform.ada, "before", at=here, mention=True)
+    gone = await platform.say(platform.ada, "gone", at=here, mention=True)
+    await platform.edit(changed, "after")
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert await platform.said(here) == ["user: after"]

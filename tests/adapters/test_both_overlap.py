@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.on_telegram import Telegram
-from adapters.platforms import Platform
+from adapters.platforms import Platform, echo
 from turnkeep.adapter import ChatSession
 
 pytestmark = pytest.mark.asyncio
@@ -170,3 +170,17 @@ async def test_pictures_that_are_sent_together_have_one_answer(platform: Platfor
     assert len(pictures) == (3 if isinstance(platform, Telegram) else 1), "as the platform sends"
     assert {*answer.also_answers, answer.answers} == {turn.id for turn in pictures}
     assert len(platform.sent(here)) == 1
+
+
+async def test_an_answer_that_is_cancelled_while_the_platform_lets_it_wait_holds_nothing_up(
+    platform: Platform,
+) -> None:
+    here = platform.private(platform.ada)
+    await platform.start(echo, busy="latest")
+    platform.slow_down(edits=False, seconds=5)
+    await platform.say(platform.ada, "a")
+    await platform.wait(lambda: platform.refusals() == 1, "a refusal")
+    await platform.say(platform.ada, "b")
+    await platform.wait(lambda: "to b" in platform.sent(here), "an answer")
+    await platform.stop()
+    assert await platform.said(here) == ["user: a", "user: b", "assistant: to b"]

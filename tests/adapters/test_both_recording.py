@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from adapters.platforms import Platform, echo
@@ -136,3 +138,20 @@ async def test_messages_are_recorded_in_their_order_each_once(platform: Platform
     turns = await platform.turns(here)
     assert [turn.text for turn in turns] == texts
     assert [turn.source_id for turn in turns] == [message.source_id for message in messages]
+
+
+async def test_the_order_is_kept_where_a_predicate_takes_its_time(platform: Platform) -> None:
+    here, asked = platform.group, 0
+
+    async def looked_up(message: object) -> bool:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.1 / asked)  # the later, the quicker
+        return True
+
+    await platform.start(record=looked_up)
+    for text in "abc":
+        await platform.say(platform.ada, text, at=here)
+    await platform.told()
+    await platform.stop()
+    assert await platform.said(here) == ["user: a", "user: b", "user: c"]

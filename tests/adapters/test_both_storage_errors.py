@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from adapters.platforms import Platform
+from adapters.platforms import Place, Platform
 from turnkeep import StorageError
 from turnkeep.adapter import ChatSession
 
@@ -23,13 +23,13 @@ async def count(chat_session: ChatSession, text: str) -> None:
     await chat_session.outlet.send(reply.turns[-1].text)
 
 
-def broken(platform: Platform) -> None:
-    """Makes the storage fail at Ada's private session: its file is a folder."""
-    platform.file(platform.private(platform.ada)).mkdir(parents=True)
+def broken(platform: Platform, at: Place | None = None) -> None:
+    """Makes the storage fail at a session, Ada's private one: its file is a folder."""
+    platform.file(at or platform.private(platform.ada)).mkdir(parents=True)
 
 
-def mended(platform: Platform) -> None:
-    platform.file(platform.private(platform.ada)).rmdir()
+def mended(platform: Platform, at: Place | None = None) -> None:
+    platform.file(at or platform.private(platform.ada)).rmdir()
 
 
 async def test_by_default_the_error_is_raised_and_the_message_not_handled(
@@ -161,3 +161,21 @@ async def test_another_session_is_not_held_up(platform: Platform) -> None:
     await platform.stop()
     there = platform.private(platform.bob)
     assert await platform.said(there) == ["user: hello", "assistant: 1 seen"]
+
+
+async def test_what_is_edited_or_deleted_while_it_waits_is_recorded_so(
+    platform: Platform,
+) -> None:
+    here = platform.told_of_deletions
+    broken(platform, here)
+    await platform.start(on_storage_error="later")
+    changed = await platform.say(platform.ada, "before", at=here)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.hears("before", "gone")
+    await platform.edit(changed, "after")
+    await platform.delete(gone)
+    await platform.told()
+    mended(platform, here)
+    await platform.stop()
+    assert await platform.said(here) == ["user: after"]
+    assert b"gone" not in platform.bytes()

@@ -186,3 +186,19 @@ async def test_where_the_model_says_nothing_that_is_said_and_not_stored(
     await platform.shows("(no answer)", at=here)
     await platform.stop()
     assert await platform.said(here) == ["user: hello"]
+
+
+@pytest.mark.parametrize("edits", [False, True], ids=["send", "edit"])
+async def test_told_to_wait_in_the_middle_of_a_stream_its_end_waits_too(
+    platform: Platform, edits: bool
+) -> None:
+    async def says() -> AsyncIterator[str]:
+        for word in ("one ", "two ", "three"):
+            yield word
+
+    await platform.start(saying(says))
+    platform.slow_down(edits=edits)
+    await platform.say(platform.ada, "count")
+    await platform.shows("one two three", at=platform.private(platform.ada))
+    asked, waited = platform.waits(edits=edits)
+    assert waited >= asked
