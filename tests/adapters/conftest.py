@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from adapters.on_discord import Discord
+from adapters.on_telegram import Telegram
+from adapters.platforms import Platform
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.telegram import TelegramEmulator
@@ -52,3 +55,18 @@ async def kept_open(store: SessionStore) -> AsyncIterator[None]:
     """The store stays open when the bot has closed, to be looked into."""
     async with store:
         yield
+
+
+@pytest_asyncio.fixture(params=[Telegram, Discord], ids=["telegram", "discord"])
+async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
+    """Each platform, with no bot on it yet."""
+    async with request.param(tmp_path / "sessions") as platform:
+        yield platform
+
+
+@pytest_asyncio.fixture
+async def other_platform(platform: Platform, tmp_path: Path) -> AsyncIterator[Platform]:
+    """The one that `platform` is not."""
+    other = Discord if isinstance(platform, Telegram) else Telegram
+    async with other(tmp_path / "others") as platform:
+        yield platform

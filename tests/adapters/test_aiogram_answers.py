@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiogram import Bot, Dispatcher, Router
+from aiogram import Bot, Dispatcher
 from aiogram.filters import Command
 from aiogram.methods import SendMessage
 from aiogram.types import CallbackQuery, Message
 
-from adapters.tools import all_turns, keys, polling, said
+from adapters.tools import all_turns, polling, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
-from turnkeep_aiogram import SessionMiddleware, privacy_router
+from turnkeep_aiogram import SessionMiddleware
 
 pytestmark = pytest.mark.asyncio
 
@@ -49,64 +48,6 @@ async def kept_open(store: SessionStore) -> AsyncIterator[None]:
 
 async def echo(message: Message, chat_session: ChatSession) -> None:
     await chat_session.answer(words(f"You said: {message.text}"))
-
-
-async def test_an_answer_grows_and_ends_with_the_final_text(
-    store: SessionStore, telegram: TelegramEmulator
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-
-    @dispatcher.message()
-    async def handle(message: Message, chat_session: ChatSession) -> None:
-        await chat_session.answer(words("a b c d e f g h", 0.25))
-
-    async with polling(telegram, dispatcher):
-        telegram.say(7, "hello")
-        await telegram.wait_for(lambda: len(telegram.called("editMessageText")) >= 2)
-        await telegram.wait_for(lambda: telegram.sent(7)[0]["text"] == "a b c d e f g h")
-    turns = await all_turns(store, "telegram:7")
-    assert [turn.role for turn in turns] == ["user", "assistant"]
-    assert turns[1].source_ids == (f"7:{telegram.sent(7)[0]['message_id']}",)
-    assert len(telegram.called("editMessageText")) < 6, "not one for each word"
-
-
-async def test_a_long_answer_is_several_messages_and_one_turn(
-    store: SessionStore, telegram: TelegramEmulator
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    long = "```python\n" + "print('😀')\n" * 900 + "```\nThat is <all> of it."
-
-    @dispatcher.message()
-    async def handle(message: Message, chat_session: ChatSession) -> None:
-        await chat_session.answer(words(long))
-
-    async with polling(telegram, dispatcher):
-        telegram.say(7, "hello")
-        sent = await telegram.wait_sent(7, 3)
-        await telegram.wait_for(lambda: telegram.sent(7)[-1]["text"].endswith("it."))
-    for message in sent[:-1]:
-        assert message["text"].count("```") % 2 == 0
-    turn = (await all_turns(store, "telegram:7"))[1]
-    assert turn.text.strip() == long
-    assert len(turn.source_ids) == len(telegram.sent(7))
-
-
-@pytest.mark.parametrize("method", ["sendMessage", "editMessageText"])
-async def test_a_bot_that_is_told_to_wait_waits_and_says_all(
-    store: SessionStore, telegram: TelegramEmulator, method: str
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    dispatcher.message.register(echo)
-    telegram.fail_next(method, status=429, retry_after=1)
-    async with polling(telegram, dispatcher):
-        telegram.say(7, "a b c d e f")
-        await telegram.wait_for(
-            lambda: [one["text"] for one in telegram.sent(7)] == ["You said: a b c d e f"]
-        )
-    assert (await said(store, "telegram:7"))[1] == "assistant: You said: a b c d e f "
 
 
 async def test_an_answer_may_be_shown_as_a_draft(
@@ -164,46 +105,6 @@ async def test_an_agent_adds_its_tools_to_the_reply(
     assert [turn.role for turn in turns] == ["user", "assistant", "tool", "assistant"]
 
 
-async def test_a_stream_that_fails_stores_nothing_and_is_raised(
-    store: SessionStore, telegram: TelegramEmulator
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    failed: list[Exception] = []
-
-    async def broken() -> AsyncIterator[str]:
-        yield "half "
-        raise LookupError("the model is gone")
-
-    @dispatcher.message()
-    async def handle(message: Message, chat_session: ChatSession) -> None:
-        try:
-            await chat_session.answer(broken(), keep_interrupted=message.text == "keep")
-        except LookupError as error:
-            failed.append(error)
-
-    async with polling(telegram, dispatcher):
-        telegram.say(7, "drop")
-        await telegram.wait_for(lambda: len(failed) == 1)
-        assert await said(store, "telegram:7") == ["user: drop"]
-        telegram.say(7, "keep")
-        await telegram.wait_for(lambda: len(failed) == 2)
-    assert (await all_turns(store, "telegram:7"))[-1].interrupted
-
-
-async def test_a_model_that_says_nothing_is_told_of_and_not_stored(
-    store: SessionStore, telegram: TelegramEmulator
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    dispatcher.message.register(saying(lambda message: words("")))
-    async with polling(telegram, dispatcher):
-        telegram.say(7, "hello")
-        await telegram.wait_for(lambda: len(telegram.sent(7)) == 1)
-    assert telegram.sent(7)[0]["text"] == "(no answer)"
-    assert await said(store, "telegram:7") == ["user: hello"]
-
-
 async def test_what_the_bot_sends_is_captured_once_as_it_stands_in_the_end(
     store: SessionStore, telegram: TelegramEmulator
 ) -> None:
@@ -255,54 +156,6 @@ async def test_a_proactive_message_is_recorded_with_one_call(
         await sessions.record_sent(sent)
         await sessions.record_sent(await bot.send_message(7, "Two"), "**Two**")
     assert await said(store, "telegram:7") == ["assistant: Good <morning>", "assistant: **Two**"]
-
-
-async def test_forget_and_export_in_a_private_chat(
-    store: SessionStore, telegram: TelegramEmulator
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    dispatcher.include_router(privacy_router())
-    others = Router()
-    others.message.register(echo)
-    dispatcher.include_router(others)
-    async with polling(telegram, dispatcher) as bot:
-        telegram.say(7, "my secret")
-        while len(await said(store, "telegram:7")) < 2:
-            await asyncio.sleep(0.01)
-        telegram.say(7, "/export")
-        await telegram.wait_for(lambda: len(telegram.sent(7)) == 2)
-        file = await bot.download(telegram.sent(7)[1]["document"]["file_id"])
-        assert file is not None
-        rows = json.loads(file.read())
-        assert [(row["role"], row["content"].strip()) for row in rows] == [
-            ("user", "my secret"),
-            ("assistant", "You said: my secret"),
-        ]
-        telegram.say(7, "/forget")
-        await telegram.wait_for(lambda: len(telegram.sent(7)) == 3)
-        assert await keys(store) == []
-        telegram.say(7, "/export")
-        await telegram.wait_for(lambda: telegram.sent(7)[-1]["text"].startswith("Nothing"))
-
-
-async def test_in_a_group_forget_and_export_are_about_who_asks(
-    store: SessionStore, telegram: TelegramEmulator
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    dispatcher.include_router(privacy_router())
-    async with polling(telegram, dispatcher) as bot:
-        telegram.say(GROUP, "Ada's", user_id=42)
-        telegram.say(GROUP, "Bob's", user_id=43, first_name="Bob")
-        telegram.say(GROUP, "/export", user_id=42)
-        (sent,) = await telegram.wait_sent(GROUP, 1)
-        file = await bot.download(sent["document"]["file_id"])
-        assert file is not None
-        assert [row["content"] for row in json.loads(file.read())] == ["Ada's"]
-        telegram.say(GROUP, "/forget", user_id=42)
-        await telegram.wait_sent(GROUP, 2)
-    assert await said(store, f"telegram:{GROUP}") == ["user: Bob's"]
 
 
 async def test_a_pressed_button_can_be_answered(

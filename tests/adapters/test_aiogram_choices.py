@@ -11,7 +11,7 @@ import pytest_asyncio
 from aiogram import Dispatcher, F
 from aiogram.types import Message
 
-from adapters.tools import feed, keys, polling, said
+from adapters.tools import feed, polling, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
@@ -81,16 +81,6 @@ async def test_a_predicate_chooses(store: SessionStore, with_await: bool) -> Non
     assert await said(store, "telegram:7") == ["user: hello"]
 
 
-async def test_ignored_users_and_chats_leave_nothing(store: SessionStore) -> None:
-    telegram, dispatcher, ignored = TelegramEmulator(), Dispatcher(), {7, GROUP}
-    SessionMiddleware(store, ignore=ignored).setup(dispatcher)
-    await feed(dispatcher, telegram.say(7, "a"), telegram.say(GROUP, "b"), telegram.say(8, "c"))
-    assert await keys(store) == ["telegram:8"]
-    ignored.clear()
-    await feed(dispatcher, telegram.say(7, "d"))
-    assert await keys(store) == ["telegram:7", "telegram:8"]
-
-
 async def test_a_handlers_flag_keeps_its_messages_out(store: SessionStore) -> None:
     telegram, dispatcher = TelegramEmulator(), Dispatcher()
     SessionMiddleware(store).setup(dispatcher)
@@ -118,32 +108,6 @@ async def test_a_handlers_flag_overrides_the_overlap(store: SessionStore) -> Non
     await feed(dispatcher, *[telegram.say(7, text) for text in "abcd"])
     assert len(begun) <= 2, "the first, and all that came meanwhile"
     assert sorted(str(text) for texts in begun for text in texts) == [*"abcd"]
-
-
-async def test_edits_may_be_ignored(store: SessionStore) -> None:
-    telegram, dispatcher = TelegramEmulator(), Dispatcher()
-    SessionMiddleware(store, edits="ignore").setup(dispatcher)
-    update = telegram.say(7, "hello")
-    await feed(dispatcher, update)
-    await feed(dispatcher, telegram.edit(update, "hello!"))
-    assert await said(store, "telegram:7") == ["user: hello"]
-
-
-@pytest.mark.parametrize("scope", ["chat_topic", "user_in_chat"])
-async def test_what_is_deleted_in_a_business_chat_leaves_no_copy(
-    store: SessionStore, scope: Any
-) -> None:
-    telegram, dispatcher = TelegramEmulator(), Dispatcher()
-    SessionMiddleware(store, scope=scope).setup(dispatcher)
-    updates = [telegram.say(7, text, business_connection_id="b") for text in "ab"]
-    await feed(dispatcher, *updates)
-    dispatcher = Dispatcher()  # as after a restart
-    SessionMiddleware(store, scope=scope).setup(dispatcher)
-    deleted = telegram.delete(updates[0])
-    assert deleted is not None
-    await feed(dispatcher, deleted)
-    (key,) = await keys(store)
-    assert await said(store, key) == ["user: b"]
 
 
 async def test_what_is_no_choice_is_refused(store: SessionStore) -> None:

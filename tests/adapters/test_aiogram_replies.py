@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from aiogram import Bot, Dispatcher
 from aiogram.types import Message
 
-from adapters.tools import all_turns, feed, polling, said
+from adapters.tools import all_turns, polling, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import Session, SessionStore
 from turnkeep_aiogram import SessionMiddleware, source_id
@@ -154,72 +153,6 @@ async def test_an_answer_that_telegram_refuses_is_not_stored(
         telegram.say(ADA, "hello")
         await handled(caplog, telegram, 1)
         assert await said(store, "telegram:7") == ["user: hello"]
-
-
-async def test_an_update_that_comes_again_after_its_answer_is_known(
-    telegram: TelegramEmulator,
-    store: SessionStore,
-    model: Model,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with store, polling(telegram, answering(store, model)):
-        update = telegram.say(ADA, "hello")
-        await handled(caplog, telegram, 1)
-        telegram.redeliver(update)
-        telegram.redeliver(update, same_update_id=True)
-        await handled(caplog, telegram, 3)
-        assert await said(store, "telegram:7") == ["user: hello", "assistant: hello to you"]
-    assert (model.asked, len(telegram.sent(ADA))) == (1, 1)
-
-
-async def test_an_update_that_comes_again_while_the_model_thinks_is_known(
-    telegram: TelegramEmulator,
-    store: SessionStore,
-    model: Model,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    model.may_go_on.clear()
-    async with store, polling(telegram, answering(store, model)):
-        update = telegram.say(ADA, "hello")
-        await telegram.wait_for(lambda: model.asked)
-        telegram.redeliver(update)
-        await handled(caplog, telegram, 1)
-        model.may_go_on.set()
-        await handled(caplog, telegram, 2)
-        assert await said(store, "telegram:7") == ["user: hello", "assistant: hello to you"]
-    assert (model.asked, len(telegram.sent(ADA))) == (1, 1)
-
-
-async def test_two_deliveries_at_the_same_time_make_one_answer(
-    store: SessionStore, model: Model
-) -> None:
-    dispatcher = Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-
-    @dispatcher.message()
-    async def handle(message: Message, chat_session: Session) -> None:
-        if not chat_session.already_answered:
-            async with chat_session.reply() as reply:
-                reply.add_text(await model.ask())
-
-    async with store:
-        update = TelegramEmulator().say(ADA, "hello")
-        await feed(dispatcher, *[update] * 5)
-        assert await said(store, "telegram:7") == ["user: hello", "assistant: hello to you"]
-
-
-async def test_an_update_that_comes_again_after_a_restart_is_known(
-    telegram: TelegramEmulator, tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with polling(telegram, answering(SessionStore(tmp_path), model)):
-        update = telegram.say(ADA, "hello")
-        await handled(caplog, telegram, 1)
-    store = SessionStore(tmp_path)
-    async with store, polling(telegram, answering(store, model)):
-        telegram.redeliver(update, same_update_id=True)
-        await handled(caplog, telegram, 2)
-        assert await said(store, "telegram:7") == ["user: hello", "assistant: hello to you"]
-    assert (model.asked, len(telegram.sent(ADA))) == (1, 1)
 
 
 async def test_each_of_two_answers_under_way_has_its_own_question_last(

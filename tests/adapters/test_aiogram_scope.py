@@ -90,19 +90,6 @@ async def test_two_bots_in_one_dispatcher_have_sessions_of_their_own(store: Sess
             assert await said(store, f"telegram:7:account:{account}") == ["user: hello"]
 
 
-async def test_a_link_makes_one_session_of_one_person_on_two_platforms(
-    store: SessionStore,
-) -> None:
-    telegram, dispatcher = TelegramEmulator(), Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-    async with store:
-        await store.link("telegram:7", to="discord:user:99")
-        await store.session("discord:user:99").append("user", "on Discord")
-        await feed(dispatcher, telegram.say(7, "on Telegram"))
-        assert await keys(store) == ["discord:user:99"]
-        assert await said(store, "discord:user:99") == ["user: on Discord", "user: on Telegram"]
-
-
 async def test_a_scope_that_there_is_not_is_refused(store: SessionStore) -> None:
     with pytest.raises(ValueError, match="'user_in_chat'"):
         SessionMiddleware(store, scope="planet")  # type: ignore[arg-type]

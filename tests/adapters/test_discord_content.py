@@ -15,7 +15,6 @@ from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from turnkeep import SessionStore
 from turnkeep_discord import (
-    Scope,
     pressed_of,
 )
 
@@ -142,36 +141,6 @@ async def test_a_pressed_button_is_recorded_by_its_label() -> None:
     pressed.type = discord.InteractionType.modal_submit
     pressed.data = {"components": [{"components": [{"value": "Ada"}]}, {"component": {"value": 7}}]}
     assert pressed_of(pressed) == "[form: Ada / 7]"
-
-
-async def test_edits_may_be_ignored_and_unfurls_change_nothing(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = RecordingBot(store, edits="ignore")
-    async with connected(server, bot):
-        message = await server.say(place, ada, "hello")
-        await bot.hears(server, 1)  # discord.py changes a cached message in place
-        await server.edit(message, "hello!")
-        await server.unfurl(message)
-        await server.say(place, ada, "next")
-        await bot.hears(server, 2)
-    assert await said(store, key_of(place)) == ["user: hello", "user: next"]
-
-
-@pytest.mark.parametrize("scope", ["channel", "user_in_channel", "user"])
-async def test_a_message_that_is_deleted_leaves_no_copy(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, scope: Scope
-) -> None:
-    bot = RecordingBot(store, scope=scope)
-    async with connected(server, bot):
-        messages = [await server.say(place, ada, text) for text in "abcd"]
-        await bot.hears(server, 4)
-        await server.delete(messages[0])
-        await server.bulk_delete(messages[1:3])
-        (key,) = await keys(store)
-        while len(await said(store, key)) > 1:
-            await asyncio.sleep(0.01)
-        assert await said(store, key) == ["user: d"]
 
 
 async def test_a_deleted_channel_is_forgotten(

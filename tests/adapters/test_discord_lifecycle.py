@@ -57,18 +57,6 @@ class SlowBot(RecordingBot):
             raise
 
 
-async def test_the_store_opens_and_is_left_with_the_bot(
-    server: DiscordEmulator, tmp_path: Path
-) -> None:
-    store = SessionStore(tmp_path)
-    async with connected(server, RecordingBot(store)):
-        with pytest.raises(TimeoutError, match="another process owns this folder"):
-            await SessionStore(tmp_path, lock_timeout=0).__aenter__()
-    assert await is_closed(store)
-    async with SessionStore(tmp_path, lock_timeout=0):
-        pass
-
-
 async def test_the_extension_takes_the_store_of_the_bot(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:

@@ -23,34 +23,6 @@ from turnkeep_discord import (
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 
-async def test_only_what_is_said_to_the_bot_is_recorded(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = RecordingBot(store, record="addressed")
-    async with connected(server, bot):
-        await server.say(place, ada, "to all")
-        await server.say(place, ada, "to you", mentions_bot=True)
-        await server.say(server.dm(ada), ada, "in private")
-        await bot.hears(server, 3)
-    assert await said(store, key_of(place)) == ["user: to you"]
-    assert len(await keys(store)) == 2
-
-
-async def test_a_predicate_and_ignored_people_leave_nothing(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bob = server.user("Bob")
-    bot = RecordingBot(
-        store, ignore={int(bob["id"])}, record=lambda message: "secret" not in message.content
-    )
-    async with connected(server, bot):
-        await server.say(place, bob, "ignored")
-        await server.say(place, ada, "a secret")
-        await server.say(place, ada, "open")
-        await bot.hears(server, 3)
-    assert await said(store, key_of(place)) == ["user: open"]
-
-
 @pytest.mark.parametrize("options", [{"scope": "planet"}, {"record": "some"}, {"edits": "never"}])
 async def test_what_is_no_choice_is_refused(store: SessionStore, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not '"):

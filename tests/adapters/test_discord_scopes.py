@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import discord
@@ -15,10 +14,8 @@ from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from turnkeep import SessionStore, TurnkeepError
 from turnkeep_discord import (
-    PrivacyCog,
     Scope,
     chat_session,
-    per_account,
 )
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
@@ -62,17 +59,6 @@ async def test_a_scope_says_who_shares_a_session(
     for number, name in names.items():
         found = [key.replace(number, name) for key in found]
     assert sorted(found) == expected
-
-
-async def test_an_account_may_have_sessions_of_its_own(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = AnsweringBot(store)
-    bot.options["scope"] = per_account(bot)
-    async with connected(server, bot):
-        await server.say(place, ada, "hi")
-        await server.wait_sent(place, 1)
-    assert await keys(store) == [f"{key_of(place)}:account:{server.bot['id']}"]
 
 
 async def test_where_the_scope_has_no_session_that_is_said(
@@ -124,27 +110,3 @@ async def test_commands_have_their_session(
         "user: a thing",
         "assistant: to a thing",
     ]
-
-
-@pytest.mark.parametrize("private", [False, True], ids=["a channel", "direct messages"])
-async def test_forget_and_export_are_about_who_asks(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, private: bool
-) -> None:
-    bot = RecordingBot(store)
-    where = server.dm(ada) if private else place
-    async with connected(server, bot):
-        await bot.add_cog(PrivacyCog(bot))
-        await bot.tree.sync()
-        await server.say(where, ada, "Ada's")
-        if not private:
-            await server.say(where, server.user("Bob"), "Bob's")
-        await bot.hears(server, 1 if private else 2)
-        await server.slash(where, ada, "export")
-        await server.slash(where, ada, "forget")
-        left = [] if private else ["user: Bob's"]
-        while await said(store, key_of(where)) != left:
-            await asyncio.sleep(0.01)
-        await server.slash(where, ada, "export")
-        await server.wait_for(
-            lambda: sum("/webhooks/" in call.path for call in server.requests) >= 3, 10, "answers"
-        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -76,6 +77,7 @@ class Call:
     body: Any
     files: dict[str, bytes] = field(repr=False)
     status: int = 0
+    time: float = field(default_factory=time.time)
 
 
 @dataclass

@@ -73,6 +73,7 @@ class World:
 
     def __init__(self) -> None:
         self._last_snowflake = 0
+        self._dated = 0
         self.base_url = ""
         self.users: dict[str, Payload] = {}
         self.guilds: dict[str, Payload] = {}
@@ -84,8 +85,11 @@ class World:
         self.bot = self.user("Bot", bot=True)
         self.owner = self.user("Owner")
 
-    def snowflake(self) -> str:
-        """A new id: its time in the upper bits, and always greater than the one before."""
+    def snowflake(self, at: datetime | None = None) -> str:
+        """A new id: its time in the upper bits, and greater than the one before, unless `at`."""
+        if at is not None:
+            self._dated += 1  # the lower bits tell ids of one millisecond apart
+            return str(((int(at.timestamp() * 1000) - _EPOCH_MS) << 22) + self._dated)
         moment = (int(time.time() * 1000) - _EPOCH_MS) << 22
         self._last_snowflake = max(self._last_snowflake + 1, moment)
         return str(self._last_snowflake)
@@ -176,10 +180,18 @@ class World:
         del self.messages[number]
         return self.channels.pop(number)
 
-    def message(self, channel: Ref, author: Ref, content: str, **fields: Any) -> Payload:
+    def message(
+        self,
+        channel: Ref,
+        author: Ref,
+        content: str,
+        *,
+        at: datetime | None = None,
+        **fields: Any,
+    ) -> Payload:
         """A new message, stored; `fields` replace or extend what Discord would fill in.
 
-        An author who is nobody's user is a webhook's face, see `webhook_author`.
+        An author who is nobody's user is a webhook's face, see `webhook_author`. `at` dates it.
         """
         place = self.channels[ident(channel)]
         writer = self.users.get(ident(author))
@@ -187,11 +199,11 @@ class World:
             assert isinstance(author, Mapping), f"There is no user {author}"
             writer = dict(author)
         message: Payload = {
-            "id": self.snowflake(),
+            "id": self.snowflake(at),
             "channel_id": place["id"],
             "author": writer,
             "content": content,
-            "timestamp": now(),
+            "timestamp": now() if at is None else at.isoformat(),
             "edited_timestamp": None,
             "tts": False,
             "mention_everyone": False,

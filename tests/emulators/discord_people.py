@@ -6,6 +6,7 @@ Messages are returned as one with all intents sees them, interactions as the bot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from emulators import discord_components as components
@@ -43,18 +44,20 @@ class People:
         reply_to: Ref | None = None,
         attachments: Mapping[str, bytes] | None = None,
         files: Sequence[Payload] = (),
+        at: datetime | None = None,
         **fields: Any,
     ) -> Payload:
         """Post a message, and tell every connected bot.
 
         `mentions_bot` mentions it without a word in the text, as a reply with a ping does;
         `<@id>` in the text mentions too. `reply_to` pings the one replied to. `attachments` maps
-        file names to contents, `files` are there already. `fields` replace or extend the fields
-        of the message (`webhook_id=…`, `type=…`, `message_snapshots=…`).
+        file names to contents, `files` are there already. `at` dates it, in its id too, which is
+        where discord.py reads the time. `fields` replace or extend the fields of the message
+        (`webhook_id=…`, `type=…`, `message_snapshots=…`).
         """
         world = self._world
         uploaded = [world.attachment(channel, *file) for file in (attachments or {}).items()]
-        message = world.message(channel, author, text, attachments=[*uploaded, *files])
+        message = world.message(channel, author, text, at=at, attachments=[*uploaded, *files])
         pinged = [world.bot] if mentions_bot else []
         if reply_to is not None:
             original = world.messages[ident(channel)][ident(reply_to)]

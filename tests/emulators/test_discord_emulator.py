@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -26,6 +27,16 @@ async def test_a_message_reaches_the_bot_and_its_reply_reaches_the_channel(scene
     assert isinstance(heard.author, discord.Member)
     assert answer["content"] == "pong"
     assert answer["message_reference"]["message_id"] == said["id"]
+
+
+@pytest.mark.asyncio
+async def test_a_message_may_be_dated(scene: Scene) -> None:
+    yesterday = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    async with scene.bot() as bot:
+        said = [await scene.say(text, at=yesterday) for text in ("one", "two")]
+        heard = [await bot.next("message") for _ in said]
+    assert [one.created_at for one in heard] == [yesterday, yesterday]
+    assert len({one.id for one in heard}) == 2
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,183 @@
+"""What is edited and deleted on the platform, in the history, by the platform's ids."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.platforms import Platform, echo
+from turnkeep.adapter import ResetPolicy
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_an_edit_reaches_the_history_and_leaves_nothing_of_the_old_text(
+    platform: Platform,
+) -> None:
+    here = platform.group
+    await platform.start(echo)
+    first = await platform.say(platform.ada, "misspelt", at=here)
+    await platform.stores("user: misspelt", "assistant: to misspelt", at=here)
+    await platform.say(platform.bob, "b", at=here)
+    await platform.shows("to misspelt", "to b", at=here)
+    await platform.ended()
+    await platform.edit(first, "spelt")
+    await platform.stores(
+        "user: spelt", "assistant: to misspelt", "user: b", "assistant: to b", at=here
+    )
+    assert platform.heard == ["misspelt", "b"], "an edit is not answered"
+    await platform.stop()
+    assert platform.bytes().count(b"misspelt") == 1, "in the answer, which is as it was"
+
+
+async def test_an_edit_after_a_restart_reaches_the_history(platform: Platform) -> None:
+    here = platform.group
+    await platform.start(sharing="user in chat")
+    first = await platform.say(platform.ada, "before", at=here)
+    await platform.hears("before")
+    await platform.restart()
+    await platform.edit(first, "after")
+    await platform.stores("user: after", at=f"{platform.key(here)}:user:{platform.ada.id}")
+
+
+async def test_an_edit_that_changes_nothing_changes_no_byte(platform: Platform) -> None:
+    here = platform.group
+    await platform.start()
+    first = await platform.say(platform.ada, "hello", at=here)
+    await platform.hears("hello")
+    before = platform.file(here).read_bytes()
+    await platform.touch(first)
+    await platform.told()
+    await platform.stop()
+    assert platform.file(here).read_bytes() == before
+    assert b"hello" in before
+
+
+async def test_edits_may_be_ignored(platform: Platform) -> None:
+    here = platform.group
+    await platform.start(edits="ignore")
+    first = await platform.say(platform.ada, "hello", at=here)
+    await platform.hears("hello")
+    before = platform.file(here).read_bytes()
+    await platform.edit(first, "changed")
+    await platform.told()
+    await platform.stop()
+    assert platform.file(here).read_bytes() == before
+    assert b"hello" in before
+
+
+async def test_a_deletion_reaches_the_history(platform: Platform) -> None:
+    here = platform.told_of_deletions
+    await platform.start()
+    messages = [await platform.say(platform.ada, text, at=here) for text in "abcde"]
+    await platform.hears(*"abcde")
+    await platform.delete(messages[1])
+    await platform.stores("user: a", "user: c", "user: d", "user: e", at=here)
+    await platform.delete(*messages[2:4])
+    await platform.stores("user: a", "user: e", at=here)
+
+
+async def test_what_comes_right_behind_its_message_finds_it(platform: Platform) -> None:
+    here = platform.told_of_deletions
+    await platform.start()
+    changed = await platform.say(platform.ada, "before", at=here)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.edit(changed, "after")
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert await platform.said(here) == ["user: after"]
+
+
+async def test_a_deletion_of_the_bots_answer_reaches_the_history(platform: Platform) -> None:
+    here = platform.told_of_deletions
+    await platform.start(echo)
+    await platform.say(platform.ada, "hello", at=here)
+    await platform.stores("user: hello", "assistant: to hello", at=here)
+    await platform.delete(platform.latest(here))
+    await platform.stores("user: hello", at=here)
+
+
+@pytest.mark.parametrize("sharing", ["default", "user in chat"])
+async def test_a_deletion_that_names_no_author_finds_its_message_also_after_a_restart(
+    platform: Platform, sharing: str
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(sharing=sharing)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.say(platform.ada, "stays", at=here)
+    await platform.hears("gone", "stays")
+    await platform.restart()
+    await platform.delete(gone)
+    await platform.wait(lambda: b"gone" not in platform.bytes(), "the deletion")
+    assert await platform.sessions() == [["stays"]]
+
+
+def everybody(name: str) -> str:
+    """A scope that is a function."""
+    return "support:all"
+
+
+@pytest.mark.parametrize("sharing", ["user", "account", "chat", everybody])
+async def test_with_every_scope_a_deletion_finds_its_message_after_a_restart(
+    platform: Platform, sharing: Any
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(sharing=sharing)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.hears("gone")
+    await platform.restart()
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert b"gone" not in platform.bytes()
+
+
+@pytest.mark.parametrize("sharing", ["default", "user in chat", "user"])
+async def test_a_deletion_finds_its_message_in_a_linked_session_after_a_restart(
+    platform: Platform, sharing: str
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(sharing=sharing)
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.hears("gone")
+    (info,) = await platform.store.list_sessions()
+    await platform.store.link(info.key, to="elsewhere:1")
+    await platform.restart()
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert b"gone" not in platform.bytes()
+
+
+async def after_a_moment(message: object) -> bool:
+    """A predicate that looks something up."""
+    await asyncio.sleep(0.01)
+    return True
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"record": "addressed"},
+        {"record": after_a_moment},
+        {"record": "handled", "takes": lambda text: True},
+        {"reset": ResetPolicy(idle=timedelta(hours=1))},
+    ],
+    ids=["addressed", "predicate", "handled", "reset"],
+)
+async def test_what_comes_right_behind_its_message_finds_it_with_every_choice(
+    platform: Platform, options: dict[str, Any]
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(**options)
+    changed = await platform.say(platform.ada, "before", at=here, mention=True)
+    gone = await platform.say(platform.ada, "gone", at=here, mention=True)
+    await platform.edit(changed, "after")
+    await platform.delete(gone)
+    await platform.told()
+    await platform.stop()
+    assert await platform.said(here) == ["user: after"]
