@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from inspect import isawaitable
 from typing import Any, Final, Literal, get_args
 from weakref import WeakValueDictionary
@@ -33,6 +32,7 @@ from ._message import (
     source_id,
 )
 from ._migration import migrate, migration_of
+from ._under_way import UnderWay
 
 Record = Literal["all", "handled", "addressed"] | Callable[[Event], bool | Awaitable[bool]]
 """What is recorded: every message, those that a handler takes, those that are said to the bot,
@@ -65,8 +65,7 @@ class Intake:
         self._is_per_user = is_per_user(scope)
         self._record = record
         self._record_commands = record_commands
-        self._chats: Counter[int] = Counter()  # of which something is being recorded
-        self._ended = anyio.Event()
+        self._under_way = UnderWay()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @property
@@ -103,54 +102,48 @@ class Intake:
     async def take(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
         """Does what the update says of the history, and gives its session."""
         try:
-            _ = update.event_type
+            kind = update.event_type
         except UpdateTypeLookupError:  # aiogram says so itself
             return None
         bot: Bot = data["bot"]
-        key = self.key(update, data)
         if update.deleted_business_messages is not None:
+            # It names nobody, which a function of the user's may not expect.
+            key = self.key(update, data) if self._is_scope_known else None
             await self._delete(update, key)
             return None if key is None else self._recorder.session(key)
+        key = self.key(update, data)
         if key is None:
             return None
         about = about_of(update)
         session = self._recorder.session(key, None if about is None else self._outlet(about, bot))
         if about is None:
             return session
-        if isinstance(about, Message) and (ids := migration_of(about)) is not None:
-            await self._migrate(*ids)
-        with self._recording(about.chat.id):
-            return await self._take_in_order(session, update, about, bot)
+        chat = about.chat.id
+        if kind in EDITED and isinstance(about, Message):
+            await self._under_way.wait(chat)
+            await self._edit(about, key)
+        elif kind in RECORDED:
+            if isinstance(about, Message) and (ids := migration_of(about)) is not None:
+                await self._under_way.wait(ids[0])  # it moves along
+                await migrate(self._recorder.store, *ids)
+            self._under_way.begin((bot.id, update.update_id), chat)
+            if not self.by_handlers:
+                try:
+                    return await self._record_next(session, update, bot)
+                finally:
+                    self.decided(update, bot)
+        return session
 
-    async def _take_in_order(
-        self, session: ChatSession, update: Update, about: MaybeInaccessible, bot: Bot
-    ) -> ChatSession:
+    def decided(self, update: Update, bot: Bot) -> None:
+        """Whether the update is recorded is decided, and done; what changes it may come."""
+        self._under_way.end((bot.id, update.update_id))
+
+    async def _record_next(self, session: ChatSession, update: Update, bot: Bot) -> ChatSession:
+        event = update.callback_query or message_of(update)
         async with self._in_order(session.key):
-            if update.event_type in EDITED and isinstance(about, Message):
-                await self._edit(about, session.key)
-            elif update.event_type in RECORDED and not self.by_handlers:
-                event = update.callback_query or message_of(update)
-                if event is not None and await self.is_recorded(event, bot):
-                    return await self.receive(session, event)
+            if event is not None and await self.is_recorded(event, bot):
+                return await self.receive(session, event)
             return session
-
-    async def _migrate(self, old: int, new: int) -> None:
-        """What is being recorded of the old chat moves along."""
-        while self._chats[old]:
-            await self._ended.wait()
-        await migrate(self._recorder.store, old, new)
-
-    @contextmanager
-    def _recording(self, chat_id: int) -> Generator[None, None, None]:
-        self._chats[chat_id] += 1
-        try:
-            yield
-        finally:
-            self._chats[chat_id] -= 1
-            if not self._chats[chat_id]:
-                del self._chats[chat_id]
-                self._ended.set()
-                self._ended = anyio.Event()
 
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
         """First come, first served, where something is awaited before a message is stored."""
@@ -203,11 +196,15 @@ class Intake:
         deleted = update.deleted_business_messages
         assert deleted is not None
         sources = [f"{deleted.chat.id}:{one}" for one in deleted.message_ids]
+        await self._under_way.wait(deleted.chat.id)
         # Whoever deletes is not named. The chat is one person's, so that a scope of ours has all
-        # of it in one session; a function may have put it elsewhere, where the connection is said.
+        # of it in one session; a function may have put it anywhere but into the bot's own chat,
+        # whose messages have the same ids.
         business = ("business", deleted.business_connection_id)
+
+        def may_have(one: SessionKey) -> bool:
+            return business in one.scopes or one.chat_id != str(deleted.chat.id)
+
         await self._recorder.delete(
-            sources,
-            key=key,
-            among=None if self._is_scope_known else lambda one: business in one.scopes,
+            sources, key=key, among=None if self._is_scope_known else may_have
         )

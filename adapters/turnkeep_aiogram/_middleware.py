@@ -162,6 +162,7 @@ class SessionMiddleware(BaseMiddleware):
                 if len(self._seen) > _UPDATES_KEPT:
                     self._seen.popitem(last=False)
         finally:
+            self._intake.decided(event, bot)
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
@@ -196,6 +197,7 @@ class SessionMiddleware(BaseMiddleware):
             chosen = flags.get("record") is True
             if await self._intake.is_recorded(event, data["bot"], chosen=chosen):
                 session = await self._intake.receive(session, event)
+            self._intake.decided(data["event_update"], data["bot"])
         elif wanted is False and session.turn is not None:
             await session.delete(session.turn)
             session = self.recorder.session(session.key, session.outlet)

@@ -24,6 +24,7 @@ from ._capture import Capture
 from ._content import content_of
 from ._intake import PRESSED, Bot, Context, Intake, Record
 from ._message import Scope, source_id
+from ._once import cancelled_once
 from ._reload import Gap, gap_of
 
 logger: Final = logging.getLogger("turnkeep")
@@ -159,13 +160,17 @@ class SessionCog(commands.Cog):
             return None
 
         async def handle(bound: ChatSession) -> None:
-            await asyncio.gather(*(self._call(one, message, bound) for one in self._listeners()))
+            await cancelled_once(self._call_all(message, bound))
 
         return await self.recorder.overlap.run(session, handle)
 
     def _listeners(self) -> list[Callable[..., Coroutine[Any, Any, Any]]]:
         own = getattr(self.bot, EVENT, None)
         return [*([] if own is None else [own]), *self.bot.extra_events.get(EVENT, ())]
+
+    async def _call_all(self, message: discord.Message, session: ChatSession) -> None:
+        calls = (self._call(one, message, session) for one in self._listeners())
+        await asyncio.gather(*calls)
 
     async def _call(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import discord
 from discord.ext import commands
@@ -14,6 +14,7 @@ from turnkeep.adapter import ChatSession
 from ._cog import SessionCog, leaving
 from ._intake import Bot
 from ._message import Where
+from ._once import cancelled_once
 from ._reload import gap_of
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> 
 async def in_turn(
     bot: Bot,
     where: Where,
-    handler: Callable[[ChatSession], Awaitable[T]],
+    handler: Callable[[ChatSession], Coroutine[Any, Any, T]],
     *,
     prompt: str | None = None,
 ) -> T | None:
@@ -58,7 +59,8 @@ async def in_turn(
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
     """
     session = await chat_session(bot, where, prompt=prompt)
-    return await (await _cog(bot)).recorder.overlap.run(session, handler)
+    cog = await _cog(bot)
+    return await cog.recorder.overlap.run(session, lambda bound: cancelled_once(handler(bound)))
 
 
 async def record_sent(

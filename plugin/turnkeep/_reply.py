@@ -35,8 +35,8 @@ class Reply:
     """What `session.reply()` gives; use it with `async with`, once.
 
     `turns` are the stored turns, after the block. `discarded` is true after the block if
-    nothing was stored because the session was cleared or forgotten meanwhile, or because the
-    message to answer was gone when the block began.
+    nothing was stored because the session was cleared or forgotten meanwhile, and inside of it
+    already if the message to answer was gone when it began.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class Reply:
         self._to = to
         self._joined = joined
         self._opened: list[Turn] = []
-        self._gone = False
         self._keep_interrupted = keep_interrupted
         self._collected: list[Turn] = []
         self._texts: list[str] = []
@@ -98,7 +97,7 @@ class Reply:
     async def _begin(self) -> None:
         if self._to is not None:
             there, self._epoch = await self._session._epoch_to_answer_in(self._to)
-            self._gone = not there
+            self.discarded = not there
             return
         info, self._to, _ = await read_latest_exchange(self._session)
         if info is not None:
@@ -173,7 +172,11 @@ class Reply:
         if self._state != "closed":
             self._check_open()
             self._links += links
-        elif self.turns and links:
+        else:
+            await self._link_stored(links)
+
+    async def _link_stored(self, links: tuple[str, ...]) -> None:
+        if self.turns and links:
             last = self.turns[self._linked]
             changed = await self._session._edit(last.id, Change(link=links))
             if changed is not None:
@@ -248,16 +251,17 @@ class Reply:
         self._flush()
         if not self._collected:
             return
-        if self._gone:
-            self.discarded = True
+        if self.discarded:
             return
         turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
         last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
-        turns[last] = replace(turns[last], source_ids=tuple(dict.fromkeys(self._links)))
+        links = tuple(dict.fromkeys(self._links))
+        turns[last] = replace(turns[last], source_ids=links)
         self._linked = last
         stored = await self._session._store_reply(turns, self._epoch)
         self.discarded = stored is None
         self.turns = stored or []
+        await self._link_stored(tuple(one for one in self._links if one not in links))
         if stored and not interrupted:
             for turn in self._opened:
                 self._session._mark_answered(turn)

@@ -111,7 +111,8 @@ class ChatSession(Session):
         the pace that the platform allows, split at its limit, and ends with the final text.
         Stored is what the model said, linked to the messages it was sent as. An exception of
         the stream is raised and stores nothing, or with `keep_interrupted` what there was.
-        Where the model says nothing, `nothing` is sent, and nothing is stored.
+        Where the model says nothing, `nothing` is sent, and nothing is stored. To a message
+        that was deleted meanwhile nothing is said; the reply's `discarded` tells.
 
         >>> async def handler(message, chat_session):
         ...     await chat_session.answer(lambda reply: ask_llm(reply))
@@ -124,6 +125,8 @@ class ChatSession(Session):
         message = GrowingMessage(self.outlet)
         said = ""
         async with self.reply(keep_interrupted=keep_interrupted) as reply:
+            if reply.discarded:
+                return reply
             try:
                 if isinstance(says, str):
                     reply.add_text(says)

@@ -72,6 +72,7 @@ class GrowingMessage:
         self._clock = clock
         self._shown: list[str] = []
         self._next = 0.0
+        self._refused_until = 0.0
 
     async def show(self, text: str) -> None:
         """Shows the text if it is time to; what goes wrong is left to `finish`."""
@@ -83,13 +84,15 @@ class GrowingMessage:
             await self._bring(text[:-1] if "\ud800" <= text[-1] <= "\udbff" else text, done=False)
         except SlowDownError as slow:
             pause = max(pause, slow.seconds)
+            self._refused_until = self._clock() + pause
         except Exception:
             logger.info("an unfinished answer could not be shown; it goes on", exc_info=True)
         self._next = self._clock() + pause
 
     async def finish(self, text: str) -> None:
         """Shows all of the text, and waits for the platform where that asks for it."""
-        waited = 0.0
+        waited = max(0.0, self._refused_until - self._clock())
+        await anyio.sleep(waited)
         while True:
             try:
                 return await self._bring(text, done=True)
