@@ -43,6 +43,7 @@ class Handle:
         self.turn = None
         self.joined = ()
         self._was_answered = False
+        self._moves = 0
 
     def __repr__(self) -> str:
         bound = "" if self.turn is None else f", turn {self.turn.id}"
@@ -62,6 +63,7 @@ class Handle:
         bound.turn = turn
         bound.joined = tuple(joined)
         bound._was_answered = answered
+        bound._moves = self._store._moves.count
         return bound
 
     @property
@@ -134,6 +136,7 @@ class Handle:
         - `shape`: `"openai"`, `"responses"`, `"anthropic"` or `"google"`, see
           `turnkeep.shapes.to_shape`. The bounds count messages before that.
         """
+        await self._move_along()
         return await self._window(max_messages, shape, options, self._view(), [])
 
     def turns(
@@ -207,18 +210,40 @@ class Handle:
     ) -> Window:
         return await read_window(self, options, view, collected)
 
-    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[bool, EpochId | None]:
-        """Whether this turn is stored still, and which epoch its answer has to find."""
+    async def _move_along(self) -> None:
+        """Binds to the message in hand where a rename has moved it to, if there was one."""
+        moves = self._store._moves.count
+        if self.turn is not None and self._moves != moves:
+            located = [await self._located(turn) or turn for turn in (*self.joined, self.turn)]
+            *joined, self.turn = located
+            self.joined = tuple(joined)
+            self._moves = moves
+
+    async def _located(self, turn: Turn) -> Turn | None:
+        """A stored turn as it is now, wherever a rename has moved it to; None if it is gone."""
+        return (await self._info_and(turn))[1]
+
+    async def _info_and(self, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:
         async with self._store._use(self.key) as storage:
             info, there = await storage.read(self.key, after=turn.id - 1, before=turn.id + 1)
-        if info is None or not there or there[0].time != turn.time:
-            return False, None  # forgotten, and perhaps begun anew: the id is another's
+            if there and _is_same(there[0], turn):
+                return info, there[0]
+            source = turn.source_id
+            found = None if source is None else await storage.find(self.key, source)
+        return info, found if found is not None and _is_same(found, turn) else None
+
+    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[Turn | None, EpochId | None]:
+        """This turn, if it is stored still, and the epoch that its answer has to find."""
+        info, there = await self._info_and(turn)
+        if info is None or there is None:  # forgotten, and perhaps begun anew
+            return None, None
         # A message of before a reset is answered into its own epoch: not any more.
-        return True, (info.created_at, turn.epoch)
+        return there, (info.created_at, there.epoch)
 
     async def _turn_id(self, turn: Turn | int | str) -> int | None:
         if isinstance(turn, Turn):
-            return turn.id
+            there = await self._located(turn)
+            return None if there is None else there.id
         if isinstance(turn, int) and not isinstance(turn, bool):
             return turn
         if not isinstance(turn, str):
@@ -232,3 +257,9 @@ class Handle:
         async with self._store._use(self.key) as storage:
             found = await storage.find(self.key, source_id)
         return None if found is None else found.id
+
+
+def _is_same(one: Turn, other: Turn) -> bool:
+    """Whether it is one turn, edited and linked perhaps; a forgotten session's ids are reused."""
+    sources = one.source_id, other.source_id
+    return one.time == other.time and (None in sources or sources[0] == sources[1])

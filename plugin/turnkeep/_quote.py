@@ -7,14 +7,11 @@ which message it is, the turn's `extra` says: `{"reply_to": {"source_id": …, "
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ._turn import Content, Turn
 
-if TYPE_CHECKING:
-    from ._session import Session
-
-__all__ = ["quotes", "reply_to", "requote", "said_in"]
+__all__ = ["quotes", "reply_to", "requoted", "said_in"]
 
 REPLY_TO: Final = "reply_to"
 GONE: Final = "[reply to a deleted message]"
@@ -36,7 +33,7 @@ def quotes(turn: Turn, *, source_ids: Container[str] = (), sender_id: str | None
     return known or (by is not None and by == sender_id)
 
 
-def _requoted(turn: Turn, line: str) -> Content:
+def _content(turn: Turn, line: str) -> Content:
     content = turn.content
     if isinstance(content, str):
         return _replaced(content, line)
@@ -56,9 +53,9 @@ def _replaced(text: str, line: str) -> str:
     return f"{line}{separator}{rest}" if head.startswith(_HEADS) else text
 
 
-async def requote(session: Session, turn: Turn, line: str | None) -> None:
-    """Gives a turn another line that says to what it replies; None where that is gone."""
+def requoted(turn: Turn, line: str | None) -> tuple[Content, dict[str, Any]]:
+    """A turn's content and `extra` with another such line; None where its message is gone."""
     extra = turn.extra
     if line is None:
         extra = {key: value for key, value in extra.items() if key != REPLY_TO}
-    await session.edit(turn, _requoted(turn, line or GONE), extra=extra)
+    return _content(turn, line or GONE), extra

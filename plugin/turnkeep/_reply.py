@@ -20,7 +20,6 @@ from ._message import Message
 from ._options import MAX_MESSAGES, HistoryOptions
 from ._reading import read_latest_exchange
 from ._turn import Content, Turn, as_source_ids, clean_text, new_turn
-from .storage.base import Change
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -61,6 +60,7 @@ class Reply:
         self._epoch: EpochId | None = None
         self._as_of: int | None = None
         self._state = "new"
+        self._moves = 0
 
     @property
     def is_open(self) -> bool:
@@ -95,15 +95,40 @@ class Reply:
         return self
 
     async def _begin(self) -> None:
+        self._moves = self._session._store._moves.count
         if self._to is not None:
-            there, self._epoch = await self._session._epoch_to_answer_in(self._to)
-            self.discarded = not there
+            await self._find_message(self._to)
             return
         info, self._to, _ = await read_latest_exchange(self._session)
         if info is not None:
             self._epoch, self._as_of = info.epoch_id, info.last_id
         if self._to is not None:
             self._open(self._to)
+
+    async def _move_along(self) -> None:
+        """Answers the same message where a rename has moved it to, if there was one."""
+        moves = self._session._store._moves.count
+        if self._moves == moves or self._to is None:
+            return
+        self._moves = moves
+        was = self._to.id
+        await self._find_message(self._to)
+        self._joined = [await self._session._located(one) or one for one in self._joined]
+        if self._as_of is not None:
+            self._as_of += self._to.id - was
+        self._collected = [replace(turn, **self._answering) for turn in self._collected]
+
+    async def _find_message(self, message: Turn) -> None:
+        there, self._epoch = await self._session._epoch_to_answer_in(message)
+        self.discarded = there is None
+        self._to = there or message
+
+    @property
+    def _answering(self) -> dict[str, Any]:
+        return {
+            "answers": None if self._to is None else self._to.id,
+            "also_answers": tuple(turn.id for turn in self._joined),
+        }
 
     def _open(self, *to: Turn) -> None:
         for turn in to:
@@ -177,8 +202,7 @@ class Reply:
 
     async def _link_stored(self, links: tuple[str, ...]) -> None:
         if self.turns and links:
-            last = self.turns[self._linked]
-            changed = await self._session._edit(last.id, Change(link=links))
+            changed = await self._session._link(self.turns[self._linked], links)
             if changed is not None:
                 self.turns[self._linked] = changed
 
@@ -218,6 +242,8 @@ class Reply:
         Takes what `Session.get_history` takes.
         """
         self._check_open()
+        await self._move_along()
+        await self._session._move_along()
         view = self._session._view()
         if self._as_of is not None:
             view = View(as_of=self._as_of)
@@ -230,10 +256,9 @@ class Reply:
         return new_turn(
             role,
             content,
-            answers=None if self._to is None else self._to.id,
-            also_answers=tuple(turn.id for turn in self._joined),
             max_bytes=self._session._max_turn_bytes,
             where=self._where,
+            **self._answering,
             **fields,
         )
 
@@ -251,6 +276,7 @@ class Reply:
         self._flush()
         if not self._collected:
             return
+        await self._move_along()
         if self.discarded:
             return
         turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
@@ -263,7 +289,7 @@ class Reply:
         self.turns = stored or []
         await self._link_stored(tuple(one for one in self._links if one not in links))
         if stored and not interrupted:
-            for turn in self._opened:
+            for turn in (*self._opened, *([] if self._to is None else [self._to]), *self._joined):
                 self._session._mark_answered(turn)
 
     def _check_open(self) -> None:

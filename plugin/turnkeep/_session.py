@@ -13,7 +13,7 @@ from ._consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidat
 from ._errors import InvalidMetadataError
 from ._handle import Handle
 from ._info import EpochId
-from ._quote import quotes, requote
+from ._quote import quotes, requoted
 from ._reading import read_latest_exchange
 from ._reply import Reply
 from ._speaker import Speakers
@@ -58,6 +58,8 @@ class Session(Handle):
         the store's `max_turn_bytes` (a tool result is cut instead), and `StorageError`.
         """
         answering = role in ("assistant", "tool")
+        if answering:
+            await self._move_along()
         turn = new_turn(
             role,
             content,
@@ -150,27 +152,28 @@ class Session(Handle):
         `turn` is a turn, its id, or a source id. The old content is gone from the storage's
         files. The same content again changes nothing.
         """
-        turn_id = await self._turn_id(turn)
-        if turn_id is None:
-            return None
-        where = f"session {self.key}: "
         checked = new_turn(
-            "user", content, extra=extra, max_bytes=self._max_turn_bytes, where=where
+            "user",
+            content,
+            extra=extra,
+            max_bytes=self._max_turn_bytes,
+            where=f"session {self.key}: ",
         )
-        return await self._edit(
-            turn_id,
-            Change(
-                content=checked.content, extra=msgspec.UNSET if extra is None else checked.extra
-            ),
+        change = Change(
+            content=checked.content, extra=msgspec.UNSET if extra is None else checked.extra
         )
+        async with self._store._moves.steady():
+            turn_id = await self._turn_id(turn)
+            return None if turn_id is None else await self._edit(turn_id, change)
 
     async def delete(self, turn: Turn | int | str) -> Turn | None:
         """Takes a turn away for good, by itself, its id or a source id; returns it, or None."""
-        turn_id = await self._turn_id(turn)
-        if turn_id is None:
-            return None
-        async with self._store._use(self.key, write=True) as storage:
-            gone = await storage.delete(self.key, [turn_id])
+        async with self._store._moves.steady():
+            turn_id = await self._turn_id(turn)
+            if turn_id is None:
+                return None
+            async with self._store._use(self.key, write=True) as storage:
+                gone = await storage.delete(self.key, [turn_id])
         return gone[0] if gone else None
 
     async def forget_sender(self, sender_id: str | int) -> int:
@@ -180,18 +183,20 @@ class Session(Handle):
         that was made of them stays.
         """
         (wanted,) = as_source_ids(sender_id, f"session {self.key}: ")
-        turns = [turn async for turn in self.turns(epoch="all")]
-        theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == wanted}
-        theirs |= {turn.id for turn in turns if turn.answers_one_of(theirs)}
-        sources = {source for turn in turns if turn.id in theirs for source in turn.source_ids}
-        # What remembers least comes last: broken off, it can be done again.
-        left = [turn for turn in turns if turn.id not in theirs]
-        quoting = [one for one in left if quotes(one, source_ids=sources, sender_id=wanted)]
-        for turn in quoting:
-            await requote(self, turn, None)
-        if theirs:
-            async with self._store._use(self.key, write=True) as storage:
-                await storage.delete(self.key, sorted(theirs))
+        async with self._store._moves.steady():
+            turns = [turn async for turn in self.turns(epoch="all")]
+            theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == wanted}
+            theirs |= {turn.id for turn in turns if turn.answers_one_of(theirs)}
+            sources = {source for turn in turns if turn.id in theirs for source in turn.source_ids}
+            # What remembers least comes last: broken off, it can be done again.
+            left = [turn for turn in turns if turn.id not in theirs]
+            quoting = [one for one in left if quotes(one, source_ids=sources, sender_id=wanted)]
+            for turn in quoting:
+                content, extra = requoted(turn, None)
+                await self._edit(turn.id, Change(content=content, extra=extra))
+            if theirs:
+                async with self._store._use(self.key, write=True) as storage:
+                    await storage.delete(self.key, sorted(theirs))
         return len(theirs) + len(quoting)
 
     async def undo(self, *, answers_only: bool = False) -> list[Turn]:
@@ -200,18 +205,19 @@ class Session(Handle):
         The exchange is the latest user turn and what answers it. With `answers_only` the
         user turn stays, to be answered again.
         """
-        info, newest, turns = await read_latest_exchange(self)
-        if info is None or newest is None:
-            return []
-        ids = [
-            turn.id
-            for turn in turns
-            if (turn.id == newest.id and not answers_only)
-            or turn.answers == newest.id
-            or (turn.answers is None and turn.id > newest.id and not turn.hidden)
-        ]
-        async with self._store._use(self.key, write=True) as storage:
-            gone = await storage.delete(self.key, ids)
+        async with self._store._moves.steady():
+            info, newest, turns = await read_latest_exchange(self)
+            if info is None or newest is None:
+                return []
+            ids = [
+                turn.id
+                for turn in turns
+                if (turn.id == newest.id and not answers_only)
+                or turn.answers == newest.id
+                or (turn.answers is None and turn.id > newest.id and not turn.hidden)
+            ]
+            async with self._store._use(self.key, write=True) as storage:
+                gone = await storage.delete(self.key, ids)
         self._store._unmark_answered(self.key, newest)
         return gone
 
@@ -282,6 +288,11 @@ class Session(Handle):
     @property
     def _max_turn_bytes(self) -> int:
         return self._store._max_turn_bytes
+
+    async def _link(self, turn: Turn, source_ids: tuple[str, ...]) -> Turn | None:
+        async with self._store._moves.steady():
+            there = await self._located(turn)
+            return None if there is None else await self._edit(there.id, Change(link=source_ids))
 
     async def _edit(self, turn_id: int, change: Change) -> Turn | None:
         async with self._store._use(self.key, write=True) as storage:

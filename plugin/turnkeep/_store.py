@@ -19,6 +19,7 @@ from ._consolidate import ConsolidationPolicy, Consolidations
 from ._errors import ReadOnlyError, StoreClosedError, UnknownStorageError
 from ._info import SessionInfo, own_copy
 from ._key import SessionKey
+from ._moves import Moves
 from ._session import Session
 from ._tail import Tails
 from ._turn import MAX_TURN_BYTES, Turn, as_source_ids
@@ -89,6 +90,7 @@ class SessionStore:
         self._answered: OrderedDict[_Place, None] = OrderedDict()
         self._consolidations = Consolidations()
         self._tails = Tails()
+        self._moves = Moves()
 
     def __repr__(self) -> str:
         return f"<SessionStore {self._storage!r} {self._state}>"
@@ -196,11 +198,12 @@ class SessionStore:
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Moves a session to another key; the old one becomes an alias of the new.
 
-        Where both have turns, the old ones become earlier epochs of the new. Doing it again
-        does nothing.
+        Where both have turns, the old ones become earlier epochs of the new, whose ids go up.
+        Replies that are open, and turns in hand that have a source id, go on as what they were.
+        Doing it again does nothing.
         """
         old, new = as_key(old), as_key(new)
-        async with self._use(old, write=True) as storage:
+        async with self._use(old, write=True) as storage, self._moves.moving():
             await storage.rename(old, new)
 
     async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
@@ -235,7 +238,7 @@ class SessionStore:
         for wanted in as_source_ids(source_id, ""):
             # One page: a session that is written to meanwhile would move from page to page.
             for info in await self.list_sessions(prefix=prefix, limit=None):
-                async with self._use(info.key, write=True) as storage:
+                async with self._use(info.key, write=True) as storage, self._moves.steady():
                     while (turn := await storage.find(info.key, wanted)) is not None:
                         count += len(await storage.delete(info.key, [turn.id]))
         return count

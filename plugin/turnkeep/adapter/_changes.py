@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .._key import SessionKey
-from .._quote import quotes, requote, said_in
+from .._quote import quotes, requoted, said_in
 from .._session import Session
 from .._store import SessionStore
 from .._turn import Turn
 from ._notes import note
 
-__all__ = ["AS_MADE", "Changes", "Places"]
+__all__ = ["AS_MADE", "Changes", "Places", "requote"]
 
 AS_MADE: Final[Mapping[str, Any]] = {"as_made": True}
 """In a turn's `extra`: it is what a command made of its message, and stays so when that is edited.
@@ -106,6 +106,12 @@ class Changes:
                     await requote(session, turn, None)
         for source_id in gone:
             self._places.forget(source_id)
+
+
+async def requote(session: Session, turn: Turn, line: str | None) -> None:
+    """Gives a turn another line that says to what it replies; None where that is gone."""
+    content, extra = requoted(turn, line)
+    await session.edit(turn, content, extra=extra)
 
 
 async def _turns_since(session: Session, oldest: datetime | None) -> list[Turn]:

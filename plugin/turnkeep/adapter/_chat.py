@@ -68,13 +68,13 @@ class ChatSession(Session):
             logger.exception("%s: the history can't be read; it is answered without", self)
             return window_alone(self.key, [*self.joined, self.turn], options, collected)
 
-    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[bool, EpochId | None]:
+    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[Turn | None, EpochId | None]:
         try:
             return await super()._epoch_to_answer_in(turn)
         except FAILURES:
             if self._owe is None:
                 raise
-            return True, None  # the answer is owed to whatever is there then
+            return turn, None  # the answer is owed to whatever is there then
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         reply = super().reply(keep_interrupted=keep_interrupted)

@@ -11,9 +11,10 @@ from anyio import Lock
 from msgspec import structs
 
 from .._key import SessionKey
-from .._quote import quotes, requote
+from .._quote import quotes
 from .._store import SessionStore
 from .._turn import Turn
+from ._changes import requote
 from ._chat import FAILURES, ChatSession
 
 __all__ = ["Later"]

@@ -1,0 +1,129 @@
+"""Whoever holds a turn when its session is joined with another one still means that turn."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from turnkeep import Session, SessionStore
+
+from .tools import said, stored
+
+pytestmark = pytest.mark.anyio
+
+OLD, NEW = "t:1", "t:-100"
+
+
+async def before_and_after(store: SessionStore) -> Session:
+    """Two turns under the old key, and a session under the new one."""
+    for text in ("long ago", "before"):
+        await store.session(OLD).append("user", text, source_id=f"1:{text}")
+    return store.session(NEW)
+
+
+@pytest.mark.parametrize("bound", [True, False], ids=["bound", "unbound"])
+async def test_an_answer_in_flight_finds_its_message(store: SessionStore, bound: bool) -> None:
+    session = await before_and_after(store)
+    received = await session.receive("after", source_id="2:1")
+    async with (received if bound else session).reply() as reply:
+        reply.add_tool_call("c1", "look", "{}")
+        reply.add_tool_result("c1", "a cat")
+        await store.rename(OLD, NEW)
+        window = await reply.get_history()
+        assert [one["role"] for one in window] == ["user", "assistant", "tool"]
+        assert window[0]["content"] == "after"
+        reply.add_text("answered")
+    assert not reply.discarded
+    turns = await stored(session)
+    question = next(turn for turn in turns if turn.content == "after")
+    answers = [turn for turn in turns if turn.role != "user"]
+    assert {turn.answers for turn in answers} == {question.id}
+    assert (await session.get_history())[-1] == {"role": "assistant", "content": "answered"}
+
+
+async def test_a_reply_that_begins_later_answers_the_message_in_hand(store: SessionStore) -> None:
+    session = await before_and_after(store)
+    received = await session.receive("after")  # without a platform's id
+    later = await session.receive("later", source_id="2:2")
+    await store.rename(OLD, NEW)
+    async with later.reply() as reply:
+        reply.add_text("answered")
+    assert not reply.discarded
+    assert later.already_answered
+    async with received.reply() as reply:
+        reply.add_text("to whom?")
+    assert reply.discarded, "nothing tells where it went"
+
+
+async def test_a_window_ends_with_the_message_in_hand(store: SessionStore) -> None:
+    session = await before_and_after(store)
+    received = await session.receive("after", source_id="2:1")
+    await session.append("user", "later")
+    await store.rename(OLD, NEW)
+    assert [one["content"] for one in await received.get_history()] == ["after"]
+
+
+async def test_a_cleared_conversation_is_not_answered_though_it_moved(store: SessionStore) -> None:
+    session = await before_and_after(store)
+    received = await session.receive("after", source_id="2:1")
+    async with received.reply() as reply:
+        reply.add_text("answered")
+        await session.clear()
+        await store.rename(OLD, NEW)
+    assert reply.discarded
+
+
+async def test_what_an_answer_was_sent_as_is_linked_to_it_where_it_moved(
+    store: SessionStore,
+) -> None:
+    session = await before_and_after(store)
+    received = await session.receive("after", source_id="2:1")
+    async with received.reply() as reply:
+        reply.add_text("answered")
+        await reply.link("2:5")
+    await store.rename(OLD, NEW)
+    await reply.link("2:6")
+    turn = await session.find("2:6")
+    assert turn is not None
+    assert turn.content == "answered"
+
+
+@pytest.mark.parametrize("verb", ["edit", "delete"])
+async def test_a_turn_is_changed_where_it_moved(store: SessionStore, verb: str) -> None:
+    session = await before_and_after(store)
+    turn = await session.append("user", "after", source_id="2:1")
+    await store.rename(OLD, NEW)
+    if verb == "edit":
+        await session.edit(turn, "changed")
+    else:
+        await session.delete(turn)
+    assert await said(session) == ["long ago", "before", *(["changed"] if verb == "edit" else [])]
+
+
+@pytest.mark.parametrize("verb", ["edit", "delete", "forget_sender", "undo"])
+async def test_a_change_at_the_time_of_a_rename_changes_its_own_turn(
+    store: SessionStore, verb: str
+) -> None:
+    for number in range(20):
+        old, new = store.session(f"t:{number}"), store.session(f"t:-{number}")
+        await old.append("user", "long ago", source_id="1:1", sender=1)
+        await new.append("user", "before", source_id="2:1", sender=2)
+
+        async def change(session: Session = new) -> None:
+            match verb:
+                case "edit":
+                    await session.edit("2:1", "after")
+                case "delete":
+                    await session.delete("2:1")
+                case "forget_sender":
+                    await session.forget_sender(2)
+                case _:
+                    await session.undo()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(change)
+            for _ in range(number // 2):
+                await anyio.lowlevel.checkpoint()
+            tasks.start_soon(store.rename, old.key, new.key)
+        assert await said(new) == ["long ago", *(["after"] if verb == "edit" else [])]
