@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
-import anyio.lowlevel
 import pytest
 
 from turnkeep import Session, SessionStore
+from turnkeep.storage.memory import MemoryStorage
 
 from .tools import said, stored
 
@@ -101,29 +103,52 @@ async def test_a_turn_is_changed_where_it_moved(store: SessionStore, verb: str) 
     assert await said(session) == ["long ago", "before", *(["changed"] if verb == "edit" else [])]
 
 
-@pytest.mark.parametrize("verb", ["edit", "delete", "forget_sender", "undo"])
-async def test_a_change_at_the_time_of_a_rename_changes_its_own_turn(
-    store: SessionStore, verb: str
-) -> None:
-    for number in range(20):
-        old, new = store.session(f"t:{number}"), store.session(f"t:-{number}")
+class Halting(MemoryStorage):
+    """One that halts each look at what is stored, when it has looked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked, self.go_on = anyio.Event(), anyio.Event()
+        self.go_on.set()
+
+    async def find(self, *arguments: Any, **options: Any) -> Any:
+        return await self._halted(await super().find(*arguments, **options))
+
+    async def read(self, *arguments: Any, **options: Any) -> Any:
+        return await self._halted(await super().read(*arguments, **options))
+
+    async def _halted(self, seen: object) -> Any:
+        self.looked.set()
+        await self.go_on.wait()
+        return seen
+
+
+@pytest.mark.parametrize("verb", ["edit", "delete", "delete anywhere", "forget_sender", "undo"])
+async def test_a_change_at_the_time_of_a_rename_changes_its_own_turn(verb: str) -> None:
+    storage = Halting()
+    async with SessionStore(storage) as store:
+        old, new = store.session(OLD), store.session(NEW)
         await old.append("user", "long ago", source_id="1:1", sender=1)
         await new.append("user", "before", source_id="2:1", sender=2)
 
-        async def change(session: Session = new) -> None:
+        async def change() -> None:
             match verb:
                 case "edit":
-                    await session.edit("2:1", "after")
+                    await new.edit("2:1", "after")
                 case "delete":
-                    await session.delete("2:1")
+                    await new.delete("2:1")
+                case "delete anywhere":
+                    await store.delete("2:1", prefix=NEW)
                 case "forget_sender":
-                    await session.forget_sender(2)
+                    await new.forget_sender(2)
                 case _:
-                    await session.undo()
+                    await new.undo()
 
+        storage.looked, storage.go_on = anyio.Event(), anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(change)
-            for _ in range(number // 2):
-                await anyio.lowlevel.checkpoint()
-            tasks.start_soon(store.rename, old.key, new.key)
+            await storage.looked.wait()
+            tasks.start_soon(store.rename, OLD, NEW)
+            await anyio.wait_all_tasks_blocked()
+            storage.go_on.set()
         assert await said(new) == ["long ago", *(["after"] if verb == "edit" else [])]
