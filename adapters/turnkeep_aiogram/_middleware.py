@@ -141,10 +141,11 @@ class SessionMiddleware(BaseMiddleware):
         self._advice.look(bot, event)
         self._running += 1
         try:
+            self._confirmation.begin(bot)
             try:
                 session = data[self.data_key] = await self._intake.take(event, data)
             finally:
-                self._confirmation.recorded(bot, event)
+                self._confirmation.end(bot)
             if session is None or session.turn is not None:
                 return await self._handle(handler, event, data)
             # No turn tells that it was handled, such as a command: it is known as long as the

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -146,10 +146,18 @@ class TelegramOutlet:
 
 @asynccontextmanager
 async def _as_answer() -> AsyncGenerator[None, None]:
+    try:
+        with uncaptured():
+            yield
+    except TelegramRetryAfter as error:
+        raise SlowDownError(error.retry_after) from error
+
+
+@contextmanager
+def uncaptured() -> Generator[None, None, None]:
+    """What is sent meanwhile is not captured."""
     token = answering.set(True)
     try:
         yield
-    except TelegramRetryAfter as error:
-        raise SlowDownError(error.retry_after) from error
     finally:
         answering.reset(token)

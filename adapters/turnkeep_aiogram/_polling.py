@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from weakref import WeakSet
 
 import anyio
+import anyio.lowlevel
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 from aiogram.client.session.middlewares.base import (
@@ -14,7 +16,6 @@ from aiogram.client.session.middlewares.base import (
 )
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import Update
 
 
 class Confirmation(BaseRequestMiddleware):
@@ -27,7 +28,7 @@ class Confirmation(BaseRequestMiddleware):
 
     def __init__(self) -> None:
         self._sessions: WeakSet[BaseSession] = WeakSet()
-        self._pending: dict[int, set[int]] = {}
+        self._recording: Counter[int] = Counter()
         self._recorded = anyio.Event()
 
     def watch(self, bot: Bot) -> None:
@@ -42,19 +43,20 @@ class Confirmation(BaseRequestMiddleware):
         bot: Bot,
         method: TelegramMethod[TelegramType],
     ) -> Any:
-        asks_for_updates = method.__api_method__ == GetUpdates.__api_method__
-        while asks_for_updates and self._pending.get(bot.id):
-            await self._recorded.wait()
-        result: Any = await make_request(bot, method)
-        if asks_for_updates:
-            self._pending[bot.id] = {update.update_id for update in result}
-        return result
+        if method.__api_method__ == GetUpdates.__api_method__:
+            # The tasks that aiogram made of what came before begin when they get a turn.
+            await anyio.lowlevel.checkpoint()
+            while self._recording[bot.id]:
+                await self._recorded.wait()
+        return await make_request(bot, method)
 
-    def recorded(self, bot: Bot, update: Update) -> None:
-        """What the update says is recorded, or was refused with an error."""
-        pending = self._pending.get(bot.id)
-        if pending is not None and update.update_id in pending:
-            pending.remove(update.update_id)
-            if not pending:
-                self._recorded.set()
-                self._recorded = anyio.Event()
+    def begin(self, bot: Bot) -> None:
+        """An update of the bot's is being recorded."""
+        self._recording[bot.id] += 1
+
+    def end(self, bot: Bot) -> None:
+        """It is recorded, or was refused with an error."""
+        self._recording[bot.id] -= 1
+        if not self._recording[bot.id]:
+            self._recorded.set()
+            self._recorded = anyio.Event()

@@ -10,8 +10,10 @@ from aiogram.types import BufferedInputFile, Message
 
 from turnkeep import Session
 from turnkeep.adapter import export
+from turnkeep.adapter import forget as forget_in
 
 from ._message import sender_of
+from ._outlet import uncaptured
 
 FORGOTTEN = "What was kept of you here is erased."
 NOTHING = "Nothing is kept of you here."
@@ -20,11 +22,10 @@ NOTHING = "Nothing is kept of you here."
 def privacy_router(data_key: str = "chat_session") -> Router:
     """A router with `/forget` and `/export`: `dp.include_router(privacy_router())`.
 
-    In a private chat, or where each user has his own session, `/forget` erases all of it and
-    `/export` sends all of it as a JSON file. In a session that several people share they are
-    about what the one who asks wrote, and the answers to it. Where a group shares a session,
-    the file comes into the group, so it holds only what its members have seen. `data_key` is
-    the middleware's.
+    Where nobody else wrote in the session, `/forget` erases all of it and `/export` sends all
+    of it as a JSON file; else they are about what the one who asks wrote, and the answers to
+    it. Where a group shares a session, the file comes into the group, so it holds only what its
+    members have seen. `data_key` is the middleware's.
     """
     router = Router(name="turnkeep privacy")
 
@@ -34,11 +35,9 @@ def privacy_router(data_key: str = "chat_session") -> Router:
         sender = sender_of(message)
         if session is None or sender is None:
             return
-        if _is_shared(session, message):
-            erased = await session.forget_sender(sender.id) > 0
-        else:
-            erased = await session.store.forget(session.key)
-        await message.answer(FORGOTTEN if erased else NOTHING)
+        erased = await forget_in(session, sender_id=sender.id)
+        with uncaptured():  # nothing is kept of this, either
+            await message.answer(FORGOTTEN if erased else NOTHING)
 
     @router.message(Command("export"))
     async def send_export(message: Message, **data: Any) -> None:
@@ -46,16 +45,11 @@ def privacy_router(data_key: str = "chat_session") -> Router:
         sender = sender_of(message)
         if session is None or sender is None:
             return
-        only = sender.id if _is_shared(session, message) else None
-        file = await export(session, sender_id=only)
-        if file == b"[]":
-            await message.answer(NOTHING)
-        else:
-            await message.answer_document(BufferedInputFile(file, "conversation.json"))
+        file = await export(session, sender_id=sender.id)
+        with uncaptured():
+            if file == b"[]":
+                await message.answer(NOTHING)
+            else:
+                await message.answer_document(BufferedInputFile(file, "conversation.json"))
 
     return router
-
-
-def _is_shared(session: Session, message: Message) -> bool:
-    scopes = dict(session.key.scopes)
-    return message.chat.type != "private" and "user" not in scopes

@@ -9,8 +9,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from turnkeep import Session
 from turnkeep.adapter import export
+from turnkeep.adapter import forget as forget_in
 
 from ._handlers import chat_session
 from ._intake import Bot
@@ -22,9 +22,9 @@ NOTHING = "Nothing is kept of you here."
 class PrivacyCog(commands.Cog):
     """`/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
 
-    In direct messages, or where each user has his own session, `/forget` erases all of it and
-    `/export` sends all of it as a JSON file. In a session that several people share they are
-    about what the one who asks wrote, and the answers to it. Only he sees what they say.
+    Where nobody else wrote in the session, `/forget` erases all of it and `/export` sends all
+    of it as a JSON file; else they are about what the one who asks wrote, and the answers to
+    it. Only he sees what they say.
     """
 
     def __init__(self, bot: Bot) -> None:
@@ -35,10 +35,7 @@ class PrivacyCog(commands.Cog):
         """Erases; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
-        if _is_shared(session, interaction):
-            erased = await session.forget_sender(interaction.user.id) > 0
-        else:
-            erased = await session.store.forget(session.key)
+        erased = await forget_in(session, sender_id=interaction.user.id)
         await interaction.followup.send(FORGOTTEN if erased else NOTHING, ephemeral=True)
 
     @app_commands.command(name="export", description="Get what is kept of you here as a file.")
@@ -46,14 +43,9 @@ class PrivacyCog(commands.Cog):
         """Sends the file; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
-        shared = _is_shared(session, interaction)
-        file = await export(session, sender_id=str(interaction.user.id) if shared else None)
+        file = await export(session, sender_id=interaction.user.id)
         if file == b"[]":
             await interaction.followup.send(NOTHING, ephemeral=True)
         else:
             sent = discord.File(io.BytesIO(file), "conversation.json")
             await interaction.followup.send(file=sent, ephemeral=True)
-
-
-def _is_shared(session: Session, interaction: discord.Interaction[Any]) -> bool:
-    return interaction.guild_id is not None and "user" not in dict(session.key.scopes)

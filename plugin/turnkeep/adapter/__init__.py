@@ -4,12 +4,12 @@ Where to find what: `_recorder` what is recorded, `_changes` edits and deletions
 session that handlers get and its `answer`, `_outlet` and `_split` the message that grows,
 `_sent` what a bot sends beside that, `_overlap` messages that come while another is answered,
 `_reset` when a conversation begins anew, `_later` what a failing storage did not take, `_notes`
-the lines that tell of replies and forwards, `_export` a conversation as a file.
+the lines that tell of replies and forwards, `_export` what people see and erase of it.
 """
 
 from ._changes import AS_MADE
 from ._chat import Answer, ChatSession
-from ._export import export
+from ._export import export, forget
 from ._notes import note
 from ._outlet import GrowingMessage, MessageGoneError, Outlet, SlowDownError
 from ._overlap import Busy, Overlap
@@ -36,6 +36,7 @@ __all__ = [
     "ResetPolicy",
     "SlowDownError",
     "export",
+    "forget",
     "is_as_sent",
     "is_part_of",
     "note",
