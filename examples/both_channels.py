@@ -138,7 +138,7 @@ class Conversation(commands.Cog):
 
     @commands.Cog.listener()
     async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
-        if is_addressed(message, self.bot):
+        if await is_addressed(message, self.bot):
             await answer(session, message.channel.send)
 
     @app_commands.command(name="reset", description="Begin a new conversation.")

@@ -63,7 +63,7 @@ class Sent:
     async def record(self) -> None:
         """Records each, or links it to the reply that it is a part of."""
         self._is_recorded = True
-        for source, message in self._messages.items():
+        for source, message in list(self._messages.items()):
             content: Content = content_of(message)
             reply = self.session.reply_of(text_of(message))
             if reply is not None:
@@ -104,6 +104,11 @@ class Capture(BaseRequestMiddleware):
             _sending.reset(token)
             with anyio.CancelScope(shield=True):
                 await sent.record()
+
+    def answers(self, session: ChatSession) -> None:
+        """What is sent in this update answers the message that this session is bound to."""
+        if (sent := _sending.get()) is not None:
+            sent.session = session
 
     async def __call__(
         self,

@@ -85,11 +85,7 @@ class Intake:
 
         Where the users of a group have their own, it is that of the message that it replies to.
         """
-        reply = message.reply_to_message
-        known = None if reply is None else self._recorder.key_of(source_id(reply) or "")
-        if known is not None:
-            return known
-        if self._is_per_user and message.chat.type != "private":
+        if self._recorder.ignores(message.chat.id):
             return None
         context = EventContext(
             chat=message.chat,
@@ -97,7 +93,13 @@ class Intake:
             business_connection_id=message.business_connection_id,
         )
         data = {EVENT_CONTEXT_KEY: context, "bot": message.bot}
-        return self.key(Update(update_id=0, message=message), data)
+        key = self.key(Update(update_id=0, message=message), data)
+        if not self._is_per_user or message.chat.type == "private":
+            return key
+        reply = message.reply_to_message
+        known = None if reply is None else self._recorder.key_of(source_id(reply) or "")
+        # Another bot, or a business chat, has messages with the same ids.
+        return known if _whose(known) == _whose(key) else None
 
     async def take(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
         """Does what the update says of the history, and gives its session."""
@@ -122,7 +124,10 @@ class Intake:
         if kind in EDITED and isinstance(about, Message):
             await self._under_way.wait(chat)
             await self._edit(about, key)
-        elif kind in RECORDED:
+            source = source_id(about)
+            turn = None if source is None else await self._recorder.find(session, source)
+            return session if turn is None else session.bind(turn)
+        if kind in RECORDED:
             if isinstance(about, Message) and (ids := migration_of(about)) is not None:
                 await self._under_way.wait(ids[0])  # it moves along
                 await migrate(self._recorder.store, *ids)
@@ -208,3 +213,8 @@ class Intake:
         await self._recorder.delete(
             sources, key=key, among=None if self._is_scope_known else may_have
         )
+
+
+def _whose(key: SessionKey | None) -> dict[str, str]:
+    scopes = {} if key is None else dict(key.scopes)
+    return {label: scopes[label] for label in ("account", "business") if label in scopes}

@@ -58,9 +58,11 @@ def scope_function(scope: Scope) -> ScopeFunction:
 
 
 def is_per_user(scope: Scope) -> bool:
-    """Whether a user's session can't be told by the chat alone; False for a function."""
+    """Whether a user's session can't be told by the chat alone; False for your own function."""
     name = scope.name if isinstance(scope, FSMStrategy) else scope
-    return isinstance(name, str) and "user" in name.lower()
+    if callable(name):
+        return bool(getattr(name, "is_per_user", False))
+    return "user" in name.lower()
 
 
 def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
@@ -76,6 +78,7 @@ def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
         scopes = dict(key.scopes) | {"account": str(bot.id)}
         return SessionKey(key.channel, key.chat_id, **scopes)
 
+    key_of.is_per_user = is_per_user(scope)  # type: ignore[attr-defined]
     return key_of
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Unpack
 
 import anyio
@@ -85,6 +85,7 @@ class SessionMiddleware(BaseMiddleware):
         self._capture = Capture(self._sent, self._edited) if capture else None
         self._confirmation = Confirmation()
         self._advice = Advice(scope)
+        self._bound: dict[int, ChatSession] = {}  # of the updates that are being handled
         self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
@@ -141,11 +142,8 @@ class SessionMiddleware(BaseMiddleware):
         self._advice.look(bot, event)
         self._running += 1
         try:
-            self._confirmation.begin(bot)
-            try:
+            with self._recording(bot):
                 session = data[self.data_key] = await self._intake.take(event, data)
-            finally:
-                self._confirmation.end(bot)
             if session is None or session.turn is not None:
                 return await self._handle(handler, event, data)
             # No turn tells that it was handled, such as a command: it is known as long as the
@@ -164,9 +162,22 @@ class SessionMiddleware(BaseMiddleware):
                     self._seen.popitem(last=False)
         finally:
             self._intake.decided(event, bot)
+            self._bound.pop(id(event), None)
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
+
+    @contextmanager
+    def _recording(self, bot: Bot) -> Generator[None, None, None]:
+        # What handlers choose is recorded later, and an edit waits for them: not everybody else.
+        if self._intake.by_handlers:
+            yield
+            return
+        self._confirmation.begin(bot)
+        try:
+            yield
+        finally:
+            self._confirmation.end(bot)
 
     async def _handle(self, handler: Handler, event: Update, data: dict[str, Any]) -> Any:
         session: ChatSession | None = data[self.data_key]
@@ -201,9 +212,14 @@ class SessionMiddleware(BaseMiddleware):
             self._intake.decided(data["event_update"], data["bot"])
         elif wanted is False and session.turn is not None:
             await session.delete(session.turn)
-            session = self.recorder.session(session.key, session.outlet)
+            session = session.unbound()
+        update = data["event_update"]
+        session = self._bound.get(id(update), session)  # a handler before has passed it on
 
         async def handle(bound: ChatSession) -> Any:
+            self._bound[id(update)] = bound
+            if self._capture is not None:
+                self._capture.answers(bound)
             return await handler(event, {**data, self.data_key: bound})
 
         is_button = isinstance(event, CallbackQuery)  # whose user waits for a sign: not in line

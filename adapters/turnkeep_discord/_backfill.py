@@ -9,7 +9,7 @@ from typing import Final
 
 import discord
 
-from turnkeep import SessionKey, SessionStore
+from turnkeep import SessionKey, SessionStore, TurnkeepError
 
 from ._message import PREFIX
 
@@ -55,24 +55,29 @@ class Backfill:
         """
         if self._newest is None or channel_id in self._fetched:
             return []
-        self._fetched.add(channel_id)
-        newest = await self._newest
-        if channel_id not in newest and key is not None:
-            newest = await self._newest_of(key)
-        after = newest.get(channel_id)
-        if after is None:
-            return []
         try:
-            channel = await self._channel(channel_id) if before is None else before.channel
-            if not isinstance(channel, discord.abc.Messageable):
-                return []
-            newest_first = channel.history(
-                limit=self._most, before=before, after=discord.Object(after), oldest_first=False
-            )
-            return [message async for message in newest_first][::-1]
-        except discord.HTTPException as error:
+            # Whoever waits for it may be cancelled; the others go on waiting.
+            newest = await asyncio.shield(self._newest)
+            if channel_id not in newest and key is not None:
+                newest = await self._newest_of(key)
+            after = newest.get(channel_id)
+            missed = [] if after is None else await self._fetch(channel_id, before, after)
+        except (discord.DiscordException, TurnkeepError, OSError) as error:
             logger.warning("channel %d: what was missed can't be fetched: %s", channel_id, error)
+            missed = []
+        self._fetched.add(channel_id)
+        return missed
+
+    async def _fetch(
+        self, channel_id: int, before: discord.Message | None, after: int
+    ) -> list[discord.Message]:
+        channel = await self._channel(channel_id) if before is None else before.channel
+        if not isinstance(channel, discord.abc.Messageable):
             return []
+        newest_first = channel.history(
+            limit=self._most, before=before, after=discord.Object(after), oldest_first=False
+        )
+        return [message async for message in newest_first][::-1]
 
     async def _channel(self, channel_id: int) -> object:
         # A direct message, or a thread that is archived, is in no cache.

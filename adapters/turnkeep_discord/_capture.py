@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
@@ -10,11 +11,13 @@ from weakref import WeakSet
 
 import discord
 
-from turnkeep import Reply, SessionKey, SessionStore
+from turnkeep import Reply, SessionKey, SessionStore, StorageError, StoreLockedError
 from turnkeep.adapter import AS_SENT, ChatSession, is_as_sent
 
-from ._content import content_of, text_of
+from ._content import Content, content_of, text_of
 from ._message import source_id
+
+logger: Final = logging.getLogger("turnkeep")
 
 PAUSE: Final = 1.5
 """For how many seconds a message has to stand still before it is recorded: a placeholder is
@@ -71,8 +74,11 @@ class Capture:
 
     async def settle(self) -> None:
         """Records what waits; at the end."""
-        for message, task in list(self._waiting.values()):
+        waiting = list(self._waiting.values())
+        for _, task in waiting:
             task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+        for message, _ in waiting:
             await self._record(message)
 
     def _wait(self, message: discord.Message) -> None:
@@ -87,14 +93,20 @@ class Capture:
         key = self._key_of(message)
         if any(session.open_reply for session in self._sessions(key)):
             self._begin(message)
-        else:
+            return
+        try:
             await self._record(message)
+        except (StorageError, StoreLockedError):
+            logger.exception("message %d, which the bot sent, waits to be recorded", message.id)
+            self._begin(message)
 
     async def _record(self, message: discord.Message) -> None:
-        self._waiting.pop(message.id, None)
         key, content = self._key_of(message), content_of(message)
-        if key is None or not content:
-            return
+        if key is not None and content:
+            await self._place(message, key, content)
+        self._waiting.pop(message.id, None)
+
+    async def _place(self, message: discord.Message, key: SessionKey, content: Content) -> None:
         session, source = self._store.session(key), source_id(message)
         is_recorded = self._known.get(message.id) == "recorded"
         if (reply := self._reply_of(key, message)) is not None:

@@ -114,20 +114,23 @@ class SessionCog(commands.Cog):
         # Until the running handlers have stored their replies all stays as it was: the bot
         # may go on, with the cog reloaded, and what is said meanwhile comes only once.
         leaving[self.bot] = self
-        self.bot.add_listener(self.on_message)
-        try:
-            await self._drain()
-        finally:
-            if self.is_followed:
-                Gap(self.bot)
-            self.bot.remove_listener(self.on_message)
-            del leaving[self.bot]
-            if self._capture is not None:
-                await self._capture.settle()
-            await self.recorder.aclose()
+        for name, listener in self.get_listeners():
+            self.bot.add_listener(listener, name)
+        async with AsyncExitStack() as stack:  # each is done, whatever happens to the one before
             if self._opened is not None:
-                await self._opened.aclose()
+                stack.push_async_callback(self._opened.aclose)
                 self._opened = None
+            stack.push_async_callback(self.recorder.aclose)
+            if self._capture is not None:
+                stack.push_async_callback(self._capture.settle)
+            try:
+                await self._drain()
+            finally:
+                if self.is_followed:
+                    Gap(self.bot, dict(self.get_listeners()))
+                for name, listener in self.get_listeners():
+                    self.bot.remove_listener(listener, name)
+                del leaving[self.bot]
 
     async def _drain(self) -> None:
         with suppress(TimeoutError):
@@ -143,7 +146,7 @@ class SessionCog(commands.Cog):
 
     def _running(self) -> set[asyncio.Task[Any]]:
         """The tasks that asked for a session, but the one that removes the cog."""
-        tasks = {task for task in self._intake.handlers if not task.done()}
+        tasks = {task for task in self._intake.tasks if not task.done()}
         return tasks - {asyncio.current_task()}
 
     # What Discord tells.

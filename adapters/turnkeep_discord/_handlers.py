@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import discord
@@ -53,14 +54,35 @@ async def in_turn(
 
     For what does not listen to `on_session_message`: the bot's own `on_message`, commands and
     buttons. Of a message that was answered before, is dropped, or is answered with a later one,
-    the handler does not run, and this returns None. Takes and raises what `chat_session` does.
+    the handler does not run, and this returns None; where it was deferred ("thinking…"), that is
+    taken away. Takes and raises what `chat_session` does.
 
     >>> async def ask(interaction, question):
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
     """
     session = await chat_session(bot, where, prompt=prompt)
     cog = await _cog(bot)
-    return await cog.recorder.overlap.run(session, lambda bound: cancelled_once(handler(bound)))
+    has_ended = False
+
+    async def handle(bound: ChatSession) -> T:
+        nonlocal has_ended
+        result = await cancelled_once(handler(bound))
+        has_ended = True
+        return result
+
+    result = await cog.recorder.overlap.run(session, handle)
+    interaction = where.interaction if isinstance(where, commands.Context) else where
+    if not has_ended and isinstance(interaction, discord.Interaction):
+        await _take_sign_away(interaction)
+    return result
+
+
+async def _take_sign_away(interaction: discord.Interaction) -> None:
+    """Nobody is thinking about it any more; it would be shown for a quarter of an hour."""
+    if interaction.response.is_done():
+        with suppress(discord.HTTPException):
+            if (await interaction.original_response()).flags.loading:
+                await interaction.delete_original_response()
 
 
 async def record_sent(

@@ -13,7 +13,7 @@ from weakref import WeakSet, WeakValueDictionary
 import discord
 from discord.ext import commands
 
-from turnkeep import Sender, SessionKey
+from turnkeep import Sender, SessionKey, TurnkeepError
 from turnkeep.adapter import AS_MADE, ChatSession, Recorder
 
 from ._backfill import Backfill
@@ -37,10 +37,12 @@ Bot = commands.Bot | commands.AutoShardedBot
 Context = commands.Context[Any]
 
 Record = (
-    Literal["all", "handled", "addressed"] | Callable[[discord.Message], bool | Awaitable[bool]]
+    Literal["all", "handled", "addressed"]
+    | Callable[[discord.Message | discord.Interaction], bool | Awaitable[bool]]
 )
 """What is recorded: every message, those for which a handler asks for the session, those that
-are said to the bot, or those of which a function, async or not, says so."""
+are said to the bot, or those of which a function, async or not, says so; it is asked for pressed
+buttons and the like, too."""
 
 _DELETED_KEPT: Final = 10_000
 PRESSED: Final = (discord.InteractionType.component, discord.InteractionType.modal_submit)
@@ -73,8 +75,9 @@ class Intake:
         self._record_webhooks = record_webhooks
         self._backfill = backfill
         self._deleted: OrderedDict[int, None] = OrderedDict()
+        self._holders: dict[int, asyncio.Task[Any] | None] = {}
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self.handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         """The tasks that asked for a session, or record something."""
 
     @property
@@ -185,9 +188,9 @@ class Intake:
             session = self._recorder.session(key, DiscordOutlet(where))
             interaction = where if isinstance(where, discord.Interaction) else where.interaction
             if prompt is None and interaction is not None and interaction.type in PRESSED:
-                prompt = pressed_of(interaction)
+                prompt = pressed_of(interaction) if await self._is_chosen(interaction) else None
             user = author_of(where)
-            if not prompt or self._recorder.ignores(user.id, channel_id):
+            if not prompt or self._ignores(where):
                 return session
             source = None if interaction is None else f"interaction:{interaction.id}"
             if isinstance(where, commands.Context) and interaction is None:
@@ -209,6 +212,8 @@ class Intake:
 
         Where users have their own, it is that of the message that it replies to.
         """
+        if self._ignores(message):
+            return None
         reference = message.reference
         if reference is not None and reference.message_id is not None:
             known = self._recorder.key_of(f"{reference.channel_id}:{reference.message_id}")
@@ -224,25 +229,46 @@ class Intake:
     @asynccontextmanager
     async def _in_order(self, channel_id: int | None) -> AsyncGenerator[None, None]:
         """First come, first served: nothing is awaited before the place in the queue is taken."""
-        task = asyncio.current_task()
+        task, channel = asyncio.current_task(), channel_id or 0
         if task is not None:
-            self.handlers.add(task)
-        lock = self._queues.setdefault(channel_id or 0, asyncio.Lock())
+            self.tasks.add(task)
+        if task is not None and self._holders.get(channel) is task:
+            raise TurnkeepError(
+                f"channel {channel}: its messages are being recorded, and what chooses among them "
+                "(a command_prefix, a record=) asks for the session that waits for it: read "
+                "store.session(session_key(channel.id)) there instead"
+            )
+        lock = self._queues.setdefault(channel, asyncio.Lock())
         async with lock:
-            yield
+            self._holders[channel] = task
+            try:
+                yield
+            finally:
+                self._holders.pop(channel, None)
 
     async def _is_recorded(self, message: discord.Message) -> bool:
-        guild = None if message.guild is None else message.guild.id
-        if self._recorder.ignores(message.author.id, message.channel.id, guild):
+        if self._ignores(message):
             return False
         if not self._record_commands:
             context: Context = await self._bot.get_context(message)
             if context.command is not None:
                 return False
+        return await self._is_chosen(message)
+
+    async def _is_chosen(self, what: discord.Message | discord.Interaction) -> bool:
         if callable(self._record):
-            chosen = self._record(message)
+            chosen = self._record(what)
             return await chosen if isawaitable(chosen) else chosen
-        return self._record != "addressed" or is_addressed(message, self._bot)
+        if self._record == "addressed" and isinstance(what, discord.Message):
+            return await is_addressed(what, self._bot)
+        return True
+
+    def _ignores(self, where: Where) -> bool:
+        """Whether nothing is recorded of its author, its channel or thread, or its server."""
+        channel = where.channel
+        parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+        ids = (None if one is None else one.id for one in (author_of(where), channel, where.guild))
+        return self._recorder.ignores(*ids, parent)
 
 
 def _anywhere(_: SessionKey) -> bool:

@@ -81,12 +81,15 @@ def per_account(bot: discord.Client, scope: Scope = "channel") -> ScopeFunction:
         scopes = dict(key.scopes) | {"account": str(bot.user.id)}
         return SessionKey(key.channel, key.chat_id, **scopes)
 
+    key_of.is_per_user = is_per_user(scope)  # type: ignore[attr-defined]
     return key_of
 
 
 def is_per_user(scope: Scope) -> bool:
-    """Whether a user's session can't be told by the channel alone; False for a function."""
+    """Whether a user's session can't be told by the channel alone; False for your own function."""
     name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
+    if callable(name):
+        return bool(getattr(name, "is_per_user", False))
     return name in ("user_in_channel", "member", "user")
 
 
@@ -130,7 +133,7 @@ def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | N
     return Sender(str(message.author.id), message.author.display_name)
 
 
-def is_addressed(message: discord.Message, bot: discord.Client) -> bool:
+async def is_addressed(message: discord.Message, bot: discord.Client) -> bool:
     """Whether it is said to the bot: a direct message, a mention, a reply to the bot."""
     if message.guild is None:
         return True

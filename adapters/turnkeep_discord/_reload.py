@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from functools import partial
+import logging
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -13,28 +13,24 @@ from discord.ext import commands
 if TYPE_CHECKING:
     from ._cog import SessionCog
 
-_EVENTS: Final = (
-    "on_message",
-    "on_raw_message_edit",
-    "on_raw_message_delete",
-    "on_raw_bulk_message_delete",
-)
+logger: Final = logging.getLogger("turnkeep")
+
 _PATIENCE: Final = 10.0
 """For how many seconds a new cog is waited for; the extension may have been unloaded for good."""
 
 _MOST: Final = 1000
 
-Listener = Callable[[Any], Coroutine[Any, Any, None]]
+Listener = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Gap:
-    """Keeps the events for the cog that comes next."""
+    """Keeps the events that the old cog listened to for the cog that comes next."""
 
-    def __init__(self, bot: commands.Bot | commands.AutoShardedBot) -> None:
+    def __init__(self, bot: commands.Bot | commands.AutoShardedBot, names: Iterable[str]) -> None:
         self._bot = bot
-        self._kept: list[tuple[str, Any]] = []
+        self._kept: list[tuple[str, tuple[Any, ...]]] = []
         self._ended = asyncio.Event()
-        self._listeners = {name: self._keep(name) for name in _EVENTS}
+        self._listeners = {name: self._keep(name) for name in names}
         self._replays: set[asyncio.Task[None]] = set()
         for name, listener in self._listeners.items():
             bot.add_listener(listener, name)
@@ -42,8 +38,10 @@ class Gap:
         _gaps[bot] = self
 
     def _keep(self, name: str) -> Listener:
-        async def keep(payload: Any) -> None:
-            if len(self._kept) < _MOST:
+        async def keep(*payload: Any) -> None:
+            if len(self._kept) == _MOST:
+                logger.error("more than %d events came while the cog was reloaded", _MOST)
+            if len(self._kept) <= _MOST:
                 self._kept.append((name, payload))
 
         return keep
@@ -60,9 +58,16 @@ class Gap:
         """Ends it, and gives the new cog what it kept, once that listens by itself."""
         self.end()
         for name, payload in self._kept:
-            task = asyncio.create_task(partial(getattr(cog, name), payload)())
+            task = asyncio.create_task(self._replay(getattr(cog, name), name, payload))
             self._replays.add(task)
             task.add_done_callback(self._replays.discard)
+
+    async def _replay(self, listener: Listener, name: str, payload: tuple[Any, ...]) -> None:
+        try:
+            await listener(*payload)
+        # As discord.py does it.
+        except Exception:  # noqa: BLE001
+            await self._bot.on_error(name, *payload)
 
     async def wait(self) -> None:
         """Waits until there is a new cog, or none in sight."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ._turn import Content, Turn
 
-__all__ = ["quotes", "reply_to", "requoted", "said_in"]
+__all__ = ["is_gone", "quotes", "reply_to", "requoted", "said_in"]
 
 REPLY_TO: Final = "reply_to"
 GONE: Final = "[reply to a deleted message]"
@@ -40,6 +40,11 @@ def _content(turn: Turn, line: str) -> Content:
     if content and isinstance(text := content[0].get("text"), str):
         return [{**content[0], "text": _replaced(text, line)}, *content[1:]]
     return content
+
+
+def is_gone(turn: Turn) -> bool:
+    """Whether it replies to a message that was deleted."""
+    return turn.text.startswith(GONE)
 
 
 def said_in(turn: Turn) -> str:

@@ -276,15 +276,16 @@ class Reply:
         self._flush()
         if not self._collected:
             return
-        await self._move_along()
-        if self.discarded:
-            return
-        turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
-        last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
-        links = tuple(dict.fromkeys(self._links))
-        turns[last] = replace(turns[last], source_ids=links)
-        self._linked = last
-        stored = await self._session._store_reply(turns, self._epoch)
+        async with self._session._store._moves.steady():
+            await self._move_along()
+            if self.discarded:
+                return
+            turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
+            last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
+            links = tuple(dict.fromkeys(self._links))
+            turns[last] = replace(turns[last], source_ids=links)
+            self._linked = last
+            stored = await self._session._store_reply(turns, self._epoch)
         self.discarded = stored is None
         self.turns = stored or []
         await self._link_stored(tuple(one for one in self._links if one not in links))

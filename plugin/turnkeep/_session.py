@@ -57,9 +57,19 @@ class Session(Handle):
         `InvalidTurnError` for what can't be stored, `TurnTooLargeError` for what is over
         the store's `max_turn_bytes` (a tool result is cut instead), and `StorageError`.
         """
-        answering = role in ("assistant", "tool")
-        if answering:
-            await self._move_along()
+        if self.turn is not None and role in ("assistant", "tool"):
+            return await self._append_answer(
+                role,
+                content,
+                source_id=source_id,
+                sender=sender,
+                name=name,
+                tool_calls=tool_calls,
+                tool_call_id=tool_call_id,
+                time=time,
+                extra=extra,
+                hidden=hidden,
+            )
         turn = new_turn(
             role,
             content,
@@ -71,13 +81,27 @@ class Session(Handle):
             time=time,
             extra=extra,
             hidden=hidden,
-            answers=self.turn.id if answering and self.turn else None,
-            also_answers=tuple(turn.id for turn in self.joined) if answering else (),
             max_bytes=self._max_turn_bytes,
             where=f"session {self.key.text}: ",
         )
-        appended = (await self._append([turn])).turns[0]
-        if self.turn and appended.role == "assistant":
+        return (await self._append([turn])).turns[0]
+
+    async def _append_answer(self, role: str, content: object, **fields: Any) -> Turn:
+        """Appends an answer to the message in hand, wherever a rename has moved that to."""
+        async with self._store._moves.steady():
+            await self._move_along()
+            assert self.turn is not None
+            turn = new_turn(
+                role,
+                content,
+                answers=self.turn.id,
+                also_answers=tuple(turn.id for turn in self.joined),
+                max_bytes=self._max_turn_bytes,
+                where=f"session {self.key.text}: ",
+                **fields,
+            )
+            appended = (await self._append([turn])).turns[0]
+        if appended.role == "assistant":
             for answered in (self.turn, *self.joined):
                 self._mark_answered(answered)
         return appended
@@ -133,6 +157,7 @@ class Session(Handle):
                     await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
                 ).turns
             answered = any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind)
+            answered = answered or self._store._is_answered(self.key, turn)
         return self.bind(turn, answered=answered)
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:

@@ -203,7 +203,7 @@ class SessionStore:
         Doing it again does nothing.
         """
         old, new = as_key(old), as_key(new)
-        async with self._use(old, write=True) as storage, self._moves.moving():
+        async with self._moves.moving(), self._use(old, write=True) as storage:
             await storage.rename(old, new)
 
     async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
@@ -238,7 +238,7 @@ class SessionStore:
         for wanted in as_source_ids(source_id, ""):
             # One page: a session that is written to meanwhile would move from page to page.
             for info in await self.list_sessions(prefix=prefix, limit=None):
-                async with self._use(info.key, write=True) as storage, self._moves.steady():
+                async with self._moves.steady(), self._use(info.key, write=True) as storage:
                     while (turn := await storage.find(info.key, wanted)) is not None:
                         count += len(await storage.delete(info.key, [turn.id]))
         return count

@@ -69,7 +69,7 @@ async def test_a_message_belongs_to_its_chat_and_topic(
         assert await keys(store) == [key]
         assert await said(store, key) == ["user: hello!"]
     assert [str(session.key) for session in given if session] == [key, key]
-    assert [session.turn is not None for session in given if session] == [True, False]
+    assert [session.turn is not None for session in given if session] == [True, True]
 
 
 async def test_a_chain_of_replies_in_a_plain_group_stays_in_the_groups_session(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .._key import SessionKey
-from .._quote import quotes, requoted, said_in
+from .._quote import is_gone, quotes, requoted, said_in
 from .._session import Session
 from .._store import SessionStore
 from .._turn import Turn
@@ -55,19 +55,16 @@ class Changes:
 
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
         """Changes a message in its session, and the lines of those that reply to it there."""
-        # Ids may be the same elsewhere, as in a business chat and its account's own chat.
-        for one in dict.fromkeys((key, self._places.of(source_id))):
-            if one is None:
-                continue
-            session = self._store.session(one)
-            if (before := await session.find(source_id)) is not None:
-                await self._edit(session, before, source_id, content)
-                break
-
-    async def _edit(self, session: Session, before: Turn, source_id: str, content: object) -> None:
-        if before.extra.get("as_made"):
+        key = self._places.of(source_id) if key is None else key
+        if key is None:
+            return
+        session = self._store.session(key)
+        before = await session.find(source_id)
+        if before is None or before.extra.get("as_made"):
             return
         after = await session.edit(before, content)
+        if after is not None and is_gone(before):  # what it repeated does not come back
+            await requote(session, after, None)
         if after is None or after.content == before.content:
             return
         name = None if after.sender is None else after.sender.name
@@ -99,8 +96,11 @@ class Changes:
             keys += filter(among, written)
         for one in dict.fromkeys(keys):
             session = self._store.session(one)
-            for source_id in gone:
-                await session.delete(source_id)
+            async with self._store._moves.steady(), self._store._use(one, write=True) as storage:
+                found = [await storage.find(one, source_id) for source_id in gone]
+                ids = sorted({turn.id for turn in found if turn is not None})
+                if ids:
+                    await storage.delete(one, ids)
             for turn in await _turns_since(session, oldest):
                 if quotes(turn, source_ids=gone):
                     await requote(session, turn, None)

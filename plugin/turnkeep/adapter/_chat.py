@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import AsyncIterable, Callable, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from .._arrange import View
 from .._errors import StorageError, StoreLockedError, TurnkeepError
@@ -56,6 +57,12 @@ class ChatSession(Session):
             logger.exception("%s: an answer that was given is recorded later", self)
             self._owe(self.key, turns)
             return turns
+
+    def unbound(self) -> Self:
+        """The same handle, bound to no message."""
+        free = copy.copy(self)
+        free.turn, free.joined, free._was_answered = None, (), False
+        return free
 
     async def _read_window(
         self, options: WindowOptions, view: View, collected: Sequence[Turn]
@@ -112,7 +119,8 @@ class ChatSession(Session):
         Stored is what the model said, linked to the messages it was sent as. An exception of
         the stream is raised and stores nothing, or with `keep_interrupted` what there was.
         Where the model says nothing, `nothing` is sent, and nothing is stored. To a message
-        that was deleted meanwhile nothing is said; the reply's `discarded` tells.
+        that was deleted meanwhile, or that was answered when this handle on it was given (it was
+        delivered again), nothing is said; the reply's `discarded` tells.
 
         >>> async def handler(message, chat_session):
         ...     await chat_session.answer(lambda reply: ask_llm(reply))
@@ -122,6 +130,11 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
+        if self._was_answered:  # its message was delivered again
+            logger.info("%s: the message in hand was answered before; it is not again", self)
+            unsaid = self.reply()
+            unsaid.discarded = True
+            return unsaid
         message = GrowingMessage(self.outlet)
         said = ""
         async with self.reply(keep_interrupted=keep_interrupted) as reply:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 from anyio import Lock
 from msgspec import structs
 
+from .._arrange import View
+from .._info import EpochId
 from .._key import SessionKey
+from .._options import WindowOptions
 from .._quote import quotes
+from .._reading import window_alone
 from .._store import SessionStore
 from .._turn import Turn
+from .._window import Window
 from ._changes import requote
 from ._chat import FAILURES, ChatSession
 
@@ -23,6 +28,43 @@ logger: Final = logging.getLogger("turnkeep")
 
 MAX_TURNS: Final = 10_000
 """How many messages are kept in memory; after that the storage's error is raised."""
+
+
+class Aside(ChatSession):
+    """A session in memory. What was recorded since is answered where it went."""
+
+    def __init__(self, aside: SessionStore, session: ChatSession) -> None:
+        super().__init__(aside, session.key, outlet=session.outlet)
+        self._real = session
+
+    async def _read_window(
+        self, options: WindowOptions, view: View, collected: Sequence[Turn]
+    ) -> Window:
+        window = await super()._read_window(options, view, collected)
+        if window.turns or self.turn is None:
+            return window
+        return window_alone(self.key, [*self.joined, self.turn], options, collected)
+
+    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[Turn | None, EpochId | None]:
+        there, epoch = await super()._epoch_to_answer_in(turn)
+        if there is None and await self._recorded(turn) is not None:
+            return turn, None
+        return there, epoch
+
+    async def _store_reply(self, turns: list[Turn], epoch: EpochId | None) -> list[Turn] | None:
+        recorded = None if self.turn is None else await self._recorded(self.turn)
+        if recorded is None:
+            return await super()._store_reply(turns, epoch)
+        moved = [structs.replace(one, answers=recorded.id, also_answers=()) for one in turns]
+        return await self._real._store_reply(moved, None)
+
+    async def _recorded(self, turn: Turn) -> Turn | None:
+        if turn.source_id is None:
+            return None
+        try:
+            return await self._real.find(turn.source_id)
+        except FAILURES:
+            return None
 
 
 class Later:
@@ -37,6 +79,7 @@ class Later:
         self._aside = SessionStore("memory:")
         self._waiting: dict[SessionKey, dict[int, int]] = {}  # ids there, and ids in the store
         self._owed: list[tuple[SessionKey, list[Turn]]] = []  # answers to recorded messages
+        self._changes: list[Callable[[], Awaitable[None]]] = []
         self._count = 0
         self._lock = Lock()
 
@@ -48,16 +91,19 @@ class Later:
         """Keeps an answer that was given to a message which is recorded."""
         self._owed.append((key, turns))
 
+    def owe_change(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Keeps an edit or a deletion that the storage did not take."""
+        self._changes.append(change)
+
     @property
     def is_full(self) -> bool:
-        return self._count + len(self._owed) >= MAX_TURNS
+        return self._count + len(self._owed) + len(self._changes) >= MAX_TURNS
 
     async def receive(self, session: ChatSession, content: object, **fields: Any) -> ChatSession:
         """The session in memory, bound to this message."""
         self._waiting.setdefault(session.key, {})
         self._count += 1
-        aside = ChatSession(self._aside, session.key, outlet=session.outlet)
-        return await aside.receive(content, **fields)
+        return await Aside(self._aside, session).receive(content, **fields)
 
     async def edit(self, source_id: str, content: object) -> None:
         """Changes a message that waits."""
@@ -79,6 +125,8 @@ class Later:
 
     async def settle(self) -> None:
         """Records what waits, as far as the storage takes it."""
+        if not (self._waiting or self._owed or self._changes):
+            return
         async with self._lock:
             for owed in list(self._owed):
                 try:
@@ -95,6 +143,13 @@ class Later:
                     await self._record(key)
                 except FAILURES as error:
                     logger.warning("what waits to be recorded goes on waiting: %s", error)
+            while self._changes:
+                try:
+                    await self._changes[0]()
+                except FAILURES as error:
+                    logger.warning("an edit or a deletion goes on waiting: %s", error)
+                    return
+                del self._changes[0]
 
     async def _record(self, key: SessionKey) -> None:
         ids, aside = self._waiting[key], self._aside.session(key)
@@ -111,12 +166,15 @@ class Later:
     async def aclose(self) -> None:
         """Records what waits, or tells what is lost."""
         await self.settle()
+        if self._changes:
+            logger.error("%d edits and deletions could not be done", len(self._changes))
         for key in self._waiting:
             left = [turn async for turn in self._aside.session(key).turns(epoch="all")]
             logger.error("session %s: %d turns could not be recorded and are lost", key, len(left))
         for key, turns in self._owed:
             logger.error("session %s: %d turns could not be recorded and are lost", key, len(turns))
         self._owed.clear()
+        self._changes.clear()
         self._waiting.clear()
         self._count = 0
         await self._aside.aclose()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
 from weakref import WeakValueDictionary
 
@@ -20,6 +22,10 @@ ALBUM_PAUSE: Final = 0.5
 """For how many seconds another part of an album is waited for; each comes by itself."""
 
 _MAX_PAUSES: Final = 10
+_HANDLED_KEPT: Final = 10_000
+
+_Place: TypeAlias = tuple[str, int, datetime]
+"""Names a turn for good: a session that is forgotten and begins anew gives its ids again."""
 
 S = TypeVar("S", bound=Session)
 T = TypeVar("T")
@@ -28,8 +34,8 @@ T = TypeVar("T")
 class _Message:
     """A message in hand, until its handler has ended or a later message took it along."""
 
-    def __init__(self, turn: Turn) -> None:
-        self.turns: tuple[Turn, ...] = (turn,)
+    def __init__(self, session: Session, turn: Turn) -> None:
+        self.turns: tuple[Turn, ...] = (*session.joined, turn)
         self.since = current_time()
         self.scope = CancelScope()
         self.superseded = False
@@ -39,9 +45,9 @@ class _Message:
         if before is not None:
             before.superseded = True
             before.scope.cancel()
-            taken = {turn.id: turn for turn in (*before.turns, *self.turns)}
+            taken = {(turn.id, turn.time): turn for turn in (*before.turns, *self.turns)}
             # By id: they may have come here in another order than they were recorded in.
-            self.turns = tuple(taken[turn_id] for turn_id in sorted(taken))
+            self.turns = tuple(taken[place] for place in sorted(taken))
             self.since = before.since
 
 
@@ -80,7 +86,8 @@ class Overlap:
         self.busy: Busy = busy
         self.debounce = debounce
         self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
-        self._in_hand: set[tuple[str, int]] = set()
+        self._in_hand: set[_Place] = set()
+        self._handled: OrderedDict[_Place, None] = OrderedDict()
 
     async def run(
         self,
@@ -101,20 +108,29 @@ class Overlap:
         check_overlap(busy, debounce)
         if session.turn is None:
             return await handle(session)
-        key = session.key.text
-        if session.already_answered or (key, session.turn.id) in self._in_hand:
+        key, place = session.key.text, _place(session, session.turn)
+        if session.already_answered or place in self._in_hand or place in self._handled:
             return None  # delivered again
-        self._in_hand.add((key, session.turn.id))
+        self._in_hand.add(place)
         line = self._lines.setdefault(key, _Line())
-        mine = _Message(session.turn)
+        mine = _Message(session, session.turn)
         try:
             with mine.scope:
                 await self._burst(line, mine, album, debounce)
-                return await self._in_line(line, mine, session, handle, busy)
+                result = await self._in_line(line, mine, session, handle, busy)
+                if not mine.superseded:
+                    self._note_handled(session, mine)
+                return result
             return None
         finally:
             if not mine.superseded:  # else they are in the hands of the one that took them along
-                self._in_hand.difference_update((key, turn.id) for turn in mine.turns)
+                self._in_hand.difference_update(_place(session, turn) for turn in mine.turns)
+
+    def _note_handled(self, session: Session, mine: _Message) -> None:
+        """One whose handler failed, or was cancelled, is handled when it is delivered again."""
+        self._handled.update(dict.fromkeys(_place(session, turn) for turn in mine.turns))
+        while len(self._handled) > _HANDLED_KEPT:
+            self._handled.popitem(last=False)
 
     async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
         """Waits until nothing follows; whatever follows takes this message along."""
@@ -164,6 +180,10 @@ class Overlap:
                 line.running = None
             if line.collecting is mine:
                 line.collecting = None
+
+
+def _place(session: Session, turn: Turn) -> _Place:
+    return session.key.text, turn.id, turn.time
 
 
 def _bound(session: S, turns: tuple[Turn, ...]) -> S:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from weakref import WeakValueDictionary
 
@@ -13,7 +14,7 @@ from anyio import Lock
 from .._key import SessionKey
 from .._quote import reply_to
 from .._store import SessionStore
-from .._turn import Sender
+from .._turn import Sender, Turn
 from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
 from ._later import Later
@@ -168,6 +169,15 @@ class Recorder:
         # A message that is delivered again, late, begins nothing.
         return source_id is None or await session.find(source_id) is None
 
+    async def find(self, session: ChatSession, source_id: str) -> Turn | None:
+        """What is recorded of a message, as far as the storage tells."""
+        try:
+            return await session.find(source_id)
+        except FAILURES:
+            if self._later is None:
+                raise
+            return None
+
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
         """What was written is changed in the history; nothing, where it is not in it.
 
@@ -178,7 +188,7 @@ class Recorder:
             return
         if self._later is not None:
             await self._later.edit(source_id, content)
-        await self._changes.edit(source_id, content, key)
+        await self._change(partial(self._changes.edit, source_id, content, key))
 
     async def delete(
         self,
@@ -197,4 +207,14 @@ class Recorder:
         """
         if self._later is not None:
             await self._later.delete(source_ids)
-        await self._changes.delete(source_ids, key=key, among=among, since=since)
+        change = partial(self._changes.delete, source_ids, key=key, among=among, since=since)
+        await self._change(change)
+
+    async def _change(self, change: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await change()
+        except FAILURES:
+            if self._later is None or self._later.is_full:
+                raise
+            logger.exception("an edit or a deletion is done later")
+            self._later.owe_change(change)
