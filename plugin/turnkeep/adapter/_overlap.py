@@ -24,8 +24,9 @@ ALBUM_PAUSE: Final = 0.5
 _MAX_PAUSES: Final = 10
 _HANDLED_KEPT: Final = 10_000
 
-_Place: TypeAlias = tuple[str, int, datetime]
-"""Names a turn for good: a session that is forgotten and begins anew gives its ids again."""
+_Place: TypeAlias = tuple[str, int, datetime, str | None]
+"""Names a turn for good: a session that is forgotten and begins anew gives its ids again, and a
+platform's times may be the same for a whole second."""
 
 S = TypeVar("S", bound=Session)
 T = TypeVar("T")
@@ -183,7 +184,7 @@ class Overlap:
 
 
 def _place(session: Session, turn: Turn) -> _Place:
-    return session.key.text, turn.id, turn.time
+    return session.key.text, turn.id, turn.time, turn.source_id
 
 
 def _bound(session: S, turns: tuple[Turn, ...]) -> S:
