@@ -52,7 +52,7 @@ class SessionMiddleware(BaseMiddleware):
     sends is recorded too. `drafts` shows an answer that grows as a draft in private chats,
     and `render` makes of a piece of it the fields of `sendMessage`. `drain_timeout` is for
     how many seconds, at shutdown, running handlers are waited for, so that their replies are
-    stored. `busy`, `debounce`, `reset`, `edits` and `ignore`: see
+    stored. `busy`, `debounce`, `reset`, `edits`, `on_storage_error` and `ignore`: see
     `turnkeep.adapter.RecorderOptions`.
 
     A handler's flag overrides some of it: `flags={"turnkeep": {"busy": "drop", "debounce": 0,

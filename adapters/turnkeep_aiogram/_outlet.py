@@ -80,6 +80,8 @@ class TelegramOutlet:
             await self._bot.send_chat_action(self.chat_id, "typing", **where)
 
     async def send(self, text: str) -> str | None:
+        """Sends a piece of the answer; see `turnkeep.adapter.Outlet`, as for the next ones."""
+
         async def send(fields: dict[str, Any]) -> Message:
             return await self._bot.send_message(self.chat_id, **fields, **self._where)
 

@@ -55,6 +55,7 @@ class DiscordOutlet:
                 self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
 
     async def send(self, text: str) -> str | None:
+        """Sends a piece of the answer; see `turnkeep.adapter.Outlet`, as for `edit`."""
         sent = await self._send(text)
         self._sent.append(sent)
         return source_id(sent)

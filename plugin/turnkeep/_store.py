@@ -218,7 +218,8 @@ class SessionStore:
         """Takes away for good what one person wrote, its answers and quotes, in every session.
 
         `sender_id` is the platform's; give its `prefix`, such as `"telegram:"`, since another
-        platform may give the same id to somebody else. Returns how many turns went, or lost a
+        platform may give the same id to somebody else; a session that was linked to another key
+        has that key. Returns how many turns went, or lost a
         quote, by the text of their session's key. A summary that was made of them stays: where
         `(await session.info()).summary` is not empty, `clear(erase=True)` takes it away too.
         """

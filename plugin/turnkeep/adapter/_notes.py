@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from .._media import Media
 
-__all__ = ["NOTE_LENGTH", "note"]
-
-NOTE_LENGTH = 200
-"""The most characters of another message that a note repeats."""
+__all__ = ["note"]
 
 
 def note(kind: str, detail: str = "") -> str:
