@@ -167,6 +167,8 @@ class Intake:
             for info in await store.list_sessions(prefix=PREFIX, limit=None):
                 if gone in (info.key.chat_id, info.metadata.get("parent")):
                     await store.forget(info.key)
+            if self._scope not in ("channel", commands.BucketType.channel, "user_in_channel"):
+                await self._recorder.delete_all(f"{gone}:")  # beside what was said elsewhere
 
     # Interactions and commands.
 

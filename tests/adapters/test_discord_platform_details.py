@@ -364,3 +364,23 @@ async def test_an_answer_that_comes_too_late_goes_to_the_channel_unless_it_was_e
         shown = [one["content"] for one in server.sent(place) if one["content"]]
         assert (shown == ["at last"]) is not ephemeral
         assert ("has expired" in str(ended[0])) is ephemeral
+
+
+@pytest.mark.parametrize("scope", ["user", "member", "guild", "parent"])
+async def test_what_was_said_in_a_deleted_channel_goes_from_sessions_that_hold_more(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    tmp_path: Path,
+    scope: Any,
+) -> None:
+    gone = server.channel(place["guild_id"], "gone")
+    bot = RecordingBot(store, scope=scope)
+    async with store, connected(server, bot):
+        await server.say(place, ada, "stays")
+        await server.say(gone, ada, "secret of the channel")
+        await bot.hears(server, 2)
+        await server.delete_channel(gone)
+        await server.wait_for(lambda: "secret" not in on_disk(tmp_path), 10, "an end of it")
+        assert "stays" in on_disk(tmp_path)

@@ -107,6 +107,22 @@ class Changes:
         for source_id in gone:
             self._places.forget(source_id)
 
+    async def delete_all(self, begins: str) -> None:
+        """Takes away what has such source ids, and what answers it, from every session."""
+        for info in await self._store.list_sessions(limit=None):
+            session = self._store.session(info.key)
+            async with self._store._moves.steady():
+                turns = [turn async for turn in session.turns(epoch="all")]
+                gone = {
+                    turn.id
+                    for turn in turns
+                    if any(source.startswith(begins) for source in turn.source_ids)
+                }
+                gone |= {turn.id for turn in turns if turn.answers_one_of(gone)}
+                if gone:
+                    async with self._store._use(info.key, write=True) as storage:
+                        await storage.delete(info.key, sorted(gone))
+
 
 async def requote(session: Session, turn: Turn, line: str | None) -> None:
     """Gives a turn another line that says to what it replies; None where that is gone."""

@@ -124,7 +124,8 @@ class Recorder:
         """
         if source_id is not None:
             self._places.note(source_id, session.key)
-        extra = {**(extra or {}), **({} if quoted is None else reply_to(*quoted))}
+        if quoted is not None:
+            extra = {**(extra or {}), **reply_to(*quoted)}
         fields = {"source_id": source_id, "sender": sender, "time": time, "extra": extra}
         if self._later is None:
             return await self._receive(session, content, fields)
@@ -209,6 +210,10 @@ class Recorder:
             await self._later.delete(source_ids)
         change = partial(self._changes.delete, source_ids, key=key, among=among, since=since)
         await self._change(change)
+
+    async def delete_all(self, begins: str) -> None:
+        """A chat is gone: what was said in it, whose source ids begin so, is deleted everywhere."""
+        await self._change(partial(self._changes.delete_all, begins))
 
     async def _change(self, change: Callable[[], Awaitable[None]]) -> None:
         try:
