@@ -124,13 +124,14 @@ async def test_what_is_changed_while_the_extension_is_reloaded_is_changed_in_the
         await asyncio.sleep(0)  # it waits for the handler
         await server.delete(secret)
         await server.edit(typo, "typo")
+        async with asyncio.timeout(10):
+            turns = list[str]()
+            while "user: secret" in turns or "user: typo" not in turns:
+                await asyncio.sleep(0.01)
+                turns = await said(store, key_of(place))
+        assert not reload.done()
         bot.go_on.set()
         await reload
-        async with asyncio.timeout(10):
-            while "user: secret" in (turns := await said(store, key_of(place))) or (
-                "user: typo" not in turns
-            ):
-                await asyncio.sleep(0.01)
 
 
 async def test_what_was_captured_while_the_storage_failed_is_recorded_later(
