@@ -12,10 +12,10 @@ import pytest
 from aiogram import Dispatcher
 from aiogram.types import Message
 
-from adapters.tools import feed, said
+from adapters.tools import feed, polling, said
 from emulators.telegram import TelegramEmulator
-from turnkeep import SessionStore, StorageError
-from turnkeep.adapter import ChatSession
+from turnkeep import Sender, SessionKey, SessionStore, StorageError
+from turnkeep.adapter import ChatSession, Recorder
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep_aiogram import SessionMiddleware
 
@@ -203,3 +203,108 @@ async def test_what_is_edited_or_deleted_while_it_waits_is_recorded_so(tmp_path:
         users = [line for line in await said(store, key) if line.startswith("user")]
         gone = "[reply to a deleted message]"
         assert users == ["user: a, rather", "user: c", f"user: {gone}\nd", "user: e"]
+
+
+class Full(MemoryStorage):
+    """One that takes nothing while it `fails`."""
+
+    fails = False
+
+    async def append(self, *arguments: Any, **options: Any) -> Any:
+        if self.fails:
+            raise StorageError("session telegram:7: the disk is full")
+        return await super().append(*arguments, **options)
+
+
+class Shown:
+    """A chat that shows what is sent there."""
+
+    limit, pace, drafts = 4000, 1.0, False
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def working(self) -> None:
+        """Shows nothing."""
+
+    async def send(self, text: str) -> str:
+        self.texts.append(text)
+        return f"7:{100 + len(self.texts)}"
+
+    async def edit(self, number: int, text: str) -> None:
+        self.texts[number] = text
+
+    async def draft(self, text: str) -> None:
+        """Shows nothing."""
+
+
+async def test_what_is_recorded_before_its_handler_answers_is_answered() -> None:
+    storage, shown = Full(), Shown()
+    async with SessionStore(storage) as store:
+        recorder = Recorder(store, on_storage_error="later")
+        storage.fails = True
+        first = recorder.session(SessionKey("telegram", 7), shown)
+        received = await recorder.receive(first, "hello", source_id="7:1", sender=Sender("7"))
+        storage.fails = False
+        other = recorder.session(SessionKey("telegram", 8), shown)
+        await recorder.receive(other, "settles it", source_id="8:1", sender=Sender("8"))
+        reply = await received.answer("hi")
+        assert not reply.discarded
+        assert shown.texts == ["hi"]
+        assert await said(store, "telegram:7") == ["user: hello", "assistant: hi"]
+
+
+async def test_a_message_that_waits_is_handled_though_another_is_in_hand() -> None:
+    storage, handled, go_on = Full(), list[object](), asyncio.Event()
+    begun = asyncio.Event()
+    async with SessionStore(storage) as store:
+        recorder = Recorder(store, on_storage_error="later")
+        session = recorder.session(SessionKey("telegram", 7))
+
+        async def handle(bound: ChatSession) -> None:
+            assert bound.turn is not None
+            handled.append(bound.turn.content)
+            if bound.turn.content == "one":
+                begun.set()
+                await go_on.wait()
+
+        first = await recorder.receive(session, "one", source_id="7:1", sender=Sender("7"))
+        task = asyncio.create_task(recorder.overlap.run(first, handle))
+        await begun.wait()
+        storage.fails = True
+        second = await recorder.receive(session, "two", source_id="7:2", sender=Sender("7"))
+        await recorder.overlap.run(second, handle)
+        assert handled == ["one", "two"]
+        go_on.set()
+        await task
+        storage.fails = False
+
+
+@pytest.mark.parametrize("replies", [False, True])
+async def test_what_is_captured_while_the_storage_fails_raises_nothing(replies: bool) -> None:
+    telegram, dispatcher, storage = TelegramEmulator(), Dispatcher(), Full()
+    async with telegram, SessionStore(storage) as store:
+        SessionMiddleware(store, capture=True, on_storage_error="later").setup(dispatcher)
+
+        @dispatcher.message()
+        async def handle(message: Message, chat_session: ChatSession) -> None:
+            if replies:
+                async with chat_session.reply() as reply:
+                    reply.add_text(f"to {message.text}")
+                    await message.answer(f"to {message.text}")
+            else:
+                await message.answer(f"to {message.text}")
+            storage.fails = False
+
+        storage.fails = True
+        async with polling(telegram, dispatcher):
+            for count, text in enumerate(("a", "b"), 1):
+                telegram.say(7, text)
+                await telegram.wait_sent(7, count)
+                await telegram.wait_for(lambda: telegram.pending() == 0)
+        assert await said(store, "telegram:7") == [
+            "user: a",
+            "assistant: to a",
+            "user: b",
+            "assistant: to b",
+        ]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from adapters.tools import said
 from turnkeep import Sender, Session, SessionStore
 from turnkeep.adapter import Busy, Overlap
 
@@ -181,3 +182,14 @@ async def test_a_handler_that_fails_lets_the_next_one_go_on(session: Session) ->
 async def test_what_is_no_choice_is_refused(busy: Busy, debounce: float) -> None:
     with pytest.raises(ValueError, match=r"busy is one of|debounce is in seconds"):
         Overlap(busy, debounce=debounce)
+
+
+async def test_a_message_of_a_forgotten_session_holds_up_none_of_the_one_that_begins_anew() -> None:
+    async with SessionStore("memory:") as store:
+        chat = Chat(store.session("telegram:7"), Overlap())
+        await chat.say("a")
+        await store.forget("telegram:7")
+        await chat.say("b")
+        assert chat.begun == ["a", "b"]
+        await chat.end()
+        assert await said(store, "telegram:7") == ["user: b", "assistant: to b"]

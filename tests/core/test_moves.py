@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 
-from turnkeep import Session, SessionStore
+from turnkeep import Session, SessionStore, StoreClosedError
 from turnkeep.storage.memory import MemoryStorage
 
 from .tools import said, stored
@@ -152,3 +153,72 @@ async def test_a_change_at_the_time_of_a_rename_changes_its_own_turn(verb: str) 
             await anyio.wait_all_tasks_blocked()
             storage.go_on.set()
         assert await said(new) == ["long ago", *(["after"] if verb == "edit" else [])]
+
+
+class SlowToMove(MemoryStorage):
+    """One whose renames take until they are let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moving, self.go_on = anyio.Event(), anyio.Event()
+
+    async def rename(self, *arguments: Any, **options: Any) -> Any:
+        self.moving.set()
+        await self.go_on.wait()
+        return await super().rename(*arguments, **options)
+
+
+@pytest.mark.parametrize("verb", ["reply", "append"])
+async def test_an_answer_that_is_stored_during_a_rename_is_to_its_message(verb: str) -> None:
+    storage = SlowToMove()
+    async with SessionStore(storage) as store:
+        session = await before_and_after(store)
+        received = await session.receive("after", source_id="2:1")
+        reply = received.reply()
+
+        async def answer() -> None:
+            if verb == "append":
+                await received.append("assistant", "answered")
+            else:
+                await reply.__aexit__(None, None, None)
+
+        if verb == "reply":
+            await reply.__aenter__()
+            reply.add_text("answered")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.rename, OLD, NEW)
+            await storage.moving.wait()
+            tasks.start_soon(answer)
+            await anyio.wait_all_tasks_blocked()
+            storage.go_on.set()
+        assert not reply.discarded
+        question, answered = (await stored(session))[-2:]
+        assert (question.content, answered.content) == ("after", "answered")
+        assert answered.answers == question.id
+
+
+async def test_a_store_that_is_closed_while_a_rename_waits_for_an_edit_closes() -> None:
+    storage = Halting()
+    with anyio.fail_after(10):
+        store = SessionStore(storage)
+        await store.__aenter__()
+        session = store.session(NEW)
+        await session.append("user", "before", source_id="2:1")
+        storage.looked, storage.go_on = anyio.Event(), anyio.Event()
+
+        async def edit() -> None:
+            with suppress(StoreClosedError):  # it may come too late, and is told so
+                await session.edit("2:1", "after")
+
+        async def rename() -> None:
+            with suppress(StoreClosedError):
+                await store.rename(OLD, NEW)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(edit)
+            await storage.looked.wait()
+            tasks.start_soon(rename)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(store.aclose)
+            await anyio.wait_all_tasks_blocked()
+            storage.go_on.set()
