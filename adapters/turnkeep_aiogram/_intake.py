@@ -164,7 +164,7 @@ class Intake:
         if sender is None or self._recorder.ignores(chat, int(sender.id)):
             return False
         if isinstance(event, Message):
-            if is_command(event) and not self._record_commands:
+            if is_command(event) and not (self._record_commands or chosen):
                 return False
             if not content_of(event):
                 return False

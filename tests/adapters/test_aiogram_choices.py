@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiogram import Dispatcher, F
+from aiogram.filters import Command
 from aiogram.types import Message
 
 from adapters.tools import feed, polling, said
@@ -93,6 +94,21 @@ async def test_a_handlers_flag_keeps_its_messages_out(store: SessionStore) -> No
     await feed(dispatcher, telegram.say(7, "password"), telegram.say(7, "hello"))
     assert given == [None]
     assert await said(store, "telegram:7") == ["user: hello"]
+
+
+async def test_a_handlers_flag_takes_its_command_in(store: SessionStore) -> None:
+    telegram, dispatcher = TelegramEmulator(), Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    turns: list[str | None] = []
+
+    @dispatcher.message(Command("ask"), flags={"turnkeep": {"record": True}})
+    async def ask(message: Message, chat_session: ChatSession) -> None:
+        turns.append(None if chat_session.turn is None else chat_session.turn.text)
+
+    update = telegram.say(7, "/ask why?")
+    await feed(dispatcher, update, update)
+    assert turns == ["/ask why?"]
+    assert await said(store, "telegram:7") == ["user: /ask why?"]
 
 
 async def test_a_handlers_flag_overrides_the_overlap(store: SessionStore) -> None:
