@@ -17,11 +17,9 @@ from emulators.telegram import TelegramEmulator
 from turnkeep import SessionStore
 
 
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStore:
-    """A store that nobody has opened yet."""
-    if request.param == "memory":
-        return SessionStore("memory:")
+@pytest.fixture
+def store(tmp_path: Path) -> SessionStore:
+    """A store that nobody has opened yet; that storages are all the same is the core's to prove."""
     return SessionStore(tmp_path / "sessions", lock_timeout=0)
 
 
