@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -104,13 +105,16 @@ async def test_one_person_on_both_platforms_is_one_session_where_that_is_said(
             await each.start(echo, store=store)
             await each.say(each.ada, f"on {each}")
             await each.shows(f"to on {each}", at=each.private(each.ada))
-        assert await keys(store) == [other_platform.key(there)]
-        assert await platform.said(here) == [
+        lines = [
             f"user: on {platform}",
             f"assistant: to on {platform}",
             f"user: on {other_platform}",
             f"assistant: to on {other_platform}",
         ]
+        async with asyncio.timeout(10):
+            while await platform.said(here) != lines:  # an answer is stored when it is sent
+                await asyncio.sleep(0.01)
+        assert await keys(store) == [other_platform.key(there)]
 
 
 async def everybody_speaks(platform: Platform, but: str = "") -> None:

@@ -337,5 +337,5 @@ async def test_a_model_cannot_ping_everyone(world: World) -> None:
 
 async def test_an_attachment_alone_is_stored_as_what_it_is_and_answered(world: World) -> None:
     await world.say("", attachments={"cat.png": b"png"})
-    await world.reads("echo: [file: cat.png]")
+    await world.reads("echo: [photo: cat.png]")
     assert len(await world.said(2)) == 2
