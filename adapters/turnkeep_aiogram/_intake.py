@@ -151,8 +151,8 @@ class Intake:
             return session
 
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
-        """First come, first served, where something is awaited before a message is stored."""
-        if self._record in ("all", "handled") and not self._recorder.looks_first:
+        """First come, first served, where the store does not see to it by itself."""
+        if self._record in ("all", "handled") and not self._recorder.needs_order:
             return nullcontext()  # the store keeps the order, and shares its writes
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 

@@ -108,20 +108,20 @@ class Capture:
 
     async def _place(self, message: discord.Message, key: SessionKey, content: Content) -> None:
         session, source = self._store.session(key), source_id(message)
-        is_recorded = self._known.get(message.id) == "recorded"
         if (reply := self._reply_of(key, message)) is not None:
-            if is_recorded:  # as a placeholder that stood long
-                await session.delete(source)
+            stood = await session.find(source)
+            if stood is not None and is_as_sent(stood):  # as a placeholder that stood long
+                await session.delete(stood)
             self._note(message.id, "linked")
             await reply.link(source)
-        elif is_recorded:
-            await session.edit(source, content)
-        else:
-            # A reply that was linked to it has stored it: its source id is known there.
-            turn = await session.append(
-                "assistant", content, source_id=source, time=message.created_at, extra=AS_SENT
-            )
-            self._note(message.id, "recorded" if is_as_sent(turn) else "linked")
+            return
+        # A reply that was linked to it has stored it: its source id is known there.
+        turn = await session.append(
+            "assistant", content, source_id=source, time=message.created_at, extra=AS_SENT
+        )
+        if is_as_sent(turn):
+            await session.edit(turn, content)  # nothing, unless it was stored before
+        self._note(message.id, "recorded" if is_as_sent(turn) else "linked")
 
     def _sessions(self, key: SessionKey | None) -> Iterator[ChatSession]:
         return (one for one in {*self._given, *self._latest} if one.key == key)

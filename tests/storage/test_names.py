@@ -74,7 +74,7 @@ def test_a_name_of_up_to_200_bytes_says_its_key(key: SessionKey) -> None:
     if "~" in path.parent.name or "~" in path.stem:
         assert key_of(path.parent.name, path.stem) is None
         longest = max(len(part.encode()) for part in key.text.split(":"))
-        assert longest * 3 + len(key.text) * 3 > 200
+        assert longest * 3 + len(key.text.encode()) * 3 > 200
     else:
         assert key_of(path.parent.name, path.stem) == key
 

@@ -94,9 +94,14 @@ class Recorder:
         return self._places.of(source_id)
 
     @property
-    def looks_first(self) -> bool:
-        """Whether it awaits something before a message has its place in the storage's order."""
-        return self._reset is not None or self._later is not None
+    def needs_order(self) -> bool:
+        """Whether messages of a session have to come here one after the other.
+
+        So it is where something is awaited before a message has its place in the storage's
+        order, and where handlers are to begin in that order.
+        """
+        in_line = self.overlap.busy != "parallel" or self.overlap.debounce > 0
+        return in_line or self._reset is not None or self._later is not None
 
     def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
         """The session of this key, bound to no message."""
