@@ -16,8 +16,8 @@ from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
 from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
-from turnkeep import SessionKey, SessionStore, TurnkeepError
-from turnkeep.adapter import AS_SENT, ChatSession, Recorder, RecorderOptions, is_as_sent
+from turnkeep import SessionKey, SessionStore
+from turnkeep.adapter import ChatSession, Recorder, RecorderOptions, is_as_sent
 
 from ._advice import Advice
 from ._capture import Capture
@@ -243,16 +243,8 @@ class SessionMiddleware(BaseMiddleware):
         his own, and the message replies to nobody; else it raises `TurnkeepError`.
         """
         key = self._intake.key_of_sent(message) if key is None else key
-        if key is None:
-            raise TurnkeepError(
-                f"message {source_id(message)}: each user has a session of his own here, and this "
-                "is no reply to one: give record_sent key=…"
-            )
-        await self.store.session(key).append(
-            "assistant",
-            content_of(message) if text is None else text,
-            source_id=source_id(message),
-            extra=AS_SENT if text is None else None,
+        await self.recorder.record_sent(
+            key, content_of(message), source_id=source_id(message), text=text
         )
 
     async def _sent(self, message: Message) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Final, Unpack
 import discord
 from discord.ext import commands
 
-from turnkeep import SessionKey, SessionStore, TurnkeepError
-from turnkeep.adapter import AS_SENT, ChatSession, Recorder, RecorderOptions
+from turnkeep import SessionKey, SessionStore
+from turnkeep.adapter import ChatSession, Recorder, RecorderOptions
 
 from ._backfill import Backfill
 from ._capture import Capture
@@ -287,17 +287,12 @@ class SessionCog(commands.Cog):
         replies to nobody; else it raises `TurnkeepError`.
         """
         key = self._intake.key_of_sent(message) if key is None else key
-        if key is None:
-            raise TurnkeepError(
-                f"message {source_id(message)}: each user has a session of his own here, and this "
-                "is no reply to one: give record_sent key=…"
-            )
-        await self.store.session(key).append(
-            "assistant",
-            content_of(message) if text is None else text,
+        await self.recorder.record_sent(
+            key,
+            content_of(message),
             source_id=source_id(message),
+            text=text,
             time=message.created_at,
-            extra=AS_SENT if text is None else None,
         )
 
 

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from anyio import Lock
 
+from .._errors import TurnkeepError
 from .._key import SessionKey
 from .._quote import reply_to
 from .._store import SessionStore
@@ -21,6 +22,7 @@ from ._later import Later
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._reset import ResetPolicy
+from ._sent import AS_SENT
 
 __all__ = ["Edits", "OnStorageError", "Quoted", "Recorder", "RecorderOptions"]
 
@@ -160,6 +162,32 @@ class Recorder:
             if await self._is_due(self._reset, session, fields["source_id"], now):
                 await session.clear()
             return await session.receive(content, **fields)
+
+    async def record_sent(
+        self,
+        key: SessionKey | str | None,
+        content: object,
+        *,
+        source_id: str | None,
+        text: str | None,
+        time: datetime | None = None,
+    ) -> None:
+        """Records a message that the bot sent, as what the model said (`text`) or as it was sent.
+
+        Raises `TurnkeepError` where nothing tells its session.
+        """
+        if key is None:
+            raise TurnkeepError(
+                f"message {source_id}: each user has a session of his own here, and this "
+                "is no reply to one: give record_sent key=…"
+            )
+        await self.store.session(key).append(
+            "assistant",
+            content if text is None else text,
+            source_id=source_id,
+            time=time,
+            extra=AS_SENT if text is None else None,
+        )
 
     async def aclose(self) -> None:
         """Records what waits for the storage; an adapter calls it before it leaves the store."""
