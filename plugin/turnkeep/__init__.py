@@ -10,8 +10,6 @@
 [{'role': 'user', 'content': 'My name is Ada.'}]
 """
 
-from ._check import check_messages
-from ._consolidate import ConsolidationPolicy
 from ._errors import (
     InvalidKeyError,
     InvalidMetadataError,
@@ -27,14 +25,16 @@ from ._errors import (
     UnknownStorageError,
     WindowError,
 )
-from ._info import SessionInfo
-from ._key import SessionKey
-from ._media import Media
-from ._reply import Reply
-from ._session import Session
+from ._records.info import SessionInfo
+from ._records.key import SessionKey
+from ._records.media import Media
+from ._records.turn import Sender, Turn
+from ._session.consolidate import ConsolidationPolicy
+from ._session.reply import Reply
+from ._session.session import Session
 from ._store import SessionStore
-from ._tokens import estimate_tokens, tiktoken_counter
-from ._turn import Sender, Turn
+from ._window.check import check_messages
+from ._window.tokens import estimate_tokens, tiktoken_counter
 
 __all__ = [
     "ConsolidationPolicy",

@@ -15,14 +15,14 @@ from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 from anyio import CancelScope, Event, Lock
 
-from ._consolidate import ConsolidationPolicy, Consolidations
 from ._errors import ReadOnlyError, StoreClosedError, UnknownStorageError
-from ._info import SessionInfo, own_copy
-from ._key import SessionKey
-from ._moves import Moves
-from ._session import Session
-from ._tail import Tails
-from ._turn import MAX_TURN_BYTES, Turn, as_source_ids
+from ._records.info import SessionInfo, own_copy
+from ._records.key import SessionKey
+from ._records.turn import MAX_TURN_BYTES, Turn, as_source_ids
+from ._session.consolidate import ConsolidationPolicy, Consolidations
+from ._session.moves import Moves
+from ._session.session import Session
+from ._window.tail import Tails
 from .storage.base import Storage
 
 __all__ = ["SessionStore"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnkeep import Session, SessionStore, TurnTooLargeError
-from turnkeep._turn import clean_text, encoded_size
+from turnkeep._records.turn import clean_text, encoded_size
 
 from .conftest import Place
 from .tools import said, stored

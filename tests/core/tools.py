@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from turnkeep import Reply, Session, SessionKey, Turn
-from turnkeep._info import EpochId, SessionInfo
+from turnkeep._records.info import EpochId, SessionInfo
 from turnkeep.storage.base import Appended, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from turnkeep import SessionKey, Turn
-from turnkeep._turn import new_turn
+from turnkeep._records.turn import new_turn
 from turnkeep.storage.base import Appended
 from turnkeep.storage.jsonl import JsonlStorage
 

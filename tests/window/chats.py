@@ -18,9 +18,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from turnkeep import Media, Sender, SessionInfo, SessionKey, Turn, WindowError, estimate_tokens
-from turnkeep._arrange import View
-from turnkeep._options import WindowOptions
-from turnkeep._window import build_window
+from turnkeep._window.arrange import View
+from turnkeep._window.build import build_window
+from turnkeep._window.options import WindowOptions
 
 Messages = list[dict[str, Any]]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from turnkeep import Turn, estimate_tokens
-from turnkeep._options import WindowOptions
-from turnkeep._tokens import message_tokens
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.tokens import message_tokens
 
 from .chats import NOW, Chat, Messages, id_of, info_of, read_window
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from turnkeep import Turn, WindowError
-from turnkeep._arrange import View
-from turnkeep._options import WindowOptions
-from turnkeep._summary import SUMMARY_HEAD
-from turnkeep._tokens import MEDIA_TOKENS, message_tokens
+from turnkeep._window.arrange import View
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.summary import SUMMARY_HEAD
+from turnkeep._window.tokens import MEDIA_TOKENS, message_tokens
 
 from .chats import (
     CHATS,

@@ -8,9 +8,9 @@ import random
 import pytest
 
 from turnkeep import estimate_tokens
-from turnkeep._message import to_message
-from turnkeep._options import WindowOptions
-from turnkeep._tokens import message_tokens
+from turnkeep._window.message import to_message
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.tokens import message_tokens
 
 from .grown import calls, cuts, plain_chat, share, talk
 

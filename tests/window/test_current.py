@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnkeep import Turn
-from turnkeep._options import WindowOptions
+from turnkeep._window.options import WindowOptions
 
 from .chats import NOW, Chat, ids_of, info_of, many, window, words
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from turnkeep._arrange import NO_ANSWER, NO_RESULT, View
-from turnkeep._options import WindowOptions
-from turnkeep._summary import SUMMARY_HEAD
+from turnkeep._window.arrange import NO_ANSWER, NO_RESULT, View
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.summary import SUMMARY_HEAD
 
 from .chats import (
     CHATS,

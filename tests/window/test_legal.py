@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from turnkeep import check_messages
-from turnkeep._options import WindowOptions
+from turnkeep._window.options import WindowOptions
 
 from .chats import (
     CHATS,

@@ -22,8 +22,8 @@ from turnkeep import (
     check_messages,
     estimate_tokens,
 )
-from turnkeep._options import WindowOptions
-from turnkeep._tokens import MEDIA_TOKENS, message_tokens
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.tokens import MEDIA_TOKENS, message_tokens
 
 from .chats import NOW, Chat, info_of, many, window
 from .rules import refused_by_mistral, refused_by_openai, refused_by_openai_types

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from turnkeep import Turn, check_messages
-from turnkeep._message import api_name, to_message
+from turnkeep._window.message import api_name, to_message
 
 from .chats import IMAGE, NOW
 

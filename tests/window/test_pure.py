@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnkeep import WindowError
-from turnkeep._arrange import View
-from turnkeep._options import WindowOptions
+from turnkeep._window.arrange import View
+from turnkeep._window.options import WindowOptions
 
 from .chats import (
     CHATS,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnkeep import Sender, Turn, check_messages
-from turnkeep._options import WindowOptions
-from turnkeep._speaker import name_field, prefix
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.speaker import name_field, prefix
 from turnkeep.shapes import to_shape
 
 from .chats import IMAGE, NOW, Chat, Messages, info_of, many, window, words

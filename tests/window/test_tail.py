@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnkeep import SessionInfo, SessionStore, Turn, WindowError
-from turnkeep._arrange import View
-from turnkeep._options import WindowOptions
-from turnkeep._tail import KEPT_TURNS, Tail, Tails
-from turnkeep._window import build_window
+from turnkeep._window.arrange import View
+from turnkeep._window.build import build_window
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.tail import KEPT_TURNS, Tail, Tails
 
 from .chats import CHATS, OPTIONS, Chat, many, view_of
 from .grown import plain_chat

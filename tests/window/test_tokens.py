@@ -11,8 +11,8 @@ import pytest
 import tiktoken
 
 from turnkeep import MissingExtraError, WindowError, _tokens, estimate_tokens, tiktoken_counter
-from turnkeep._options import WindowOptions
-from turnkeep._tokens import MEDIA_TOKENS, MESSAGE_OVERHEAD, message_tokens
+from turnkeep._window.options import WindowOptions
+from turnkeep._window.tokens import MEDIA_TOKENS, MESSAGE_OVERHEAD, message_tokens
 
 from .chats import info_of, read_window, window, words
 from .grown import plain_chat

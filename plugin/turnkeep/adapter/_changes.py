@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from .._key import SessionKey
-from .._quote import is_gone, quotes, requoted, said_in
-from .._session import Session
+from .._records.key import SessionKey
+from .._records.quote import is_gone, quotes, requoted, said_in
+from .._records.turn import Turn
+from .._session.session import Session
 from .._store import SessionStore
-from .._turn import Turn
 from ._notes import note
 
 __all__ = ["AS_MADE", "Changes", "Places", "requote"]

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final, Self, TypeAlias
 
-from .._arrange import View
 from .._errors import StorageError, StoreLockedError, TurnkeepError
-from .._info import EpochId
-from .._key import SessionKey
-from .._options import WindowOptions
-from .._reading import window_alone
-from .._reply import Reply
-from .._session import Session
+from .._records.info import EpochId
+from .._records.key import SessionKey
+from .._records.turn import Turn
+from .._session.reading import window_alone
+from .._session.reply import Reply
+from .._session.session import Session
 from .._store import SessionStore
-from .._turn import Turn
-from .._window import Window
+from .._window.arrange import View
+from .._window.build import Window
+from .._window.options import WindowOptions
 from ._outlet import GrowingMessage, Outlet
 from ._sent import is_part_of
 

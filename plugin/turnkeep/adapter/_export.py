@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from .._session import Session
+from .._session.session import Session
 
 __all__ = ["export", "forget"]
 

@@ -10,15 +10,15 @@ from typing import Any, Final
 from anyio import Lock
 from msgspec import structs
 
-from .._arrange import View
-from .._info import EpochId
-from .._key import SessionKey
-from .._options import WindowOptions
-from .._quote import quotes
-from .._reading import window_alone
+from .._records.info import EpochId
+from .._records.key import SessionKey
+from .._records.quote import quotes
+from .._records.turn import Turn
+from .._session.reading import window_alone
 from .._store import SessionStore
-from .._turn import Turn
-from .._window import Window
+from .._window.arrange import View
+from .._window.build import Window
+from .._window.options import WindowOptions
 from ._changes import requote
 from ._chat import FAILURES, ChatSession
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._media import Media
+from .._records.media import Media
 
 __all__ = ["note"]
 

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 from anyio import CancelScope, Lock, current_time, sleep_until
 
-from .._session import Session
-from .._turn import Turn
+from .._records.turn import Turn
+from .._session.session import Session
 
 __all__ = ["Busy", "Overlap"]
 

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 from anyio import Lock
 
 from .._errors import TurnkeepError
-from .._key import SessionKey
-from .._quote import reply_to
+from .._records.key import SessionKey
+from .._records.quote import reply_to
+from .._records.turn import Sender, Turn
 from .._store import SessionStore
-from .._turn import Sender, Turn
 from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
 from ._later import Later

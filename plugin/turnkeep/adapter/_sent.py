@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .._turn import Turn
+from .._records.turn import Turn
 
 __all__ = ["AS_SENT", "is_as_sent", "is_part_of"]
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from .._errors import InvalidMetadataError
-from .._info import EpochId, SessionInfo
-from .._key import SessionKey
-from .._turn import Content, Turn
+from .._records.info import EpochId, SessionInfo
+from .._records.key import SessionKey
+from .._records.turn import Content, Turn
 
 __all__ = ["Appended", "Change", "EpochId", "SessionInfo", "Snapshot", "Storage"]
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import msgspec
 from anyio.lowlevel import cancel_shielded_checkpoint
 
-from .._key import SessionKey
-from .._turn import Turn
+from .._records.key import SessionKey
+from .._records.turn import Turn
 from .base import (
     DEDUPE_TURNS,
     Appended,

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from .._turn import new_turn
+from .._records.turn import new_turn
 from ..storage.base import DEDUPE_TURNS, Storage
 from ._base import KEY, OTHER, ContractBase, info_of, put, texts, user
 

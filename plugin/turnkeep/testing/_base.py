@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from .._key import SessionKey
-from .._turn import Turn, new_turn
+from .._records.key import SessionKey
+from .._records.turn import Turn, new_turn
 from ..storage.base import Appended, SessionInfo, Storage
 
 KEY = SessionKey("test", "1")

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from .._errors import InvalidMetadataError
-from .._info import EpochId, SessionInfo
-from .._key import SessionKey
-from .._turn import Turn, new_turn
+from .._records.info import EpochId, SessionInfo
+from .._records.key import SessionKey
+from .._records.turn import Turn, new_turn
 from ..storage.base import Appended, Change, Snapshot, Storage
 from ..storage.memory import MemoryStorage
 

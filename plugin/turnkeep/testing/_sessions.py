@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from .._key import SessionKey
-from .._turn import new_turn
+from .._records.key import SessionKey
+from .._records.turn import new_turn
 from ..storage.base import Change, SessionInfo, Storage
 from ._base import KEY, OTHER, THIRD, ContractBase, info_of, put, texts, user
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, SessionInfo
 from ._files import Place
 from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, with_more

@@ -17,8 +17,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from ..._errors import StorageError
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS
 from ._chat import Chat
 from ._files import Alias, Folder

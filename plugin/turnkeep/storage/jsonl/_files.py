@@ -17,10 +17,10 @@ from typing import IO, Final
 
 import msgspec
 
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import SessionInfo
-from . import _listing, _nanobot
+from ..jsonl import _listing, _nanobot
 from ._disk import (
     copy_bytes,
     lines_set_aside,

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import SessionInfo
 
 METADATA_EVERY: Final = 64 * 1024

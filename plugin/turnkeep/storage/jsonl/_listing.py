@@ -17,9 +17,9 @@ from typing import Final
 
 import msgspec
 
-from ..._key import SessionKey
+from ..._records.key import SessionKey
 from ..base import SessionInfo
-from . import _nanobot
+from ..jsonl import _nanobot
 from ._disk import reading
 from ._lines import MetadataLine, decode_line
 from ._names import (

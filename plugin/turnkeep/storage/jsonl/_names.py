@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ..._errors import InvalidKeyError
-from ..._key import SessionKey
+from ..._records.key import SessionKey
 
 MAX_NAME_BYTES: Final = 200
 HEAD_BYTES: Final = 100

@@ -21,8 +21,8 @@ from typing import Any, Final
 import msgspec
 
 from ..._errors import InvalidKeyError
-from ..._key import SessionKey
-from ..._turn import Turn, as_sender, clean_json
+from ..._records.key import SessionKey
+from ..._records.turn import Turn, as_sender, clean_json
 from ..base import SessionInfo
 
 logger: Final = logging.getLogger("turnkeep")

@@ -21,8 +21,8 @@ from typing import Final
 
 import msgspec
 
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import SessionInfo
 from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished
 

@@ -19,8 +19,8 @@ from typing import IO, Final
 
 import msgspec
 
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import SessionInfo, merged_info, shifted
 from ._disk import lines_set_aside, make_folders, reading, sync_folder, writing_anew
 from ._lines import METADATA_EVERY, encode_metadata, encode_turn

@@ -18,8 +18,8 @@ import msgspec
 from anyio import Lock
 
 from ..._errors import ReadOnlyError, StorageError, StoreLockedError
-from ..._key import SessionKey
-from ..._turn import Turn
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
 from ..base import Appended, Change, EpochId, SessionInfo, Snapshot, merge_metadata
 from ._chat import Chat
 from ._chats import Chats

@@ -11,8 +11,8 @@ import re
 import unicodedata
 from typing import Final, Literal, TypeAlias
 
-from ._text import one_line
-from ._turn import Sender
+from .._records.text import one_line
+from .._records.turn import Sender
 
 __all__ = ["Speakers", "name_field", "prefix"]
 

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from anyio import CancelScope, Event, Lock
 
-from ._arrange import Exchange, View, arrange, visible
-from ._cut import Bound, fit, truncated
-from ._errors import StoreClosedError, SummaryError, WindowError
-from ._info import SessionInfo
-from ._key import SessionKey
-from ._message import Message
-from ._options import WindowOptions
-from ._speaker import Speakers
-from ._summary import checked_summary, summary_message
-from ._tokens import TokenCounter, estimate_tokens
-from ._turn import Turn
+from .._errors import StoreClosedError, SummaryError, WindowError
+from .._records.info import SessionInfo
+from .._records.key import SessionKey
+from .._records.turn import Turn
+from .._window.arrange import Exchange, View, arrange, visible
+from .._window.cut import Bound, fit, truncated
+from .._window.message import Message
+from .._window.options import WindowOptions
+from .._window.speaker import Speakers
+from .._window.summary import checked_summary, summary_message
+from .._window.tokens import TokenCounter, estimate_tokens
 
 if TYPE_CHECKING:
-    from ._session import Session
+    from .session import Session
 
 __all__ = ["ConsolidationPolicy", "Summarize", "consolidate"]
 

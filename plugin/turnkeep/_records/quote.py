@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any, Final
 
-from ._turn import Content, Turn
+from .turn import Content, Turn
 
 __all__ = ["is_gone", "quotes", "reply_to", "requoted", "said_in"]
 

@@ -11,7 +11,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ._arrange import (
+from .._records.info import SessionInfo
+from .._records.turn import Turn
+from .arrange import (
     Arrangement,
     Exchange,
     View,
@@ -22,13 +24,11 @@ from ._arrange import (
     narrows,
     visible,
 )
-from ._cut import Bound, first_kept, fit, one, truncated
-from ._info import SessionInfo
-from ._message import Message, to_message
-from ._options import WindowOptions
-from ._summary import summary_within
-from ._tail import Tail
-from ._turn import Turn
+from .cut import Bound, first_kept, fit, one, truncated
+from .message import Message, to_message
+from .options import WindowOptions
+from .summary import summary_within
+from .tail import Tail
 
 __all__ = ["Window", "build_window"]
 

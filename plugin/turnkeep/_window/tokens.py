@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
-from ._errors import MissingExtraError, WindowError
+from .._errors import MissingExtraError, WindowError
 
 if TYPE_CHECKING:
     import tiktoken

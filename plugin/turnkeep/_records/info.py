@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ._key import SessionKey
+from .key import SessionKey
 
 EpochId: TypeAlias = tuple[datetime, int]
 """Names one epoch for good: a session that was forgotten and began anew has another."""

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ._info import SessionInfo
-from ._message import is_blank, is_plain, is_said_by_user
-from ._turn import Turn
+from .._records.info import SessionInfo
+from .._records.turn import Turn
+from .message import is_blank, is_plain, is_said_by_user
 
 __all__ = [
     "Arrangement",

@@ -10,20 +10,20 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from ._arrange import View
-from ._errors import InvalidTurnError, WindowError
-from ._info import EpochId, SessionInfo, own_copy
-from ._key import SessionKey
-from ._message import Message
-from ._options import MAX_MESSAGES, HistoryOptions, WindowOptions
-from ._reading import Turns, read_window
-from ._resolve import resolve
-from ._turn import Turn, as_source_ids
-from ._window import Window
+from .._errors import InvalidTurnError, WindowError
+from .._records.info import EpochId, SessionInfo, own_copy
+from .._records.key import SessionKey
+from .._records.turn import Turn, as_source_ids
+from .._window.arrange import View
+from .._window.build import Window
+from .._window.message import Message
+from .._window.options import MAX_MESSAGES, HistoryOptions, WindowOptions
+from .._window.resolve import resolve
+from .reading import Turns, read_window
 
 if TYPE_CHECKING:
-    from ._store import SessionStore
-    from .shapes import AnthropicWindow, GoogleWindow, Shape
+    from .._store import SessionStore
+    from ..shapes import AnthropicWindow, GoogleWindow, Shape
 
 __all__ = ["Handle"]
 

@@ -7,13 +7,14 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 import msgspec
 
-from ._arrange import Unanswered
-from ._cut import Overflow
-from ._errors import WindowError
-from ._message import MESSAGE_FIELDS, to_message
-from ._resolve import MediaResolver, TextCost
-from ._speaker import Speakers
-from ._tokens import (
+from .._errors import WindowError
+from .._records.turn import Turn
+from .arrange import Unanswered
+from .cut import Overflow
+from .message import MESSAGE_FIELDS, to_message
+from .resolve import MediaResolver, TextCost
+from .speaker import Speakers
+from .tokens import (
     MEDIA_TOKENS,
     MessageCounter,
     TokenCounter,
@@ -21,7 +22,6 @@ from ._tokens import (
     message_tokens,
     whole_message_tokens,
 )
-from ._turn import Turn
 
 __all__ = ["MAX_MESSAGES", "HistoryOptions", "SystemTurns", "WindowOptions"]
 

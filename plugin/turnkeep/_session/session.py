@@ -9,17 +9,17 @@ from typing import Any, Self
 
 import msgspec
 
-from ._consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
-from ._errors import InvalidMetadataError
-from ._handle import Handle
-from ._info import EpochId
-from ._quote import quotes, requoted
-from ._reading import read_latest_exchange
-from ._reply import Reply
-from ._speaker import Speakers
-from ._tokens import TokenCounter, estimate_tokens
-from ._turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
-from .storage.base import DEDUPE_TURNS, Appended, Change
+from .._errors import InvalidMetadataError
+from .._records.info import EpochId
+from .._records.quote import quotes, requoted
+from .._records.turn import Sender, Turn, as_source_ids, clean_json, from_message, new_turn
+from .._window.speaker import Speakers
+from .._window.tokens import TokenCounter, estimate_tokens
+from ..storage.base import DEDUPE_TURNS, Appended, Change
+from .consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
+from .handle import Handle
+from .reading import read_latest_exchange
+from .reply import Reply
 
 __all__ = ["Session"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from ._arrange import View, is_said_by_user
-from ._info import SessionInfo
-from ._key import SessionKey
-from ._options import WindowOptions
-from ._turn import Turn
-from ._window import Window, build_window
+from .._records.info import SessionInfo
+from .._records.key import SessionKey
+from .._records.turn import Turn
+from .._window.arrange import View, is_said_by_user
+from .._window.build import Window, build_window
+from .._window.options import WindowOptions
 
 if TYPE_CHECKING:
-    from ._handle import Handle
+    from .handle import Handle
 
 __all__ = ["Turns", "read_latest_exchange", "read_window", "window_alone"]
 

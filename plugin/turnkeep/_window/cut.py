@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from ._arrange import Arrangement, Exchange
-from ._errors import WindowError
-from ._message import words_of
-from ._text import shortened
-from ._turn import Turn
+from .._errors import WindowError
+from .._records.text import shortened
+from .._records.turn import Turn
+from .arrange import Arrangement, Exchange
+from .message import words_of
 
 Overflow: TypeAlias = Literal["error", "truncate"]
 Cost: TypeAlias = Callable[[Turn], int]

@@ -7,8 +7,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ._errors import InvalidTurnError
-from ._text import one_line
+from .._errors import InvalidTurnError
+from .text import one_line
 
 __all__ = ["Media"]
 

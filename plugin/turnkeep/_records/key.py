@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ._errors import InvalidKeyError
+from .._errors import InvalidKeyError
 
 __all__ = ["SessionKey"]
 

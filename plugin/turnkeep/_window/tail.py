@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from ._arrange import Arrangement, Unanswered, in_epoch
-from ._info import SessionInfo
-from ._turn import Turn
+from .._records.info import SessionInfo
+from .._records.turn import Turn
+from .arrange import Arrangement, Unanswered, in_epoch
 
 __all__ = ["Tail", "Tails"]
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, overload
 from anyio import CancelScope
 from msgspec import structs
 
-from ._arrange import View
-from ._errors import InvalidTurnError, TurnkeepError
-from ._info import EpochId
-from ._message import Message
-from ._options import MAX_MESSAGES, HistoryOptions
-from ._reading import read_latest_exchange
-from ._turn import Content, Turn, as_source_ids, clean_text, new_turn
+from .._errors import InvalidTurnError, TurnkeepError
+from .._records.info import EpochId
+from .._records.turn import Content, Turn, as_source_ids, clean_text, new_turn
+from .._window.arrange import View
+from .._window.message import Message
+from .._window.options import MAX_MESSAGES, HistoryOptions
+from .reading import read_latest_exchange
 
 if TYPE_CHECKING:
-    from ._session import Session
-    from .shapes import AnthropicWindow, GoogleWindow, Shape
+    from ..shapes import AnthropicWindow, GoogleWindow, Shape
+    from .session import Session
 
 __all__ = ["Reply"]
 

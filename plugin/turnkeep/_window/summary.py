@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ._errors import SummaryError
-from ._info import SessionInfo
-from ._message import Message
-from ._options import WindowOptions
-from ._text import shortened
-from ._turn import clean_text
+from .._errors import SummaryError
+from .._records.info import SessionInfo
+from .._records.text import shortened
+from .._records.turn import clean_text
+from .message import Message
+from .options import WindowOptions
 
 __all__ = ["SUMMARY_HEAD", "checked_summary", "summary_message", "summary_within"]
 

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ._media import media_of
-from ._speaker import Speakers, name_field, prefix
-from ._turn import Turn
+from .._records.media import media_of
+from .._records.turn import Turn
+from .speaker import Speakers, name_field, prefix
 
 Message: TypeAlias = dict[str, Any]
 

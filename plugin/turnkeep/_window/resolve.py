@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias
 import anyio
 import msgspec
 
-from ._errors import WindowError
-from ._media import Media, media_of
-from ._message import fits
-from ._text import shortened
-from ._tokens import MEDIA_TOKENS
-from ._turn import Turn
+from .._errors import WindowError
+from .._records.media import Media, media_of
+from .._records.text import shortened
+from .._records.turn import Turn
+from .message import fits
+from .tokens import MEDIA_TOKENS
 
 __all__ = ["MediaResolver", "Resolved", "TextCost", "resolve"]
 

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-from ._errors import InvalidTurnError, TurnTooLargeError
-from ._media import Media, media_of, without_data
+from .._errors import InvalidTurnError, TurnTooLargeError
+from .media import Media, media_of, without_data
 
 __all__ = ["Content", "Role", "Sender", "Turn"]
 
