@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import tiktoken
 
-from turnkeep import MissingExtraError, WindowError, _tokens, estimate_tokens, tiktoken_counter
+from turnkeep import MissingExtraError, WindowError, estimate_tokens, tiktoken_counter
+from turnkeep._window import tokens as _tokens
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import MEDIA_TOKENS, MESSAGE_OVERHEAD, message_tokens
 
