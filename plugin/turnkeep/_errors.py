@@ -13,7 +13,10 @@ TurnkeepError
 ├── StoreClosedError         (RuntimeError)  a store used after its last `aclose()`
 ├── ReadOnlyError            (RuntimeError)  a write through a read-only store
 ├── StoreLockedError         (TimeoutError)  a folder that another process owns
+├── WrongLoopError           (RuntimeError)  a store used from another loop, thread or process
+├── UnsupportedError         (NotImplementedError)  a verb that the storage does not have
 └── StorageError             (OSError)       the storage failed to read or write
+    └── LostAcknowledgementError             … and may have done it all the same
 ```
 
 Each subclasses the standard exception that a caller would expect, so that
@@ -26,6 +29,7 @@ __all__ = [
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidTurnError",
+    "LostAcknowledgementError",
     "MissingExtraError",
     "ReadOnlyError",
     "StorageError",
@@ -35,7 +39,9 @@ __all__ = [
     "TurnTooLargeError",
     "TurnkeepError",
     "UnknownStorageError",
+    "UnsupportedError",
     "WindowError",
+    "WrongLoopError",
 ]
 
 
@@ -96,3 +102,21 @@ class StoreLockedError(TurnkeepError, TimeoutError):
 
 class StorageError(TurnkeepError, OSError):
     """The storage could not read or write; `__cause__` is what it met."""
+
+
+class LostAcknowledgementError(StorageError):
+    """The storage may have done it or not; its answer was lost on the way.
+
+    `token` is the one to append under again, so that the turns are stored once. Edits,
+    deletions and resets can be repeated as they are.
+    """
+
+    token: str | None = None
+
+
+class WrongLoopError(TurnkeepError, RuntimeError):
+    """A store is used from another event loop, thread or process than the one that opened it."""
+
+
+class UnsupportedError(TurnkeepError, NotImplementedError):
+    """The storage does not have this verb, see its `capabilities`."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from .identity import MAX_ORIGINS, Expected, Origin, TurnRef, new_generation
 from .key import SessionKey
 
-EpochId: TypeAlias = tuple[datetime, int]
-"""Names one epoch for good: a session that was forgotten and began anew has another."""
+__all__ = ["Merged", "SessionInfo", "merged", "own_copy"]
+
+replace: Final = msgspec.structs.replace
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session's record.
 
-    `turns` counts what is stored, in all epochs. `last_id` is the highest id ever given.
+    `turns` counts the stored turns of all epochs. `last_id` is the highest id ever given.
     `epoch` is the current one. `last_consolidated` is the id up to which turns are folded
-    into `summary`. `damaged` counts the unreadable places met so far, where a storage can
-    have such.
+    into `summary`. `generation` names this life of the session: it is new after `forget` and
+    after a merge of two sessions. `revision` goes up with each change of an older turn (an
+    edit, a deletion, a linked id). `damaged` counts the unreadable places found so far,
+    where a storage can have such. `origins` are the generations that were merged into this one.
     """
 
     key: SessionKey
@@ -32,16 +36,74 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int = 1
     last_consolidated: int = 0
     summary: str | None = None
+    generation: str = ""
+    revision: int = 0
     damaged: int = 0
+    origins: tuple[Origin, ...] = ()
 
-    @property
-    def epoch_id(self) -> EpochId:
-        """What names the current epoch for good."""
-        return self.created_at, self.epoch
+    def ref(self, turn_id: int) -> TurnRef:
+        """Return the first name that this turn ever had; a merge does not change it."""
+        for origin in self.origins:
+            if origin.ids < turn_id <= origin.ids + origin.last_id:
+                return TurnRef(origin.generation, turn_id - origin.ids)
+        return TurnRef(self.generation, turn_id)
+
+    def place(self, ref: TurnRef) -> int | None:
+        """Return the id that a turn has now; None if it is not of this session's life."""
+        if ref.generation == self.generation:
+            return ref.id
+        for origin in self.origins:
+            if origin.generation == ref.generation and ref.id <= origin.last_id:
+                return ref.id + origin.ids
+        return None
+
+    def expected(self, *, turn: int | None = None, revision: bool = False) -> Expected:
+        """Return this state, for a change that is decided on it: its generation and epoch."""
+        return Expected(self.generation, self.epoch, self.revision if revision else None, turn)
 
 
 def own_copy(info: SessionInfo) -> SessionInfo:
-    """The record for a caller to keep: changing its metadata changes nothing stored."""
+    """Return the record for a caller to keep: changing its metadata changes nothing stored."""
     if not info.metadata:
         return info
-    return msgspec.structs.replace(info, metadata=copy.deepcopy(info.metadata))
+    return replace(info, metadata=copy.deepcopy(info.metadata))
+
+
+class Merged(NamedTuple):
+    """Two sessions made one: its record, and how far the turns of the newer one go up."""
+
+    info: SessionInfo
+    ids: int
+    epochs: int
+
+
+def merged(old: SessionInfo, new: SessionInfo) -> Merged:
+    """Return what becomes of `new` when the turns of `old` become its earlier epochs.
+
+    A session without turns has none that could be hidden: the other one goes on as it was,
+    under the key of `new`, with the metadata of both.
+    """
+    metadata = {**old.metadata, **new.metadata}
+    damaged = old.damaged + new.damaged
+    if not new.turns or not old.turns:
+        going_on = new if new.turns else old
+        info = replace(going_on, key=new.key, metadata=metadata, damaged=damaged)
+        return Merged(info, 0, 0)
+    ids, epochs = old.last_id, old.epoch
+    origins = [*old.origins, Origin(old.generation, 0, 0, old.last_id)]
+    origins += [one.shifted(ids, epochs) for one in new.origins]
+    origins.append(Origin(new.generation, ids, epochs, new.last_id))
+    info = replace(
+        new,
+        created_at=min(old.created_at, new.created_at),
+        metadata=metadata,
+        turns=old.turns + new.turns,
+        last_id=ids + new.last_id,
+        epoch=epochs + new.epoch,
+        last_consolidated=ids + new.last_consolidated if new.summary else 0,
+        generation=new_generation(),
+        revision=max(old.revision, new.revision) + 1,
+        damaged=damaged,
+        origins=tuple(origins[-MAX_ORIGINS:]),
+    )
+    return Merged(info, ids, epochs)

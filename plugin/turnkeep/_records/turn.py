@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 import msgspec
 
 from .._errors import InvalidTurnError, TurnTooLargeError
+from .identity import TurnRef
 from .media import Media, media_of, without_data
 
 __all__ = ["Content", "Role", "Sender", "Turn"]
@@ -55,7 +56,9 @@ class Turn(
     `also_answers` those of earlier ones that it replies to with it, such as a burst's.
     `epoch` counts the session's resets, from 1. `interrupted` marks the part of a reply
     that failed before its end. A `hidden` turn is kept but is in no window. `extra` is kept as
-    it is, for fields of the caller's own.
+    it is, for fields of the caller's own. `generation` names the life of the session that the
+    turn was read from, see `ref`. `token` is the one that its append was called under, if any:
+    the same append, called again, is known by it.
     """
 
     id: int = 0
@@ -73,6 +76,13 @@ class Turn(
     interrupted: bool = False
     hidden: bool = False
     extra: dict[str, Any] = {}
+    token: str = ""
+    generation: str = ""
+
+    @property
+    def ref(self) -> TurnRef:
+        """Names the turn for good, also where its session is forgotten or merged."""
+        return TurnRef(self.generation, self.id)
 
     @property
     def source_id(self) -> str | None:
@@ -158,7 +168,7 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
     """
     if isinstance(message, Turn):
         kept = msgspec.structs.asdict(message)
-        for field in ("id", "epoch", "answers", "also_answers"):
+        for field in ("id", "epoch", "answers", "also_answers", "token", "generation"):
             del kept[field]
         kept["source_id"] = kept.pop("source_ids")
         return new_turn(max_bytes=max_bytes, where=where, **kept)
