@@ -27,16 +27,26 @@ class TurnRef(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """A generation that was merged into a session: its turns 1 to `last_id` went up by `ids`."""
+    """A generation that was merged into a session.
+
+    Its turns 1 to `last_id` went up by `ids`, its epochs by `epochs`. The one that was current
+    then, `last_epoch`, goes on as `goes_on`: the answer to its last message belongs there.
+    """
 
     generation: str
     ids: int
     epochs: int
     last_id: int
+    last_epoch: int
+    goes_on: int
 
-    def shifted(self, ids: int, epochs: int) -> Origin:
-        """The same origin after another merge moved it up again."""
-        return self._replace(ids=self.ids + ids, epochs=self.epochs + epochs)
+    def merged(self, ids: int, epochs: int, *, current: int, goes_on: int) -> Origin:
+        """Return the same origin after its session, at epoch `current`, was merged once more."""
+        return self._replace(
+            ids=self.ids + ids,
+            epochs=self.epochs + epochs,
+            goes_on=goes_on if self.goes_on == current else self.goes_on + epochs,
+        )
 
 
 class Expected(msgspec.Struct, frozen=True, gc=False):

@@ -61,6 +61,25 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Return this state, for a change that is decided on it: its generation and epoch."""
         return Expected(self.generation, self.epoch, self.revision if revision else None, turn)
 
+    def moved(self, expected: Expected) -> Expected | None:
+        """Return the same expectation after a merge; None where there was none, or no life left.
+
+        An epoch that was current when its session was merged is so still.
+        """
+        for origin in self.origins:
+            if origin.generation == expected.generation != self.generation:
+                epoch, turn = expected.epoch, expected.turn
+                if epoch is not None:
+                    epoch = origin.goes_on if epoch == origin.last_epoch else epoch + origin.epochs
+                return Expected(
+                    self.generation, epoch, None, None if turn is None else turn + origin.ids
+                )
+        return None
+
+    def shift(self, generation: str) -> int:
+        """Return how far the ids of a merged generation went up; 0 for the session's own."""
+        return next((one.ids for one in self.origins if one.generation == generation), 0)
+
 
 def own_copy(info: SessionInfo) -> SessionInfo:
     """Return the record for a caller to keep: changing its metadata changes nothing stored."""
@@ -90,16 +109,20 @@ def merged(old: SessionInfo, new: SessionInfo) -> Merged:
         info = replace(going_on, key=new.key, metadata=metadata, damaged=damaged)
         return Merged(info, 0, 0)
     ids, epochs = old.last_id, old.epoch
-    origins = [*old.origins, Origin(old.generation, 0, 0, old.last_id)]
-    origins += [one.shifted(ids, epochs) for one in new.origins]
-    origins.append(Origin(new.generation, ids, epochs, new.last_id))
+    current = epochs + new.epoch
+    origins = [
+        *(one.merged(0, 0, current=old.epoch, goes_on=current) for one in old.origins),
+        Origin(old.generation, 0, 0, old.last_id, old.epoch, current),
+        *(one.merged(ids, epochs, current=new.epoch, goes_on=current) for one in new.origins),
+        Origin(new.generation, ids, epochs, new.last_id, new.epoch, current),
+    ]
     info = replace(
         new,
         created_at=min(old.created_at, new.created_at),
         metadata=metadata,
         turns=old.turns + new.turns,
         last_id=ids + new.last_id,
-        epoch=epochs + new.epoch,
+        epoch=current,
         last_consolidated=ids + new.last_consolidated if new.summary else 0,
         generation=new_generation(),
         revision=max(old.revision, new.revision) + 1,
