@@ -1,0 +1,83 @@
+"""Leases in a dict, which ends none by itself: an expired one waits for who takes it over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from ..._records.key import SessionKey
+from ..base import Claim
+
+
+class Claims:
+    """The claims of all sessions, by the resolved key and the name."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._claims: dict[tuple[SessionKey, str], Claim] = {}
+
+    def take(
+        self,
+        key: SessionKey,
+        name: str,
+        *,
+        owner: str,
+        ttl: float,
+        payload: Mapping[str, Any] | None,
+    ) -> Claim | None:
+        now = self._clock()
+        there = self._claims.get((key, name))
+        if there and there.owner != owner and there.expires_at > now:
+            return None
+        claim = Claim(
+            key=key,
+            name=name,
+            owner=owner,
+            expires_at=now + timedelta(seconds=ttl),
+            payload=dict(payload) if payload is not None else there.payload if there else {},
+            taken_over=there is not None and (there.owner != owner or there.taken_over),
+        )
+        self._claims[key, name] = claim
+        return claim
+
+    def renew(self, key: SessionKey, claim: Claim, ttl: float) -> bool:
+        there = self._held(key, claim)
+        if there is None:
+            return False
+        expires_at = self._clock() + timedelta(seconds=ttl)
+        self._claims[key, claim.name] = replace(there, expires_at=expires_at)
+        return True
+
+    def release(self, key: SessionKey, claim: Claim) -> bool:
+        if self._held(key, claim) is None:
+            return False
+        del self._claims[key, claim.name]
+        return True
+
+    def _held(self, key: SessionKey, claim: Claim) -> Claim | None:
+        """Return what is stored of a claim, if its owner has it still."""
+        there = self._claims.get((key, claim.name))
+        return there if there and there.owner == claim.owner else None
+
+    def listed(self, key: SessionKey | None, prefix: str, expired: bool | None) -> list[Claim]:
+        """Return those that were asked for, the oldest expiry first."""
+        now = self._clock()
+        found = [
+            claim
+            for claim in self._claims.values()
+            if claim.key.text.startswith(prefix)
+            and key in (None, claim.key)
+            and expired in (None, claim.expires_at <= now)
+        ]
+        return sorted(found, key=lambda claim: (claim.expires_at, claim.key, claim.name))
+
+    def move(self, old: SessionKey, new: SessionKey) -> None:
+        for key, name in [place for place in self._claims if place[0] == old]:
+            claim = self._claims.pop((key, name))
+            self._claims.setdefault((new, name), replace(claim, key=new))
+
+    def drop(self, key: SessionKey) -> None:
+        self._claims = {place: one for place, one in self._claims.items() if place[0] != key}

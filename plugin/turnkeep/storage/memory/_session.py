@@ -1,0 +1,83 @@
+"""One session's turns and record, and what the longer verbs make of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
+
+from ..._records.turn import Turn
+from ..base import DEDUPE_TURNS, Expected, SessionInfo, dedupe_index, is_expected, merged, shifted
+
+by_id: Final = attrgetter("id")
+
+_CHUNK: Final = 1000
+"""A merge moves so many turns before it lets the loop's other tasks run."""
+
+
+@dataclass
+class Held:
+    """A session, as the storage holds it."""
+
+    info: SessionInfo
+    turns: list[Turn] = field(default_factory=list)
+
+    def place(self, turn_id: int) -> int | None:
+        place = bisect_left(self.turns, turn_id, key=by_id)
+        return place if self.turns[place : place + 1] and self.turns[place].id == turn_id else None
+
+    def is_as(self, expected: Expected | None) -> bool:
+        if expected is None:
+            return True
+        turn = expected.turn
+        return is_expected(self.info, expected) and (turn is None or self.place(turn) is not None)
+
+
+class Outcome(NamedTuple):
+    """The stored turn for each one given, which of them an append stored, and those to add."""
+
+    turns: list[Turn]
+    new: list[bool]
+    added: list[Turn]
+    again: bool
+    """Whether an earlier append under the same tokens has stored it all."""
+
+
+def outcome(session: Held, turns: Sequence[Turn], dedupe: bool) -> Outcome:
+    """Return what an append of these turns does to a session."""
+    info, latest = session.info, session.turns[-DEDUPE_TURNS:]
+    tokens = {turn.token: turn for turn in latest if turn.token}
+    sources = dedupe_index(latest) if dedupe else {}
+    result = Outcome([], [], [], any(turn.token in tokens for turn in turns))
+    for turn in turns:
+        stored = before = tokens.get(turn.token)
+        if before is None:
+            stored = next((sources[one] for one in turn.source_ids if one in sources), None)
+        result.new.append(before is not None or stored is None)
+        if stored is None:
+            next_id = info.last_id + len(result.added) + 1
+            stored = replace(turn, id=next_id, epoch=info.epoch, generation=info.generation)
+            result.added.append(stored)
+            if dedupe:
+                sources.update(dict.fromkeys(stored.source_ids, stored))
+        result.turns.append(stored)
+    return result._replace(again=result.again and not result.added)
+
+
+async def joined(old: Held, new: Held) -> Held:
+    """Return the session that the turns of both make."""
+    info, ids, epochs = merged(old.info, new.info)
+    if not (old.turns and new.turns):
+        return Held(info, old.turns or new.turns)
+    turns: list[Turn] = []
+    for session, up in ((old, (0, 0)), (new, (ids, epochs))):
+        for start in range(0, len(session.turns), _CHUNK):
+            part = session.turns[start : start + _CHUNK]
+            turns += [shifted(turn, *up, info.generation) for turn in part]
+            await checkpoint()
+    return Held(info, turns)

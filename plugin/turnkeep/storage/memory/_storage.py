@@ -1,0 +1,302 @@
+"""The verbs over the dict of sessions.
+
+No verb but a long rename yields before it has had its effect, so each is atomic by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Literal
+
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
+from msgspec.structs import replace
+
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
+from ..base import (
+    Appended,
+    Capabilities,
+    Change,
+    Claim,
+    Expected,
+    Found,
+    Hit,
+    Page,
+    SessionInfo,
+    Snapshot,
+    begun_info,
+    merge_metadata,
+)
+from ._claims import Claims
+from ._order import Order
+from ._session import Held, by_id, joined, outcome
+
+_words: Final = re.compile(r"\w+").findall
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class MemoryStorage:
+    """Keeps sessions in this object, across `aclose` and `open`, and nowhere else.
+
+    With `shared`, several stores may use one object at the same time, as several processes
+    would share a server. `clock` gives the time of records and claims, aware, in UTC.
+    """
+
+    def __init__(self, *, shared: bool = False, clock: Callable[[], datetime] = _now) -> None:
+        self._shared = shared
+        self._clock = clock
+        self._sessions: dict[SessionKey, Held] = {}
+        self._aliases: dict[SessionKey, SessionKey] = {}
+        self._claims = Claims(clock)
+        self._order = Order(self._resolve)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(shared=self._shared, search=True)
+
+    # Nothing is owned, so one store that closes takes nothing from another.
+
+    async def open(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    def _resolve(self, key: SessionKey) -> SessionKey:
+        return self._aliases.get(key, key)
+
+    def _get(self, key: SessionKey) -> Held | None:
+        return self._sessions.get(self._resolve(key))
+
+    def _expected(self, key: SessionKey, expected: Expected | None) -> Held | None:
+        """The session, if there is one and it is as expected."""
+        session = self._get(key)
+        return session if session and session.is_as(expected) else None
+
+    def _put(self, session: Held, turns: list[Turn], now: datetime, **changes: Any) -> None:
+        """Stores a session's turns and its record, which is the whole of a change."""
+        session.turns = turns
+        session.info = replace(session.info, updated_at=now, turns=len(turns), **changes)
+        self._sessions[session.info.key] = session
+
+    async def append(
+        self,
+        key: SessionKey,
+        turns: Sequence[Turn],
+        *,
+        expected: Expected | None = None,
+        dedupe: bool = True,
+    ) -> Appended | None:
+        async with self._order.change(key):
+            session, now = self._get(key), self._clock()
+            begun = session or Held(begun_info(self._resolve(key), now))
+            done = outcome(begun, turns, dedupe)
+            refused = expected is not None and (session is None or not session.is_as(expected))
+            if refused and not done.again:
+                return None
+            if done.added:
+                begun.turns += done.added
+                self._put(begun, begun.turns, now, last_id=begun.info.last_id + len(done.added))
+            result = Appended(done.turns, done.new, begun.info if session or done.added else None)
+        # What never yields starves the loop: a busy bot's other tasks are to have their turn.
+        await cancel_shielded_checkpoint()
+        return result
+
+    async def read(
+        self,
+        key: SessionKey,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        newest: bool = True,
+    ) -> Snapshot:
+        session = self._get(key)
+        if session is None:
+            return Snapshot(None, [])
+        turns = session.turns
+        end = len(turns) if before is None else bisect_left(turns, before, key=by_id)
+        begin = min(bisect_right(turns, after, key=by_id), end) if after else 0
+        complete = limit is None or end - begin <= limit
+        if limit is not None and not complete:
+            begin, end = (end - limit, end) if newest else (begin, begin + limit)
+        return Snapshot(session.info, turns[begin:end], complete)
+
+    async def find(self, key: SessionKey, source_id: str) -> Turn | None:
+        session = self._get(key)
+        turns = reversed(session.turns) if session else ()
+        return next((turn for turn in turns if source_id in turn.source_ids), None)
+
+    async def find_all(
+        self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None
+    ) -> Found:
+        wanted, found = frozenset(source_ids), Found([], [])
+        for key in self._keys(prefix):
+            session = self._get(key)
+            if session and (since is None or session.info.updated_at >= since):
+                turns = [turn for turn in session.turns if not wanted.isdisjoint(turn.source_ids)]
+                found.turns.extend((key, turn) for turn in turns)
+            await checkpoint()
+        return found
+
+    def _keys(self, prefix: str) -> list[SessionKey]:
+        return sorted(key for key in self._sessions if key.text.startswith(prefix))
+
+    async def edit(
+        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
+    ) -> Turn | None:
+        async with self._order.change(key):
+            session = self._expected(key, expected)
+            place = session.place(turn_id) if session else None
+            if session is None or place is None:
+                return None
+            turn = session.turns[place]
+            changed = change.apply(turn)
+            if changed is not turn:
+                now = self._clock()
+                session.turns[place] = changed
+                self._put(session, session.turns, now, revision=session.info.revision + 1)
+            return changed
+
+    async def delete(
+        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
+    ) -> list[Turn]:
+        async with self._order.change(key):
+            session = self._expected(key, expected)
+            unwanted = frozenset(ids)
+            gone = [turn for turn in session.turns if turn.id in unwanted] if session else []
+            if session and gone:
+                left = [turn for turn in session.turns if turn.id not in unwanted]
+                self._put(session, left, self._clock(), revision=session.info.revision + 1)
+            return gone
+
+    async def clear(
+        self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
+    ) -> bool:
+        async with self._order.change(key):
+            session = self._expected(key, expected)
+            if session is None:
+                return False
+            erases = erase and bool(session.turns)
+            self._put(
+                session,
+                [] if erases else session.turns,
+                self._clock(),
+                epoch=session.info.epoch + 1,
+                summary=None,
+                revision=session.info.revision + erases,
+            )
+            return True
+
+    async def consolidate(
+        self, key: SessionKey, last_consolidated: int, summary: str, *, expected: Expected
+    ) -> bool:
+        async with self._order.change(key):
+            session = self._expected(key, expected)
+            if session is None:
+                return False
+            reached = min(last_consolidated, session.info.last_id)
+            if reached <= session.info.last_consolidated:
+                return False
+            changes = {"last_consolidated": reached, "summary": summary}
+            self._put(session, session.turns, self._clock(), **changes)
+            return True
+
+    async def update_metadata(
+        self, key: SessionKey, changes: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        async with self._order.change(key):
+            now = self._clock()
+            session = self._get(key) or Held(begun_info(self._resolve(key), now))
+            metadata = merge_metadata(key, session.info.metadata, changes)
+            self._put(session, session.turns, now, metadata=metadata)
+            return metadata
+
+    async def sessions(
+        self,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        after: SessionInfo | None = None,
+        order: Literal["written", "key"] = "written",
+        metadata: bool = True,
+    ) -> Page:
+        def place(info: SessionInfo) -> tuple[timedelta, str]:
+            age = datetime.max.replace(tzinfo=timezone.utc) - info.updated_at
+            return age if order == "written" else timedelta(), info.key.text
+
+        infos = sorted((self._sessions[key].info for key in self._keys(prefix)), key=place)
+        if after is not None:
+            infos = [info for info in infos if place(info) > place(after)]
+        page = infos[:limit] if metadata else [replace(info, metadata={}) for info in infos[:limit]]
+        return Page(page, limit is None or len(infos) <= limit)
+
+    async def rename(self, old: SessionKey, new: SessionKey) -> None:
+        async with self._order.rename(old, new):
+            old, new = self._resolve(old), self._resolve(new)
+            if old == new:
+                return
+            moved, there = self._sessions.get(old), self._sessions.get(new)
+            now = self._clock()
+            kept = moved or there
+            if moved and there:
+                kept = await joined(moved, there)
+            # From here to the end nothing yields.
+            self._sessions.pop(old, None)
+            if kept and moved:
+                self._put(kept, kept.turns, now, key=new)
+            self._aliases = {
+                alias: new if key == old else key for alias, key in self._aliases.items()
+            }
+            self._aliases[old] = new
+            self._claims.move(old, new)
+
+    async def unlink(self, alias: SessionKey) -> bool:
+        async with self._order.change(alias):
+            return self._aliases.pop(alias, None) is not None
+
+    async def forget(self, key: SessionKey) -> bool:
+        async with self._order.change(key):
+            target = self._resolve(key)
+            self._aliases.pop(key, None)
+            self._claims.drop(target)
+            return self._sessions.pop(target, None) is not None
+
+    async def claim(
+        self,
+        key: SessionKey,
+        name: str,
+        *,
+        owner: str,
+        ttl: float,
+        payload: Mapping[str, Any] | None = None,
+    ) -> Claim | None:
+        key = self._resolve(key)
+        return self._claims.take(key, name, owner=owner, ttl=ttl, payload=payload)
+
+    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+        return self._claims.renew(self._resolve(claim.key), claim, ttl)
+
+    async def release(self, claim: Claim) -> bool:
+        return self._claims.release(self._resolve(claim.key), claim)
+
+    async def claims(
+        self, *, key: SessionKey | None = None, prefix: str = "", expired: bool | None = None
+    ) -> list[Claim]:
+        return self._claims.listed(key and self._resolve(key), prefix, expired)
+
+    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
+        words, hits = frozenset(_words(text.casefold())), list[Hit]()
+        for key in self._keys(prefix) if words else ():
+            session = self._get(key)
+            for turn in session.turns if session else ():
+                if not turn.hidden and words.issubset(_words(turn.text.casefold())):
+                    hits.append(Hit(key, turn))
+            await checkpoint()
+        return sorted(hits, key=lambda hit: (hit.turn.time, hit.turn.id), reverse=True)[:limit]
