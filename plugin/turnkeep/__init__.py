@@ -35,8 +35,7 @@ from ._records.media import Media
 from ._records.turn import MessageFields, Sender, Turn, TurnFields
 from ._session.consolidate import ConsolidationPolicy
 from ._session.reply import Reply
-from ._session.session import Session
-from ._store import SessionStore
+from ._store import Session, SessionStore
 from ._window.check import check_messages
 from ._window.tokens import estimate_tokens, tiktoken_counter
 

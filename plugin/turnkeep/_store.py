@@ -17,10 +17,10 @@ from ._records.turn import MAX_TURN_BYTES, as_source_ids
 from ._session.consolidate import ConsolidationPolicy, Consolidations
 from ._session.conversation import Conversation
 from ._session.desk import Desk
-from ._session.session import Session
+from ._session.session import BaseSession
 from .storage.base import Hit, Storage
 
-__all__ = ["SessionStore"]
+__all__ = ["Session", "SessionStore"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _PAGE_SESSIONS: Final = 1000
@@ -116,7 +116,7 @@ class SessionStore:
 
     def session(self, key: SessionKey | str) -> Session:
         """Return a handle on the session of this key; no I/O, and no session begins by it."""
-        return Session(Conversation(self.desk, as_key(key)))
+        return Session(self, Conversation(self.desk, as_key(key)))
 
     async def list_sessions(
         self, *, prefix: str = "", limit: int | None = 100, after: SessionInfo | None = None
@@ -205,7 +205,9 @@ class SessionStore:
             except StorageError as error:
                 failed[info.key] = error
         if failed:
-            raise PartlyDoneError("forget_sender", [*failed], report) from [*failed.values()][0]
+            raise PartlyDoneError("forget_sender", [*failed], report) from next(
+                iter(failed.values())
+            )
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:
@@ -233,6 +235,22 @@ class SessionStore:
         key = as_key(key)
         async with self.desk.use(key, write=True) as storage:
             return await storage.forget(key)
+
+
+class Session(BaseSession):
+    """A handle on one session; made by `SessionStore.session`, without I/O.
+
+    In a bot's handler it is bound to the message in hand, which is then its `turn`: the
+    window ends with that message, and the reply answers it. A handle may be used by many
+    tasks at once.
+    """
+
+    store: SessionStore
+    """The store that this session is in."""
+
+    def __init__(self, store: SessionStore, conversation: Conversation) -> None:
+        super().__init__(conversation)
+        self.store = store
 
 
 def as_key(key: SessionKey | str) -> SessionKey:

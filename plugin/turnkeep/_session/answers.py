@@ -36,6 +36,12 @@ class Answers:
         info = self._merged.get(turn.generation)
         return turn.ref if info is None else info.ref(turn.id)
 
+    def lives(self, turn: Turn) -> tuple[str, ...]:
+        """Return a turn's generation, and those that were merged into it, as far as known."""
+        info = self._merged.get(turn.generation)
+        origins = () if info is None else info.origins
+        return (turn.generation, *(origin.generation for origin in origins))
+
     def is_answered(self, turn: Turn) -> bool:
         """Return whether a reply to the turn is open, or was stored by this process."""
         name = self.name(turn)

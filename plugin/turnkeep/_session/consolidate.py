@@ -260,9 +260,7 @@ async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | Non
         limit *= 4
 
 
-def _messages(
-    piece: Sequence[Exchange], summary: str | None, plan: Consolidation
-) -> list[Message]:
+def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidation) -> list[Message]:
     """Return what the summarizer is given."""
     messages = [] if summary is None else [summary_message(summary)]
     bound = Bound(plan.max_tokens, plan.options.cost, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -99,6 +99,25 @@ class Conversation:
             self.desk.answers.learn(info)
         return info, None if place is None or not turns else turns[0]
 
+    async def delete_all(self, turns: Sequence[Turn]) -> int:
+        """Takes several turns in hand away, in one step where they are of one generation."""
+        if not turns:
+            return 0
+        async with self.desk.use(self.key, write=True) as storage:
+            generation = turns[-1].generation
+            ids = sorted({turn.id for turn in turns if turn.generation == generation})
+            gone = await storage.delete(self.key, ids, expected=Expected(generation))
+        taken = {turn.id for turn in gone}
+        left = [turn for turn in turns if not gone or turn.id not in taken]
+        return len(gone) + sum([await self.delete(turn) is not None for turn in left])
+
+    async def begin_again(self, is_due: Callable[[Turn], bool]) -> None:
+        """Clears the session if its latest turn says so; of several processes one does it."""
+        async with self.desk.use(self.key, write=True) as storage:
+            info, turns, _ = await storage.read(self.key, limit=1)
+            if info and turns and turns[-1].epoch == info.epoch and is_due(turns[-1]):
+                await storage.clear(self.key, expected=info.expected())
+
     async def edit(self, turn: Turn | int, change: Change) -> Turn | None:
         """Changes a turn in hand wherever it is now, or the one with an id."""
         key = self.key
@@ -156,15 +175,15 @@ class Conversation:
                 return Begun(expected=info.expected(), sight=sight)
             _, lease = await self._lease(to, anew=True)
             return Begun(to, (), info.expected(turn=to.id), sight, lease=lease)
-        sight = Sight(to.ref, to_answer=True)
-        info, there = await self.locate(to)
-        if info is None or there is None:  # deleted, or forgotten, and perhaps begun again
+        sight = Sight.of(to, joined)
+        record, there = await self.locate(to)
+        if record is None or there is None:  # deleted, or forgotten, and perhaps begun again
             return Begun(to, (), None, sight, is_lost=True)
         # A message of before a reset is answered into its own epoch: not any more.
-        expected = Expected(info.generation, there.epoch, turn=there.id)
-        if info.generation != to.generation:
-            expected = info.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
-        also = tuple(p for one in joined if (p := info.place(one.ref)) is not None)
+        expected = Expected(record.generation, there.epoch, turn=there.id)
+        if record.generation != to.generation:
+            expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
+        also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
         may, lease = await self._lease(there, anew=anew)
         return Begun(there, also, expected, sight, not may, lease)
 
@@ -181,11 +200,9 @@ class Conversation:
         await desk.leases.drop(self.key, name)
         return False, None
 
-    async def store_reply(
-        self, turns: list[Turn], expected: Expected | None
-    ) -> list[Turn] | None:
+    async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
         """Stores what a reply collected; None where the session is not as expected any more."""
-        appended = await self.desk.append(self.key, turns, expected=expected, dedupe=False)
+        appended = await self.desk.append(self.key, turns, expected=begun.expected, dedupe=False)
         return None if appended is None else appended.turns
 
     async def end_reply(self, begun: Begun) -> None:

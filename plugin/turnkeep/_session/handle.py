@@ -9,6 +9,7 @@ import copy
 from collections.abc import AsyncIterator, Iterable
 from typing import Literal, Self
 
+from .._records.identity import TurnRef
 from .._records.info import SessionInfo, own_copy
 from .._records.key import SessionKey
 from .._records.turn import Turn, as_source_ids
@@ -70,10 +71,16 @@ class Handle(History):
             return False
         return self.was_answered or self._conversation.desk.answers.is_answered(self.turn)
 
-    async def _history(
-        self, max_messages: int, shape: Shape, options: HistoryOptions
-    ) -> AnyWindow:
-        sight = Sight() if self.turn is None else Sight(self.turn.ref, to_answer=True)
+    def name(self, turn: Turn) -> TurnRef:
+        """Return the first name of one of its turns; a merge or a rename does not change it."""
+        return self._conversation.desk.answers.name(turn)
+
+    def lives(self, turn: Turn) -> tuple[str, ...]:
+        """Return the generation that a turn was read from, and those merged into it."""
+        return self._conversation.desk.answers.lives(turn)
+
+    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+        sight = Sight() if self.turn is None else Sight.of(self.turn, self.joined)
         return await self._conversation.history(max_messages, shape, options, sight)
 
     def turns(

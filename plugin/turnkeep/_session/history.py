@@ -77,7 +77,5 @@ class History:
         """
         return await self._history(max_messages, shape, options)
 
-    async def _history(
-        self, max_messages: int, shape: Shape, options: HistoryOptions
-    ) -> AnyWindow:
+    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
         raise NotImplementedError

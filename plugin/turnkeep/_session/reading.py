@@ -16,7 +16,14 @@ from .._window.build import Window, build_window
 from .._window.options import WindowOptions
 from .desk import Desk
 
-__all__ = ["LatestExchange", "Sight", "Turns", "read_latest_exchange", "read_window", "window_alone"]
+__all__ = [
+    "LatestExchange",
+    "Sight",
+    "Turns",
+    "read_latest_exchange",
+    "read_window",
+    "window_alone",
+]
 
 PAGE_TURNS: Final = 500
 
@@ -25,11 +32,18 @@ class Sight(NamedTuple):
     """What a window shows of the stored turns.
 
     `up_to`: nothing that was said behind this turn. `to_answer`: that turn is the message in
-    hand, so the answers that it has already are left out.
+    hand, so the answers that it has already are left out. `turns` are that message and those
+    that are answered with it, as they are in hand.
     """
 
     up_to: TurnRef | None = None
     to_answer: bool = False
+    turns: tuple[Turn, ...] = ()
+
+    @classmethod
+    def of(cls, message: Turn, joined: Sequence[Turn]) -> Sight:
+        """Return what the window to answer a message with shows."""
+        return cls(message.ref, True, (*joined, message))
 
     def view(self, info: SessionInfo) -> View:
         """Return it by the ids that the session has now; of another life nothing is in sight."""

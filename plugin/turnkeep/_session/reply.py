@@ -197,7 +197,7 @@ class Reply(History):
         links = tuple(dict.fromkeys(self._links))
         turns[last] = replace(turns[last], source_ids=links)
         self._linked = last
-        stored = await self._conversation.store_reply(turns, self._begun.expected)
+        stored = await self._conversation.store_reply(turns, self._begun)
         if stored is None:
             self._happen(Event.REFUSE)
             return
@@ -286,9 +286,7 @@ class Reply(History):
             if changed is not None:
                 self.turns[self._linked] = changed
 
-    async def _history(
-        self, max_messages: int, shape: Shape, options: HistoryOptions
-    ) -> AnyWindow:
+    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
         self._check_open()
         collected = [*self._collected]
         if self.text.strip():

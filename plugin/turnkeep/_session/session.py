@@ -28,16 +28,11 @@ from .handle import Handle
 from .reading import read_latest_exchange
 from .reply import Reply
 
-__all__ = ["Session"]
+__all__ = ["BaseSession"]
 
 
-class Session(Handle):
-    """A handle on one session; made by `SessionStore.session`, without I/O.
-
-    In a bot's handler it is bound to the message in hand, which is then its `turn`: the
-    window ends with that message, and the reply answers it. A handle may be used by many
-    tasks at once.
-    """
+class BaseSession(Handle):
+    """All of a session in hand but the store it is in; `Session` adds that."""
 
     async def append(self, role: str, content: object = None, **fields: Unpack[TurnFields]) -> Turn:
         """Stores one turn at the end and returns it.
@@ -55,7 +50,9 @@ class Session(Handle):
         """
         conversation, to = self._conversation, self.turn
         desk = conversation.desk
-        expected, answers, also = None, None, ()
+        expected: Expected | None = None
+        answers: int | None = None
+        also: tuple[int, ...] = ()
         if to is not None and role in ("assistant", "tool"):
             # The epoch may be a later one: what a bot says by itself is said now.
             expected = Expected(to.generation) if to.generation else None
@@ -199,7 +196,7 @@ class Session(Handle):
             latest = await read_latest_exchange(desk, self.key)
             if latest is None or latest.user is None:
                 return []
-            info, newest, turns = latest
+            info, newest, turns = latest.info, latest.user, latest.turns
             ids = [
                 turn.id
                 for turn in turns
