@@ -292,9 +292,9 @@ class Storage(Protocol):
     ) -> bool:
         """Begins a new epoch, without a summary. With `erase` the turns are gone for good.
 
-        Where that erases any, the `revision` goes up by one. The record stays, and the ids go on; a session whose current epoch is empty begins
-        another one too. Returns whether it did: not without a session, and not where that
-        is not as `expected`.
+        Where that erases any, the `revision` goes up by one. The record stays, and the ids go
+        on; a session whose current epoch is empty begins another one too. Returns whether it
+        did: not without a session, and not where that is not as `expected`.
         """
         ...
 
