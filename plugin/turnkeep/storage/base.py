@@ -223,11 +223,13 @@ class Storage(Protocol):
         turn, in a new generation. With `dedupe`, a turn one of whose source ids is known to
         the session, or stands earlier in `turns`, is not stored: its place in the answer has
         the turn that has it. A turn whose `token` is known was stored by the same append
-        before: with or without `dedupe`, its place in the answer has that turn, as new. The
-        latest `DEDUPE_TURNS` turns, in any epoch, are known at least.
+        before: with or without `dedupe`, its place in the answer has that turn, as new. Each
+        turn has a token of its own. The latest `DEDUPE_TURNS` turns, in any epoch, are known
+        at least.
 
-        Returns None, and stores nothing, where the session is not as `expected`; turns that
-        are known by their token are given back all the same. When it returns, what it stored
+        Returns None, and stores nothing, where the session is not as `expected`. An append
+        that was done before, so that it has nothing to store and one of its tokens is known,
+        gives its turns back all the same. When it returns, what it stored
         survives, to the store's `durability`. The cost does not depend on the length of the
         session.
         """
@@ -291,9 +293,9 @@ class Storage(Protocol):
     ) -> bool:
         """Begins a new epoch, without a summary. With `erase` the turns are gone for good.
 
-        The record stays, and the ids go on; a session whose current epoch is empty begins
-        another one too. Returns whether it did: not without a session, and not where that
-        is not as `expected`.
+        Where that erases any, the `revision` goes up by one. The record stays, and the ids go
+        on; a session whose current epoch is empty begins another one too. Returns whether it
+        did: not without a session, and not where that is not as `expected`.
         """
         ...
 
@@ -376,8 +378,9 @@ class Storage(Protocol):
     ) -> Claim | None:
         """Takes a lease for `ttl` seconds; None while another owner's has not expired.
 
-        The same owner's is renewed. An expired one is taken over, with its payload unless
-        another one is given. A claim needs no session, and begins none.
+        The same owner's is renewed. An expired one is taken over. Either way its payload is
+        kept unless another one is given. With a `ttl` of 0 it has expired at once. A claim
+        needs no session, and begins none.
         """
         ...
 
@@ -404,6 +407,7 @@ class Storage(Protocol):
     async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
         """The turns whose text has all these words, the newest first, hidden ones left out.
 
+        Words are compared whole, and without case. A text without a word finds nothing.
         Only with `Capabilities.search`; without it, it raises `UnsupportedError`.
         """
         ...

@@ -6,27 +6,48 @@ A storage of your own certifies itself in five lines of a test file:
 from turnkeep.testing import StorageContract
 
 class TestMyStorage(StorageContract):
-    def make_storage(self, tmp_path):
-        return MyStorage(tmp_path)
+    def make_storage(self, place):
+        return MyStorage(place)
 ```
 
-Each test states one sentence of `turnkeep.storage.base.Storage`; they run on asyncio and on
-trio, through anyio's pytest plugin. `check_against_model` is the property behind it all: a
-sequence of verbs, drawn by Hypothesis, has the same results as on a plain model.
+Each test states one sentence of `turnkeep.storage.base.Storage`. The tests are plain functions
+that run their own event loop, asyncio's and trio's, so they need no plugin of pytest and mind
+none. What can't be seen through a storage's own verbs is looked at through `Hooks` that its
+test class defines. `check_against_model` is the property behind it all: a sequence of verbs,
+drawn by Hypothesis, has the same results as on a plain model.
 
-This module imports pytest and Hypothesis, which `import turnkeep` alone never does.
+`pip install 'turnkeep[testing]'` brings pytest, Hypothesis and trio, which `import turnkeep`
+alone never imports.
 """
 
 from __future__ import annotations
 
-import pytest
+from importlib.util import find_spec
+from pathlib import Path
 
-# What an assertion compared is in its message for a storage of anyone's.
+from .._errors import MissingExtraError
+
+for _package in ("pytest", "hypothesis", "trio"):
+    if find_spec(_package) is None:
+        raise MissingExtraError("turnkeep.testing", "testing", _package)
+
+import pytest  # noqa: E402
+
+# The message of a failed assertion has what was compared, in anybody's tests.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("_append", "_change", "_life", "_read_back", "_sessions"))
+    *(f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("_[a-z]*.py"))
 )
 
 from ._contract import StorageContract  # noqa: E402
-from ._model import check_against_model, differences, verbs  # noqa: E402
+from ._hooks import FolderHooks, Hooks  # noqa: E402
+from ._model import check_against_model, differences  # noqa: E402
+from ._steps import verbs  # noqa: E402
 
-__all__ = ["StorageContract", "check_against_model", "differences", "verbs"]
+__all__ = [
+    "FolderHooks",
+    "Hooks",
+    "StorageContract",
+    "check_against_model",
+    "differences",
+    "verbs",
+]

@@ -1,143 +1,191 @@
-"""Opening, closing, and verbs that run at the same time."""
+"""Opening and closing, what is promised, clocks, and names that are compared exactly."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import anyio
-import anyio.lowlevel
 import msgspec
 import pytest
 
-from ..storage.base import Change, Storage
-from ._base import KEY, ContractBase, info_of, put, texts, user
+from .._errors import StoreLockedError
+from .._records.key import SessionKey
+from ..storage.base import Change
+from ._hooks import Hooks
+from ._lab import Lab, clause
+from ._tools import KEY, OTHER, expected_of, info_of, keys, put, take, texts, user
+
+NOON = datetime(2031, 5, 1, 12, tzinfo=timezone.utc)
+
+ALIKE = ("a", "A", "a ", "\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}", "ß")
 
 
-class LifeContract(ContractBase):
-    """Opening, closing, and verbs that run at the same time."""
-
-    # Life.
+class LifeContract(Hooks):
+    """Opening and closing, what is promised, clocks, and names that are compared exactly."""
 
     def test_the_constructor_does_no_io(self, tmp_path: Path) -> None:
-        before = sorted(tmp_path.iterdir())
         self.make_storage(tmp_path)
-        assert sorted(tmp_path.iterdir()) == before
+        assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.anyio
-    async def test_closing_stores_all_that_was_accepted(self, storage: Storage) -> None:
+    @clause()
+    async def test_closing_stores_all_that_was_accepted(self, lab: Lab) -> None:
         async with anyio.create_task_group() as tasks:
             for number in range(50):
-                tasks.start_soon(storage.append, KEY, [user(f"{number:02}")])
-        await storage.aclose()
-        await storage.open()
+                tasks.start_soon(lab.storage.append, KEY, [user(f"{number:02}")])
+        storage = await lab.again()
         assert sorted(await texts(storage)) == [f"{number:02}" for number in range(50)]
 
-    @pytest.mark.anyio
-    async def test_it_may_be_opened_again_after_closing(self, storage: Storage) -> None:
-        await storage.append(KEY, [user("one")])
-        await storage.aclose()
-        await storage.open()
-        await storage.append(KEY, [user("two")])
-        assert await texts(storage) == ["one", "two"]
+    @clause()
+    async def test_a_storage_may_be_opened_again_after_closing(self, lab: Lab) -> None:
+        await lab.storage.append(KEY, [user("one")])
+        await lab.storage.aclose()
+        await lab.storage.open()
+        await lab.storage.append(KEY, [user("two")])
+        assert await texts(lab.storage) == ["one", "two"]
 
-    @pytest.mark.anyio
+    @clause()
     async def test_another_storage_in_the_same_place_finds_what_this_one_stored(
-        self, storage: Storage, tmp_path: Path
+        self, lab: Lab
     ) -> None:
-        stored = await put(storage, KEY, [user("kept", source_id="s", sender="me")])
-        await storage.update_metadata(KEY, {"a": [1, {"b": None}]})
-        await storage.consolidate(KEY, 1, "so far", epoch=(await info_of(storage)).epoch_id)
-        before = await info_of(storage)
-        await storage.aclose()
-        later = self.make_storage(tmp_path) if self.survives else storage
-        await later.open()
-        try:
-            after, turns = await later.read(KEY)
-        finally:
-            await later.aclose()
-        await storage.open()
-        assert list(turns) == stored.turns
+        stored = await put(lab.storage, KEY, [user("kept", source_id="s", sender="me")])
+        await lab.storage.update_metadata(KEY, {"a": [1, {"b": None}]})
+        await lab.storage.edit(KEY, 1, Change(extra={"x": 1}))
+        await lab.storage.consolidate(KEY, 1, "so far", expected=await expected_of(lab.storage))
+        claim = await take(lab.storage, KEY, "work", "me", payload={"a": 1})
+        before = await info_of(lab.storage)
+        storage = await lab.again()
+        after, turns, complete = await storage.read(KEY)
+        assert list(turns) == [msgspec.structs.replace(stored.turns[0], extra={"x": 1})]
+        assert complete
         assert after is not None
         assert msgspec.structs.replace(after, updated_at=before.updated_at) == before
+        assert await storage.claims() == [claim]
 
-    # Concurrency.
+    @clause()
+    async def test_the_capabilities_are_the_same_before_open_and_after_it(self, lab: Lab) -> None:
+        assert self.make_storage(lab.place).capabilities == lab.storage.capabilities
 
-    @pytest.mark.anyio
-    async def test_verbs_of_one_session_take_effect_in_the_order_they_were_first_run(
-        self, storage: Storage, tmp_path: Path
+    @clause("second")
+    async def test_open_raises_where_the_place_is_owned_unless_it_is_shared(self, lab: Lab) -> None:
+        if lab.capabilities.shared:
+            await lab.second()
+        else:
+            with pytest.raises(StoreLockedError):
+                await lab.second()
+        await lab.storage.append(KEY, [user("a")])
+        assert await texts(lab.storage) == ["a"]
+
+    # Clocks.
+
+    @clause("set_clock")
+    async def test_records_and_claims_are_by_the_storages_clock(self, lab: Lab) -> None:
+        lab.set_clock(NOON)
+        await lab.storage.append(KEY, [user("a")])
+        lab.set_clock(NOON + timedelta(hours=1))
+        await lab.storage.append(KEY, [user("b")])
+        info = await info_of(lab.storage)
+        assert (info.created_at, info.updated_at) == (NOON, NOON + timedelta(hours=1))
+        claim = await take(lab.storage, KEY, "work", "me", ttl=60)
+        assert claim.expires_at == NOON + timedelta(hours=1, seconds=60)
+
+    @clause()
+    async def test_the_time_of_a_turn_is_its_callers(self, lab: Lab) -> None:
+        given = datetime(1999, 12, 31, 23, 59, 59, 123456, timezone.utc)
+        appended = await put(lab.storage, KEY, [user("a", time=given)])
+        storage = await lab.again()
+        assert [turn.time for turn in appended.turns] == [given]
+        assert [turn.time for turn in (await storage.read(KEY)).turns] == [given]
+        assert (await info_of(storage)).created_at > given
+
+    # Turns.
+
+    @clause()
+    async def test_a_turn_has_its_sessions_generation_and_its_epoch_in_each_answer(
+        self, lab: Lab
     ) -> None:
-        await storage.append(KEY, [user("first", source_id="first")])
-        storage = await self.again(storage, tmp_path)
-        order = ["first"]
+        first = await put(lab.storage, KEY, [user("a", source_id="s")])
+        await lab.storage.clear(KEY)
+        await put(lab.storage, KEY, [user("b")])
+        storage = await lab.again()
+        generation = (await info_of(storage)).generation
+        assert generation
+        again = await put(storage, KEY, [user("c", source_id="s")])
+        edited = await storage.edit(KEY, 1, Change(link=("t",)))
+        found = await storage.find(KEY, "t")
+        everywhere = (await storage.find_all(["s"])).turns
+        turns = (await storage.read(KEY)).turns
+        gone = await storage.delete(KEY, [1])
+        for turn in (first.turns[0], again.turns[0], edited, found, everywhere[0][1], gone[0]):
+            assert turn is not None
+            assert (turn.generation, turn.epoch) == (generation, 1)
+        assert [(turn.generation, turn.epoch) for turn in turns] == [
+            (generation, 1),
+            (generation, 2),
+        ]
 
-        async def append(number: int) -> None:
-            order.append(f"{number}")
-            # Some need more than the end of the session, which must not let others pass.
-            source_id = f"{number}" if number % 3 == 0 else None
-            await storage.append(KEY, [user(f"{number}", source_id=source_id)])
+    @clause()
+    async def test_a_storage_does_not_change_what_a_turn_holds(self, lab: Lab) -> None:
+        given = user("a", extra={"x": [1]}, source_id="s")
+        before = msgspec.json.encode(given)
+        appended = await put(lab.storage, KEY, [given])
+        stored = msgspec.json.encode(appended.turns[0])
+        await lab.storage.edit(KEY, 1, Change(content="b", extra={"y": 1}, link=("t",)))
+        assert msgspec.json.encode(given) == before
+        assert msgspec.json.encode(appended.turns[0]) == stored
 
-        async with anyio.create_task_group() as tasks:
-            for number in range(200):
-                tasks.start_soon(append, number)
-        assert len(order) == 201
-        assert await texts(storage) == order
+    # Keys and ids.
 
-    @pytest.mark.anyio
-    async def test_one_source_id_from_many_tasks_at_once_is_stored_once(
-        self, storage: Storage
+    @clause()
+    async def test_keys_are_compared_exactly(self, lab: Lab) -> None:
+        for chat in ALIKE:
+            await lab.storage.append(SessionKey("test", chat), [user(chat)])
+            await take(lab.storage, SessionKey("test", chat), "work", chat)
+        storage = await lab.again()
+        for chat in ALIKE:
+            assert await texts(storage, SessionKey("test", chat)) == [chat]
+            assert [one.owner for one in await storage.claims(key=SessionKey("test", chat))] == [
+                chat
+            ]
+        assert len(await keys(storage)) == len(ALIKE)
+
+    @clause()
+    async def test_source_ids_are_compared_exactly(self, lab: Lab) -> None:
+        for source_id in ALIKE:
+            appended = await put(lab.storage, KEY, [user(source_id, source_id=source_id)])
+            assert appended.new == [True]
+        storage = await lab.again()
+        for source_id in ALIKE:
+            found = await storage.find(KEY, source_id)
+            everywhere = (await storage.find_all([source_id])).turns
+            assert found is not None
+            assert found.content == source_id
+            assert [turn.content for _, turn in everywhere] == [source_id]
+        assert await storage.find(KEY, "%") is None
+
+    @clause()
+    async def test_no_character_of_a_prefix_is_a_wildcard_and_its_case_counts(
+        self, lab: Lab
     ) -> None:
-        new: list[bool] = []
-
-        async def receive() -> None:
-            appended = await put(storage, KEY, [user("a", source_id="s")])
-            new.extend(appended.new)
-
-        async with anyio.create_task_group() as tasks:
-            for _ in range(30):
-                tasks.start_soon(receive)
-        assert sorted(new) == [False] * 29 + [True]
-        assert await texts(storage) == ["a"]
-
-    @pytest.mark.anyio
-    async def test_changes_of_metadata_at_the_same_time_are_all_kept(
-        self, storage: Storage
-    ) -> None:
-        async with anyio.create_task_group() as tasks:
-            for number in range(20):
-                tasks.start_soon(storage.update_metadata, KEY, {f"{number}": number})
-        assert (await info_of(storage)).metadata == {f"{n}": n for n in range(20)}
-
-    @pytest.mark.anyio
-    async def test_edits_deletes_and_appends_at_the_same_time_lose_nothing(
-        self, storage: Storage
-    ) -> None:
-        await storage.append(KEY, [user(f"{n}") for n in range(1, 21)])
-        async with anyio.create_task_group() as tasks:
-            for turn_id in range(1, 11):
-                tasks.start_soon(storage.append, KEY, [user(f"new {turn_id}")])
-                tasks.start_soon(storage.edit, KEY, turn_id, Change(content=f"edited {turn_id}"))
-                tasks.start_soon(storage.delete, KEY, [turn_id + 10])
-        assert sorted(await texts(storage)) == sorted(
-            [f"{what} {turn_id}" for turn_id in range(1, 11) for what in ("edited", "new")]
-        )
-
-    @pytest.mark.anyio
-    async def test_a_cancelled_verb_has_had_its_whole_effect_or_none(
-        self, storage: Storage, tmp_path: Path
-    ) -> None:
-        group = [user("a"), user("b"), user("c")]
-        for round in range(24):
-            async with anyio.create_task_group() as tasks:
-                for _ in range(3):
-                    tasks.start_soon(storage.append, KEY, group)
-                for _ in range(round % 8):
-                    await anyio.lowlevel.checkpoint()
-                tasks.cancel_scope.cancel()
-            if round % 8 == 7:
-                storage = await self.again(storage, tmp_path)
-        stored = await texts(storage)
-        assert stored == ["a", "b", "c"] * (len(stored) // 3)
-        info = await info_of(storage)
-        assert info.turns == info.last_id == len(stored)
-        appended = await put(storage, KEY, [user("after")])
-        assert appended.turns[0].id == len(stored) + 1
+        odd = SessionKey("te_t", "50%*?[a]\\")
+        for key in (KEY, OTHER, odd, SessionKey("TEST", "1")):
+            await lab.storage.append(key, [user("word", source_id="s")])
+            await take(lab.storage, key, "work", "me")
+        for prefix, found in (
+            ("te_t:", [odd]),
+            ("te_t:50%25*?[", [odd]),
+            ("t%", []),
+            ("t*", []),
+            ("te?t", []),
+            ("[t]est", []),
+            ("TEST", [SessionKey("TEST", "1")]),
+            ("test:", [KEY, OTHER]),
+        ):
+            everywhere = (await lab.storage.find_all(["s"], prefix=prefix)).turns
+            claims = await lab.storage.claims(prefix=prefix)
+            assert sorted(await keys(lab.storage, prefix=prefix)) == found
+            assert sorted(key for key, _ in everywhere) == found
+            assert sorted(claim.key for claim in claims) == found
+            if lab.capabilities.search:
+                hits = await lab.storage.search("word", prefix=prefix)
+                assert sorted(hit.key for hit in hits) == found

@@ -1,163 +1,149 @@
-"""Any sequence of verbs, and what a plain model says to it."""
+"""Any sequence of verbs, compared with a plain model: the memory storage."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
-import msgspec
 from hypothesis import HealthCheck, given, note, settings
-from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from .._errors import InvalidMetadataError
-from .._records.info import EpochId, SessionInfo
+from .._records.info import SessionInfo
 from .._records.key import SessionKey
-from .._records.turn import Turn, new_turn
-from ..storage.base import Appended, Change, Snapshot, Storage
+from .._records.turn import Turn
+from ..storage.base import Appended, Claim, Expected, Found, Page, Snapshot, Storage
 from ..storage.memory import MemoryStorage
+from ._steps import KEYS, NEVER, Step, verbs
 
-Step: TypeAlias = tuple[str, dict[str, Any]]
-"""The name of a verb and its arguments; an `epoch` is said by which one it is."""
+__all__ = ["SetClock", "check_against_model", "differences"]
 
-KEYS: Final = (SessionKey("a", "1"), SessionKey("a", "2"), SessionKey("b", "x:y", user="Z"))
-NEVER: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
+SetClock: TypeAlias = Callable[[Storage, datetime], None]
 
-_keys = st.sampled_from(KEYS)
-_ids = st.integers(0, 12)
-_sources = st.sampled_from(["s", "t", "u", '"v"\n'])
-_texts = st.text(max_size=20).map(lambda text: text.replace("\0", ""))
-_epochs = st.sampled_from([None, "current", "current", "first"])
-
-
-@st.composite
-def _turns(draw: st.DrawFn) -> Turn:
-    text = draw(_texts) * draw(st.sampled_from([1, 1, 1, 2000]))
-    sources = draw(st.lists(_sources, max_size=2, unique=True))
-    answers = draw(st.none() | _ids)
-    also = tuple(draw(st.lists(_ids, max_size=2)))
-    return new_turn("user", text, source_id=sources, time=NEVER, answers=answers, also_answers=also)
-
-
-_changes = st.builds(
-    Change,
-    content=st.just(msgspec.UNSET) | _texts,
-    extra=st.just(msgspec.UNSET) | st.dictionaries(_texts, st.integers(0, 9), max_size=2),
-    link=st.lists(_sources, max_size=2).map(tuple),
-)
-
-_arguments: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
-    "append": {
-        "key": _keys,
-        "turns": st.lists(_turns(), max_size=4),
-        "dedupe": st.sampled_from([True, True, True, False]),
-        "epoch": _epochs,
-    },
-    "read": {
-        "key": _keys,
-        "after": _ids,
-        "before": st.none() | _ids,
-        "limit": st.none() | st.integers(0, 5),
-        "newest": st.booleans(),
-    },
-    "find": {"key": _keys, "source_id": _sources},
-    "edit": {"key": _keys, "turn_id": _ids, "change": _changes},
-    "delete": {"key": _keys, "ids": st.lists(_ids, max_size=3)},
-    "clear": {"key": _keys, "erase": st.booleans()},
-    "consolidate": {
-        "key": _keys,
-        "last_consolidated": _ids,
-        "summary": _texts,
-        "epoch": st.sampled_from(["current", "current", "first"]),
-    },
-    "update_metadata": {
-        "key": _keys,
-        "changes": st.dictionaries(
-            st.sampled_from("mno"), st.none() | st.integers(0, 9) | st.just("x" * 5000), max_size=2
-        ),
-    },
-    "sessions": {"prefix": st.sampled_from(["", "a", "a:", "b:x%3Ay:user:Z", "none"])},
-    "rename": {"old": _keys, "new": _keys},
-    "forget": {"key": _keys},
-    "reopen": {},
-}
-
-
-def verbs(*, most: int = 30) -> st.SearchStrategy[list[Step]]:
-    """Sequences of verbs on three sessions; `reopen` closes the storage and makes another."""
-    names = st.sampled_from(["append"] * 6 + list(_arguments))
-    step = names.flatmap(
-        lambda name: st.tuples(st.just(name), st.fixed_dictionaries(_arguments[name]))
-    )
-    return st.lists(step, max_size=most)
+BEGIN = datetime(2031, 5, 1, tzinfo=timezone.utc)
 
 
 class _Player:
     """Plays steps on one storage."""
 
-    def __init__(self, make: Callable[[], Storage]) -> None:
+    def __init__(self, make: Callable[[], Storage], set_clock: SetClock | None) -> None:
         self._make = make
+        self._set_clock = set_clock
+        self._now = BEGIN
         self._storage = make()
-        self._first: dict[SessionKey, EpochId] = {}
+        self._first: dict[SessionKey, Expected] = {}
+        self._generations: dict[str, str] = {"": ""}
 
     async def open(self) -> None:
         await self._storage.open()
+        self._wait(0)
 
     async def aclose(self) -> None:
         await self._storage.aclose()
 
+    def _wait(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        if self._set_clock is not None:
+            self._set_clock(self._storage, self._now)
+
     async def play(self, name: str, arguments: dict[str, Any]) -> object:
-        """The step's result, without what is a matter of time."""
+        """Return the step's result, without what differs from storage to storage."""
         if name == "reopen":
-            await self._storage.aclose()
+            await self.aclose()
             self._storage = self._make()
-            await self._storage.open()
+            await self.open()
             return None
-        if "epoch" in arguments:
-            arguments = {**arguments, "epoch": await self._epoch(**arguments)}
+        if name == "wait":
+            self._wait(**arguments)
+            return None
+        if "expected" in arguments:
+            expected = await self._expected(arguments["key"], arguments["expected"])
+            arguments = {**arguments, "expected": expected}
         try:
-            result = await getattr(self._storage, name)(**arguments)
+            return self._plain(await getattr(self._storage, name)(**arguments))
         except InvalidMetadataError:
             return InvalidMetadataError
-        if name == "sessions":
-            return sorted(map(_timeless, result), key=lambda info: info.key)
-        return _plain(result)
 
     async def state(self) -> object:
-        """All there is of every session."""
-        return [_plain(await self._storage.read(key)) for key in KEYS]
+        """Return all there is of every session."""
+        sessions = [self._plain(await self._storage.read(key)) for key in KEYS]
+        return sessions, self._plain(await self._storage.claims())
 
-    async def _epoch(self, *, key: SessionKey, epoch: str | None, **_: object) -> EpochId | None:
+    async def _expected(self, key: SessionKey, wanted: tuple[str, int] | None) -> Expected | None:
+        """Return what a step expects of its session: what it is now, or what it was at first."""
         info = (await self._storage.read(key, limit=0)).info
-        current = (NEVER, 1) if info is None else info.epoch_id
-        first = self._first.setdefault(key, current)
-        return {None: None, "current": current, "first": first}[epoch]
+        now = Expected("never") if info is None else info.expected()
+        first = self._first.setdefault(key, now)
+        if wanted is None:
+            return None
+        kind, turn = wanted
+        match kind:
+            case "first":
+                return first
+            case "revision" if info is not None:
+                return info.expected(revision=True)
+            case "turn" if info is not None:
+                return info.expected(turn=turn)
+        return now
+
+    def _generation(self, generation: str) -> str:
+        """Return the same name for the n-th generation of every storage."""
+        return self._generations.setdefault(generation, f"{len(self._generations)}")
+
+    def _plain(self, result: Any) -> Any:
+        """Return a result with its generations named alike, and without its times."""
+        match result:
+            case Turn():
+                return replace(result, generation=self._generation(result.generation))
+            case SessionInfo():
+                return replace(
+                    result,
+                    created_at=NEVER,
+                    updated_at=NEVER,
+                    generation=self._generation(result.generation),
+                    origins=tuple(
+                        origin._replace(generation=self._generation(origin.generation))
+                        for origin in result.origins
+                    ),
+                )
+            case Claim():
+                return result if self._set_clock else replace(result, expires_at=NEVER)
+            case [Claim(), *_]:
+                claims = [self._plain(claim) for claim in result]
+                # Without a clock that stands still, the order is a matter of microseconds.
+                return claims if self._set_clock else sorted(claims, key=repr)
+            case Snapshot() | Appended() | Page():
+                return tuple(self._plain(part) for part in result)
+            case Found(turns, unread):
+                return sorted((self._plain(one) for one in turns), key=repr), unread
+            case list() | tuple():
+                return [self._plain(part) for part in result]
+        return result
 
 
-def _timeless(info: SessionInfo) -> SessionInfo:
-    return msgspec.structs.replace(info, created_at=NEVER, updated_at=NEVER)
-
-
-def _plain(result: object) -> object:
-    match result:
-        case Snapshot(info, turns):
-            return (None if info is None else _timeless(info)), list(turns)
-        case Appended(turns, new):
-            return turns, new
-    return result
-
-
-async def differences(make: Callable[[], Storage], steps: Sequence[Step]) -> list[str]:
-    """Where a storage does something else than the model, said in words; empty if nowhere.
+async def differences(
+    make: Callable[[], Storage], steps: Sequence[Step], set_clock: SetClock | None = None
+) -> list[str]:
+    """Say where a storage does something else than the model; empty if nowhere.
 
     `make` gives the storage; it is called again after a `reopen`, and what it gives then
-    must find what was stored.
+    must find what was stored. `set_clock` is given a storage and a time; without it no time
+    passes between the steps.
     """
-    memory = MemoryStorage()
-    real, model = _Player(make), _Player(lambda: memory)
+    now = BEGIN
+
+    def stand(storage: Storage, at: datetime) -> None:
+        nonlocal now
+        now = at
+
+    memory = MemoryStorage(clock=lambda: now) if set_clock else MemoryStorage()
+    real = _Player(make, set_clock)
+    model = _Player(lambda: memory, stand if set_clock else None)
     await real.open()
+    await model.open()
     try:
         for place, (name, arguments) in enumerate(steps):
             said = await real.play(name, arguments), await model.play(name, arguments)
@@ -178,11 +164,12 @@ def check_against_model(
     survives: bool = True,
     backend: str = "asyncio",
     examples: int = 40,
+    set_clock: Callable[[Storage, Path, datetime], None] | None = None,
 ) -> None:
-    """Fails with the shortest sequence of verbs in which a storage differs from the model.
+    """Fail with the shortest sequence of verbs in which a storage differs from the model.
 
     Each sequence has a folder of its own from `new_folder`. With `survives` the storage is
-    made anew in between, in the same folder, and must find what was stored.
+    made again in between, in the same folder, and must find what was stored.
     """
 
     @settings(
@@ -199,7 +186,18 @@ def check_against_model(
     def check(steps: list[Step]) -> None:
         folder = new_folder()
         only = None if survives else make_storage(folder)
-        found = anyio.run(differences, lambda: only or make_storage(folder), steps, backend=backend)
+
+        def stand(storage: Storage, now: datetime) -> None:
+            if set_clock is not None:
+                set_clock(storage, folder, now)
+
+        found = anyio.run(
+            differences,
+            lambda: only or make_storage(folder),
+            steps,
+            stand if set_clock else None,
+            backend=backend,
+        )
         note("\n".join(found))
         assert not found, found[0]
 
