@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import count, islice
 from typing import Final, TypeVar
@@ -31,6 +31,8 @@ T = TypeVar("T")
 replace: Final = msgspec.structs.replace
 
 MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+MAX_ALIASES: Final = 1000
+"""A chain of more aliases than this is a circle."""
 
 
 class Chats:
@@ -81,10 +83,7 @@ class Chats:
         passed: set[str] = set()
         while key.text not in passed:
             passed.add(key.text)
-            chat = self._chats.get(key.text)
-            if chat is None:
-                chat = Chat(key, session_path(self._folder.path, key))
-                self._chats[key.text] = chat
+            chat = self._chat(key)
             moved_to = self.aliases.get(key.text)
             if moved_to is None:
                 chat.users += 1
@@ -95,10 +94,42 @@ class Chats:
                             yield chat
                             return
                 finally:
-                    chat.users -= 1
-                    self.weigh(chat)
+                    self._leave(chat)
             key = moved_to
-        raise StorageError(f"session {key}: its aliases lead in a circle; remove one of them")
+        raise _circle(key)
+
+    @asynccontextmanager
+    async def both(self, old: SessionKey, new: SessionKey) -> AsyncGenerator[tuple[Chat, Chat]]:
+        """Give two sessions, each as `session` does to write, settled; or one of them twice.
+
+        Their locks are taken before anything is read, so that what is called later waits.
+        """
+        keys = [old, new]
+        for _ in range(MAX_ALIASES):
+            keys = [self.aliases.get(key.text, key) for key in keys]
+            chats = [self._chat(key) for key in keys]
+            async with AsyncExitStack() as locks:
+                # One order for all that takes two.
+                for chat in sorted({*chats}, key=lambda chat: chat.key):
+                    chat.users += 1
+                    locks.callback(self._leave, chat)
+                    await locks.enter_async_context(chat.lock)
+                moved = [await self._load(chat, 0, False, True, True) for chat in chats]
+                if moved == [None, None]:
+                    yield chats[0], chats[1]
+                    return
+            keys = [to or key for to, key in zip(moved, keys, strict=True)]
+        raise _circle(old)
+
+    def _chat(self, key: SessionKey) -> Chat:
+        chat = self._chats.get(key.text)
+        if chat is None:
+            chat = self._chats[key.text] = Chat(key, session_path(self._folder.path, key))
+        return chat
+
+    def _leave(self, chat: Chat) -> None:
+        chat.users -= 1
+        self.weigh(chat)
 
     async def with_file(
         self,
@@ -224,3 +255,7 @@ class Chats:
                 continue
             self._weight -= idle.weighed
             del self._chats[text]
+
+
+def _circle(key: SessionKey) -> StorageError:
+    return StorageError(f"session {key}: its aliases lead in a circle; remove one of them")

@@ -60,6 +60,7 @@ class _Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: str
     owner: str
     payload: dict[str, Any] = {}
+    taken_over: bool = False
 
 
 class _TimedLine(_Line, kw_only=True):
@@ -72,7 +73,13 @@ _decoder: Final = msgspec.json.Decoder(_TimedLine)
 
 def encode_claim(claim: Claim) -> bytes:
     """Return the claim's line. Its time comes first, in a fixed width."""
-    line = _Line(key=claim.key.text, name=claim.name, owner=claim.owner, payload=claim.payload)
+    line = _Line(
+        key=claim.key.text,
+        name=claim.name,
+        owner=claim.owner,
+        payload=claim.payload,
+        taken_over=claim.taken_over,
+    )
     return b'%b%b",%b\n' % (_HEAD, _stamp(claim.expires_at), _encode(line)[1:])
 
 
@@ -173,4 +180,5 @@ def _decode(line: bytes) -> Claim | None:
         owner=fields.owner,
         expires_at=fields.expires_at,
         payload=fields.payload,
+        taken_over=fields.taken_over,
     )

@@ -71,6 +71,12 @@ def modified_microseconds(status: os.stat_result) -> int:
     return max(0, min(status.st_mtime_ns // 1000, _LAST_MICROSECOND))
 
 
+def set_modified(fd: int, written: datetime) -> None:
+    """Set when a file was last written: a session's record has the same time as its file."""
+    nanoseconds = round(written.timestamp() * 1_000_000) * 1000
+    os.utime(fd, ns=(nanoseconds, nanoseconds))
+
+
 def make_folder(folder: Path) -> bool:
     """Make a folder of ours, which nobody else may look into; False if it is there."""
     try:
@@ -87,6 +93,14 @@ def make_folders(folder: Path) -> None:
         make_folders(above)
     if make_folder(folder):
         sync_folder(above)
+
+
+def remove(file: Path) -> bool:
+    """Remove a file; False if there was none."""
+    if not os.path.lexists(file):
+        return False
+    file.unlink()
+    return True
 
 
 def sync_folder(folder: Path) -> None:
@@ -138,16 +152,21 @@ def read_side_file(path: Path) -> bytes:
 
 
 @contextmanager
-def writing_anew(path: Path, workplace: Path) -> Generator[IO[bytes]]:
+def writing_anew(
+    path: Path, workplace: Path, written: datetime | None = None
+) -> Generator[IO[bytes]]:
     """Give a file that takes the place of `path`, whole and synced, if the block succeeds.
 
-    Raises `UnsyncedError` where it has, and the folder could not be synced.
+    `written` is to be its time of change. Raises `UnsyncedError` where it is in place, and the
+    folder could not be synced.
     """
     beside = workplace / f"{os.getpid()}-{id(path):x}.tmp"
     try:
         with open(beside, "wb", opener=_open_new) as file:
             yield file
             file.flush()
+            if written is not None:
+                set_modified(file.fileno(), written)
             os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:

@@ -29,6 +29,7 @@ from ._disk import (
     open_file,
     reading,
     set_aside,
+    set_modified,
     sync_changed,
     sync_folder,
     writing_anew,
@@ -245,7 +246,7 @@ class Folder:
         self.journal.release(path)
         if make_folder(path.parent):
             sync_folder(self.path)
-        with writing_anew(path, self.workplace) as target:
+        with writing_anew(path, self.workplace, info.updated_at) as target:
             turns = foreign.turns if foreign else []
             write_session(target, info, map(encode_turn, turns), op)
         self._damage.forget(path)
@@ -339,14 +340,18 @@ class Folder:
 
     def _mend(self, fd: int, path: Path, tail: Tail, write: bool) -> None:
         """Make the file end with a whole line, so that the next one can be added."""
+        if not (tail.unended or tail.torn):
+            return
         try:
             if tail.unended:
                 os.pwrite(fd, b"\n", tail.size)
                 tail.size += 1
                 tail.since_metadata += 1
-            elif tail.torn:
+            else:
                 set_aside(path.with_suffix(DAMAGED_SUFFIX), [tail.torn])
                 os.ftruncate(fd, tail.size)
+            if tail.info is not None:
+                set_modified(fd, tail.info.updated_at)  # nothing was said
         except OSError:
             # Who only reads needs no whole last line, and a full disk must not stop them.
             if write:

@@ -52,7 +52,7 @@ class OpenedFolder:
     async def open(self) -> None:
         self._workers.open()
         self._claims.open()
-        self._renaming = Lock()
+        self._renaming = Lock(fast_acquire=True)
         where = str(self._folder.path)
         try:
             # One hop to a thread, unless another process has the folder still.

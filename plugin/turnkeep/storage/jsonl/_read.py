@@ -75,6 +75,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     newest_first: list[tuple[Turn, int, int]] = []  # and where its line begins, and its length
     record: MetadataLine | None = None
     behind_record = 0
+    damaged_last = 0  # lines at the end that may have been turns, whose ids are not given again
     for start, line in _backward(read, tail.size):
         if record is not None and len(newest_first) > limit:
             break
@@ -87,6 +88,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
             tail.since_metadata = tail.size - behind_record
         elif found is DAMAGED:
             tail.damaged.append(start)
+            damaged_last += not newest_first and record is None
     else:
         tail.complete = True
     in_file_order = newest_first[::-1]
@@ -99,7 +101,8 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     tail.weights = [length for _, _, length in placed]
     if record is not None:
         counted = sum(start >= behind_record for _, start, _ in placed)
-        tail.info = _carried_on(record.info(key), tail.turns, counted)
+        info = _carried_on(record.info(key), tail.turns, counted)
+        tail.info = msgspec.structs.replace(info, last_id=info.last_id + damaged_last)
     elif tail.turns:
         tail.since_metadata = tail.size
         tail.info = SessionInfo(
@@ -107,7 +110,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
             created_at=tail.turns[0].time,
             updated_at=tail.turns[-1].time,
             turns=len(tail.turns),
-            last_id=tail.turns[-1].id,
+            last_id=tail.turns[-1].id + damaged_last,
             epoch=tail.turns[-1].epoch,
             generation=generation_from(tail.turns[0].time),
         )

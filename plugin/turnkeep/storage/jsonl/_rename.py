@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
 from typing import IO, Final
@@ -30,6 +31,7 @@ from ._disk import (
     make_folders,
     read_side_file,
     reading,
+    remove,
     sync_folder,
     writing_anew,
 )
@@ -86,8 +88,7 @@ class Renaming:
 
     def settle(self) -> None:
         """Finish what a crash left, and take away what no rename needs."""
-        if os.path.lexists(self._intent):
-            self._finish()
+        self._finish()
         self._drop_joined()
 
     def finish(self, key: SessionKey | None = None) -> None:
@@ -125,16 +126,19 @@ class Renaming:
 
     def _undo(self, alias: Path, before: bytes | None) -> None:
         """Leave nothing of a rename that changed no session's file yet."""
-        self._intent.unlink(missing_ok=True)
         if before is None:
-            alias.unlink(missing_ok=True)
+            remove(alias)
         else:
             with self._writing(alias) as file:
                 file.write(before)
+        noted = remove(self._intent)
         self._drop_joined()
-        sync_folder(self._workplace)
+        if noted:
+            sync_folder(self._workplace)
 
     def _finish(self) -> None:
+        if not os.path.lexists(self._intent):
+            return  # it was undone
         try:
             intent = json.loads(read_side_file(self._intent))
             old, new = SessionKey.parse(intent["old"]), SessionKey.parse(intent["new"])
@@ -184,11 +188,11 @@ class Renaming:
         if damaged := moved.damaged + there.damaged:
             with self._writing(self._joined_damaged) as file:
                 file.writelines(line + b"\n" for line in damaged)
-        with self._writing(self._joined) as file:
+        now = datetime.now(timezone.utc)
+        with writing_anew(self._joined, self._workplace, now) as file:
             if info is not None:
-                write_session(
-                    file, replace(info, key=new), _lines(moved, there, ids, epochs), "rename"
-                )
+                info = replace(info, key=new, updated_at=now)
+                write_session(file, info, _lines(moved, there, ids, epochs), "rename")
 
     def _whole(self, key: SessionKey) -> _Whole:
         path = session_path(self._folder, key)
@@ -221,8 +225,8 @@ class Renaming:
             file.write(f"{json.dumps(intent)}\n".encode())
 
     def _drop_joined(self) -> None:
-        self._joined.unlink(missing_ok=True)
-        self._joined_damaged.unlink(missing_ok=True)
+        remove(self._joined)
+        remove(self._joined_damaged)
 
     def _writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
         return writing_anew(path, self._workplace)

@@ -35,7 +35,10 @@ def rewrite_turns(
     """
     size = place.size
     moved.append((0, 0))
-    with reading_place(place) as source, writing_anew(place.path, workplace) as target:
+    with (
+        reading_place(place) as source,
+        writing_anew(place.path, workplace, info.updated_at) as target,
+    ):
         if os.fstat(source).st_size != size:
             raise FileChanged
         position = 0

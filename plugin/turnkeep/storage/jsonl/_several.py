@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Literal, TypeVar
 
@@ -46,13 +45,12 @@ class FolderVerbs(ClaimVerbs):
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
         self._check_writable(old)
         # One at a time: the folder holds one intent, and aliases stay what they are meanwhile.
-        async with self._renaming, AsyncExitStack() as both:
-            source, target = await self._resolved(old), await self._resolved(new)
+        async with self._renaming, self._chats.both(old, new) as (moved, there):
+            source, target = moved.key, there.key
             if source == target:
                 return
-            for key in sorted((source, target)):  # one order for everyone who takes two locks
-                session = self._chats.session(key, write=True, settled=True)
-                self._chats.drop(await both.enter_async_context(session))
+            for chat in (moved, there):
+                self._chats.drop(chat)
             await self._refresh_claims()
             done: list[bool] = []
             try:

@@ -152,7 +152,9 @@ class JsonlStorage(FolderVerbs):
         size = chat.size
         added = chat.add(turns, places, older)
         if added.lines:
-            chat.batch = self._writer.stage(chat.path, chat.version, size, added.lines)
+            assert chat.info is not None
+            written = chat.info.updated_at
+            chat.batch = self._writer.stage(chat.path, chat.version, size, added.lines, written)
         return _Staged(added, chat.info, chat.batch, chat.version)
 
     async def read(
@@ -318,9 +320,10 @@ class JsonlStorage(FolderVerbs):
                     continue
                 size = chat.size
                 line = note(chat)
-                if line is None:
+                if line is None or chat.info is None:
                     return False
-                batch = self._writer.stage(chat.path, chat.version, size, line)
+                written = chat.info.updated_at
+                batch = self._writer.stage(chat.path, chat.version, size, line, written)
                 chat.batch, version = batch, chat.version
             if await self._chats.written(chat, batch, version):
                 return True

@@ -17,6 +17,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,7 +26,15 @@ from typing import Final, Literal
 from anyio import Event, get_cancelled_exc_class
 
 from ._claims_file import ClaimsFile, Write
-from ._disk import UnsyncedError, close_file, make_folder, open_file, sync_folder, write_all
+from ._disk import (
+    UnsyncedError,
+    close_file,
+    make_folder,
+    open_file,
+    set_modified,
+    sync_folder,
+    write_all,
+)
 from ._journal import Added, Journal
 from ._place import FileChanged
 from ._workers import loop_call, running_loop, wait_to_the_end
@@ -40,13 +49,15 @@ MAX_OPEN_FILES: Final = 512
 class Job:
     """The lines to add to one file, at the size and in the version that was read."""
 
-    __slots__ = ("lines", "path", "size", "version")
+    __slots__ = ("lines", "path", "size", "version", "written")
 
     def __init__(self, path: Path, version: int, size: int) -> None:
         self.path = path
         self.version = version
         self.size = size
         self.lines: list[bytes] = []
+        self.written: datetime
+        """What the file's time of change is to be."""
 
 
 class Batch:
@@ -92,7 +103,7 @@ class Writer:
 
     # On the loop.
 
-    def stage(self, path: Path, version: int, size: int, lines: bytes) -> Batch:
+    def stage(self, path: Path, version: int, size: int, lines: bytes, written: datetime) -> Batch:
         """Add lines to the batch that is being gathered; wait for its `done`.
 
         `version` names what was read of this file, and is the key of `errors`.
@@ -102,6 +113,7 @@ class Writer:
         if job is None:
             job = batch.jobs[version] = Job(path, version, size)
         job.lines.append(lines)
+        job.written = written
         return batch
 
     def stage_claims(self, writes: Iterable[Write]) -> Batch:
@@ -272,7 +284,7 @@ class Writer:
                 self._journal.write(added)
         except OSError as error:
             for job, fd in written:
-                batch.errors[job.version] = _cut_back(fd, job.size, error)
+                batch.errors[job.version] = _cut_back(fd, job, error)
 
     def _sync_folders(self, folder: Path) -> None:
         """Sync a file's folder and the one above, where there are new names in them."""
@@ -285,8 +297,9 @@ class Writer:
         fd = self._open(job)
         try:
             write_all(fd, b"".join(job.lines))
+            set_modified(fd, job.written)
         except OSError as error:
-            raise _cut_back(fd, job.size, error) from None
+            raise _cut_back(fd, job, error) from None
         return fd
 
     def _open(self, job: Job) -> int:
@@ -323,11 +336,12 @@ class Writer:
             close_file(self._files.pop(version)[0])
 
 
-def _cut_back(fd: int, size: int, error: OSError) -> OSError:
+def _cut_back(fd: int, job: Job, error: OSError) -> OSError:
     """Take away what a failed write left; return the error to raise."""
     try:
-        os.ftruncate(fd, size)
+        os.ftruncate(fd, job.size)
     except OSError:
-        # Its lines may be there whole; torn ones are set aside when the file is next read.
-        return UnsyncedError(*error.args)
+        # A part of it is no append, and is set aside when the file is next read.
+        if os.fstat(fd).st_size == job.size + sum(map(len, job.lines)):
+            return UnsyncedError(*error.args)
     return error
