@@ -7,10 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import io
-import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import CodeType
@@ -18,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from docs.blocks import README, ROOT, blocks, commands
+from docs.blocks import README, ROOT, blocks
 
 RECIPES = sorted(ROOT.glob("docs/*.md"))
 DOCUMENTS = [README, *RECIPES]
@@ -69,50 +66,3 @@ def test_every_python_block_runs_and_prints_what_stands_behind_it(
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
-
-
-def test_the_first_command_of_the_readme_installs_and_starts_a_bot_that_remembers(
-    tmp_path: Path,
-) -> None:
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split("\0")
-    names = [name for name in files if name] or [
-        str(path.relative_to(ROOT))
-        for top in ("pyproject.toml", "README.md", "LICENSE", "plugin", "adapters", "examples")
-        for path in [ROOT / top, *(ROOT / top).rglob("*")]
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    for name in names:
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    command = commands(README, "main command")
-    # The README's python3 is whatever the reader has; here it is the one that runs the tests.
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
-
-    def start(said: str) -> str:
-        return subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            input=said,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-            env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path), **pip_settings()},
-        ).stdout
-
-    assert "bot> Nice to meet you, Ada. " in start("My name is Ada.\n")
-    assert "bot> Your name is Ada.\n" in start("What is my name?\n")
-    assert "My name is Ada." in (tmp_path / "sessions/console/me.jsonl").read_text()
-
-
-def pip_settings() -> dict[str, str]:
-    """Where this machine's pip finds packages: the environment's part of it."""
-    return {name: value for name, value in os.environ.items() if name.startswith("PIP_")}

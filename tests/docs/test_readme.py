@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from docs.blocks import README, ROOT, blocks, commands, write_files
+from docs.blocks import README, ROOT, blocks, write_files
 from e2e.bots import SECONDS, Bot, reads, run, said
 from emulators import telegram_patch
 from emulators.discord import DiscordEmulator
@@ -161,7 +161,8 @@ async def test_a_bot_of_the_readme_tells_its_user_that_the_model_failed_and_stor
         await world.reads(SORRY, "echo:", SORRY, "echo: five")
         asked = ["user: one", "user: two three four", "user: five"]
         await world.stored(bot, *asked, "assistant: echo: five")
-        assert bot.output.count("no answer in ") == 2
+        assert "openai.InternalServerError" in bot.output
+        assert "openai.APIConnectionError" in bot.output
 
 
 @pytest.mark.asyncio
@@ -172,6 +173,22 @@ async def test_the_telegram_bot_of_the_readme_answers_no_command(world: World) -
         await world.say("hello")
         await world.reads("echo: hello")
         await world.stored(bot, "user: hello", "assistant: echo: hello")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("world", BOTS[1:], indirect=True)
+async def test_in_a_server_the_discord_bot_of_the_readme_answers_messages_that_mention_it(
+    world: World,
+) -> None:
+    discord = world.platform
+    assert isinstance(discord, DiscordEmulator)
+    channel, ada = discord.channel(discord.guild()), discord.user("Ada")
+    async with world.bot() as bot:
+        await discord.say(channel, ada, "I am Ada")
+        await discord.say(channel, ada, "who am I?", mentions_bot=True)
+        await reads(discord, channel, "echo: who am I?")
+        world.file = f"discord/{channel['id']}"
+        await world.stored(bot, "user: I am Ada", "user: who am I?", "assistant: echo: who am I?")
 
 
 @pytest.mark.parametrize("number", PROGRAMS)
@@ -208,27 +225,3 @@ def test_the_readme_installs_all_that_its_blocks_import() -> None:
             imported.add(node.module or "")
     packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
     assert packages == {"turnkeep", "openai", *extras, *(f"turnkeep_{one}" for one in extras)}
-
-
-@pytest.mark.parametrize("mark", ["main command", "test command"])
-def test_on_a_python_that_is_too_old_each_command_says_so_and_touches_nothing(
-    mark: str, tmp_path: Path
-) -> None:
-    (tmp_path / "bin").mkdir()
-    python3 = tmp_path / "bin" / "python3"
-    old = "import sys; sys.version_info = (3, 10, 13); exec(sys.argv.pop(1))"
-    python3.write_text(f'#!/bin/sh\ntest "$1" = -c && exec {sys.executable} -c \'{old}\' "$2"\n')
-    python3.chmod(0o755)
-    (tmp_path / "checkout").mkdir()
-    ran = subprocess.run(
-        ["bash", "-c", commands(README, mark)],
-        cwd=tmp_path / "checkout",
-        env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert ran.stderr == "turnkeep needs Python 3.11 or later\n"
-    assert ran.returncode == 1
-    assert not [*(tmp_path / "checkout").iterdir()]
