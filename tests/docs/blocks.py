@@ -33,7 +33,7 @@ def commands(document: Path, mark: str) -> str:
 def write_files(folder: Path) -> list[Path]:
     """Write each Python block of the README to a file, and return the files in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
+    files: list[Path] = []
     for language, text in blocks(README):
         if language == "python":
             files.append(folder / f"readme_{len(files) + 1}.py")
