@@ -215,8 +215,8 @@ async def test_what_is_remembered_of_answers_is_bounded(
     monkeypatch.setattr("turnkeep._session.answers._ANSWERS_KEPT", 3)
     for number in range(6):
         await answer(await store.session("t:1").receive("Hi", source_id=number))
-    assert len(store._answered) == 3
-    assert not store._open_replies
+    assert len(store.desk.answers._given) == 3
+    assert not store.desk.answers._open
     assert (await store.session("t:1").receive("Hi", source_id=0)).already_answered
     assert len(await stored(store.session("t:1"))) == 12
 
