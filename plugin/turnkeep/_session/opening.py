@@ -117,8 +117,9 @@ class Opening:
 
     def _begin(self, key: SessionKey | None, *, write: bool) -> Storage:
         if write and self._read_only:
+            about = "" if key is None else f"session {key}: "
             raise ReadOnlyError(
-                f"session {key}: this store was opened with read_only=True; "
+                f"{about}this store was opened with read_only=True; "
                 "open another one without it to write"
             )
         self._running += 1
