@@ -108,7 +108,7 @@ class SessionCog(commands.Cog):
             self._backfill.begin()  # what was said while there was no cog
         # Nothing is awaited from here until discord.py has added the listeners.
         if (gap := gap_of(self.bot)) is not None:
-            gap.hand_over(self)
+            gap.hand_over(dict(self.get_listeners()))
 
     async def cog_unload(self) -> None:
         # Until the running handlers have stored their replies all stays as it was: the bot

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from discord.ext import commands
-
-if TYPE_CHECKING:
-    from ._cog import SessionCog
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -54,11 +51,11 @@ class Gap:
         _gaps.pop(self._bot, None)
         self._ended.set()
 
-    def hand_over(self, cog: SessionCog) -> None:
-        """Ends it, and gives the new cog what it kept, once that listens by itself."""
+    def hand_over(self, listeners: Mapping[str, Listener]) -> None:
+        """Ends it, and gives the new cog's listeners what it kept."""
         self.end()
         for name, payload in self._kept:
-            task = asyncio.create_task(self._replay(getattr(cog, name), name, payload))
+            task = asyncio.create_task(self._replay(listeners[name], name, payload))
             self._replays.add(task)
             task.add_done_callback(self._replays.discard)
 
