@@ -6,24 +6,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final
-from weakref import WeakSet
 
 import anyio
 from aiogram import Bot
-from aiogram.client.session.base import BaseSession
-from aiogram.client.session.middlewares.base import (
-    BaseRequestMiddleware,
-    NextRequestMiddlewareType,
-)
+from aiogram.client.session.middlewares.base import NextRequestMiddlewareType
 from aiogram.methods import DeleteMessage, DeleteMessages, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Message
 
-from turnkeep.adapter import AS_SENT, ChatSession
+from turnkeep.adapter import ChatSession, record_as_sent
 
-from ._content import Content, content_of, text_of
-from ._message import source_id
+from ._content import content_of, text_of
+from ._message import source_id, source_id_at
 from ._outlet import TelegramOutlet, answering
+from ._requests import RequestMiddleware
 
 
 class Sent:
@@ -64,18 +60,15 @@ class Sent:
         """Records each, or links it to the reply that it is a part of."""
         self._is_recorded = True
         for source, message in list(self._messages.items()):
-            content: Content = content_of(message)
+            content = content_of(message)
             reply = self.session.reply_of(text_of(message))
-            if reply is not None:
-                await reply.link(source)
-            elif content:
-                await self.session.append("assistant", content, source_id=source, extra=AS_SENT)
+            await record_as_sent(self.session, content, source_id=source, reply=reply)
 
 
 _sending: Final[ContextVar[Sent | None]] = ContextVar("sending", default=None)
 
 
-class Capture(BaseRequestMiddleware):
+class Capture(RequestMiddleware):
     """A middleware of a bot's requests that sees each message that is sent or edited."""
 
     def __init__(
@@ -83,15 +76,9 @@ class Capture(BaseRequestMiddleware):
         record: Callable[[Message], Awaitable[object]],
         edited: Callable[[Message], Awaitable[object]],
     ) -> None:
+        super().__init__()
         self._record = record
         self._edited = edited
-        self._sessions: WeakSet[BaseSession] = WeakSet()
-
-    def watch(self, bot: Bot) -> None:
-        """From now on the bot's requests are seen."""
-        if bot.session not in self._sessions:
-            self._sessions.add(bot.session)
-            bot.session.middleware(self)
 
     @asynccontextmanager
     async def handling(self, session: ChatSession) -> AsyncGenerator[None, None]:
@@ -125,7 +112,7 @@ class Capture(BaseRequestMiddleware):
                 [method.message_id] if isinstance(method, DeleteMessage) else method.message_ids
             )
             for number in numbers:
-                sent.drop(f"{method.chat_id}:{number}")
+                sent.drop(source_id_at(method.chat_id, number))
         messages = result if isinstance(result, list) else [result]
         is_edit = method.__api_method__.startswith("edit")
         for message in messages:

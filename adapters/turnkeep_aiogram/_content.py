@@ -19,12 +19,10 @@ from aiogram.types.message_origin_union import MessageOriginUnion
 from aiogram.utils.text_decorations import TextDecoration
 
 from turnkeep import Media
-from turnkeep.adapter import Quoted, note
+from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
 
-from ._message import source_id
+from ._message import source_id, source_id_at
 from ._rich import rich_text_of
-
-Content = str | list[str | Media]
 
 
 class _Readable(TextDecoration):
@@ -78,11 +76,10 @@ def content_of(message: Message) -> Content:
     forwarded from.
     """
     lines = [_reply(message), _forward(message), text_of(message)]
-    text = "\n".join(line for line in lines if line)
     media = _media(message)
-    if media is None:
-        return text if text_of(message) else ""
-    return [text, media] if text else [media]
+    if media is None and not lines[-1]:
+        return ""
+    return as_content(lines, [] if media is None else [media])
 
 
 def button_of(query: CallbackQuery) -> str:
@@ -105,7 +102,7 @@ def quoted_of(message: Message) -> Quoted | None:
     if (elsewhere := message.external_reply) is None:
         return None
     chat, number = elsewhere.chat, elsewhere.message_id
-    source = f"{chat.id}:{number}" if chat is not None and number else None
+    source = source_id_at(chat.id, number) if chat is not None and number else None
     origin = elsewhere.origin
     sender = origin.sender_user.id if isinstance(origin, MessageOriginUser) else None
     return Quoted(source, None if sender is None else str(sender))
@@ -117,9 +114,9 @@ def _reply(message: Message) -> str:
     if isinstance(reply, Message):
         if reply.forum_topic_created is not None:  # every message of a topic replies to its first
             return ""
-        return note(f"reply to {_name(reply)}", quoted or text_of(reply) or _short(reply))
+        return reply_note(_name(reply), quoted or text_of(reply) or _short(reply))
     if reply is not None:
-        return note(f"reply to {_origin(reply.origin)}", quoted or _short(reply))
+        return reply_note(_origin(reply.origin), quoted or _short(reply))
     return note("quote", quoted) if quoted else ""
 
 
@@ -138,9 +135,9 @@ def _author(message: Message) -> str | None:
     return None if who is None else str(who.id)
 
 
-def _name(message: Message) -> str:
+def _name(message: Message) -> str | None:
     who: Chat | User | None = message.sender_chat or message.from_user
-    return "a message" if who is None else who.full_name
+    return None if who is None else who.full_name
 
 
 def _origin(origin: MessageOriginUnion) -> str:
@@ -182,16 +179,16 @@ def _without_a_file(message: Message | ExternalReplyInfo) -> Media | None:
         at = message.location
         return Media("location", about=f"{at.latitude}, {at.longitude}")
     if message.poll is not None:
-        options = " / ".join(option.text for option in message.poll.options)
-        return Media("poll", about=f"{message.poll.question} {options}"[:1000])
+        options = (option.text for option in message.poll.options)
+        return list_media("poll", message.poll.question, options)
     if message.contact is not None:  # its number is not ours to keep
         names = (message.contact.first_name, message.contact.last_name)
         return Media("contact", about=" ".join(name for name in names if name))
     if message.dice is not None:
         return Media("dice", about=f"{message.dice.emoji} {message.dice.value}")
     if message.checklist is not None:
-        tasks = " / ".join(task.text for task in message.checklist.tasks)
-        return Media("checklist", about=f"{message.checklist.title}: {tasks}"[:1000])
+        tasks = (task.text for task in message.checklist.tasks)
+        return list_media("checklist", f"{message.checklist.title}:", tasks)
     for kind in ("game", "story", "paid_media", "live_photo"):
         if getattr(message, kind) is not None:
             return Media(kind.replace("_", " "))

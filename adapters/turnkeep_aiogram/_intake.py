@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from inspect import isawaitable
-from typing import Any, Final, Literal, get_args
+from functools import partial
+from typing import Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 import anyio
@@ -15,7 +15,7 @@ from aiogram.types import CallbackQuery, Message, Update
 from aiogram.types.update import UpdateTypeLookupError
 
 from turnkeep import SessionKey
-from turnkeep.adapter import ChatSession, Outlet, Recorder
+from turnkeep.adapter import ChatSession, Outlet, Recorder, RecordFilter, RecordOption, as_key
 
 from ._content import button_of, content_of, quoted_of
 from ._message import (
@@ -30,11 +30,12 @@ from ._message import (
     scope_function,
     sender_of,
     source_id,
+    source_id_at,
 )
 from ._migration import migrate, migration_of
 from ._under_way import UnderWay
 
-Record = Literal["all", "handled", "addressed"] | Callable[[Event], bool | Awaitable[bool]]
+Record: TypeAlias = RecordOption[Event]
 """What is recorded: every message, those that a handler takes, those that are said to the bot,
 or those of which a function, async or not, says so."""
 
@@ -54,16 +55,12 @@ class Intake:
         record: Record,
         record_commands: bool,
     ) -> None:
-        if not callable(record) and record not in get_args(get_args(Record)[0]):
-            raise ValueError(
-                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
-            )
         self._recorder = recorder
         self._outlet = outlet
         self._key_of = scope_function(scope)
         self._is_scope_known = not callable(scope)
         self._is_per_user = is_per_user(scope)
-        self._record = record
+        self._filter: RecordFilter[Event] = RecordFilter(record)
         self._record_commands = record_commands
         self._under_way = UnderWay()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
@@ -71,14 +68,13 @@ class Intake:
     @property
     def by_handlers(self) -> bool:
         """Whether only what a handler takes is recorded."""
-        return self._record == "handled"
+        return self._filter.by_handlers
 
     def key(self, update: Update, data: dict[str, Any]) -> SessionKey | None:
         """The session's key; None for what is of no chat, or of one that the bot is not in."""
         if update.guest_message is not None:
             return None
-        key = self._key_of(update, data)
-        return SessionKey.parse(key) if isinstance(key, str) else key
+        return as_key(self._key_of(update, data))
 
     def key_of_sent(self, message: Message) -> SessionKey | None:
         """The session that a message of the bot's belongs to; None where that can't be told.
@@ -152,7 +148,7 @@ class Intake:
 
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
         """First come, first served, where the store does not see to it by itself."""
-        if self._record in ("all", "handled") and not self._recorder.needs_order:
+        if self._filter.decides_at_once and not self._recorder.needs_order:
             return nullcontext()  # the store keeps the order, and shares its writes
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
@@ -170,10 +166,7 @@ class Intake:
                 return False
         if chosen:
             return True
-        if callable(self._record):
-            choice = self._record(event)
-            return await choice if isawaitable(choice) else choice
-        return self._record != "addressed" or await is_addressed(event, bot)
+        return await self._filter.accepts(event, partial(is_addressed, event, bot))
 
     async def receive(self, session: ChatSession, event: Event) -> ChatSession:
         """Records what somebody said, and gives the session bound to it."""
@@ -200,7 +193,7 @@ class Intake:
     async def _delete(self, update: Update, key: SessionKey | None) -> None:
         deleted = update.deleted_business_messages
         assert deleted is not None
-        sources = [f"{deleted.chat.id}:{one}" for one in deleted.message_ids]
+        sources = [source_id_at(deleted.chat.id, one) for one in deleted.message_ids]
         await self._under_way.wait(deleted.chat.id)
         # Whoever deletes is not named. The chat is one person's, so that a scope of ours has all
         # of it in one session; a function may have put it anywhere but into the bot's own chat,

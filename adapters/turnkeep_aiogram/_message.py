@@ -11,6 +11,7 @@ from aiogram.fsm.strategy import FSMStrategy
 from aiogram.types import CallbackQuery, InaccessibleMessage, Message, Update
 
 from turnkeep import Sender, SessionKey
+from turnkeep.adapter import AccountScope
 
 CHANNEL = "telegram"
 PREFIX = f"{CHANNEL}:"
@@ -61,25 +62,18 @@ def is_per_user(scope: Scope) -> bool:
     """Whether a user's session can't be told by the chat alone; False for your own function."""
     name = scope.name if isinstance(scope, FSMStrategy) else scope
     if callable(name):
-        return bool(getattr(name, "is_per_user", False))
+        return isinstance(name, AccountScope) and name.is_per_user
     return "user" in name.lower()
 
 
 def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
     """A scope in which each bot has sessions of its own, for several bots over one store."""
-    inner = scope_function(scope)
 
-    def key_of(update: Update, data: dict[str, Any]) -> SessionKey | None:
-        key = inner(update, data)
-        if key is None:
-            return None
-        key = SessionKey.parse(key) if isinstance(key, str) else key
+    def account_of(_: Update, data: dict[str, Any]) -> int:
         bot: Bot = data["bot"]
-        scopes = dict(key.scopes) | {"account": str(bot.id)}
-        return SessionKey(key.channel, key.chat_id, **scopes)
+        return bot.id
 
-    key_of.is_per_user = is_per_user(scope)  # type: ignore[attr-defined]
-    return key_of
+    return AccountScope(scope_function(scope), account_of, is_per_user=is_per_user(scope))
 
 
 def session_key(context: EventContext, message: Message | None = None) -> SessionKey | None:
@@ -135,7 +129,12 @@ def source_id(message: Message) -> str | None:
     Link a reply to what it was sent as: `await reply.link(source_id(sent))`. A
     `message_id` of 0 is Telegram's word for a message that can't be named later.
     """
-    return f"{message.chat.id}:{message.message_id}" if message.message_id else None
+    return source_id_at(message.chat.id, message.message_id) if message.message_id else None
+
+
+def source_id_at(chat_id: int | str | None, message_id: int) -> str:
+    """The source id of a message that Telegram names by its ids alone."""
+    return f"{chat_id}:{message_id}"
 
 
 def sender_of(event: Event) -> Sender | None:

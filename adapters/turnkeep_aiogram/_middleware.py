@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Unpack
@@ -17,7 +15,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession, Recorder, RecorderOptions, is_as_sent
+from turnkeep.adapter import ChatSession, Recent, Recorder, RecorderOptions, drain, edit_as_sent
 
 from ._advice import Advice
 from ._capture import Capture
@@ -27,8 +25,6 @@ from ._message import MaybeInaccessible, Scope, source_id
 from ._migration import migrate
 from ._outlet import Render, TelegramOutlet
 from ._polling import Confirmation
-
-logger: Final = logging.getLogger("turnkeep")
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -86,7 +82,7 @@ class SessionMiddleware(BaseMiddleware):
         self._confirmation = Confirmation()
         self._advice = Advice(scope)
         self._bound: dict[int, ChatSession] = {}  # of the updates that are being handled
-        self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._seen: Recent[tuple[int, int], None] = Recent(_UPDATES_KEPT)
         self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
         self._running = 0
@@ -157,9 +153,6 @@ class SessionMiddleware(BaseMiddleware):
             except BaseException:  # delivered again, it gets another try
                 self._seen.pop(update, None)
                 raise
-            finally:
-                if len(self._seen) > _UPDATES_KEPT:
-                    self._seen.popitem(last=False)
         finally:
             self._intake.decided(event, bot)
             self._bound.pop(id(event), None)
@@ -256,11 +249,7 @@ class SessionMiddleware(BaseMiddleware):
         key, source = self._intake.key_of_sent(message), source_id(message)
         if key is None or source is None or not (content := content_of(message)):
             return
-        session = self.store.session(key)
-        turn = await session.find(source)
-        # What a model said stays as it said it, whatever is made of its message.
-        if turn is not None and is_as_sent(turn):
-            await session.edit(turn, content)
+        await edit_as_sent(self.store.session(key), source, content)
 
     async def migrate(self, old: int, new: int) -> None:
         """A chat's sessions move to its new id; the old keys become aliases. Twice does nothing.
@@ -282,20 +271,15 @@ class SessionMiddleware(BaseMiddleware):
         self._opened = stack
 
     async def _leave(self) -> None:
-        with anyio.move_on_after(self._drain_timeout):
-            while self._running:
-                self._idle = anyio.Event()
-                await self._idle.wait()
-        if self._running:
-            logger.warning(
-                "%d handlers still run after %g seconds; their replies can't be stored any more",
-                self._running,
-                self._drain_timeout,
-            )
+        await drain(lambda: self._running, self._wait_until_idle, self._drain_timeout)
         await self.recorder.aclose()
         if self._opened is not None:
             await self._opened.aclose()
             self._opened = None
+
+    async def _wait_until_idle(self) -> None:
+        self._idle = anyio.Event()
+        await self._idle.wait()
 
 
 def _never(_: TelegramObject) -> bool:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any
-from weakref import WeakSet
 
 import anyio
 import anyio.lowlevel
 from aiogram import Bot
-from aiogram.client.session.base import BaseSession
-from aiogram.client.session.middlewares.base import (
-    BaseRequestMiddleware,
-    NextRequestMiddlewareType,
-)
+from aiogram.client.session.middlewares.base import NextRequestMiddlewareType
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.methods.base import TelegramType
 
+from ._requests import RequestMiddleware
 
-class Confirmation(BaseRequestMiddleware):
+
+class Confirmation(RequestMiddleware):
     """Holds a bot's request for updates until those that came before are recorded.
 
     A request confirms what came before it, which Telegram then never gives again; and aiogram
@@ -27,15 +24,9 @@ class Confirmation(BaseRequestMiddleware):
     """
 
     def __init__(self) -> None:
-        self._sessions: WeakSet[BaseSession] = WeakSet()
+        super().__init__()
         self._recording: Counter[int] = Counter()
         self._recorded = anyio.Event()
-
-    def watch(self, bot: Bot) -> None:
-        """From now on the bot's requests are seen."""
-        if bot.session not in self._sessions:
-            self._sessions.add(bot.session)
-            bot.session.middleware(self)
 
     async def __call__(
         self,

@@ -9,14 +9,10 @@ from aiogram.filters import Command
 from aiogram.types import BufferedInputFile, Message
 
 from turnkeep import Session
-from turnkeep.adapter import export
-from turnkeep.adapter import forget as forget_in
+from turnkeep.adapter import EXPORT_NAME, NOTHING_KEPT, export_file, forget_and_report
 
 from ._message import sender_of
 from ._outlet import uncaptured
-
-FORGOTTEN = "What was kept of you here is erased."
-NOTHING = "Nothing is kept of you here."
 
 
 def privacy_router(data_key: str = "chat_session") -> Router:
@@ -35,9 +31,9 @@ def privacy_router(data_key: str = "chat_session") -> Router:
         sender = sender_of(message)
         if session is None or sender is None:
             return
-        erased = await forget_in(session, sender_id=sender.id)
+        report = await forget_and_report(session, sender_id=sender.id)
         with uncaptured():  # nothing is kept of this, either
-            await message.answer(FORGOTTEN if erased else NOTHING)
+            await message.answer(report)
 
     @router.message(Command("export"))
     async def send_export(message: Message, **data: Any) -> None:
@@ -45,11 +41,11 @@ def privacy_router(data_key: str = "chat_session") -> Router:
         sender = sender_of(message)
         if session is None or sender is None:
             return
-        file = await export(session, sender_id=sender.id)
+        file = await export_file(session, sender_id=sender.id)
         with uncaptured():
-            if file == b"[]":
-                await message.answer(NOTHING)
+            if file is None:
+                await message.answer(NOTHING_KEPT)
             else:
-                await message.answer_document(BufferedInputFile(file, "conversation.json"))
+                await message.answer_document(BufferedInputFile(file, EXPORT_NAME))
 
     return router

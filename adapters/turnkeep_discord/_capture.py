@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 from weakref import WeakSet
@@ -12,9 +12,9 @@ from weakref import WeakSet
 import discord
 
 from turnkeep import Reply, SessionKey, SessionStore, StorageError, StoreLockedError
-from turnkeep.adapter import AS_SENT, ChatSession, is_as_sent
+from turnkeep.adapter import ChatSession, Content, Recent, is_as_sent, record_as_sent
 
-from ._content import Content, content_of, text_of
+from ._content import content_of, text_of
 from ._message import source_id
 
 logger: Final = logging.getLogger("turnkeep")
@@ -45,7 +45,7 @@ class Capture:
         self._given: WeakSet[ChatSession] = WeakSet()
         # The gateway tells of a message when its handler may have ended already.
         self._latest: deque[ChatSession] = deque(maxlen=_SESSIONS_KEPT)
-        self._known: OrderedDict[int, Literal["linked", "waiting", "recorded"]] = OrderedDict()
+        self._known: Recent[int, Literal["linked", "waiting", "recorded"]] = Recent(_MESSAGES_KEPT)
         self._waiting: dict[int, tuple[discord.Message, asyncio.Task[None]]] = {}
 
     def gave(self, session: ChatSession) -> None:
@@ -56,7 +56,7 @@ class Capture:
     def sent(self, message: discord.Message) -> None:
         """The bot sent a message; a deferred answer is empty yet, and comes as an edit."""
         if not message.flags.loading and message.id not in self._known and content_of(message):
-            self._note(message.id, "waiting")
+            self._known[message.id] = "waiting"
             self._wait(message)
 
     def edited(self, message: discord.Message) -> None:
@@ -112,16 +112,16 @@ class Capture:
             stood = await session.find(source)
             if stood is not None and is_as_sent(stood):  # as a placeholder that stood long
                 await session.delete(stood)
-            self._note(message.id, "linked")
-            await reply.link(source)
-            return
+            self._known[message.id] = "linked"
         # A reply that was linked to it has stored it: its source id is known there.
-        turn = await session.append(
-            "assistant", content, source_id=source, time=message.created_at, extra=AS_SENT
+        turn = await record_as_sent(
+            session, content, source_id=source, reply=reply, time=message.created_at
         )
+        if turn is None:
+            return
         if is_as_sent(turn):
             await session.edit(turn, content)  # nothing, unless it was stored before
-        self._note(message.id, "recorded" if is_as_sent(turn) else "linked")
+        self._known[message.id] = "recorded" if is_as_sent(turn) else "linked"
 
     def _sessions(self, key: SessionKey | None) -> Iterator[ChatSession]:
         return (one for one in {*self._given, *self._latest} if one.key == key)
@@ -130,8 +130,3 @@ class Capture:
         text = text_of(message)
         found = (session.reply_of(text) for session in self._sessions(key))
         return next((reply for reply in found if reply is not None), None)
-
-    def _note(self, message_id: int, state: Literal["linked", "waiting", "recorded"]) -> None:
-        self._known[message_id] = state
-        if len(self._known) > _MESSAGES_KEPT:
-            self._known.popitem(last=False)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Any, Final, Unpack
 
 import discord
 from discord.ext import commands
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession, Recorder, RecorderOptions
+from turnkeep.adapter import ChatSession, Recorder, RecorderOptions, drain
 
 from ._backfill import Backfill
 from ._capture import Capture
@@ -124,25 +124,17 @@ class SessionCog(commands.Cog):
             if self._capture is not None:
                 stack.push_async_callback(self._capture.settle)
             try:
-                await self._drain()
+                await drain(
+                    lambda: len(self._running()),
+                    lambda: asyncio.wait(self._running()),
+                    self._drain_timeout,
+                )
             finally:
                 if self.is_followed:
                     Gap(self.bot, dict(self.get_listeners()))
                 for name, listener in self.get_listeners():
                     self.bot.remove_listener(listener, name)
                 del leaving[self.bot]
-
-    async def _drain(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_timeout):
-                while running := self._running():
-                    await asyncio.wait(running)
-        if late := self._running():
-            logger.warning(
-                "%d handlers still run after %g seconds; their replies can't be stored any more",
-                len(late),
-                self._drain_timeout,
-            )
 
     def _running(self) -> set[asyncio.Task[Any]]:
         """The tasks that asked for a session, but the one that removes the cog."""

@@ -8,11 +8,10 @@ from typing import Any
 import discord
 
 from turnkeep import Media
-from turnkeep.adapter import Quoted, note
+from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
 
+from ._message import source_id
 from ._readable import readable
-
-Content = str | list[str | Media]
 
 
 def text_of(message: discord.Message) -> str:
@@ -32,8 +31,8 @@ def content_of(message: discord.Message) -> Content:
     said = text_of(message)
     media = [*_attachments(message), *_stickers(message.stickers)]
     if message.poll is not None:
-        options = " / ".join(answer.text for answer in message.poll.answers)
-        media.append(Media("poll", about=f"{message.poll.question} {options}"[:1000]))
+        options = (answer.text for answer in message.poll.answers)
+        media.append(list_media("poll", message.poll.question, options))
     lines = [said]
     for snapshot in message.message_snapshots:
         text = snapshot.content or "\n".join(_texts(snapshot.components))
@@ -43,8 +42,7 @@ def content_of(message: discord.Message) -> Content:
         return ""
     if reply := _reply(message):
         lines.insert(0, reply)
-    text = "\n".join(line for line in lines if line)
-    return [*([text] if text else []), *media] if media else text
+    return as_content(lines, media)
 
 
 def quoted_of(message: discord.Message) -> Quoted | None:
@@ -52,7 +50,7 @@ def quoted_of(message: discord.Message) -> Quoted | None:
     answered = _answered(message)
     if answered is None:
         return None
-    return Quoted(f"{answered.channel.id}:{answered.id}", str(answered.author.id))
+    return Quoted(source_id(answered), str(answered.author.id))
 
 
 def _answered(message: discord.Message) -> discord.Message | None:
@@ -69,7 +67,7 @@ def _reply(message: discord.Message) -> str:
     if answered is None:
         return ""
     said = text_of(answered) or " ".join(media.text for media in _attachments(answered))
-    return note(f"reply to {answered.author.display_name}", said)
+    return reply_note(answered.author.display_name, said)
 
 
 def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Media]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from inspect import isawaitable
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
 
 import discord
 from discord.ext import commands
 
 from turnkeep import Sender, SessionKey, TurnkeepError
-from turnkeep.adapter import AS_MADE, ChatSession, Recorder
+from turnkeep.adapter import (
+    AS_MADE,
+    ChatSession,
+    Recent,
+    Recorder,
+    RecordFilter,
+    RecordOption,
+    as_key,
+)
 
 from ._backfill import Backfill
 from ._content import content_of, quoted_of
@@ -29,6 +35,7 @@ from ._message import (
     sender_of,
     session_key,
     source_id,
+    source_id_at,
 )
 from ._outlet import DiscordOutlet
 from ._pressed import pressed_of
@@ -36,10 +43,8 @@ from ._pressed import pressed_of
 Bot = commands.Bot | commands.AutoShardedBot
 Context = commands.Context[Any]
 
-Record = (
-    Literal["all", "handled", "addressed"]
-    | Callable[[discord.Message | discord.Interaction], bool | Awaitable[bool]]
-)
+RecordedEvent: TypeAlias = discord.Message | discord.Interaction
+Record: TypeAlias = RecordOption[RecordedEvent]
 """What is recorded: every message, those for which a handler asks for the session, those that
 are said to the bot, or those of which a function, async or not, says so; it is asked for pressed
 buttons and the like, too."""
@@ -62,19 +67,15 @@ class Intake:
         record_webhooks: bool,
         backfill: Backfill | None,
     ) -> None:
-        if not callable(record) and record not in get_args(get_args(Record)[0]):
-            raise ValueError(
-                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
-            )
         self._bot = bot
         self._recorder = recorder
         self._scope: Scope = scope
         self._key_of = scope_function(scope)
-        self._record = record
+        self._filter: RecordFilter[RecordedEvent] = RecordFilter(record)
         self._record_commands = record_commands
         self._record_webhooks = record_webhooks
         self._backfill = backfill
-        self._deleted: OrderedDict[int, None] = OrderedDict()
+        self._deleted: Recent[int, None] = Recent(_DELETED_KEPT)
         self._holders: dict[int, asyncio.Task[Any] | None] = {}
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
@@ -83,7 +84,7 @@ class Intake:
     @property
     def by_handlers(self) -> bool:
         """Whether only that is recorded for which a handler asks for the session."""
-        return self._record == "handled"
+        return self._filter.by_handlers
 
     # Messages.
 
@@ -148,13 +149,11 @@ class Intake:
     async def delete(self, channel_id: int, ids: list[int]) -> None:
         """Takes what is recorded of the messages away."""
         self._deleted.update(dict.fromkeys(ids))
-        while len(self._deleted) > _DELETED_KEPT:
-            self._deleted.popitem(last=False)
         async with self._in_order(channel_id):
             # Who wrote it is not told: with another scope it is looked for.
             known = self._scope in ("channel", commands.BucketType.channel)
             await self._recorder.delete(
-                [f"{channel_id}:{one}" for one in ids],
+                [source_id_at(channel_id, one) for one in ids],
                 key=session_key(channel_id) if known else None,
                 among=None if known else _anywhere,
                 since=discord.utils.snowflake_time(min(ids)) if ids else None,
@@ -206,8 +205,7 @@ class Intake:
 
     def key(self, where: Where) -> SessionKey | None:
         """The session's key; None where the scope says that there is none."""
-        key = self._key_of(where)
-        return SessionKey.parse(key) if isinstance(key, str) else key
+        return as_key(self._key_of(where))
 
     def key_of_sent(self, message: discord.Message) -> SessionKey | None:
         """The session that a message of the bot's belongs to; None where that can't be told.
@@ -218,7 +216,7 @@ class Intake:
             return None
         reference = message.reference
         if reference is not None and reference.message_id is not None:
-            known = self._recorder.key_of(f"{reference.channel_id}:{reference.message_id}")
+            known = self._recorder.key_of(source_id_at(reference.channel_id, reference.message_id))
             if known is not None:
                 return known
         if message.guild is not None and is_per_user(self._scope):
@@ -257,13 +255,11 @@ class Intake:
                 return False
         return await self._is_chosen(message)
 
-    async def _is_chosen(self, what: discord.Message | discord.Interaction) -> bool:
-        if callable(self._record):
-            chosen = self._record(what)
-            return await chosen if isawaitable(chosen) else chosen
-        if self._record == "addressed" and isinstance(what, discord.Message):
-            return await is_addressed(what, self._bot)
-        return True
+    async def _is_chosen(self, event: RecordedEvent) -> bool:
+        async def addressed() -> bool:
+            return isinstance(event, discord.Interaction) or await is_addressed(event, self._bot)
+
+        return await self._filter.accepts(event, addressed)
 
     def _ignores(self, where: Where) -> bool:
         """Whether nothing is recorded of its author, its channel or thread, or its server."""

@@ -9,6 +9,7 @@ import discord
 from discord.ext import commands
 
 from turnkeep import Sender, SessionKey
+from turnkeep.adapter import AccountScope
 
 CHANNEL: Final = "discord"
 PREFIX: Final = f"{CHANNEL}:"
@@ -71,25 +72,18 @@ def scope_function(scope: Scope) -> ScopeFunction:
 
 def per_account(bot: discord.Client, scope: Scope = "channel") -> ScopeFunction:
     """A scope in which this bot has sessions of its own, for several bots over one store."""
-    inner = scope_function(scope)
 
-    def key_of(where: Where) -> SessionKey | None:
-        key = inner(where)
-        if key is None or bot.user is None:
-            return None
-        key = SessionKey.parse(key) if isinstance(key, str) else key
-        scopes = dict(key.scopes) | {"account": str(bot.user.id)}
-        return SessionKey(key.channel, key.chat_id, **scopes)
+    def account_of(_: Where) -> int | None:
+        return None if bot.user is None else bot.user.id
 
-    key_of.is_per_user = is_per_user(scope)  # type: ignore[attr-defined]
-    return key_of
+    return AccountScope(scope_function(scope), account_of, is_per_user=is_per_user(scope))
 
 
 def is_per_user(scope: Scope) -> bool:
     """Whether a user's session can't be told by the channel alone; False for your own function."""
     name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
     if callable(name):
-        return bool(getattr(name, "is_per_user", False))
+        return isinstance(name, AccountScope) and name.is_per_user
     return name in ("user_in_channel", "member", "user")
 
 
@@ -111,7 +105,12 @@ def source_id(message: discord.Message | discord.PartialMessage) -> str:
 
     Link a reply to what it was sent as: `await reply.link(source_id(sent))`.
     """
-    return f"{message.channel.id}:{message.id}"
+    return source_id_at(message.channel.id, message.id)
+
+
+def source_id_at(channel_id: int, message_id: int) -> str:
+    """The source id of a message that Discord names by its ids alone."""
+    return f"{channel_id}:{message_id}"
 
 
 def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | None:

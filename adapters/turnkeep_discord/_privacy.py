@@ -9,14 +9,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from turnkeep.adapter import export
-from turnkeep.adapter import forget as forget_in
+from turnkeep.adapter import EXPORT_NAME, NOTHING_KEPT, export_file, forget_and_report
 
 from ._handlers import chat_session
 from ._intake import Bot
-
-FORGOTTEN = "What was kept of you here is erased."
-NOTHING = "Nothing is kept of you here."
 
 
 class PrivacyCog(commands.Cog):
@@ -35,17 +31,17 @@ class PrivacyCog(commands.Cog):
         """Erases; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
-        erased = await forget_in(session, sender_id=interaction.user.id)
-        await interaction.followup.send(FORGOTTEN if erased else NOTHING, ephemeral=True)
+        report = await forget_and_report(session, sender_id=interaction.user.id)
+        await interaction.followup.send(report, ephemeral=True)
 
     @app_commands.command(name="export", description="Get what is kept of you here as a file.")
     async def send_export(self, interaction: discord.Interaction[Any]) -> None:
         """Sends the file; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
-        file = await export(session, sender_id=interaction.user.id)
-        if file == b"[]":
-            await interaction.followup.send(NOTHING, ephemeral=True)
+        file = await export_file(session, sender_id=interaction.user.id)
+        if file is None:
+            await interaction.followup.send(NOTHING_KEPT, ephemeral=True)
         else:
-            sent = discord.File(io.BytesIO(file), "conversation.json")
+            sent = discord.File(io.BytesIO(file), EXPORT_NAME)
             await interaction.followup.send(file=sent, ephemeral=True)
