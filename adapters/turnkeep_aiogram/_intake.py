@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 import anyio
@@ -14,9 +14,10 @@ from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, Event
 from aiogram.types import CallbackQuery, Message, Update
 from aiogram.types.update import UpdateTypeLookupError
 
-from turnkeep import SessionKey
+from turnkeep import Sender, SessionKey
 from turnkeep.adapter import (
     ChatSession,
+    Content,
     Outlet,
     Recorder,
     RecordFilter,
@@ -51,6 +52,13 @@ Record: TypeAlias = RecordOption[Event]
 
 RECORDED: Final = ("message", "business_message", "channel_post", "callback_query")
 EDITED: Final = ("edited_message", "edited_channel_post", "edited_business_message")
+
+
+class Said(NamedTuple):
+    """The sender and the content of an event that is to be recorded."""
+
+    sender: Sender
+    content: Content
 
 
 class Intake:
@@ -152,9 +160,10 @@ class Intake:
     async def _record_in_order(self, session: ChatSession, update: Update, bot: Bot) -> ChatSession:
         event = update.callback_query or message_of(update)
         async with self._in_order(session.key):
-            if event is not None and await self.is_recorded(event, bot):
-                return await self.receive(session, event)
-            return session
+            said = None if event is None else await self.said_by(event, bot)
+            if event is None or said is None:
+                return session
+            return await self.receive(session, event, said)
 
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
         """Admit one update of a session at a time, in their order, if the store does not."""
@@ -162,8 +171,8 @@ class Intake:
             return nullcontext()  # the store keeps the order, and writes several at once
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
-    async def is_recorded(self, event: Event, bot: Bot, *, chosen: bool = False) -> bool:
-        """Return whether an event is recorded.
+    async def said_by(self, event: Event, bot: Bot, *, chosen: bool = False) -> Said | None:
+        """Return the part of an event that is recorded, or None if it is not recorded.
 
         With `chosen`, a handler has asked for it: commands count, and `record=` does not.
         """
@@ -171,27 +180,29 @@ class Intake:
         chat = None if message is None else message.chat.id
         sender = sender_of(event)
         if sender is None or self._recorder.ignores(chat, int(sender.id)):
-            return False
-        if isinstance(event, Message):
+            return None
+        if isinstance(event, CallbackQuery):
+            content: Content = button_of(event)
+        else:
             if is_command(event) and not (self._record_commands or chosen):
-                return False
-            if not content_of(event):
-                return False
-        return chosen or await self._filter.accepts(event, partial(is_addressed, event, bot))
+                return None
+            content = content_of(event)
+        if not content:
+            return None
+        is_recorded = chosen or await self._filter.accepts(event, partial(is_addressed, event, bot))
+        return Said(sender, content) if is_recorded else None
 
-    async def receive(self, session: ChatSession, event: Event) -> ChatSession:
+    async def receive(self, session: ChatSession, event: Event, said: Said) -> ChatSession:
         """Record an event, and return the session bound to it."""
-        sender = sender_of(event)
-        assert sender is not None
         if isinstance(event, CallbackQuery):
             return await self._recorder.receive(
-                session, button_of(event), source_id=f"button:{event.id}", sender=sender
+                session, said.content, source_id=f"button:{event.id}", sender=said.sender
             )
         return await self._recorder.receive(
             session,
-            content_of(event),
+            said.content,
             source_id=source_id(event),
-            sender=sender,
+            sender=said.sender,
             time=event.date,
             quoted=quoted_of(event),
         )

@@ -204,8 +204,9 @@ class SessionMiddleware(BaseMiddleware):
         wanted = flags.get("record", self._intake.by_handlers or None)
         if wanted and session.turn is None:
             chosen = flags.get("record") is True
-            if await self._intake.is_recorded(event, data["bot"], chosen=chosen):
-                session = await self._intake.receive(session, event)
+            said = await self._intake.said_by(event, data["bot"], chosen=chosen)
+            if said is not None:
+                session = await self._intake.receive(session, event, said)
             self._intake.end(update, data["bot"])
         elif wanted is False and session.turn is not None:
             await session.delete(session.turn)
@@ -247,8 +248,8 @@ class SessionMiddleware(BaseMiddleware):
 
     async def _record_captured(self, message: Message) -> None:
         key = self._intake.key_of_sent(message)
-        if key is not None and content_of(message):
-            await self.record_sent(message, key=key)
+        if key is not None and (content := content_of(message)):
+            await self.recorder.record_sent(key, content, source_id=source_id(message), text=None)
 
     async def _edit_captured(self, message: Message) -> None:
         key, source = self._intake.key_of_sent(message), source_id(message)
