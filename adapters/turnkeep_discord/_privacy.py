@@ -1,4 +1,4 @@
-"""Ready-made commands by which people see and erase what is kept of them."""
+"""Ready-made commands with which people see and erase what is kept of them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ._intake import Bot
 class PrivacyCog(commands.Cog):
     """`/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
 
-    Where nobody else wrote in the session, `/forget` erases all of it and `/export` sends all
-    of it as a JSON file; else they are about what the one who asks wrote, and the answers to
-    it. Only he sees what they say.
+    If nobody else wrote in the session, `/forget` erases all of it, and `/export` sends all of
+    it as a JSON file. Otherwise both cover the messages of the person who asks, and the answers
+    to those. Only this person sees the commands' answers.
     """
 
     def __init__(self, bot: Bot) -> None:
@@ -28,7 +28,7 @@ class PrivacyCog(commands.Cog):
 
     @app_commands.command(name="forget", description="Erase what is kept of you here.")
     async def forget(self, interaction: discord.Interaction[Any]) -> None:
-        """Erases; called by discord.py."""
+        """Erase what is kept of the user; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
         report = await forget_and_report(session, sender_id=interaction.user.id)
@@ -36,7 +36,7 @@ class PrivacyCog(commands.Cog):
 
     @app_commands.command(name="export", description="Get what is kept of you here as a file.")
     async def send_export(self, interaction: discord.Interaction[Any]) -> None:
-        """Sends the file; called by discord.py."""
+        """Send the file; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
         file = await export_file(session, sender_id=interaction.user.id)
