@@ -24,6 +24,7 @@ from turnkeep.adapter import (
 
 from ._backfill import Backfill
 from ._content import content_of, quoted_of
+from ._in_flight import MessagesInFlight
 from ._message import (
     PREFIX,
     Scope,
@@ -79,6 +80,7 @@ class Intake:
         self._record_webhooks = record_webhooks
         self._backfill = backfill
         self._deleted: Recent[int, None] = Recent(_MAX_DELETED)
+        self._in_flight = MessagesInFlight()
         self._recording: dict[int, asyncio.Task[Any] | None] = {}  # the task, by channel
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
@@ -93,10 +95,20 @@ class Intake:
 
     async def record_message(self, message: discord.Message) -> ChatSession | None:
         """Record a message, and all earlier ones of its channel, and return its session."""
+        in_flight = self._in_flight.join(message)
         async with self._in_order(message.channel.id):
+            first = in_flight.session
+            if first is not None and first.turn is not None and message.id not in self._deleted:
+                # Each caller has an outlet of its own, which numbers the messages it sends.
+                session = self._recorder.session(first.key, DiscordOutlet(message))
+                return session.bind(first.turn, answered=first.already_answered)
             key = self.key(message)
             await self._record_missed(message.channel.id, message, key)
-            return await self._record(message, key)
+            recorded = await self._record(message, key)
+            # While the storage fails, the session is in another store, in memory.
+            if recorded is not None and recorded.store is self._recorder.store:
+                in_flight.session = recorded
+            return recorded
 
     async def record_missed(self, channel_id: int) -> None:
         """Record the messages of a channel that the bot missed."""
@@ -149,6 +161,7 @@ class Intake:
         content = content_of(message)
         if self._sender(message) is not None and content:
             async with self._in_order(message.channel.id):
+                self._in_flight.outdate(message.id)
                 await self._recorder.edit(source_id(message), content, self.key(message))
 
     async def delete(self, channel_id: int, ids: list[int]) -> None:
