@@ -62,7 +62,7 @@ class Said(NamedTuple):
 
 
 class Intake:
-    """Records, edits or deletes what an update says, and returns its session."""
+    """Makes the change of each update in the history, and returns its session."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Intake:
         return self._filter.by_handlers
 
     def key(self, update: Update, data: dict[str, Any]) -> SessionKey | None:
-        """Return the session's key, or None for an update without a chat of the bot's."""
+        """Return the session's key, or None for an update without a chat that the bot is in."""
         if update.guest_message is not None:
             return None
         return as_key(self._key_of(update, data))
@@ -97,7 +97,7 @@ class Intake:
     def key_of_sent(self, message: Message) -> SessionKey | None:
         """Return the session of a message that the bot sent, or None if it is unknown.
 
-        If each user of a group has a session, it is the session of the message replied to.
+        If each user of a group has a session, it is the session of the message that it answers.
         """
         if self._recorder.ignores(message.chat.id):
             return None
@@ -217,9 +217,9 @@ class Intake:
         assert deleted is not None
         sources = [source_id_at(deleted.chat.id, one) for one in deleted.message_ids]
         await self._pending.wait(deleted.chat.id)
-        # The update does not name the user. With a scope of ours the chat, which has one user,
-        # has one session. A scope function may use any session but that of the bot's own chat
-        # with this user, whose messages have the same ids.
+        # The update does not name the user. With our own scopes, a business chat has one session.
+        # A scope function may have put the messages into any session, except that of the bot's
+        # own chat with this user: its messages have the same ids.
         business = ("business", deleted.business_connection_id)
 
         def may_hold_them(one: SessionKey) -> bool:

@@ -136,7 +136,7 @@ def source_id(message: Message) -> str | None:
 
 
 def source_id_at(chat_id: int | str | None, message_id: int) -> str:
-    """Return the source id of a message of which only the ids are known."""
+    """Return the source id that belongs to the ids of a chat and a message."""
     return f"{chat_id}:{message_id}"
 
 

@@ -39,7 +39,7 @@ class RequestMiddleware(BaseRequestMiddleware):
         return result
 
     async def before(self, bot: Bot, method: TelegramMethod[Any]) -> None:
-        """Run before each request; does nothing here."""
+        """Run before each request; do nothing here."""
 
     async def after(self, method: TelegramMethod[Any], result: object) -> None:
-        """Run after each request that succeeded; does nothing here."""
+        """Run after each successful request; do nothing here."""

@@ -94,7 +94,7 @@ class Intake:
     # Messages.
 
     async def record_message(self, message: discord.Message) -> ChatSession | None:
-        """Record a message, and all earlier ones of its channel, and return its session."""
+        """Record a message and all earlier ones of its channel, and return its session."""
         in_flight = self._in_flight.join(message)
         async with self._in_order(message.channel.id):
             first = in_flight.session
@@ -133,7 +133,7 @@ class Intake:
         sender, content = self._sender(message), content_of(message)
         if sender is None or not content or not await self._is_recorded(message):
             return session
-        if message.id in self._deleted:  # a handler may ask for the session later than that
+        if message.id in self._deleted:  # the handler asked after the deletion
             return session
         received = await self._recorder.receive(
             session,
@@ -225,7 +225,8 @@ class Intake:
     def key_of_sent(self, message: discord.Message) -> SessionKey | None:
         """Return the session of a message that the bot sent, or None if it is unknown.
 
-        If each user has a session, it is the session of the message replied to.
+        A reply belongs to the session of the message that it answers. If each user has a session,
+        any other message in a server is in none that is known.
         """
         if self._ignores(message):
             return None

@@ -116,7 +116,7 @@ def source_id(message: discord.Message | discord.PartialMessage) -> str:
 
 
 def source_id_at(channel_id: int, message_id: int) -> str:
-    """Return the source id of a message of which only the ids are known."""
+    """Return the source id that belongs to the ids of a channel and a message."""
     return f"{channel_id}:{message_id}"
 
 

@@ -16,7 +16,7 @@ from ._intake import Bot
 
 
 class PrivacyCog(commands.Cog):
-    """`/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
+    """Adds `/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
 
     If nobody else wrote in the session, `/forget` erases all of it, and `/export` sends all of
     it as a JSON file. Otherwise both cover the messages of the person who asks, and the answers
