@@ -112,7 +112,8 @@ class LostAcknowledgementError(StorageError):
     """The storage may have done it or not; its answer was lost on the way.
 
     `token` is the one to append under again, so that the turns are stored once. Edits,
-    deletions and resets can be repeated as they are.
+    deletions and renames can be repeated as they are. A `clear` or a `forget` that is
+    repeated also reaches what was said between.
     """
 
     token: str | None = None

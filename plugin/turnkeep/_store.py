@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -151,11 +152,11 @@ class SessionStore:
 
         Where both have turns, the old ones become earlier epochs of the new, whose ids go up.
         Replies that are open, in any process, and turns in hand go on as what they were.
-        Doing it again does nothing.
+        Doing it again does nothing. Where `new` is an alias of the session, it moves back.
         """
         old, new = as_key(old), as_key(new)
         async with self.desk.use(old, write=True) as storage:
-            await storage.rename(old, new)
+            await self.desk.surely(partial(storage.rename, old, new))
 
     async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
         """From now on `key` means the session of `to`: one person on two platforms.
@@ -173,7 +174,8 @@ class SessionStore:
         """
         alias = as_key(alias)
         async with self.desk.use(alias, write=True) as storage:
-            return await storage.unlink(alias)
+            gone, lost = await self.desk.surely(partial(storage.unlink, alias))
+        return gone or lost
 
     async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
         """Return the turns that have all these words, the newest first.

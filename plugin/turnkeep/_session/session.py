@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Self, Unpack
 
 import msgspec
@@ -78,11 +79,17 @@ class BaseSession(Handle):
             await conversation.after_answer()
         return appended.turns[0]
 
-    async def extend(self, turns: Iterable[Turn | Mapping[str, Any] | object]) -> list[Turn]:
+    async def extend(
+        self,
+        turns: Iterable[Turn | Mapping[str, Any] | object],
+        *,
+        token: str | None = None,
+    ) -> list[Turn]:
         """Stores several turns, all or none, and returns them.
 
         Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or a
-        message object of the `openai` package.
+        message object of the `openai` package. `token` is that of a
+        `LostAcknowledgementError`, with which the same turns are stored once.
         """
         desk, where = self._conversation.desk, self._conversation.where
         made = [
@@ -93,6 +100,8 @@ class BaseSession(Handle):
             )
             for place, turn in enumerate(turns, 1)
         ]
+        if token:
+            made = desk.leases.tokens(made, token)
         appended = await desk.append(self.key, made)
         assert appended is not None
         return appended.turns
@@ -205,8 +214,14 @@ class BaseSession(Handle):
                 or (turn.answers is None and turn.id > newest.id and not turn.hidden)
             ]
             async with desk.use(self.key, write=True) as storage:
-                gone = await storage.delete(self.key, ids, expected=info.expected())
+                delete = partial(storage.delete, self.key, ids, expected=info.expected())
+                gone, lost = await desk.surely(delete)
                 now = info if gone or not ids else (await storage.read(self.key, limit=0)).info
+            if lost and not gone:
+                # The answer that was lost may have said that they are gone.
+                theirs = [turn for turn in turns if turn.id in ids]
+                if (await self._conversation.locate(theirs[0]))[1] is None:
+                    gone, now = theirs, info
             if now is None or now.expected() == info.expected():
                 desk.answers.take_back(newest)
                 return gone
@@ -217,8 +232,7 @@ class BaseSession(Handle):
 
         With `erase` the old turns are gone for good. A reply that is open stores nothing.
         """
-        async with self._conversation.desk.use(self.key, write=True) as storage:
-            await storage.clear(self.key, erase=erase)
+        await self._conversation.clear(erase=erase)
 
     async def consolidate(
         self,
@@ -267,6 +281,7 @@ class BaseSession(Handle):
             checked = clean_json({**(changes or {}), **more}, what)
         except ValueError as error:
             raise InvalidMetadataError(str(error)) from None
-        async with self._conversation.desk.use(self.key, write=True) as storage:
-            merged = await storage.update_metadata(self.key, checked)
+        desk = self._conversation.desk
+        async with desk.use(self.key, write=True) as storage:
+            merged, _ = await desk.surely(partial(storage.update_metadata, self.key, checked))
         return copy.deepcopy(dict(merged))

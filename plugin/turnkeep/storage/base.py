@@ -346,9 +346,11 @@ class Storage(Protocol):
         go up by the last one of `old`, and the generation is a new one whose `origins` say
         so; see `merged`. Where one of the two has no turns, the other one goes on, in its
         generation. Claims move along; where both sessions have one of a name, that of `new`
-        stays. Doing it again does nothing. A crash in the middle leaves the old state or the
-        new one, once the storage is open again. A long session that is merged does not hold
-        up the others.
+        stays. Doing it again does nothing. Where `new` is an alias of the session that `old`
+        means, that session moves there, `new` is no alias any more, and its key until then
+        becomes one: so a rename is taken back by the opposite one. A crash in the middle
+        leaves the old state or the new one, once the storage is open again. A long session
+        that is merged does not hold up the others.
         """
         ...
 
