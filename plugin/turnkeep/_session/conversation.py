@@ -250,9 +250,9 @@ class Conversation:
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
         """Stores what a reply collected; None where the session is not as expected any more."""
-        key, expected = self.key, begun.expected
-        if not begun.joined or expected is None:
-            appended = await self.desk.append(key, turns, expected=expected, dedupe=False)
+        key, begun_on = self.key, begun.expected
+        if not begun.joined or begun_on is None:
+            appended = await self.desk.append(key, turns, expected=begun_on, dedupe=False)
             return None if appended is None else appended.turns
         turns = self.desk.tokens(turns)
         revision: tuple[str, int] | None = None
@@ -262,9 +262,9 @@ class Conversation:
             info = found[-1][0]
             if info is None or any(there is None for _, there in found):
                 return None
-            expected = info.moved(begun.expected) or begun.expected
+            expected = info.moved(begun_on) or begun_on
             expected = structs.replace(expected, revision=info.revision)
-            shift = info.shift(begun.expected.generation)
+            shift = info.shift(begun_on.generation)
             moved = [moved_answer(turn, shift) for turn in turns]
             appended = await self.desk.append(key, moved, expected=expected, dedupe=False)
             if appended is not None:

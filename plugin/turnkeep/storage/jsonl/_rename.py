@@ -23,7 +23,7 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo, merged, shifted
-from ._alias import alias_path, write_alias
+from ._alias import alias_of, alias_path, write_alias
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
@@ -159,6 +159,9 @@ class Renaming:
             # Only where the source is gone is the alias followed.
             source.with_suffix(DAMAGED_SUFFIX).unlink(missing_ok=True)
             source.unlink(missing_ok=True)
+        back = alias_path(self._folder, new)
+        if alias_of(back) is not None:  # the session comes back to what was its alias
+            remove(back)
         for folder in {source.parent, target.parent}:
             sync_folder(folder)
         self._intent.unlink()

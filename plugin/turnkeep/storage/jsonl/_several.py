@@ -48,7 +48,9 @@ class FolderVerbs(ClaimVerbs):
         async with self._renaming, self._chats.both(old, new) as (moved, there):
             source, target = moved.key, there.key
             if source == target:
-                return
+                if new == source:
+                    return
+                target = new  # back to what became an alias
             for chat in (moved, there):
                 self._chats.drop(chat)
             await self._refresh_claims()
@@ -58,6 +60,7 @@ class FolderVerbs(ClaimVerbs):
                     f"session {old}", _noting, done, self._folder.rename, source, target
                 )
             finally:
+                self._chats.aliases.pop(target.text, None)
                 batch = self._claims.move(source, target) if done else None
             await self._claims.stored(source, batch, done=True)
 
