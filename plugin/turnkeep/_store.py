@@ -19,7 +19,7 @@ from ._session.consolidate import ConsolidationPolicy, Consolidations
 from ._session.conversation import Conversation
 from ._session.desk import Desk
 from ._session.session import BaseSession
-from .storage.base import Hit, Storage
+from .storage.base import Hit, Page, Storage
 
 __all__ = ["Session", "SessionStore"]
 
@@ -134,7 +134,7 @@ class SessionStore:
             page = await storage.sessions(prefix=prefix, limit=limit, after=after)
         return [own_copy(info) for info in page.sessions]
 
-    async def _each_session(self, prefix: str) -> AsyncIterator[SessionInfo]:
+    async def _each_page(self, prefix: str) -> AsyncIterator[Page]:
         """Iterate over all sessions by key, so that each comes once, also if it is written to."""
         after: SessionInfo | None = None
         while True:
@@ -142,10 +142,10 @@ class SessionStore:
                 page = await storage.sessions(
                     prefix=prefix, limit=_PAGE_SESSIONS, after=after, order="key", metadata=False
                 )
-            for after in page.sessions:
-                yield after
+            yield page
             if page.complete or not page.sessions:
                 return
+            after = page.sessions[-1]
 
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Moves a session to another key; the old one becomes an alias of the new.
@@ -199,17 +199,19 @@ class SessionStore:
         `clear(erase=True)` takes it away too.
         """
         report: dict[str, int] = {}
-        failed: dict[SessionKey, Exception] = {}
-        async for info in self._each_session(prefix):
-            try:
-                if count := await self.session(info.key).forget_sender(sender_id):
-                    report[info.key.text] = count
-            except StorageError as error:
-                failed[info.key] = error
+        failed: list[SessionKey] = []
+        cause: StorageError | None = None
+        async for page in self._each_page(prefix):
+            failed += page.unread
+            for info in page.sessions:
+                try:
+                    if count := await self.session(info.key).forget_sender(sender_id):
+                        report[info.key.text] = count
+                except StorageError as error:
+                    failed.append(info.key)
+                    cause = cause or error
         if failed:
-            raise PartlyDoneError("forget_sender", [*failed], report) from next(
-                iter(failed.values())
-            )
+            raise PartlyDoneError("forget_sender", failed, report) from cause
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:

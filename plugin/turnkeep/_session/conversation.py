@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from msgspec import structs
 
@@ -34,7 +35,8 @@ class Begun(NamedTuple):
     that it answers with it, and `expected` is the state of the session that its turns belong
     to. `sight` is what its windows show. `is_lost` is whether there is nothing to answer: the
     message is gone, or another process answers it. `end_reply` gives the `leases` back.
-    `joined` are the earlier messages, as they are in hand.
+    `joined` are the earlier messages, as they are in hand. `key` is the one that the session
+    had then; None without a session.
     """
 
     to: Turn | None = None
@@ -44,6 +46,7 @@ class Begun(NamedTuple):
     is_lost: bool = False
     leases: tuple[Lease, ...] = ()
     joined: tuple[Turn, ...] = ()
+    key: SessionKey | None = None
 
 
 class Conversation:
@@ -52,6 +55,14 @@ class Conversation:
     def __init__(self, desk: Desk, key: SessionKey) -> None:
         self.desk = desk
         self.key = key
+
+    def at(self, key: SessionKey) -> Self:
+        """Return the same verbs of the session of this key, which is no alias."""
+        if key == self.key:
+            return self
+        there = copy(self)
+        there.key = key
+        return there
 
     @property
     def where(self) -> str:
@@ -208,9 +219,10 @@ class Conversation:
             info, to, _ = latest
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
-                return Begun(expected=info.expected(), sight=sight)
+                return Begun(expected=info.expected(), sight=sight, key=info.key)
             _, leases = await self._lease([to], anew=True)
-            return Begun(to, (), info.expected(turn=to.id), sight, leases=leases)
+            expected = info.expected(turn=to.id)
+            return Begun(to, (), expected, sight, leases=leases, key=info.key)
         sight = Sight.of(to, joined)
         record, there = await self.locate(to)
         if record is None or there is None:  # deleted, or forgotten, and perhaps begun again
@@ -221,7 +233,7 @@ class Conversation:
             expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
         also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
         may, leases = await self._lease([there, *joined], anew=anew)
-        return Begun(there, also, expected, sight, not may, leases, tuple(joined))
+        return Begun(there, also, expected, sight, not may, leases, tuple(joined), record.key)
 
     async def _lease(self, turns: Sequence[Turn], *, anew: bool) -> tuple[bool, tuple[Lease, ...]]:
         """Takes the leases on an answer; returns whether the first message may be answered."""

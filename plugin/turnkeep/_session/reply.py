@@ -153,6 +153,9 @@ class Reply(History):
             self._close()
             raise
         self._begun = begun
+        if begun.key is not None:
+            # What an alias meant when the reply began is meant until its end.
+            self._conversation = self._conversation.at(begun.key)
         if to is None and begun.to is not None:
             self._open(begun.to)
         if begun.is_lost:

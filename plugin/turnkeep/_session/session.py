@@ -67,10 +67,10 @@ class BaseSession(Handle):
             where=conversation.where,
             **fields,
         )
-        appended = await desk.append(self.key, [turn], expected=expected)
+        appended = await desk.append(conversation.key, [turn], expected=expected)
         if appended is None:  # the message's session was forgotten; what is said now begins anew
             turn = msgspec.structs.replace(turn, answers=None, also_answers=())
-            appended = await desk.append(self.key, [turn])
+            appended = await desk.append(conversation.key, [turn])
         assert appended is not None
         if role == "assistant":
             if to is not None:
@@ -91,7 +91,8 @@ class BaseSession(Handle):
         message object of the `openai` package. `token` is that of a
         `LostAcknowledgementError`, with which the same turns are stored once.
         """
-        desk, where = self._conversation.desk, self._conversation.where
+        conversation = self._conversation
+        desk, where = conversation.desk, conversation.where
         made = [
             from_message(
                 turn,
@@ -102,7 +103,7 @@ class BaseSession(Handle):
         ]
         if token:
             made = desk.leases.tokens(made, token)
-        appended = await desk.append(self.key, made)
+        appended = await desk.append(conversation.key, made)
         assert appended is not None
         return appended.turns
 
@@ -121,11 +122,15 @@ class BaseSession(Handle):
             where=conversation.where,
             **fields,
         )
-        appended = await desk.append(self.key, [turn])
+        appended = await desk.append(conversation.key, [turn])
         assert appended is not None
-        turn = appended.turns[0]
+        turn, info = appended.turns[0], appended.info
         answered = not appended.new[0] and await conversation.was_answered(turn)
-        return self.bind(turn, answered=answered)
+        bound = self.bind(turn, answered=answered)
+        if info is not None and info.key != conversation.key:
+            # What an alias meant when the message came is meant for as long as it is in hand.
+            bound._conversation = conversation.at(info.key)
+        return bound
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         """Return the assistant's part, a transaction: `async with session.reply() as reply:`.
@@ -200,9 +205,9 @@ class BaseSession(Handle):
         The exchange is the latest user turn and what answers it. With `answers_only` the
         user turn stays, to be answered again.
         """
-        desk = self._conversation.desk
+        desk, key = self._conversation.desk, self._conversation.key
         while True:
-            latest = await read_latest_exchange(desk, self.key)
+            latest = await read_latest_exchange(desk, key)
             if latest is None or latest.user is None:
                 return []
             info, newest, turns = latest.info, latest.user, latest.turns
@@ -213,10 +218,10 @@ class BaseSession(Handle):
                 or turn.answers == newest.id
                 or (turn.answers is None and turn.id > newest.id and not turn.hidden)
             ]
-            async with desk.use(self.key, write=True) as storage:
-                delete = partial(storage.delete, self.key, ids, expected=info.expected())
+            async with desk.use(key, write=True) as storage:
+                delete = partial(storage.delete, key, ids, expected=info.expected())
                 gone, lost = await desk.surely(delete)
-                now = info if gone or not ids else (await storage.read(self.key, limit=0)).info
+                now = info if gone or not ids else (await storage.read(key, limit=0)).info
             if lost and not gone:
                 # The answer that was lost may have said that they are gone.
                 theirs = [turn for turn in turns if turn.id in ids]
@@ -265,7 +270,7 @@ class BaseSession(Handle):
             count_tokens=count_tokens,
             speakers=speakers,
         )
-        return await consolidate(self._conversation.desk, self.key, plan)
+        return await consolidate(self._conversation.desk, self._conversation.key, plan)
 
     async def update_metadata(
         self, changes: Mapping[str, Any] | None = None, /, **more: Any
@@ -281,7 +286,7 @@ class BaseSession(Handle):
             checked = clean_json({**(changes or {}), **more}, what)
         except ValueError as error:
             raise InvalidMetadataError(str(error)) from None
-        desk = self._conversation.desk
-        async with desk.use(self.key, write=True) as storage:
-            merged, _ = await desk.surely(partial(storage.update_metadata, self.key, checked))
+        desk, key = self._conversation.desk, self._conversation.key
+        async with desk.use(key, write=True) as storage:
+            merged, _ = await desk.surely(partial(storage.update_metadata, key, checked))
         return copy.deepcopy(dict(merged))

@@ -160,6 +160,16 @@ class Recorder:
     async def _receive(
         self, session: ChatSession, content: object, fields: dict[str, Any]
     ) -> ChatSession:
+        received = await self._begin(session, content, fields)
+        source_id, key = fields["source_id"], received.conversation.key
+        if source_id is not None and key != session.key:
+            self._places.move(source_id, session.key, key)
+        return received
+
+    async def _begin(
+        self, session: ChatSession, content: object, fields: dict[str, Any]
+    ) -> ChatSession:
+        """Records a message, the first one of a new epoch where that is due."""
         if self._reset is None:
             return await session.receive(content, **fields)
         # Two messages at once must not both find the silence, and begin anew twice.

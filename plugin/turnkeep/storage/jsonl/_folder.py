@@ -161,7 +161,7 @@ class Folder:
         return tail
 
     def info(self, path: Path, key: SessionKey) -> SessionInfo | None:
-        """Return the record of a session that is in this file; None if it can't be read."""
+        """Return the record of a session that is in this file."""
         try:
             with reading(path) as fd:
                 return self._tail(fd, path, key, 0).info
@@ -169,7 +169,7 @@ class Folder:
             return None  # forgotten meanwhile
         except OSError as error:
             self._damage.report_unreadable(path, error)
-            return None
+            raise
 
     def read(
         self,
