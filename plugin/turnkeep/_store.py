@@ -19,7 +19,7 @@ from ._session.consolidate import ConsolidationPolicy, Consolidations
 from ._session.conversation import Conversation
 from ._session.desk import Desk
 from ._session.session import BaseSession
-from .storage.base import Hit, Page, Storage
+from .storage.base import Hit, Storage
 
 __all__ = ["Session", "SessionStore"]
 
@@ -134,7 +134,7 @@ class SessionStore:
             page = await storage.sessions(prefix=prefix, limit=limit, after=after)
         return [own_copy(info) for info in page.sessions]
 
-    async def _each_page(self, prefix: str) -> AsyncIterator[Page]:
+    async def _each_session(self, prefix: str) -> AsyncIterator[SessionInfo]:
         """Iterate over all sessions by key, so that each comes once, also if it is written to."""
         after: SessionInfo | None = None
         while True:
@@ -142,10 +142,10 @@ class SessionStore:
                 page = await storage.sessions(
                     prefix=prefix, limit=_PAGE_SESSIONS, after=after, order="key", metadata=False
                 )
-            yield page
+            for after in page.sessions:
+                yield after
             if page.complete or not page.sessions:
                 return
-            after = page.sessions[-1]
 
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Moves a session to another key; the old one becomes an alias of the new.
@@ -199,19 +199,20 @@ class SessionStore:
         `clear(erase=True)` takes it away too.
         """
         report: dict[str, int] = {}
-        failed: list[SessionKey] = []
-        cause: StorageError | None = None
-        async for page in self._each_page(prefix):
-            failed += page.unread
-            for info in page.sessions:
-                try:
-                    if count := await self.session(info.key).forget_sender(sender_id):
-                        report[info.key.text] = count
-                except StorageError as error:
-                    failed.append(info.key)
-                    cause = cause or error
+        failed: dict[SessionKey, StorageError | None] = {}
+        async for info in self._each_session(prefix):
+            try:
+                if count := await self.session(info.key).forget_sender(sender_id):
+                    report[info.key.text] = count
+            except StorageError as error:
+                failed[info.key] = error
+        # The list leaves out those of which not even the record can be read.
+        async with self.desk.use() as storage:
+            found = await storage.find_all([str(sender_id)], prefix=prefix)
+        failed |= {key: None for key in found.unread if key not in failed}
         if failed:
-            raise PartlyDoneError("forget_sender", failed, report) from cause
+            causes = filter(None, failed.values())
+            raise PartlyDoneError("forget_sender", [*failed], report) from next(causes, None)
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:

@@ -73,6 +73,7 @@ class Opening:
         if not self._thread:
             # Before the first await, so that another thread can't come between.
             self._process, self._loop, self._thread = os.getpid(), _loop(), get_ident()
+            self._changing = Lock()  # one serves the loops of one library
         self._queued += 1
         try:
             async with self._changing:

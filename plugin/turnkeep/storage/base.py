@@ -97,14 +97,10 @@ class Appended(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of the sessions, and whether the list ends with them.
-
-    `unread` are those that would stand among them but can't be read.
-    """
+    """Some of the sessions, and whether the list ends with them."""
 
     sessions: list[SessionInfo]
     complete: bool
-    unread: Sequence[SessionKey] = ()
 
 
 class Found(NamedTuple):
@@ -339,7 +335,7 @@ class Storage(Protocol):
         at the same time stand in the order of their keys. By `"key"` they stand in the order
         of their keys' texts, by code points, so that a session that is written to meanwhile
         keeps its place. Without `metadata` the records may lack theirs. Aliases are not
-        listed. A session that can't be read is named apart, and takes no place of `limit`.
+        listed. A session that can't be read is left out; `find_all` names it.
         """
         ...
 

@@ -161,7 +161,7 @@ class Folder:
         return tail
 
     def info(self, path: Path, key: SessionKey) -> SessionInfo | None:
-        """Return the record of a session that is in this file."""
+        """Return the record of a session that is in this file; None if it can't be read."""
         try:
             with reading(path) as fd:
                 return self._tail(fd, path, key, 0).info
@@ -169,7 +169,7 @@ class Folder:
             return None  # forgotten meanwhile
         except OSError as error:
             self._damage.report_unreadable(path, error)
-            raise
+            return None
 
     def read(
         self,

@@ -108,26 +108,21 @@ def page(
     )
     others = [*_foreign_sessions(folder, foreign, prefix)]
     infos: list[SessionInfo] = []
-    unread: list[SessionKey] = []
     choice = None if limit is None else limit + SPARE
     while True:
         found = _behind(place, order, chain(others, files(folder, prefix)))
         chosen = sorted(found) if choice is None else heapq.nsmallest(choice, found)
         for written, item, at in chosen:
             if limit is not None and len(infos) >= limit:
-                return Page(infos, False, unread)
+                return Page(infos, False)
             place = written, item.text
             if item.key is None or not item.text.startswith(prefix):
                 continue
-            try:
-                info = item.info or info_of(item.path, item.key)
-            except OSError:
-                unread.append(item.key)
-                continue
+            info = item.info or info_of(item.path, item.key)
             if info is not None:
                 infos.append(_as_of(info, -at))
         if choice is None or len(chosen) < choice:
-            return Page(infos, True, unread)
+            return Page(infos, True)
         choice *= 2
 
 
