@@ -21,6 +21,10 @@ from turnkeep.storage.memory import MemoryStorage
 from .tools import stored
 
 T = TypeVar("T")
+WAYS_TO_GO = (
+    *("discarded", "cleared", "erased", "deleted", "person forgotten", "forgotten", "begun again"),
+)
+WAYS_TO_MOVE = ("nothing there", "metadata there", "turns there", "older merged", "and back")
 ENDS = {state for state, events in EVENTS.items() if not events}
 
 
@@ -212,7 +216,7 @@ class Life(RuleBasedStateMachine):
     def open(self) -> None:
         self.run(self.store.__aenter__())
         self.run(self.other.__aenter__())
-        self.begin(bound=True, kept=False)
+        self.begin(bound=True, kept=False, entered=True, said=False)
 
     def teardown(self) -> None:
         self.storage.fails = False
@@ -222,12 +226,13 @@ class Life(RuleBasedStateMachine):
         self.run(self.other.aclose())
         self.runner.close()
 
-    @rule(bound=booleans(), kept=booleans())
-    @precondition(lambda self: self.state in ENDS and not self.storage.fails)
-    def begin(self, bound: bool, kept: bool) -> None:
+    @rule(bound=booleans(), kept=booleans(), entered=booleans(), said=booleans())
+    @precondition(lambda self: self.state in ENDS)
+    def begin(self, bound: bool, kept: bool, entered: bool, said: bool) -> None:
         """A message comes to a chat of its own, and a reply to it is made."""
+        self.storage.fails = False
         self.key = f"telegram:{next(self.chats)}"
-        received = self.run(self.store.session(self.key).receive("Hi", source_id="m1"))
+        received = self.run(self.store.session(self.key).receive("Hi", source_id="m1", sender="42"))
         assert received.turn is not None
         self.turn: Turn = received.turn
         session = received if bound else self.store.session(self.key)
@@ -238,6 +243,10 @@ class Life(RuleBasedStateMachine):
         self.is_gone = False  # the message, or its session
         self.said = 0
         self.elsewhere: Reply | None = None
+        if entered:
+            self.enter()
+            if said:
+                self.say(calls=False)
 
     def happens(self, *events: Event) -> None:
         """Moves the model on, as the table says."""
@@ -259,29 +268,14 @@ class Life(RuleBasedStateMachine):
         if self.is_gone or (self.elsewhere is not None and self.bound):
             self.happens(Event.LOSE)
 
-    @rule()
+    @rule(calls=booleans())
     @precondition(lambda self: self.reply.is_open)
-    def say(self) -> None:
+    def say(self, calls: bool) -> None:
+        if calls:
+            self.reply.add_tool_call(f"c{self.said}", "look", "{}")
+            self.reply.add_tool_result(f"c{self.said}", "a cat")
         self.reply.add_text("Hello! ")
         self.said += 1
-
-    @rule()
-    @precondition(lambda self: self.reply.is_open)
-    def look(self) -> None:
-        self.reply.add_tool_call(f"c{self.said}", "look", "{}")
-        self.reply.add_tool_result(f"c{self.said}", "a cat")
-        self.said += 1
-
-    @rule()
-    @precondition(lambda self: Event.LOSE in EVENTS[self.state])
-    def discard(self) -> None:
-        self.reply.discard()
-        self.happens(Event.LOSE)
-
-    @rule()
-    @precondition(lambda self: Event.LOSE not in EVENTS[self.state])
-    def discard_too_late(self) -> None:
-        self.reply.discard()
 
     @rule(error=booleans())
     @precondition(lambda self: self.reply.is_open)
@@ -310,27 +304,29 @@ class Life(RuleBasedStateMachine):
     def session(self, by_other: bool) -> Session:
         return (self.other if by_other else self.store).session(self.key)
 
-    @rule(by_other=booleans(), erase=booleans())
+    @rule(by_other=booleans(), how=sampled_from(WAYS_TO_GO))
     @precondition(lambda self: not self.storage.fails)
-    def clear(self, by_other: bool, erase: bool) -> None:
-        self.run(self.session(by_other).clear(erase=erase))
-        self.is_there = False
-        self.is_gone |= erase
-
-    @rule(by_other=booleans(), again=booleans())
-    @precondition(lambda self: not self.storage.fails)
-    def forget(self, by_other: bool, again: bool) -> None:
+    def takes_away(self, by_other: bool, how: str) -> None:
+        """The message is taken from the reply: cleared, deleted, forgotten; or it is discarded."""
         session = self.session(by_other)
-        self.run(session.store.forget(self.key))
-        if again:
-            self.run(session.append("user", "innocent"))
-        self.is_there, self.is_gone = False, True
-
-    @rule(by_other=booleans())
-    @precondition(lambda self: not self.storage.fails)
-    def delete_the_message(self, by_other: bool) -> None:
-        self.run(self.session(by_other).delete("m1"))
-        self.is_there, self.is_gone = False, True
+        match how:
+            case "discarded":
+                self.reply.discard()
+                if Event.LOSE in EVENTS[self.state]:
+                    self.happens(Event.LOSE)
+                return
+            case "cleared" | "erased":
+                self.run(session.clear(erase=how == "erased"))
+            case "deleted":
+                self.run(session.delete("m1"))
+            case "person forgotten":
+                self.run(session.forget_sender("42"))
+            case _:
+                self.run(session.store.forget(self.key))
+                if how == "begun again":
+                    self.run(session.append("user", "innocent"))
+        self.is_there = False
+        self.is_gone |= how != "cleared"
 
     @rule(by_other=booleans())
     @precondition(lambda self: not self.storage.fails)
@@ -339,27 +335,27 @@ class Life(RuleBasedStateMachine):
         if self.bound or self.state is not State.NEW:
             self.run(self.session(by_other).append("user", "something else"))
 
-    @rule(by_other=booleans(), there=sampled_from(["", "turns", "metadata"]))
+    @rule(by_other=booleans(), how=sampled_from(WAYS_TO_MOVE))
     @precondition(lambda self: not self.storage.fails)
-    def rename(self, by_other: bool, there: str) -> None:
-        if there == "turns" and not self.bound and self.state is State.NEW:
-            return
-        old, self.key = self.key, f"telegram:{next(self.chats)}"
+    def moves(self, by_other: bool, how: str) -> None:
+        """The session is renamed, to a key where there is something or nothing, or merged."""
+        other = f"telegram:{next(self.chats)}"
         session = self.session(by_other)
-        if there == "turns":
-            self.run(session.append("user", "there before"))
-        elif there:
-            self.run(session.update_metadata(a=1))
-        self.run(session.store.rename(old, self.key))
-
-    @rule(by_other=booleans())
-    @precondition(lambda self: not self.storage.fails)
-    def merge_into(self, by_other: bool) -> None:
-        """An older session becomes the earlier epochs of this one."""
-        old = f"telegram:{next(self.chats)}"
-        session = self.session(by_other)
-        self.run(session.store.session(old).append("user", "older"))
-        self.run(session.store.rename(old, self.key))
+        store = session.store
+        match how:
+            case "metadata there":
+                self.run(store.session(other).update_metadata(a=1))
+            case "turns there" if self.bound or self.state is not State.NEW:
+                self.run(store.session(other).append("user", "there before"))
+            case "older merged":
+                self.run(store.session(other).append("user", "older"))
+                self.run(store.rename(other, self.key))
+                return
+        self.run(store.rename(self.key, other))
+        if how == "and back":
+            self.run(store.rename(other, self.key))
+        else:
+            self.key = other
 
     @rule()
     @precondition(
@@ -410,5 +406,5 @@ class Life(RuleBasedStateMachine):
         assert [turn for turn in turns if turn.role != "user"] == []
 
 
-Life.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+Life.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestLife = Life.TestCase
