@@ -78,7 +78,7 @@ class Consolidation:
 
 @dataclass(frozen=True, slots=True)
 class ConsolidationPolicy:
-    """When a session is consolidated by itself: after a reply, once it is long enough.
+    """When a session is consolidated by itself: after an answer, once it is long enough.
 
     It is, when more than `after_messages` messages, or `after_tokens` tokens, are not
     summarized yet; at least one of the two is given. The newest `keep` messages are left as
@@ -86,8 +86,8 @@ class ConsolidationPolicy:
     `Session.consolidate`.
 
     It runs in `task_group` (anyio's or asyncio's, or a trio nursery), or without one at the
-    end of the reply's block, when the reply is stored. A summarizer that fails is logged,
-    and tried again after the next reply. One runs for a session at a time, and closing the
+    end of the reply's block, or of `append("assistant", …)`, when that is stored. A summarizer
+    that fails is logged, and tried again after the next answer. One runs for a session at a time, and closing the
     store cancels those that run.
     """
 

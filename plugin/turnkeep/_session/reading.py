@@ -14,7 +14,6 @@ from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
 from .._window.options import WindowOptions
-from ..storage.base import Snapshot
 from .desk import Desk
 
 __all__ = [
@@ -83,7 +82,7 @@ async def read_window(
             view = sight.view(info)
             past = bool(info.origins) and sight.is_past(info, view)
             if past:
-                info, turns, complete = await _read_past(desk, info, sight, view, limit)
+                info, (turns, complete) = await _read_past(desk, info, sight, view, limit)
             if collected:
                 # What was collected answers the message in hand; what else did is hidden.
                 before = view.before_answer
@@ -100,7 +99,7 @@ async def read_window(
 
 async def _read_past(
     desk: Desk, info: SessionInfo, sight: Sight, view: View, limit: int
-) -> Snapshot:
+) -> tuple[SessionInfo, tuple[Sequence[Turn], bool]]:
     """Return what is in sight of an epoch that a merge has made an earlier one."""
     assert sight.up_to is not None
     assert view.as_of is not None
@@ -112,7 +111,7 @@ async def _read_past(
         summary=None,
         last_consolidated=0,
     )
-    return Snapshot(info, past.turns, past.complete)
+    return info, (past.turns, past.complete)
 
 
 def window_alone(
