@@ -20,7 +20,7 @@ from emulators.discord_payloads import (
     Ref,
     World,
     ident,
-    now,
+    trimmed,
 )
 from emulators.discord_rest import Rest
 
@@ -56,8 +56,11 @@ class People:
         (`webhook_id=…`, `type=…`, `message_snapshots=…`).
         """
         world = self._world
-        uploaded = [world.attachment(channel, *file) for file in (attachments or {}).items()]
-        message = world.message(channel, author, text, at=at, attachments=[*uploaded, *files])
+        place = ident(channel)
+        self._rest.wake(place)
+        uploaded = [world.files.attach(place, *file) for file in (attachments or {}).items()]
+        text, files = trimmed(text), [*uploaded, *files]
+        message = world.message(channel, author, text, at=at, attachments=files)
         pinged = [world.bot] if mentions_bot else []
         if reply_to is not None:
             original = world.messages[ident(channel)][ident(reply_to)]
@@ -77,7 +80,7 @@ class People:
 
     async def speak(self, channel: Ref, author: Ref, data: bytes, seconds: float) -> Payload:
         """Post a voice message: one audio file with its length and its shape, and no text."""
-        file = self._world.attachment(channel, "voice-message.ogg", data)
+        file = self._world.files.attach(ident(channel), "voice-message.ogg", data)
         file |= {"duration_secs": seconds, "waveform": "AAAA"}
         return await self.say(channel, author, "", flags=VOICE_MESSAGE, files=[file])
 
@@ -104,7 +107,10 @@ class People:
 
     async def edit(self, message: Payload, text: str) -> Payload:
         """Change a message's text."""
-        return self._update(message, {"content": text, "edited_timestamp": now()})
+        self._rest.check_active(message["channel_id"])
+        return self._update(
+            message, {"content": trimmed(text), "edited_timestamp": self._world.now()}
+        )
 
     async def unfurl(self, message: Payload) -> Payload:
         """Add the preview of a link: an update in which nothing was edited."""
@@ -172,7 +178,8 @@ class People:
         form = self.form(interaction)
         if form is None:
             raise LookupError("The bot opened no form: wait for `form` first")
-        data = components.filled(self._world, form, answers)
+        guild = interaction.get("guild_id")
+        data = components.filled(self._world, guild, form, answers)
         touched = self._interactions.touched(interaction)
         where = interaction["channel_id"]
         return self._interactions.begin(where, user, MODAL_SUBMIT, data, touched)
