@@ -14,8 +14,10 @@ process (`point_at`), or in another one, started with `server.environment()`. Wh
 must get right is what a bot's history depends on: limits and error codes, echoes of the bot's own
 messages, content hidden without the intent, events replayed by RESUME, messages that come twice.
 
-The state is in `discord_payloads`, what people do in `discord_people`, the websocket in
-`discord_gateway`, the routes in `discord_rest`, `discord_commands` and `discord_interactions`.
+The state is in `discord_payloads` and `discord_files`, what people do in `discord_people`, the
+websocket in `discord_gateway`, the routes in `discord_rest`, `discord_threads`, `discord_commands`
+and `discord_interactions`, the forms in `discord_components`, the limits in `discord_limits`. Time
+is `clock`, which a test can advance: tokens and links end by it.
 """
 
 from __future__ import annotations

@@ -122,8 +122,9 @@ def _answer(world: World, guild: Ref | None, part: Payload, given: Any) -> tuple
     if kind == _RADIO:
         return None if given is None else _option(part, given), {}
     given = given or ()
-    most = part.get("max_values", len(part["options"]) if kind == _CHECKBOXES else 1)
-    if given and not part.get("min_values", 1) <= len(given) <= most:
+    least = part.get("min_values") or 1
+    most = part.get("max_values") or (len(part["options"]) if kind == _CHECKBOXES else 1)
+    if given and not least <= len(given) <= most:
         raise LookupError(f"{name!r} takes no {len(given)} answers")
     if kind == _CHECKBOXES:
         return [_option(part, label) for label in given], {}

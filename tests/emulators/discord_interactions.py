@@ -131,6 +131,10 @@ class Interactions:
             resource["message"] = self.rest.shown(message)
         elif kind == _MODAL and known.payload["type"] != MODAL_SUBMIT:
             known.modal = opened(body)
+        elif kind == _DEFERRED_UPDATE and known.payload["type"] == MODAL_SUBMIT:
+            # Also of a form that a command opened, where there is no message to update: what
+            # `defer()` of discord.py sends for any form.
+            known.original = known.touched
         elif kind in (_DEFERRED_UPDATE, _UPDATE) and known.touched is not None:
             known.original = known.touched
             if kind == _UPDATE:

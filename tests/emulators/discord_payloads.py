@@ -37,19 +37,6 @@ _STYLE: Final[Payload] = {
     "flags": 0,
     "position": 1,
 }
-_FORWARDED: Final = (
-    "type",
-    "content",
-    "embeds",
-    "attachments",
-    "timestamp",
-    "edited_timestamp",
-    "flags",
-    "mentions",
-    "mention_roles",
-    "sticker_items",
-    "components",
-)
 _GONE: Final = {"archived": True}
 _PERMISSIONS: Final = str((1 << 53) - 1)  # everyone may do all; refusals are injected
 
@@ -95,7 +82,8 @@ class World:
         """The roles that somebody has in a guild."""
         self.closed: set[str] = set()
         """Who takes no direct messages of the bot's."""
-        self._webhooks: dict[tuple[str, str | None], str] = {}
+        self.webhooks: dict[tuple[str, str | None], str] = {}
+        """The ids of webhooks, by channel and by the application that made them, or none."""
         self.bot = self.user("Bot", bot=True)
         self.owner = self.user("Owner")
 
@@ -218,7 +206,7 @@ class World:
     ) -> Payload:
         """A new message, stored; `fields` replace or extend what Discord would fill in.
 
-        An author who is nobody's user is a webhook's face, see `webhook_author`. `at` dates it.
+        An author who is no user is a webhook's face, see `People.post_webhook`. `at` dates it.
         """
         place = self.channels[ident(channel)]
         writer = self.users.get(ident(author))
@@ -256,21 +244,6 @@ class World:
         """The `message_reference` of a reply to a message."""
         reference: Payload = {"type": 0, "message_id": message["id"]}
         return reference | {k: message[k] for k in ("channel_id", "guild_id") if k in message}
-
-    def webhook(self, channel: Ref, application: Ref | None) -> str:
-        """The id of a channel's webhook: one for each application, and one of no application's."""
-        owner = None if application is None else ident(application)
-        return self._webhooks.setdefault((ident(channel), owner), self.snowflake())
-
-    @staticmethod
-    def webhook_author(webhook: str, name: str) -> Payload:
-        """Who a webhook's message is by: the webhook, under the name that it chose for it."""
-        face = {"global_name": None, "discriminator": "0000", "avatar": None, "public_flags": 0}
-        return {"id": webhook, "username": name, "bot": True, **face}
-
-    def snapshot(self, message: Payload) -> Payload:
-        """What a forward carries of the message, which names neither its author nor its place."""
-        return {"message": {key: message[key] for key in _FORWARDED if key in message}}
 
     def seen(self, message: Payload, *, content: bool) -> Payload:
         """A copy of a message as a bot sees it.

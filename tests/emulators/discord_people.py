@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from emulators import discord_components as components
 from emulators.discord_commands import Commands
@@ -23,6 +23,21 @@ from emulators.discord_payloads import (
     trimmed,
 )
 from emulators.discord_rest import Rest
+
+_FORWARDED: Final = (
+    "type",
+    "content",
+    "embeds",
+    "attachments",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "mentions",
+    "mention_roles",
+    "sticker_items",
+    "components",
+)
+_FACE: Final = {"global_name": None, "discriminator": "0000", "avatar": None, "public_flags": 0}
 
 
 class People:
@@ -87,7 +102,8 @@ class People:
     async def forward(self, message: Payload, channel: Ref, author: Ref) -> Payload:
         """Forward a message: an empty one with a snapshot, which does not say who wrote it."""
         reference = {**self._world.reference(message), "type": 1}
-        snapshots = [self._world.snapshot(message)]
+        # It names neither the author of the message nor its place.
+        snapshots = [{"message": {key: message[key] for key in _FORWARDED if key in message}}]
         return await self.say(
             channel, author, "", message_reference=reference, message_snapshots=snapshots
         )
@@ -99,10 +115,12 @@ class People:
 
         `application` is the bot that made the webhook, as proxies do: its messages tell of it.
         """
-        webhook = self._world.webhook(channel, application)
-        if application is not None:
-            fields["application_id"] = ident(application)
-        face = self._world.webhook_author(webhook, name)
+        owner = None if application is None else ident(application)
+        if owner is not None:
+            fields["application_id"] = owner
+        number = self._world.snowflake()
+        webhook = self._world.webhooks.setdefault((ident(channel), owner), number)
+        face = {"id": webhook, "username": name, "bot": True, **_FACE}
         return await self.say(channel, face, text, webhook_id=webhook, **fields)
 
     async def edit(self, message: Payload, text: str) -> Payload:
