@@ -158,7 +158,7 @@ class World:
     def thread(self, parent: Ref, name: str, owner: Ref, message: Ref | None = None) -> Payload:
         """A thread; one that starts from a message has that message's id, as on Discord."""
         metadata = {"archived": False, "auto_archive_duration": 1440, "locked": False}
-        metadata["create_timestamp"] = self.now()
+        now = self.now()
         channel: Payload = {
             "id": self.snowflake() if message is None else ident(message),
             "type": PUBLIC_THREAD,
@@ -168,7 +168,7 @@ class World:
             "name": name,
             "message_count": 0,
             "member_count": 1,
-            "thread_metadata": {**metadata, "archive_timestamp": self.now()},
+            "thread_metadata": {**metadata, "archive_timestamp": now, "create_timestamp": now},
         }
         return self._add_channel(channel)
 

@@ -53,7 +53,8 @@ async def edit(interaction: discord.Interaction) -> object:
 
 
 async def delete(interaction: discord.Interaction) -> object:
-    return await interaction.delete_original_response()
+    await interaction.delete_original_response()
+    return None
 
 
 async def read(interaction: discord.Interaction) -> object:
