@@ -154,9 +154,9 @@ class DiscordEmulator(People, LocalServer):
         return role
 
     def bot_role(self, guild: Ref, bot: Ref | None = None) -> Payload:
-        """The role that a guild keeps for a bot (this one), and that the bot has.
+        """Add the role that a guild manages for a bot (this one), and give it to the bot.
 
-        Discord makes it for bots that are invited with permissions.
+        Discord creates it for bots that are invited with permissions.
         """
         bot = bot or self.bot
         role = self._world.role(guild, self._world.users[ident(bot)]["username"], bot)
@@ -181,9 +181,9 @@ class DiscordEmulator(People, LocalServer):
         return self._rest.start_thread(parent, name, owner or self._world.owner, start)
 
     async def archive(self, thread: Ref, *, locked: bool = False) -> None:
-        """Archive a thread, of which a bot then hears nothing until somebody writes in it.
+        """Archive a thread. A bot hears nothing of it until somebody writes in it.
 
-        Nobody can write in one that is `locked` as well, until it is unarchived.
+        Nobody can write in a `locked` one until a moderator unarchives it.
         """
         self._rest.change_channel(thread, {"archived": True, "locked": locked})
 
@@ -208,7 +208,7 @@ class DiscordEmulator(People, LocalServer):
         self._gateway.dispatch_guild(guild)
 
     async def block(self, user: Ref) -> None:
-        """Let a user take no direct messages of the bot's any more (403, 50007)."""
+        """Let a user block the bot: its direct messages get a 403, 50007."""
         self._world.closed.add(ident(user))
 
     # What goes wrong.

@@ -1,6 +1,6 @@
-"""What a use of a button, a select menu or a form says on the emulated Discord.
+"""Build the data of interactions from buttons, select menus and forms.
 
-What a form may hold, and what comes back of it, is in
+The parts of a form and their answers are documented in
 https://discord.com/developers/docs/components/reference; discord.py has the same shapes in
 `discord/types/components.py` and `discord/types/interactions.py`.
 """
@@ -55,7 +55,7 @@ def chosen(world: World, message: Payload, choices: Sequence[Ref]) -> Payload:
 
 
 def opened(modal: Payload) -> Payload:
-    """A form as Discord takes it, each part with an id; a 400 says what it does not take."""
+    """Return a form as Discord accepts it, each part with an id, or raise the 400."""
     for name, most in (("title", 45), ("custom_id", 100)):
         if not 1 <= len(modal.get(name, "")) <= most:
             message = f"Must be between 1 and {most} in length."
@@ -80,7 +80,7 @@ def opened(modal: Payload) -> Payload:
 
 
 def filled(world: World, guild: Ref | None, modal: Payload, answers: Mapping[str, Any]) -> Payload:
-    """The data of a form that is sent, with the answers by `custom_id`.
+    """Return the data of a submitted form, given the answers by `custom_id`.
 
     An answer is a text; the label of a radio button; labels of checkboxes or of a menu of texts;
     users, roles or channels; `{name: content}` of files; True or False. What is not required may
@@ -110,7 +110,7 @@ def filled(world: World, guild: Ref | None, modal: Payload, answers: Mapping[str
 
 
 def _answer(world: World, guild: Ref | None, part: Payload, given: Any) -> tuple[Any, Payload]:
-    """The value of a field and what it refers to."""
+    """Return the value of a field, and the resolved things that it refers to."""
     name, kind = part["custom_id"], part["type"]
     if kind == _CHECKBOX:
         return part.get("default", False) if given is None else bool(given), {}

@@ -27,7 +27,7 @@ _SECRET: Final = b"emulator"
 
 
 class Files:
-    """What was uploaded, by path. `snowflake` makes an id."""
+    """The uploaded files, by path. `snowflake` makes an id."""
 
     def __init__(self, clock: Clock, snowflake: Callable[[], str]) -> None:
         self.base_url = ""
@@ -42,7 +42,7 @@ class Files:
         ]
 
     def attach(self, place: str, filename: str, data: bytes, *, ephemeral: bool = False) -> Payload:
-        """Keep a file of a channel, or one that a person gave to an interaction."""
+        """Store a file of a channel, or an `ephemeral` one of an interaction."""
         number = self._snowflake()
         folder = "ephemeral-attachments" if ephemeral else "attachments"
         path = f"/{folder}/{place}/{number}/{filename}"
@@ -56,14 +56,14 @@ class Files:
         return self._signed(file, path)
 
     def fresh(self, file: Payload) -> Payload:
-        """The file with links that are valid: new ones, once half of their time is over."""
+        """Return the file with valid links: new ones, once half of their time is over."""
         url = URL(file["url"])
         if int(url.query["ex"], 16) - self._clock.time() > LINK_SECONDS / 2:
             return file
         return self._signed(file, url.path)
 
     def freshen(self, message: Payload) -> None:
-        """Do so to all files of a message, those of a forwarded one included."""
+        """Renew the links of all files of a message, forwarded ones included."""
         inside = [one["message"] for one in message.get("message_snapshots", ())]
         for one in (message, *inside):
             if one.get("attachments"):

@@ -24,7 +24,7 @@ _RESOURCES: Final = ("channel", "guild", "application", "token")
 
 
 class Limited(Exception):
-    """A request too many."""
+    """The limit is exceeded."""
 
     def __init__(self, wait: float, scope: str, headers: dict[str, str]) -> None:
         super().__init__(wait, scope)
@@ -34,7 +34,7 @@ class Limited(Exception):
 
 
 class RateLimits:
-    """How many requests each bucket has seen in its present window."""
+    """The requests of each bucket in its present window."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -68,7 +68,7 @@ class RateLimits:
         return headers
 
     def _wait(self, key: tuple[str, ...], requests: int, seconds: float) -> float:
-        """How long a bucket that is full stays so. One whose window is over is emptied."""
+        """Return the seconds until a full bucket empties, or 0. Empty it if its window is over."""
         now, seen = self._clock.time(), self._seen[key]
         if seen and seen[0] + seconds <= now:
             seen.clear()
@@ -90,7 +90,7 @@ class RateLimits:
 
 
 def answer(limited: Limited) -> tuple[Payload, dict[str, str]]:
-    """The body and the headers of a 429."""
+    """Return the body and the headers of a 429."""
     wait = round(limited.wait, 3)
     body = {"message": "You are being rate limited.", "retry_after": wait}
     headers = {

@@ -47,14 +47,14 @@ def ident(ref: Ref) -> str:
 
 
 def moment(thing: Mapping[str, Any]) -> float:
-    """When a thing was made, in seconds since the epoch, as its id tells."""
+    """Return the time in an id, in seconds since the epoch."""
     return ((int(thing["id"]) >> 22) + _EPOCH_MS) / 1000
 
 
 def trimmed(text: str) -> str:
-    """A text as Discord keeps it: without white space at its beginning and at its end.
+    """Return a text as Discord stores it: without white space at either end.
 
-    No document says so; bots find it (https://github.com/strinking/futaba/issues/273,
+    Discord does not document it; bots observe it (https://github.com/strinking/futaba/issues/273,
     https://github.com/Euophrys/mahjong-discord-bot/pull/27).
     """
     return text.strip()
@@ -81,14 +81,14 @@ class World:
         self._members: dict[tuple[str, str], list[str]] = {}
         """The roles that somebody has in a guild."""
         self.closed: set[str] = set()
-        """Who takes no direct messages of the bot's."""
+        """The users who blocked the bot."""
         self.webhooks: dict[tuple[str, str | None], str] = {}
         """The ids of webhooks, by channel and by the application that made them, or none."""
         self.bot = self.user("Bot", bot=True)
         self.owner = self.user("Owner")
 
     def now(self) -> str:
-        """The time as Discord writes it."""
+        """Return the time as Discord writes it."""
         return self.clock.now().isoformat()
 
     def snowflake(self, at: datetime | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Threads on the emulated Discord: how they begin, and what an archived one takes.
+"""Start threads on the emulated Discord, and enforce the rules of archived ones.
 
 "Only active threads can be manipulated. Users cannot edit messages, add reactions, use application
 commands, or join archived threads. The only operation that should happen within an archived
@@ -26,7 +26,7 @@ _ON_THREADS = ("archived", "locked", "auto_archive_duration")
 
 
 class Threads:
-    """What REST, interactions and people do to threads alike."""
+    """The thread rules that REST, interactions and people share."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -52,17 +52,17 @@ class Threads:
         return thread
 
     def archived(self, channel: Ref) -> bool:
-        """Whether a channel is a thread that is archived."""
+        """Return True for a thread that is archived."""
         metadata = self.world.channels[ident(channel)].get("thread_metadata", {})
         return bool(metadata.get("archived"))
 
     def check_active(self, channel: Ref) -> None:
-        """Refuse what an archived thread does not take."""
+        """Raise 50083 if a thread is archived."""
         if self.archived(channel):
             raise ApiError(400, 50083)
 
     def wake(self, channel: Ref) -> None:
-        """Unarchive a thread because of a message that is about to be sent there."""
+        """Unarchive a thread because somebody sends a message there."""
         place = self.world.channels[ident(channel)]
         if self.archived(place):
             if place["thread_metadata"]["locked"]:

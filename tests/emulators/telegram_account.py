@@ -1,4 +1,4 @@
-"""What every method of the Bot API begins with: the bot's account, its chats and its files."""
+"""The bot's account: its chats and files, which every method of the Bot API starts from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .telegram_updates import UpdateQueue
 
 
 class Account:
-    """One bot, and what it may reach."""
+    """One bot, and all that it may reach."""
 
     def __init__(self, token: str, updates: UpdateQueue, clock: Clock) -> None:
         self.me = user(int(token.partition(":")[0]), "Emulated")
@@ -25,7 +25,7 @@ class Account:
         self.files: dict[str, bytes] = {"photo": b"jpeg"}
 
     def chat(self, params: Json, name: str = "chat_id") -> Chat:
-        """The chat of a method's parameters, or the refusal that says why there is none."""
+        """Return the chat that a method's parameters name, or raise the refusal."""
         if not params.get(name):
             raise bad_request(f"{name} is empty")
         connection = params.get("business_connection_id", "")
@@ -44,14 +44,14 @@ class Account:
         return chat
 
     def writable(self, params: Json) -> Chat:
-        """A chat in which something new may be shown."""
+        """Return the chat if the bot may send to it, or raise the refusal."""
         chat = self.chat(params)
         if chat.barred:
             raise forbidden(chat.barred)
         return chat
 
     def media(self, kind: str, reference: str | bytes, params: Json) -> Any:
-        """An uploaded file, one sent again by its id, or a URL (which is not fetched)."""
+        """Return an uploaded file, one sent again by its id, or a URL (which is not fetched)."""
         if isinstance(reference, str) and reference.startswith("attach://"):
             reference = params.get(reference.removeprefix("attach://"), b"")
         if isinstance(reference, str) and reference not in self.files:
@@ -67,6 +67,6 @@ class Account:
 
 
 def keyboard(params: Json) -> Json:
-    """Only an inline keyboard becomes part of the message."""
+    """Return the inline keyboard: no other one becomes part of the message."""
     markup = params.get("reply_markup") or {}
     return {"reply_markup": markup} if "inline_keyboard" in markup else {}

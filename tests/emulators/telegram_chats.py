@@ -46,7 +46,7 @@ def content_of(update: Mapping[str, Any]) -> tuple[str, Any]:
 ICON_COLOR = 7322096
 """The first of the six colors that a topic's icon may have."""
 GENERAL = 1
-"""The id of a forum's General topic, which nobody opens and nobody names when writing to it."""
+"""The id of a forum's General topic. Messages to it name no thread."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Chat:
     general: Topic = field(default_factory=lambda: Topic("General"))
     deleted_topics: set[int] = field(default_factory=set)
     ephemeral: dict[int, Json] = field(default_factory=dict)
-    """What one person alone sees, by its `ephemeral_message_id`; the bot's and theirs."""
+    """Ephemeral messages in both directions, by `ephemeral_message_id`."""
     rights: set[str] = field(default_factory=set)
     """The administrator rights of the bot, by their names in `ChatAdministratorRights`."""
     barred: str = ""
@@ -139,7 +139,7 @@ class Chat:
 
     @property
     def date(self) -> int:
-        """The date of what happens now."""
+        """The present date, in seconds since the epoch."""
         return int(self.clock.time())
 
     def open_topic(
@@ -165,13 +165,13 @@ class Chat:
         return self.messages[thread_id]
 
     def topic_of(self, thread_id: int) -> Topic | None:
-        """The topic in which a message with this thread id stands, the General one included."""
+        """Return the topic of a thread id; without one, the General topic of a forum."""
         if thread_id in self.topics:
             return self.topics[thread_id]
         return self.general if self.info.get("is_forum") else None
 
     def delete_topic(self, thread_id: int) -> None:
-        """Take a topic away, and with it all messages that stood there."""
+        """Delete a topic with all its messages."""
         del self.topics[thread_id]
         self.deleted_topics.add(thread_id)
         self.messages = {

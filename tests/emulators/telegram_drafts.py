@@ -1,4 +1,4 @@
-"""Drafts: what a bot shows of an answer while it is being written.
+"""Drafts: the previews of an answer that a bot is still writing.
 
 The rules are those of https://core.telegram.org/bots/api#sendmessagedraft.
 """
@@ -14,7 +14,7 @@ from .telegram_topics import TopicMethods
 from .telegram_updates import UpdateQueue
 
 DRAFT_SECONDS = 30.0
-"""How long a preview stays on the screen unless it is sent again."""
+"""A preview leaves the screen after so long, unless the bot sends it again."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class DraftMethods(TopicMethods):
 
     @property
     def drafts(self) -> dict[tuple[int, int], Draft]:
-        """Those that are on screen now."""
+        """The drafts on screen now."""
         now = self.clock.time()
         self._drafts = {key: draft for key, draft in self._drafts.items() if draft.ends > now}
         return self._drafts
@@ -62,5 +62,5 @@ class DraftMethods(TopicMethods):
         return True
 
     def end_drafts(self, chat_id: int) -> None:
-        """Take the drafts of a chat away, as a message of the bot does."""
+        """Remove the drafts of a chat, as a message of the bot does."""
         self._drafts = {key: draft for key, draft in self.drafts.items() if key[0] != chat_id}

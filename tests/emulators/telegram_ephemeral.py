@@ -1,13 +1,13 @@
-"""Ephemeral messages: what stands in a group and is seen by the bot and one person alone.
+"""Ephemeral messages: the messages of a group that only the bot and one person see.
 
 New in Bot API 10.2. The rules are those of
 https://core.telegram.org/bots/features#ephemeral-messages, of
 https://core.telegram.org/bots/api#ephemeralmessageparameters and of `ReplyParameters`; aiogram's
-types quote the latter two. Where the server's words are not known, a comment says so.
+types quote the latter two. Comments mark refusals whose real words are not known.
 
 Not emulated: that the server refuses edits of more than 1,024 characters
 (https://github.com/tdlib/telegram-bot-api/issues/881), and that ephemeral messages end by
-themselves, after a time that nobody names.
+themselves after an undocumented time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .telegram_queries import too_old
 from .telegram_text import Json, incoming_text
 
 ANSWER_SECONDS = 15.0
-"""How long a pressed button, or an ephemeral message, can be answered by one."""
+"""A bot may answer a button or an ephemeral message with one for so long."""
 _FIRST_ID = 29_341_834
 
 
@@ -31,7 +31,7 @@ class EphemeralMethods(DraftMethods):
     """The methods that change ephemeral messages, and the rules by which one is sent."""
 
     def send_ephemeral(self, chat: Chat, params: Json, content: Json) -> Json:
-        """Show a message to the one whom `ephemeral_message_parameters` names."""
+        """Send a message to the person that `ephemeral_message_parameters` names."""
         options: Json = params["ephemeral_message_parameters"]
         receiver_id = int(options["receiver_user_id"])
         if chat.info["type"] not in ("group", "supergroup"):
@@ -80,7 +80,7 @@ class EphemeralMethods(DraftMethods):
         return True
 
     def check_reply(self, params: Json) -> None:
-        """Refuse an answer that all would see to a message that one person sees.
+        """Refuse a public reply to an ephemeral message.
 
         "A reply to an ephemeral message must itself be an ephemeral message" (`ReplyParameters`).
         """
@@ -88,7 +88,7 @@ class EphemeralMethods(DraftMethods):
             raise bad_request("message to be replied not found")  # the wording is not known
 
     def _answered(self, chat: Chat, params: Json, receiver_id: int) -> Json | None:
-        """The ephemeral message that is replied to, which the receiver has just sent."""
+        """Return the ephemeral message replied to, which the receiver has just sent."""
         number = (params.get("reply_parameters") or {}).get("ephemeral_message_id")
         if number is None:
             return None
@@ -99,7 +99,7 @@ class EphemeralMethods(DraftMethods):
         return {key: value for key, value in found.items() if key != "reply_to_message"}
 
     def _seen(self, params: Json, action: str) -> tuple[Chat, Json]:
-        """A message of the bot's that this receiver sees, by the three parts of its name."""
+        """Return the chat and the bot's message that this receiver sees, or refuse."""
         chat = self.chat(params)
         found = chat.ephemeral.get(params.get("ephemeral_message_id", 0), {})
         known = found.get("from") == self.me

@@ -1,4 +1,4 @@
-"""How the Bot API refuses: the status, the words, and what comes with them.
+"""The refusals of the Bot API: status, words and parameters.
 
 The words are the server's own (tdlib/telegram-bot-api, `Client.cpp`) or those of the library
 below it (tdlib/td), because bots and adapters look at them.

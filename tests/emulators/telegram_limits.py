@@ -35,7 +35,7 @@ PER_GROUP = Limit(20, 60.0)
 
 
 class SendLimits:
-    """How much was sent to each chat, and how much may be."""
+    """The messages sent to each chat, and the limits on them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -54,7 +54,7 @@ class SendLimits:
         self._floods[chat_id or _EVERY_CHAT] = self._clock.time() + seconds
 
     def check(self, method: str, params: Json) -> None:
-        """Count what a method sends, or refuse it: the refused does not count."""
+        """Count the messages of a method, or refuse them without counting."""
         name = method.lower()
         if name in _FREE or not name.startswith(_COUNTED) or "chat_id" not in params:
             return

@@ -34,7 +34,7 @@ _NAMES = {
 
 
 def parse_markdown(source: str) -> tuple[str, list[Json]]:
-    """The old Markdown: nothing is nested, and an entity without an end is refused."""
+    """Parse the old Markdown: nothing nests, and an entity without an end is refused."""
     text = Parsing(source)
     at = 0
     while at < len(source):
@@ -70,7 +70,7 @@ def parse_markdown(source: str) -> tuple[str, list[Json]]:
 
 
 def parse_markdown_v2(source: str) -> tuple[str, list[Json]]:
-    """MarkdownV2: entities nest, and every reserved character has to be escaped."""
+    """Parse MarkdownV2: entities nest, and every reserved character must be escaped."""
     text = Parsing(source)
     at = 0
     while at < len(source):
@@ -117,7 +117,7 @@ def _closes(source: str, at: int, kind: str) -> bool:
 
 
 def _begin(text: Parsing, at: int) -> int:
-    """Begin what the reserved character at a place begins, and return the place behind it."""
+    """Open the entity that a reserved character begins; return the place after it."""
     source = text.source
     if source[at] == "\n":
         text.plain += "\n"
@@ -139,7 +139,7 @@ def _begin(text: Parsing, at: int) -> int:
 
 
 def _url(text: Parsing, at: int) -> tuple[str, int]:
-    """The address behind the text of a link, or that text, and the place behind it."""
+    """Return the address of a link (its text if it has none) and the place after it."""
     if not text.source.startswith("(", at):
         shown = text.plain.encode("utf-16-le")[2 * text.open[-1].offset :]
         return shown.decode("utf-16-le"), at
@@ -150,7 +150,7 @@ def _url(text: Parsing, at: int) -> tuple[str, int]:
 
 
 def _fence(source: str, at: int) -> tuple[int, str]:
-    """Where a block of code begins behind its mark, and its language."""
+    """Return the place of a code block's first character, and its language."""
     found = re.compile(r"([^\s`]*)(?=\s)").match(source, at)
     language = found[1] if found else ""
     at += len(language)

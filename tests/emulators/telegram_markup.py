@@ -1,4 +1,4 @@
-"""What Telegram's markup languages have in common, and its HTML.
+"""The common part of Telegram's markup languages, and its HTML.
 
 Rules and words are those of tdlib's own parsers (tdlib/td, MessageEntity.cpp: `parse_html`,
 `parse_markdown`, `parse_markdown_v2`), which name places by byte offset. Left out are custom
@@ -40,7 +40,7 @@ _TAG_END = re.compile(rf"(?:{_ATTRIBUTE.pattern})*\s*>")
 
 
 def utf16_length(text: str) -> int:
-    """The length in the unit in which entities count."""
+    """Return the length in the unit in which entities count."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -88,7 +88,7 @@ class Parsing:
         return bad_request(f"can't parse entities: {description}")
 
     def result(self) -> tuple[str, list[Json]]:
-        """The plain text and its entities, outer ones first; none is inside of code."""
+        """Return the plain text and its entities, outer ones first, none inside of code."""
         kept: list[Json] = []
         code_until = 0
         for entity in sorted(self.entities, key=lambda e: (e["offset"], -e["length"])):
@@ -101,12 +101,12 @@ class Parsing:
 
 
 def _is_link(url: str) -> bool:
-    """Whether the server keeps a link; of another one only the text stays."""
+    """Return True if the server keeps a link; of another one only the text stays."""
     return bool(re.fullmatch(r"\S*(://|\.)\S+|mailto:\S+", url))
 
 
 def parse_html(source: str) -> tuple[str, list[Json]]:
-    """Telegram's HTML: few tags, each closed, and no bare `<`."""
+    """Parse Telegram's HTML: few tags, each closed, and no bare `<`."""
     text = Parsing(source)
     at = 0
     while at < len(source):
@@ -136,7 +136,7 @@ def parse_html(source: str) -> tuple[str, list[Json]]:
 
 
 def _argument(text: Parsing, name: str, attributes: str, begin: int) -> str:
-    """The attribute that matters to a tag: a link, a language; a `span` must be a spoiler."""
+    """Return the attribute that matters to a tag; a `span` must be a spoiler."""
     pairs = _ATTRIBUTE.findall(attributes)
     given = {key.lower(): html.unescape(value.strip("\"'")) for key, value in pairs}
     if name == "span" and given.get("class") != "tg-spoiler":

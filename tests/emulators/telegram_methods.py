@@ -232,7 +232,7 @@ class BotMethods(EphemeralMethods):
 
     @staticmethod
     def _replied(chat: Chat, params: Json) -> int:
-        """The id of the message that is replied to, or 0."""
+        """Return the id of the message that is replied to, or 0."""
         options = params.get("reply_parameters") or {}
         reply = int(options.get("message_id") or params.get("reply_to_message_id") or 0)
         if reply and reply not in chat.messages:

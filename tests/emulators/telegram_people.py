@@ -1,4 +1,4 @@
-"""What users do on the emulated Telegram. Most of it returns the update that it queued."""
+"""The actions of users on the emulated Telegram. Most return the update that they queue."""
 
 from __future__ import annotations
 
@@ -177,10 +177,10 @@ class People:
     def whisper(
         self, chat_id: int, text: str, *, user_id: int = 1001, reply_to: int = 0, **fields: Any
     ) -> Json:
-        """A user sends an ephemeral message: a `message` in a group that the bot alone sees.
+        """A user sends an ephemeral message: a `message` in a group that only the bot sees.
 
         It is a command that the bot has set with `is_ephemeral`, or a reply to an ephemeral
-        message of the bot's: clients send nothing else
+        message of the bot: clients send nothing else
         (https://core.telegram.org/tdlib/docs/classtd_1_1td__api_1_1send_ephemeral_message.html).
         """
         chat = self.open_chat(chat_id)
@@ -196,7 +196,7 @@ class People:
         return self.push({chat.kind: stored})
 
     def whispers(self, chat_id: int, user_id: int) -> list[Json]:
-        """The bot's ephemeral messages that a person sees in a group now, oldest first."""
+        """Return the bot's ephemeral messages that a person sees in a group, oldest first."""
         seen = self.open_chat(chat_id).ephemeral.values()
         return [
             copy.deepcopy(message)

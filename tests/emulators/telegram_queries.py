@@ -20,7 +20,7 @@ from .telegram_updates import UpdateQueue
 
 @dataclass(frozen=True)
 class Callback:
-    """A pressed button: who pressed it, when, and on a message that they alone see or not."""
+    """A pressed button: the person, the time, and the kind of its message."""
 
     user_id: int
     pressed: float
@@ -118,5 +118,5 @@ def _query_of(telegram: _Telegram) -> str:
 
 
 def too_old() -> BotApiError:
-    """The refusal of an answer to a query that is not known, or no longer."""
+    """Return the refusal of an answer to a query that is unknown or too old."""
     return bad_request("query is too old and response timeout expired or query ID is invalid")

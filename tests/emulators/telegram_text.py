@@ -27,7 +27,7 @@ _PARSERS = {"html": parse_html, "markdown": parse_markdown, "markdownv2": parse_
 
 
 def command_entities(text: str) -> list[Json]:
-    """The `bot_command` entities which the server finds in a text."""
+    """Return the `bot_command` entities that the server finds in a text."""
     return [
         {
             "type": "bot_command",

@@ -19,7 +19,7 @@ _MAX_NAME = 128
 
 
 class TopicMethods(QueryMethods):
-    """What a bot does to topics, and where it may write in them."""
+    """A bot's methods on topics, and the rules for writing in them."""
 
     def do_createforumtopic(self, params: Json) -> Json:
         chat = self._forum(params)
@@ -69,9 +69,9 @@ class TopicMethods(QueryMethods):
         return []
 
     def check_topic(self, chat: Chat, thread_id: int) -> None:
-        """Refuse what is sent to a topic that is gone or closed.
+        """Refuse a message to a topic that is deleted or closed.
 
-        The General topic has no thread id to send to, though messages in it are in a topic.
+        A message without a thread id goes to the General topic.
         """
         if thread_id and thread_id not in chat.topics:
             raise bad_request("message thread not found")

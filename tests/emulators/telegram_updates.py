@@ -27,7 +27,7 @@ ON_REQUEST_ONLY = frozenset({"chat_member", "message_reaction", "message_reactio
 """The kinds that a bot gets only when `allowed_updates` names them."""
 MAX_LONG_POLL = 50
 KEPT_SECONDS = 24 * 3600.0
-"""How long an update waits (https://core.telegram.org/bots/api#getting-updates)."""
+"""An update waits for so long (https://core.telegram.org/bots/api#getting-updates)."""
 OTHER_POLL = (
     "Conflict: terminated by other getUpdates request; "
     "make sure that only one bot instance is running"

@@ -57,7 +57,7 @@ class Asking(Bot):
 
 
 async def shown(scene: Scene) -> Payload:
-    """The interaction in answer to which the form was opened."""
+    """Use the command and return its interaction, once the form is open."""
     used = await scene.server.slash(scene.general, scene.ada, "open")
     await scene.server.wait_for(lambda: scene.server.form(used), SECONDS, "the form")
     return used

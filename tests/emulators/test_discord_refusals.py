@@ -1,7 +1,6 @@
-"""What the emulated Discord refuses or changes: threads, texts, rates, people. discord.py meets it.
+"""Refusals of the emulated Discord (threads, texts, rates, people), checked by discord.py.
 
-"Users cannot edit messages, add reactions … in archived threads", and all the rest, has its source
-in the modules that are tested here.
+The modules under test name the source of each rule.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def refusal(call: Awaitable[object]) -> tuple[int, int]:
-    """The status and the code with which a call is refused."""
+    """Return the status and the code of a refused call."""
     with pytest.raises(discord.HTTPException) as caught:
         await call
     return caught.value.status, caught.value.code

@@ -1,4 +1,4 @@
-"""What ends by itself on the emulated Discord: tokens, links, nonces. discord.py meets it."""
+"""Tokens, links and nonces end on the emulated Discord, checked by discord.py."""
 
 from __future__ import annotations
 

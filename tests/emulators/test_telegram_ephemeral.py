@@ -1,4 +1,4 @@
-"""What the Telegram emulator makes of ephemeral messages and drafts, checked by aiogram."""
+"""Ephemeral messages and drafts on the emulated Telegram, checked by aiogram."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BUTTON = InlineKeyboardMarkup(
 
 
 async def whispered(telegram: TelegramEmulator, bot: Bot, text: str = "/secret why?") -> Message:
-    """An ephemeral command of Ada's, as the bot reads it."""
+    """Return an ephemeral command of Ada's, as the bot reads it."""
     await bot.set_my_commands(SECRET)
     telegram.whisper(GROUP, text, user_id=ADA)
     message = (await bot.get_updates())[-1].message

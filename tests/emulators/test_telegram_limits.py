@@ -1,4 +1,4 @@
-"""How much the Telegram emulator takes, how long it waits, and from whom, checked by aiogram."""
+"""Rate limits, blocks and old updates on the emulated Telegram, checked by aiogram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP = -1001234567890
 
 
 async def retry_after(call: Awaitable[object]) -> int:
-    """The seconds that a 429 names."""
+    """Return the seconds that a 429 names."""
     with pytest.raises(TelegramRetryAfter) as caught:
         await call
     return caught.value.retry_after

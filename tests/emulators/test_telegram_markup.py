@@ -1,4 +1,4 @@
-"""What the Telegram emulator reads in markup, and what it refuses, checked by aiogram."""
+"""Markup on the emulated Telegram, parsed and refused, checked by aiogram."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Telegram emulator makes of topics, checked by aiogram."""
+"""Topics on the emulated Telegram, checked by aiogram."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORUM = -1001234567890
 
 
 async def opened(telegram: TelegramEmulator, bot: Bot, name: str = "Plans") -> int:
-    """The id of a topic that the bot opens in a forum where it may."""
+    """Return the id of a topic that the bot opens as an administrator."""
     telegram.say(FORUM, "hello", thread_id=900)
     telegram.promote(FORUM, "can_manage_topics")
     return (await bot.create_forum_topic(FORUM, name)).message_thread_id
