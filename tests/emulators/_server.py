@@ -26,14 +26,19 @@ class Clock:
 
     def __init__(self) -> None:
         self._ahead = 0.0
+        self._stopped: float | None = None
 
     def advance(self, seconds: float) -> None:
         """Let time pass on the platform. The bot's own clock stays as it is."""
         self._ahead += seconds
 
+    def stop(self) -> None:
+        """Stand still from now on, except for `advance`: a slow machine changes nothing."""
+        self._stopped = time.time()
+
     def time(self) -> float:
         """Return the seconds since the epoch, as `time.time()` does."""
-        return time.time() + self._ahead
+        return (time.time() if self._stopped is None else self._stopped) + self._ahead
 
     def now(self) -> datetime:
         """Return the same moment as a date in UTC."""

@@ -84,14 +84,14 @@ class RateLimits:
             "X-RateLimit-Limit": str(self._requests),
             "X-RateLimit-Remaining": str(max(0, self._requests - len(seen))),
             "X-RateLimit-Reset": f"{reset:.3f}",
-            "X-RateLimit-Reset-After": f"{max(0.0, reset - now):.3f}",
+            "X-RateLimit-Reset-After": str(_rounded_up(max(0.0, reset - now))),
             "X-RateLimit-Bucket": bucket,
         }
 
 
 def answer(limited: Limited) -> tuple[Payload, dict[str, str]]:
     """Return the body and the headers of a 429."""
-    wait = round(limited.wait, 3)
+    wait = _rounded_up(limited.wait)
     body = {"message": "You are being rate limited.", "retry_after": wait}
     headers = {
         **limited.headers,
@@ -101,3 +101,8 @@ def answer(limited: Limited) -> tuple[Payload, dict[str, str]]:
         "Via": "1.1 emulator",
     }
     return {**body, "global": limited.scope == "global"}, headers
+
+
+def _rounded_up(seconds: float) -> float:
+    """Round to milliseconds, so that a client that waits so long has waited long enough."""
+    return math.ceil(seconds * 1000) / 1000

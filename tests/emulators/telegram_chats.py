@@ -56,6 +56,7 @@ class Topic:
     name: str
     by_bot: bool = False
     closed: bool = False
+    hidden: bool = False
 
 
 @dataclass
@@ -174,11 +175,10 @@ class Chat:
         """Delete a topic with all its messages."""
         del self.topics[thread_id]
         self.deleted_topics.add(thread_id)
-        self.messages = {
-            number: message
-            for number, message in self.messages.items()
-            if message.get("message_thread_id") != thread_id or "is_topic_message" not in message
-        }
+        for messages in (self.messages, self.ephemeral):
+            for number, message in list(messages.items()):
+                if message.get("message_thread_id") == thread_id and "is_topic_message" in message:
+                    del messages[number]
 
 
 class Chats(dict[tuple[int, str], Chat]):

@@ -49,7 +49,10 @@ class EphemeralMethods(DraftMethods):
         # seen in https://github.com/kurigram-org/kurigram/pull/337.
         if answered is None and pressed is None and not chat.rights:
             raise bad_request("MESSAGE_NOT_COMMAND")
-        known = {"from": self.me, "receiver_user": user(receiver_id, "Ada")}
+        known: Json = {"from": self.me, "receiver_user": user(receiver_id, "Ada")}
+        if thread_id := params.get("message_thread_id") or 0:
+            known |= {"message_thread_id": thread_id, "is_topic_message": True}
+        self.check_topic(chat, thread_id)
         reply = {} if answered is None else {"reply_to_message": answered}
         return copy.deepcopy(hide(chat, known | reply | content | keyboard(params)))
 

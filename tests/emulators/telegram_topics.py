@@ -30,7 +30,6 @@ class TopicMethods(QueryMethods):
         name = _name(params)
         # The bot is told of topics that it opens itself (Client.cpp: `need_skip_update_message`).
         opened = self._tell(chat.open_topic(name, self.me, color=color))
-        chat.own.add(opened["message_id"])
         return {"message_thread_id": opened["message_id"], "name": name, "icon_color": color}
 
     def do_editforumtopic(self, params: Json) -> bool:
@@ -55,6 +54,19 @@ class TopicMethods(QueryMethods):
         chat = self._forum(params)
         return self._toggle(chat, GENERAL, chat.general, closed=False)
 
+    def do_editgeneralforumtopic(self, params: Json) -> bool:
+        chat = self._forum(params)
+        self._require(chat, chat.general, "edit the topic")
+        chat.general.name = _name(params)
+        self._serve(chat, GENERAL, forum_topic_edited={"name": chat.general.name})
+        return True
+
+    def do_hidegeneralforumtopic(self, params: Json) -> bool:
+        return self._hide(params, hidden=True)
+
+    def do_unhidegeneralforumtopic(self, params: Json) -> bool:
+        return self._hide(params, hidden=False)
+
     def do_deleteforumtopic(self, params: Json) -> bool:
         chat, thread_id, _ = self._topic(params)
         if chat.info["type"] != "private" and "can_delete_messages" not in chat.rights:
@@ -64,6 +76,9 @@ class TopicMethods(QueryMethods):
 
     def do_unpinallforumtopicmessages(self, params: Json) -> bool:
         return bool(self._topic(params))
+
+    def do_unpinallgeneralforumtopicmessages(self, params: Json) -> bool:
+        return bool(self._forum(params))
 
     def do_getforumtopiciconstickers(self, params: Json) -> list[Json]:
         return []
@@ -108,10 +123,21 @@ class TopicMethods(QueryMethods):
         self._serve(chat, thread_id, **{kind: {}})
         return True
 
+    def _hide(self, params: Json, *, hidden: bool) -> bool:
+        chat = self._forum(params)
+        self._require(chat, chat.general, "close or open the topic")
+        if chat.general.hidden == hidden:
+            raise bad_request("TOPIC_NOT_MODIFIED")
+        chat.general.hidden = hidden
+        # "The topic will be automatically closed if it was open", and not opened again.
+        chat.general.closed = chat.general.closed or hidden
+        kind = "general_forum_topic_hidden" if hidden else "general_forum_topic_unhidden"
+        self._serve(chat, GENERAL, **{kind: {}})
+        return True
+
     def _serve(self, chat: Chat, thread_id: int, **service: Any) -> None:
         thread_id = 0 if thread_id == GENERAL else thread_id
         message = chat.add({"from": self.me, **service}, thread_id, bool(thread_id))
-        chat.own.add(message["message_id"])
         self._tell(message)
 
     def _tell(self, message: Json) -> Json:

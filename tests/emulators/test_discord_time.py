@@ -28,6 +28,7 @@ class Late(Bot):
 
         @self.tree.command(name="ask", description="Ask")
         async def ask(interaction: discord.Interaction) -> None:
+            scene.server.clock.stop()
             if defer:
                 await interaction.response.defer()
             scene.server.clock.advance(wait)

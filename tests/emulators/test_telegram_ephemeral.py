@@ -165,6 +165,23 @@ async def test_media_can_be_ephemeral_and_albums_are_public() -> None:
         assert len(telegram.sent(GROUP)) == 1
 
 
+async def test_an_ephemeral_message_stands_in_a_topic_and_ends_with_it() -> None:
+    async with TelegramEmulator() as telegram, connected(telegram) as bot:
+        telegram.say(GROUP, "hello", thread_id=900)
+        telegram.promote(GROUP)
+        to_ada = Ephemeral(receiver_user_id=ADA)
+        sent = await bot.send_message(
+            GROUP, "x", message_thread_id=900, ephemeral_message_parameters=to_ada
+        )
+        assert (sent.message_thread_id, sent.is_topic_message) == (900, True)
+        telegram.delete_topic(GROUP, 900)
+        assert telegram.whispers(GROUP, ADA) == []
+        again = bot.send_message(
+            GROUP, "x", message_thread_id=900, ephemeral_message_parameters=to_ada
+        )
+        assert "message thread not found" in await refused(again)
+
+
 async def test_ephemeral_messages_are_for_groups_alone() -> None:
     async with TelegramEmulator() as telegram, connected(telegram) as bot:
         telegram.open_chat(ADA)

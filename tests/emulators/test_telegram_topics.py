@@ -130,6 +130,24 @@ async def test_the_general_topic_is_written_to_without_an_id_and_can_be_closed()
         await bot.send_message(FORUM, "again")
 
 
+async def test_the_general_topic_is_renamed_and_hidden_which_closes_it() -> None:
+    async with TelegramEmulator() as telegram, connected(telegram) as bot:
+        await opened(telegram, bot)
+        await bot.edit_general_forum_topic(FORUM, "Lobby")
+        await bot.hide_general_forum_topic(FORUM)
+        await bot.unhide_general_forum_topic(FORUM)
+        again = bot.unhide_general_forum_topic(FORUM)
+        assert "TOPIC_NOT_MODIFIED" in await refused(again)
+        told = [update.message for update in (await bot.get_updates())[-3:]]
+        assert [message and message.content_type for message in told] == [
+            "forum_topic_edited",
+            "general_forum_topic_hidden",
+            "general_forum_topic_unhidden",
+        ]
+        telegram.promote(FORUM)
+        assert "TOPIC_CLOSED" in await refused(bot.send_message(FORUM, "x"))
+
+
 async def test_only_forums_and_private_chats_have_topics() -> None:
     async with TelegramEmulator() as telegram, connected(telegram) as bot:
         telegram.open_chat(FORUM)
