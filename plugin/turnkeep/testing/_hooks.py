@@ -32,6 +32,9 @@ class Hooks:
 
     backends: tuple[str, ...] = ("asyncio", "trio")
 
+    examples: int = 40
+    """How many sequences of verbs are compared with the plain model."""
+
     def make_storage(self, place: Path) -> Storage:
         """Return a storage that keeps its things in or for this folder, not opened yet."""
         raise NotImplementedError

@@ -158,6 +158,10 @@ def clause(
 
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(test, name, getattr(body, name))
+        vars(test)["needs"] = (
+            *(f"hook `{hook}`" for hook in hooks),
+            *([f"capability `{capability}`"] if capability else []),
+        )
         return test
 
     return make
