@@ -13,7 +13,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from storage.tools import KEY, contents, opened, path_of, put, user
+from storage.tools import KEY, contents, listed, opened, path_of, put, user
 from turnkeep import SessionKey
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage, _chats
@@ -69,7 +69,7 @@ async def test_opening_a_long_session_costs_its_window(
             assert (await contents(storage, limit=500))[-1] == "100000"
             assert sum(sizes) < 400_000
             sizes.clear()
-            assert (await storage.sessions())[0].turns == 100_000
+            assert (await listed(storage))[0].turns == 100_000
             assert sum(sizes) < 300_000
 
 

@@ -14,7 +14,7 @@ import pytest
 from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, user
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage
-from turnkeep.storage.jsonl._files import Folder
+from turnkeep.storage.jsonl._folder import Folder
 
 pytestmark = pytest.mark.anyio
 
@@ -25,8 +25,8 @@ VERBS: dict[str, tuple[str, Callable[[JsonlStorage], Awaitable[Any]], list[list[
         [["one", "two"], ["ONE", "two"]],
     ),
     "delete": ("rewrite", lambda storage: storage.delete(KEY, [1]), [["one", "two"], ["two"]]),
-    "erase": ("write", lambda storage: storage.clear(KEY, erase=True), [["one", "two"], []]),
-    "forget": ("remove", lambda storage: storage.forget(KEY), [["one", "two"], []]),
+    "erase": ("erase", lambda storage: storage.clear(KEY, erase=True), [["one", "two"], []]),
+    "forget": ("forget", lambda storage: storage.forget(KEY), [["one", "two"], []]),
     "rename": ("rename", lambda storage: storage.rename(KEY, OTHER), [["one", "two"]]),
     "first look": ("load", lambda storage: storage.append(KEY, [user("three")]), [
         ["one", "two"], ["one", "two", "three"],

@@ -12,7 +12,7 @@ import pytest
 
 from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, user
 from turnkeep.storage.base import Change
-from turnkeep.storage.jsonl._files import Folder
+from turnkeep.storage.jsonl._folder import Folder
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.tools import KEY, contents, damaged, files, lines, messages, opened, path_of, put, user
+from storage.tools import (
+    KEY,
+    contents,
+    damaged,
+    files,
+    lines,
+    listed,
+    messages,
+    opened,
+    path_of,
+    put,
+    user,
+)
 from turnkeep import SessionKey
 from turnkeep.storage.base import Change
 
@@ -95,7 +107,7 @@ async def test_at_every_point_a_torn_append_of_several_turns_is_there_whole_or_n
         (torn / "test").mkdir(parents=True)
         path_of(torn).write_bytes(data[:cut])
         async with opened(torn) as storage:
-            _, turns = await storage.read(KEY)
+            turns = (await storage.read(KEY)).turns
             assert len(turns) in (1, 5), cut
             assert (len(turns) == 5) == (cut >= len(data) - 1), cut
             await storage.append(KEY, [user("behind")])
@@ -116,7 +128,7 @@ async def test_a_torn_line_is_logged_once_and_counted_by_the_next_process_too(
             async with opened(tmp_path) as storage:
                 await storage.edit(KEY, 1, Change(content="x"))
                 assert await damaged(storage) == 1
-                assert (await storage.sessions())[0].damaged == 1
+                assert (await listed(storage))[0].damaged == 1
     assert len(caplog.records) == 1
     assert "test:1" in caplog.records[0].getMessage()
 
@@ -152,7 +164,7 @@ async def test_a_session_whose_first_line_is_destroyed_goes_on(tmp_path: Path) -
     path_of(tmp_path).write_bytes(with_line(data, 0, b"\0" * 100))
     async with opened(tmp_path) as storage:
         await put(storage, "seven")
-        info, turns = await storage.read(KEY)
+        info, turns, _ = await storage.read(KEY)
         assert info is not None
         assert (info.turns, info.last_id, info.metadata) == (7, 7, {"half": True})
         assert len(turns) == 7
@@ -173,7 +185,7 @@ async def test_a_file_of_garbage_is_kept_and_a_session_begins_behind_it(tmp_path
     path.parent.mkdir()
     path.write_bytes(b"\0\0\0\n#\n")
     async with opened(tmp_path) as storage:
-        assert await storage.read(KEY) == (None, [])
+        assert await storage.read(KEY) == (None, [], True)
         await put(storage, "one")
         assert await contents(storage) == ["one"]
     assert path.read_bytes().startswith(b"\0\0\0\n#\n")
@@ -186,7 +198,7 @@ async def test_an_epoch_goes_on_though_the_line_that_began_it_is_damaged(tmp_pat
         await put(storage, "one")
         info = (await storage.read(KEY)).info
         assert info is not None
-        await storage.consolidate(KEY, 1, "the old epoch's", epoch=info.epoch_id)
+        await storage.consolidate(KEY, 1, "the old epoch's", expected=info.expected())
         await storage.clear(KEY)
         await put(storage, "two")
     data = path_of(tmp_path).read_bytes()
@@ -208,7 +220,7 @@ async def test_the_count_of_turns_holds_though_the_last_metadata_line_is_damaged
     path = path_of(tmp_path, SessionKey("test", "2"))
     path.write_bytes(with_line(path.read_bytes(), -2, b"#"))
     async with opened(tmp_path) as storage:
-        assert (await storage.sessions())[0].turns == 21
+        assert (await listed(storage))[0].turns == 21
 
 
 async def test_reading_in_the_middle_finds_its_place_through_damage(tmp_path: Path) -> None:
@@ -326,7 +338,7 @@ async def test_an_old_line_that_was_copied_to_the_end_hides_nothing_and_no_id_is
         file.write(second + b"\n" if place == "both" else b"")
     for opening in range(3):
         async with opened(tmp_path) as storage:
-            _, turns = await storage.read(KEY)
+            turns = (await storage.read(KEY)).turns
             assert [turn.id for turn in turns] == list(range(1, 7 + opening))
             appended = await put(storage, f"later {opening}")
             assert appended.turns[0].id == 7 + opening
@@ -337,6 +349,6 @@ async def test_lines_that_were_swapped_hide_no_more_than_one_of_them(tmp_path: P
     there[5], there[6] = there[6], there[5]
     path_of(tmp_path).write_bytes(b"\n".join(there))
     async with opened(tmp_path) as storage:
-        _, turns = await storage.read(KEY)
+        turns = (await storage.read(KEY)).turns
         assert len(turns) == 5
         assert await damaged(storage) == 1

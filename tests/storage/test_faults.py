@@ -86,8 +86,8 @@ async def test_a_new_sessions_first_write_that_fails_leaves_no_session(tmp_path:
     async with opened(tmp_path) as storage:
         with file_size_limit(50), pytest.raises(StorageError):
             await put(storage, "one")
-        assert await storage.read(KEY) == (None, [])
-        assert await storage.sessions() == []
+        assert await storage.read(KEY) == (None, [], True)
+        assert await storage.sessions() == ([], True)
         assert (await put(storage, "one")).turns[0].id == 1
     async with opened(tmp_path) as storage:
         assert await contents(storage) == ["one"]

@@ -51,7 +51,7 @@ async def test_every_line_that_is_no_message_is_a_whole_metadata_line(tmp_path: 
         await storage.update_metadata(KEY, {"m": 1})
         info = (await storage.read(KEY)).info
         assert info is not None
-        await storage.consolidate(KEY, 4, "so far", epoch=info.epoch_id)
+        await storage.consolidate(KEY, 4, "so far", expected=info.expected())
         await storage.clear(KEY)
     every = set(lines(path_of(tmp_path))[0])
     found = [line for line in lines(path_of(tmp_path)) if "_type" in line]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.test_bounds import counted_reads
-from storage.tools import KEY, OTHER, opened, put, user
+from storage.tools import KEY, OTHER, listed, opened, put, user
 from turnkeep import SessionKey
 from turnkeep.storage.base import SessionInfo
 from turnkeep.storage.jsonl import _listing
@@ -40,10 +40,10 @@ async def test_a_page_opens_the_files_of_the_page_and_no_other(
         written_at(tmp_path, key, DAY + number)
     async with opened(tmp_path) as storage:
         with counted_reads(monkeypatch) as reads:
-            page = await storage.sessions(limit=5)
+            page = await listed(storage, limit=5)
             assert [info.key for info in page] == keys[:-6:-1]
             assert len(reads) == 5
-            page = await storage.sessions(limit=5, after=page[-1])
+            page = await listed(storage, limit=5, after=page[-1])
             assert [info.key for info in page] == keys[-6:-11:-1]
             assert len(reads) == 10
 
@@ -63,8 +63,8 @@ async def test_only_the_folder_of_the_prefixs_channel_is_looked_into(
         for prefix, folders in (("test:", {"test"}), ("test", {"test", "tester"})):
             with monkeypatch.context() as patched:
                 patched.setattr(os, "open", look)
-                await storage.sessions(prefix=prefix)
-            assert {name for name in seen if not name.endswith(".jsonl")} == folders
+                await listed(storage, prefix=prefix)
+            assert {name for name in seen if "." not in name} == folders
             seen.clear()
 
 
@@ -76,16 +76,16 @@ async def test_every_beginning_of_a_keys_text_is_a_prefix_that_lists_it(tmp_path
         for key in keys:
             for end in {*range(0, len(key.text) + 1, 1 if len(key.text) < 50 else 17)}:
                 prefix = key.text[:end]
-                listed = {info.key for info in await storage.sessions(prefix=prefix)}
-                assert listed == {one for one in keys if one.text.startswith(prefix)}
-                assert len(await storage.sessions(prefix=prefix, limit=1)) == 1
+                found = {info.key for info in await listed(storage, prefix=prefix)}
+                assert found == {one for one in keys if one.text.startswith(prefix)}
+                assert len(await listed(storage, prefix=prefix, limit=1)) == 1
 
 
 @pytest.mark.parametrize("prefix", ["none:", "test:\ud800", "\ud800", "test:\0", "test:1:", ":"])
 async def test_a_prefix_that_no_key_has_lists_nothing(tmp_path: Path, prefix: str) -> None:
     await made(tmp_path, KEY)
     async with opened(tmp_path) as storage:
-        assert await storage.sessions(prefix=prefix) == []
+        assert await storage.sessions(prefix=prefix) == ([], True)
 
 
 async def test_sessions_of_one_moment_stand_in_the_order_of_their_keys_on_every_page(
@@ -99,12 +99,12 @@ async def test_sessions_of_one_moment_stand_in_the_order_of_their_keys_on_every_
     written_at(tmp_path, keys[3], DAY + 1)
     expected = [keys[3], *sorted(key for key in keys if key != keys[3])]
     async with opened(tmp_path) as storage:
-        assert [info.key for info in await storage.sessions()] == expected
+        assert [info.key for info in await listed(storage)] == expected
         for size in (1, 2, 5):
-            listed: list[SessionInfo] = []
-            while page := await storage.sessions(limit=size, after=listed[-1] if listed else None):
-                listed += page
-            assert [info.key for info in listed] == expected
+            found: list[SessionInfo] = []
+            while page := await listed(storage, limit=size, after=found[-1] if found else None):
+                found += page
+            assert [info.key for info in found] == expected
 
 
 async def test_a_page_is_full_however_many_files_are_no_sessions(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ async def test_a_page_is_full_however_many_files_are_no_sessions(tmp_path: Path)
     (tmp_path / "No channel").mkdir()
     (tmp_path / "No channel" / "1.jsonl").write_text("{}\n")
     async with opened(tmp_path) as storage:
-        assert [info.key for info in await storage.sessions(limit=2)] == [KEY, OTHER]
-        assert [info.key for info in await storage.sessions(limit=1)] == [KEY]
-        assert [info.key for info in await storage.sessions()] == [KEY, OTHER]
+        assert [info.key for info in await listed(storage, limit=2)] == [KEY, OTHER]
+        assert [info.key for info in await listed(storage, limit=1)] == [KEY]
+        assert [info.key for info in await listed(storage)] == [KEY, OTHER]
 
 
 async def test_a_session_that_is_written_while_a_page_is_read_does_not_turn_the_pages_back(
@@ -138,8 +138,8 @@ async def test_a_session_that_is_written_while_a_page_is_read_does_not_turn_the_
             return real(path, key)
 
         monkeypatch.setattr(storage._folder, "info", info)
-        first = await storage.sessions(limit=3)
-        second = await storage.sessions(limit=3, after=first[-1])
+        first = await listed(storage, limit=3)
+        second = await listed(storage, limit=3, after=first[-1])
         assert [info.key for info in (*first, *second)] == keys
 
 
@@ -158,12 +158,12 @@ async def test_a_file_or_a_folder_that_goes_while_it_is_listed_is_left_out(
     async with opened(tmp_path) as storage:
         with monkeypatch.context() as patched:
             patched.setattr(_listing, "_channels", channels)
-            listed = await storage.sessions()
-            assert sorted(info.key for info in listed) == [KEY, OTHER]
+            found = await listed(storage)
+            assert sorted(info.key for info in found) == [KEY, OTHER]
         (tmp_path / "test" / "3.jsonl").symlink_to(tmp_path / "nowhere")
-        assert len(await storage.sessions()) == 2
+        assert len(await listed(storage)) == 2
         await put(storage, "again")
-        assert [info.key for info in await storage.sessions(limit=1)] == [KEY]
+        assert [info.key for info in await listed(storage, limit=1)] == [KEY]
 
 
 def test_a_name_begins_as_the_beginning_of_its_key_says() -> None:

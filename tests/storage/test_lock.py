@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from storage.tools import KEY, OTHER, contents, fingerprint, opened, path_of, put, spawn
+from storage.tools import KEY, OTHER, contents, fingerprint, listed, opened, path_of, put, spawn
 from turnkeep import ReadOnlyError, StorageError, StoreLockedError
 from turnkeep.storage.base import Change
 
@@ -148,7 +148,7 @@ async def test_read_only_opens_beside_the_owner_and_sees_what_it_writes(tmp_path
             for text in ("two", "three"):
                 tell(process, text)
                 assert (await contents(storage, limit=1)) == [text]
-                assert (await storage.sessions())[0].turns == len(await contents(storage))
+                assert (await listed(storage))[0].turns == len(await contents(storage))
 
 
 async def test_read_only_sees_edits_renames_and_forgetting(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ async def test_read_only_sees_edits_renames_and_forgetting(tmp_path: Path) -> No
         await storage.rename(KEY, OTHER)
         assert (await contents(reader))[0] == "edited"
         await storage.forget(KEY)
-        assert await reader.read(KEY) == (None, [])
-        assert await reader.read(OTHER) == (None, [])
+        assert await reader.read(KEY) == (None, [], True)
+        assert await reader.read(OTHER) == (None, [], True)
         await put(storage, "anew")
         assert await contents(reader) == ["anew"]
 
@@ -185,7 +185,7 @@ async def test_read_only_writes_nothing(tmp_path: Path, there: bool) -> None:
             await contents(storage, key)
             await contents(storage, key, before=2)
             await storage.find(key, "s")
-        assert len(await storage.sessions()) == (2 if there else 0)
+        assert len(await listed(storage)) == (2 if there else 0)
         if there:
             assert await contents(storage, OTHER) == ["one"]
     assert fingerprint(tmp_path) == before
@@ -203,7 +203,7 @@ async def test_read_only_refuses_every_change_and_names_session_and_remedy(tmp_p
             storage.delete(KEY, [1]),
             storage.clear(KEY),
             storage.clear(KEY, erase=True),
-            storage.consolidate(KEY, 1, "s", epoch=info.epoch_id),
+            storage.consolidate(KEY, 1, "s", expected=info.expected()),
             storage.update_metadata(KEY, {"m": 1}),
             storage.rename(KEY, OTHER),
             storage.forget(KEY),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.tools import opened, user
+from storage.tools import listed, opened, user
 from turnkeep import SessionKey
 from turnkeep.storage.jsonl._names import key_of, session_path
 
@@ -101,10 +101,10 @@ async def test_every_hostile_key_is_kept_and_listed_and_stays_in_the_folder(
         for key in made:
             await storage.append(key, [user(key.text)])
     async with opened(folder) as storage:
-        assert {info.key for info in await storage.sessions()} == made
+        assert {info.key for info in await listed(storage)} == made
         for key in made:
             assert [turn.content for turn in (await storage.read(key)).turns] == [key.text]
-            assert [i.key for i in await storage.sessions(prefix=key.text) if i.key == key] == [key]
+            assert [i.key for i in await listed(storage, prefix=key.text) if i.key == key] == [key]
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["sessions"]
     assert len(list(folder.rglob("*.jsonl"))) == len(made)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage.tools import damaged, fingerprint, grep, opened, path_of, put
+from storage.tools import damaged, fingerprint, grep, listed, opened, path_of, put
 from turnkeep import SessionKey
 from turnkeep.storage.base import Change
 
@@ -67,7 +67,7 @@ async def test_a_session_of_every_generation_is_read_as_it_is(
 ) -> None:
     write(tmp_path, name, metadata, {"_type": "provider_state", "x": 1}, *ROWS)
     async with opened(tmp_path, read_only=True) as storage:
-        info, turns = await storage.read(CHAT)
+        info, turns, _ = await storage.read(CHAT)
     assert info is not None
     assert (info.turns, info.last_id, info.damaged) == (5, 5, 0)
     assert info.created_at == datetime.fromisoformat(CREATED).astimezone(timezone.utc)
@@ -108,7 +108,7 @@ async def test_any_key_of_nanobots_is_listed_and_read(
 ) -> None:
     write(tmp_path, g2(key), {**METADATA, "key": key}, *ROWS)
     async with opened(tmp_path) as storage:
-        assert [info.key.text for info in await storage.sessions()] == [printed]
+        assert [info.key.text for info in await listed(storage)] == [printed]
         assert len((await storage.read(SessionKey.parse(printed))).turns) == 5
 
 
@@ -117,10 +117,10 @@ async def test_nanobots_sessions_are_listed_with_ours_until_they_are_ours(tmp_pa
     mine = SessionKey("a", "1")
     async with opened(tmp_path) as storage:
         await put(storage, "mine", key=mine)
-        assert [info.key for info in await storage.sessions()] == [mine, CHAT]
+        assert [info.key for info in await listed(storage)] == [mine, CHAT]
         await put(storage, "six", key=CHAT)
-        assert sorted(info.key for info in await storage.sessions()) == [mine, CHAT]
-        assert [info.turns for info in await storage.sessions(prefix="telegram:")] == [6]
+        assert sorted(info.key for info in await listed(storage)) == [mine, CHAT]
+        assert [info.turns for info in await listed(storage, prefix="telegram:")] == [6]
 
 
 async def test_reading_a_nanobot_folder_changes_nothing_in_its_files(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_reading_a_nanobot_folder_changes_nothing_in_its_files(tmp_path: P
     before = fingerprint(path)
     async with opened(tmp_path) as storage:
         await storage.read(CHAT)
-        await storage.sessions()
+        await listed(storage)
     assert fingerprint(path) == before
     assert not path_of(tmp_path, CHAT).exists()
 
@@ -146,7 +146,7 @@ async def test_the_first_write_copies_the_session_and_the_old_file_is_no_longer_
     with path.open("a") as file:
         file.write(json.dumps({"role": "user", "content": "from nanobot"}) + "\n")
     async with opened(tmp_path) as storage:
-        info, turns = await storage.read(CHAT)
+        info, turns, _ = await storage.read(CHAT)
     assert [turn.content for turn in turns][0::5] == ["ONE", "six"]
     assert list(turns)[1:5] == list(old.turns)[1:]
     assert info is not None
@@ -183,8 +183,8 @@ async def test_what_was_forgotten_does_not_come_back_from_a_nanobot_file(
     assert not grep(tmp_path, "secret")
     async with opened(tmp_path) as storage:
         for key in (CHAT, other):
-            assert await storage.read(key) == (None, [])
-        assert await storage.sessions() == []
+            assert await storage.read(key) == (None, [], True)
+        assert await storage.sessions() == ([], True)
 
 
 async def test_a_damaged_nanobot_file_is_read_where_it_can_be_and_kept_aside(
@@ -219,4 +219,4 @@ async def test_a_folder_or_a_dead_link_among_nanobots_files_is_left_alone(tmp_pa
     (tmp_path / "dead.jsonl").symlink_to(tmp_path / "nowhere")
     write(tmp_path, "nokey.jsonl", *ROWS)
     async with opened(tmp_path) as storage:
-        assert [info.key for info in await storage.sessions()] == [CHAT]
+        assert [info.key for info in await listed(storage)] == [CHAT]

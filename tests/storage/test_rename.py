@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from storage.tools import KEY, OTHER, contents, files, opened, path_of, put, spawn
+from storage.tools import KEY, OTHER, contents, files, listed, opened, path_of, put, spawn
 from turnkeep import StorageError
 from turnkeep._records.turn import new_turn
 from turnkeep.storage.jsonl import JsonlStorage
@@ -56,7 +56,7 @@ async def state(storage: JsonlStorage) -> str:
     info = (await storage.read(KEY)).info
     if info is None or info.key == OTHER:
         assert await contents(storage, OTHER) in (BOTH, BOTH[:2])
-        assert [info.key for info in await storage.sessions()] == [OTHER]
+        assert [info.key for info in await listed(storage)] == [OTHER]
         (_, _, *behind) = (await storage.read(OTHER)).turns
         assert [turn.answers for turn in behind] in ([], [None, 3])
         renamed = (await storage.read(OTHER)).info
@@ -181,7 +181,7 @@ async def test_an_unreadable_alias_is_ignored(tmp_path: Path) -> None:
     for bad in (b"\0", b"{}", b"[]", b'{"moved_to": 5}', b'{"moved_to": "no colon"}', b"\xff"):
         path_of(tmp_path).with_suffix(".alias").write_bytes(bad)
         async with opened(tmp_path) as storage:
-            assert await storage.read(KEY) == (None, [])
+            assert await storage.read(KEY) == (None, [], True)
 
 
 async def test_aliases_that_lead_in_a_circle_are_named_in_an_error(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from turnkeep import SessionKey, Turn
 from turnkeep._records.turn import new_turn
-from turnkeep.storage.base import Appended
+from turnkeep.storage.base import Appended, SessionInfo
 from turnkeep.storage.jsonl import JsonlStorage
 
 KEY = SessionKey("test", "1")
@@ -48,6 +48,11 @@ async def put(storage: JsonlStorage, *texts: str, key: SessionKey = KEY) -> Appe
 
 async def contents(storage: JsonlStorage, key: SessionKey = KEY, **selection: Any) -> list[Any]:
     return [turn.content for turn in (await storage.read(key, **selection)).turns]
+
+
+async def listed(storage: JsonlStorage, **options: Any) -> list[SessionInfo]:
+    """The sessions of a page."""
+    return (await storage.sessions(**options)).sessions
 
 
 async def damaged(storage: JsonlStorage, key: SessionKey = KEY) -> int:
@@ -107,13 +112,14 @@ def fingerprint(folder: Path) -> dict[str, tuple[str, int, int]]:
 
 def spawn(code: str, *arguments: object, under: Sequence[str] = ()) -> subprocess.Popen[str]:
     """This code in a process of its own, under a command such as strace."""
+    path = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [*under, sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
     )
 
 

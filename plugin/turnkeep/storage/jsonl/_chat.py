@@ -1,27 +1,28 @@
-"""What is known of one session while it is in use, and the lines that a change adds.
+"""One session while it is in use: what was read of it, and the lines that a change adds.
 
-Everything here runs on the event loop without an await, so that a session's ids are given in
-the order in which its appends first ran. Reading and writing are the storage's.
+Everything here runs on the event loop without an await, so a session's ids are given in the
+order in which its appends first ran. The storage does the reading and the writing.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import anyio
 import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import DEDUPE_TURNS, SessionInfo
-from ._files import Place
-from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, with_more
+from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, begun_info
+from ._known import ENTRY_BYTES, Known
+from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, of_generation, with_more
 from ._nanobot import Foreign
+from ._place import Place
 from ._read import Tail
 from ._writer import Batch
 
@@ -30,12 +31,27 @@ replace: Final = msgspec.structs.replace
 KEEP_TURNS: Final = 64
 _id: Final = attrgetter("id")
 _TURN_OVERHEAD: Final = 350
-_SOURCE_OVERHEAD: Final = 200
 _CHAT_OVERHEAD: Final = 4000
 
 
+class Added(NamedTuple):
+    """The turns of an append as they are stored, which of them it stored, and its lines."""
+
+    turns: list[Turn]
+    new: list[bool]
+    lines: bytes
+
+
+class TurnsNeededError(Exception):
+    """Older turns have to be read before an append can tell what it gives back."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+
 class Chat:
-    """One session: its record, its newest turns, and where its file ends."""
+    """One session: its record, its newest turns, and the end of its file."""
 
     __slots__ = (
         "at_hand",
@@ -47,12 +63,12 @@ class Chat:
         "inode",
         "keep",
         "key",
+        "known",
         "loaded",
         "lock",
         "path",
         "since_metadata",
         "size",
-        "sources",
         "turns",
         "unmended",
         "users",
@@ -71,21 +87,22 @@ class Chat:
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None
         self.version = 0
-        """Names what was read; lines are written only onto the file as it was read."""
+        """Names one reading of the file; lines are written only onto the file as it was read."""
         self.weighed = 0
         self.drop()
 
     def drop(self) -> None:
-        """Forgets what was read."""
+        """Forget what was read."""
         self.loaded = False
         self.at_hand = False
-        """Read, and the next line can be added to its file."""
+        """It was read, and the next line can be added to its file."""
         self.info: SessionInfo | None = None
         self.turns: list[Turn] = []
         self.weights: list[int] = []
         self.weight = _CHAT_OVERHEAD
         self.complete = False
-        self.sources: dict[str, int] | None = None
+        self.known: Known | None = None
+        """What tells a duplicate; None if fewer turns than that takes were read."""
         self.size = 0
         self.inode = 0
         self.damaged = 0
@@ -95,12 +112,12 @@ class Chat:
         """The nanobot file that this session is read from, whole, until its first write."""
 
     def fill(self, found: Tail | Foreign | None, version: int) -> None:
-        """Takes what was read of the session; replaces all that was known."""
+        """Take what was read of the session in the place of what was known."""
         self.drop()
         self.loaded = True
         self.version = version
         if found is None:
-            self.complete, self.sources, self.at_hand = True, {}, True
+            self.complete, self.known, self.at_hand = True, Known(), True
             return
         self.info = found.info
         self.turns = found.turns
@@ -113,15 +130,15 @@ class Chat:
             self.complete = found.complete
             self.size = found.size
             self.inode = found.inode
-            self.damaged = found.met
+            self.damaged = found.damaged_places
             self.unmended = found.unmended
             self.since_metadata = found.since_metadata
         self.weight += sum(self.weights) + _TURN_OVERHEAD * len(self.turns)
         if self.info is not None:
             self.weight += len(encode_metadata(self.info, ""))
         if self.complete or len(self.turns) >= DEDUPE_TURNS:
-            self.sources = {source: turn.id for turn in self.turns for source in turn.source_ids}
-            self.weight += _SOURCE_OVERHEAD * len(self.sources)
+            self.known = Known(self.turns)
+            self.weight += ENTRY_BYTES * self.known.entries
         self.at_hand = self.foreign is None and not self.unmended
         if self.foreign is None:
             self._trim()
@@ -131,84 +148,120 @@ class Chat:
         """The file as it was read; what was appended since is of this process."""
         return Place(self.path, self.size, self.inode)
 
-    def has(self, turns: int, sources: bool) -> bool:
-        """Whether so many of the newest turns are here, and the source ids if asked for."""
+    def has(self, turns: int, *, known: bool) -> bool:
+        """Return whether so many of the newest turns are here, and `known` if asked for.
+
+        One turn more than that must be here, to tell whether there are any before them.
+        """
         return (
             self.loaded
-            and (self.complete or len(self.turns) >= turns)
-            and (self.sources is not None or not sources)
+            and (self.complete or len(self.turns) > turns)
+            and (self.known is not None or not known)
         )
 
     def select(
-        self, after: int, before: int | None, limit: int | None, newest: bool
-    ) -> Sequence[Turn] | None:
-        """What `Storage.read` is to give, if it is all here; else None."""
+        self, after: int, before: int | None, limit: int | None, *, newest: bool
+    ) -> Snapshot | None:
+        """Return what `Storage.read` is to give, if it is all here; else None."""
         turns = self.turns
         end = len(turns) if before is None else bisect_left(turns, before, key=_id)
         start = bisect_right(turns, after, 0, end, key=_id) if after else 0
-        if limit is not None and newest and end - start >= limit:
-            return turns[end - limit : end]
-        if not (self.complete or (turns and turns[0].id <= after + 1)):
+        if limit is not None and newest and end - start > limit:
+            return Snapshot(self.info, turns[end - limit : end], False)
+        if limit == 0:
+            return Snapshot(self.info, [], self.complete and start == end)
+        if not (self.complete or start or (turns and turns[0].id <= after + 1)):
             return None
-        return turns[start:end] if limit is None else turns[start : min(end, start + limit)]
+        if limit is None or end - start <= limit:
+            return Snapshot(self.info, turns[start:end], True)
+        return Snapshot(self.info, turns[start : start + limit], False)
 
-    def add(self, turns: Sequence[Turn], dedupe: bool) -> tuple[list[Turn | int], bytes]:
-        """Gives the turns their ids; returns each, or the id of the one there was, and lines.
+    def turn(self, id: int) -> Turn | None:
+        """Return the turn with this id, if it is here."""
+        at = bisect_left(self.turns, id, key=_id)
+        return self.turns[at] if at < len(self.turns) and self.turns[at].id == id else None
 
-        With `dedupe` the source ids of the newest turns are known: see `fill`.
+    def stores(self, id: int) -> bool | None:
+        """Return whether a turn is stored; None if that can't be told without its file."""
+        if self.turn(id) is not None:
+            return True
+        if self.complete or (self.turns and id >= self.turns[0].id):
+            return False
+        return None
+
+    def add(
+        self,
+        turns: Sequence[Turn],
+        places: Sequence[int] | None,
+        older: Mapping[int, Turn],
+    ) -> Added:
+        """Give the new turns among these their ids, and return all of them as they are stored.
+
+        `places` is what `Known.places` says of them; None if all are new. Raises
+        `TurnsNeededError` where a turn that was there before is neither here nor in `older`.
         """
-        known: dict[str, int] = {} if self.sources is None else self.sources
-        placed: list[Turn | int] = []
+        placed: list[Turn] = []
+        new = [True] * len(turns)
+        if places is not None:
+            older = self._stored(places, older)
         lines: list[bytes] = []
         own: list[int] = []  # which of the lines are turns
         now = datetime.now(timezone.utc)
         info = self.info
-        for turn in turns:
-            if dedupe and turn.source_ids:
-                there = None
-                for source in turn.source_ids:
-                    there = known.get(source)
-                    if there is not None:
-                        break
-                if there is not None:
-                    placed.append(there)
-                    continue
+        for index, turn in enumerate(turns):
+            place = 0 if places is None else places[index]
+            if place:
+                placed.append(placed[~place] if place < 0 else older[place])
+                new[index] = self.known is not None and self.known.by_token(turn, place)
+                continue
             if info is None:
                 info = self._begun(now)
-                self.complete, self.sources = True, known
                 lines.append(self._metadata(info, "begin"))
-            turn = replace(turn, id=info.last_id + 1, epoch=info.epoch)
-            line = encode_turn(turn)
+            stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
+            line = encode_turn(stored)
             longest = len(line) + len(MORE)
             if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:
                 lines.append(self._metadata(replace(info, updated_at=now), "checkpoint"))
-            info = replace(info, last_id=turn.id, turns=info.turns + 1, updated_at=now)
+            info = replace(info, last_id=stored.id, turns=info.turns + 1, updated_at=now)
             own.append(len(lines))
             lines.append(line)
             self.since_metadata += longest
-            placed.append(turn)
-            self._remember(turn, len(line))
+            placed.append(of_generation(stored, info.generation))
+            self._remember(stored, len(line))
         for index in own[:-1]:
             lines[index] = with_more(lines[index])
         self.info = info
         self._trim()
         data = lines[0] if len(lines) == 1 else b"".join(lines)
         self.size += len(data)
-        return placed, data
+        return Added(placed, new, data)
+
+    def _stored(self, places: Sequence[int], older: Mapping[int, Turn]) -> Mapping[int, Turn]:
+        """Return the turns at these places."""
+        found: dict[int, Turn] = {}
+        needed: list[int] = []
+        for place in places:
+            turn = self.turn(place) or older.get(place) if place > 0 else None
+            if turn is not None:
+                found[place] = turn
+            elif place > 0:
+                needed.append(place)
+        if needed:
+            raise TurnsNeededError(needed)
+        return found
 
     def note(self, op: str, **changes: Any) -> bytes:
-        """A metadata line that changes the record; the session begins if there is none."""
+        """Return a metadata line that changes the record; the session begins if there is none."""
         now = datetime.now(timezone.utc)
         info = self.info or self._begun(now)
-        if self.info is None:
-            self.complete, self.sources = True, {}
         self.info = replace(info, updated_at=now, **changes)
         data = self._metadata(self.info, op)
         self.size += len(data)
         return data
 
     def _begun(self, now: datetime) -> SessionInfo:
-        return SessionInfo(key=self.key, created_at=now, updated_at=now, damaged=self.damaged)
+        self.complete, self.known = True, Known()
+        return replace(begun_info(self.key, now), damaged=self.damaged)
 
     def _metadata(self, info: SessionInfo, op: str) -> bytes:
         self.since_metadata = 0
@@ -218,20 +271,19 @@ class Chat:
         self.turns.append(turn)
         self.weights.append(weight)
         self.weight += weight + _TURN_OVERHEAD
-        if self.sources is not None:
-            for source in turn.source_ids:
-                self.sources[source] = turn.id
-                self.weight += _SOURCE_OVERHEAD
+        if self.known is not None and (turn.source_ids or turn.token):
+            before = self.known.entries
+            self.known.add(turn)
+            self.weight += ENTRY_BYTES * (self.known.entries - before)
 
     def _trim(self) -> None:
-        """Keeps about as many turns as are asked for, and the source ids of the newest."""
+        """Keep about as many turns as are asked for, and what tells duplicates of the newest."""
         if len(self.turns) > 2 * self.keep:
-            out = len(self.turns) - self.keep
+            out = len(self.turns) - self.keep - 1
             self.weight -= sum(self.weights[:out]) + _TURN_OVERHEAD * out
             del self.turns[:out], self.weights[:out]
             self.complete = False
-        if self.sources is not None and len(self.sources) > 4 * DEDUPE_TURNS:
-            floor = (self.info.last_id if self.info else 0) - 2 * DEDUPE_TURNS
-            kept = {source: id for source, id in self.sources.items() if id > floor}
-            self.weight -= _SOURCE_OVERHEAD * (len(self.sources) - len(kept))
-            self.sources = kept
+        if self.known is not None and self.known.entries > 4 * DEDUPE_TURNS:
+            before = self.known.entries
+            self.known.trim(self.info.last_id if self.info else 0)
+            self.weight -= ENTRY_BYTES * (before - self.known.entries)

@@ -1,15 +1,15 @@
-"""The sessions in use: found at hand, or read from their files and locked; and let go.
+"""The sessions in use: at hand, or read from their files under a lock.
 
-Reading holds the session's lock and runs on a worker thread, so that one long chat never
-holds up another. The least recently used sessions are let go, so that memory is bounded
-however many there are.
+Reading holds the session's lock and runs on a worker thread, so one long chat never holds up
+another. The least recently used sessions are dropped, so memory is bounded however many there
+are.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import count, islice
 from typing import Final, TypeVar
@@ -19,21 +19,24 @@ import msgspec
 from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import DEDUPE_TURNS
+from ..base import DEDUPE_TURNS, Expected, Snapshot, is_expected
 from ._chat import Chat
-from ._files import Alias, Folder
+from ._folder import Folder
 from ._names import session_path
+from ._place import Alias, FileChanged
 from ._workers import Workers, storage_error
-from ._writer import Batch, FileChanged, Writer
+from ._writer import Batch, Writer
 
 T = TypeVar("T")
 replace: Final = msgspec.structs.replace
 
 MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+MAX_ALIASES: Final = 1000
+"""A chain of more aliases than this is a circle."""
 
 
 class Chats:
-    """Those of one folder."""
+    """The sessions of one folder that are in use."""
 
     def __init__(self, folder: Folder, workers: Workers, writer: Writer) -> None:
         self._folder = folder
@@ -42,17 +45,17 @@ class Chats:
         self._versions = count(1)
         self._chats: OrderedDict[str, Chat] = OrderedDict()
         self.aliases: dict[str, SessionKey] = {}
-        """Where the sessions are that have moved, as far as it was asked; none if read-only."""
+        """The keys of the sessions that have moved, once they were looked up; none if read-only."""
         self._weight = 0
 
     def clear(self) -> None:
-        """Forgets them all."""
+        """Forget them all."""
         self._chats.clear()
         self.aliases.clear()
         self._weight = 0
 
     def at_hand(self, key: SessionKey) -> Chat | None:
-        """The session, if it is at hand and nobody stands in its queue."""
+        """Return the session, if it is at hand and nobody waits for its lock."""
         chat = self._chats.get(key.text)
         if chat is None or not chat.at_hand or chat.lock.locked() or self._folder.read_only:
             return None
@@ -67,37 +70,66 @@ class Chats:
         key: SessionKey,
         *,
         turns: int = 0,
-        sources: bool = False,
+        known: bool = False,
         settled: bool = False,
         write: bool = False,
     ) -> AsyncGenerator[Chat]:
-        """The session, aliases followed, read from its file, and locked.
+        """Give the session, aliases followed, read from its file, and locked.
 
-        At least `turns` of its newest turns are there, and with `sources` what is needed to
+        At least `turns` of its newest turns are there, and with `known` what is needed to
         tell a duplicate. With `settled` all that was staged is in the file. With `write` it
         is in a file of ours.
         """
         passed: set[str] = set()
         while key.text not in passed:
             passed.add(key.text)
-            chat = self._chats.get(key.text)
-            if chat is None:
-                chat = Chat(key, session_path(self._folder.path, key))
-                self._chats[key.text] = chat
+            chat = self._chat(key)
             moved_to = self.aliases.get(key.text)
             if moved_to is None:
                 chat.users += 1
                 try:
                     async with chat.lock:
-                        moved_to = await self._load(chat, turns, sources, settled, write)
+                        moved_to = await self._load(chat, turns, known, settled, write)
                         if moved_to is None:
                             yield chat
                             return
                 finally:
-                    chat.users -= 1
-                    self.weigh(chat)
+                    self._leave(chat)
             key = moved_to
-        raise StorageError(f"session {key}: its aliases lead in a circle; remove one of them")
+        raise _circle(key)
+
+    @asynccontextmanager
+    async def both(self, old: SessionKey, new: SessionKey) -> AsyncGenerator[tuple[Chat, Chat]]:
+        """Give two sessions, each as `session` does to write, settled; or one of them twice.
+
+        Their locks are taken before anything is read, so that what is called later waits.
+        """
+        keys = [old, new]
+        for _ in range(MAX_ALIASES):
+            keys = [self.aliases.get(key.text, key) for key in keys]
+            chats = [self._chat(key) for key in keys]
+            async with AsyncExitStack() as locks:
+                # One order for all that takes two.
+                for chat in sorted({*chats}, key=lambda chat: chat.key):
+                    chat.users += 1
+                    locks.callback(self._leave, chat)
+                    await locks.enter_async_context(chat.lock)
+                moved = [await self._load(chat, 0, False, True, True) for chat in chats]
+                if moved == [None, None]:
+                    yield chats[0], chats[1]
+                    return
+            keys = [to or key for to, key in zip(moved, keys, strict=True)]
+        raise _circle(old)
+
+    def _chat(self, key: SessionKey) -> Chat:
+        chat = self._chats.get(key.text)
+        if chat is None:
+            chat = self._chats[key.text] = Chat(key, session_path(self._folder.path, key))
+        return chat
+
+    def _leave(self, chat: Chat) -> None:
+        chat.users -= 1
+        self.weigh(chat)
 
     async def with_file(
         self,
@@ -107,47 +139,68 @@ class Chats:
         turns: int = 0,
         write: bool = False,
     ) -> T:
-        """What the function makes of the session; again, if its file changed under it."""
+        """Return what the function makes of the session; again, if its file changed under it."""
         while True:
             async with self.session(key, turns=turns, settled=True, write=write) as chat:
                 with suppress(FileChanged):
                     return await function(chat)
-                self.let_go(chat)
+                self.drop(chat)
 
     async def read(
-        self, chat: Chat, after: int, before: int | None, limit: int | None, newest: bool
-    ) -> list[Turn]:
-        """Turns that are not at hand, from the file of a session that is locked."""
+        self, chat: Chat, after: int, before: int | None, limit: int | None, *, newest: bool
+    ) -> Snapshot:
+        """Read turns of a session that is locked, from its file unless they are at hand."""
+        there = chat.select(after, before, limit, newest=newest)
+        if there is not None:
+            return there
         reading = partial(
             self._folder.read,
-            chat.key,
+            chat.info,
             chat.place,
             after=after,
             before=before,
             limit=limit,
             newest=newest,
         )
-        turns, damaged = await self._workers.run(f"session {chat.key}", reading)
+        turns, complete, damaged = await self._workers.run(f"session {chat.key}", reading)
         if chat.info is not None:
             chat.info = replace(chat.info, damaged=damaged)
-        return turns
+        return Snapshot(chat.info, turns, complete)
+
+    async def pick(self, chat: Chat, ids: Sequence[int]) -> list[Turn]:
+        """Return the turns with these ids, ascending, of a session that is locked and settled."""
+        if not ids:
+            return []
+        after, before = min(ids) - 1, max(ids) + 1
+        turns = (await self.read(chat, after, before, None, newest=False)).turns
+        wanted = set(ids)
+        return [turn for turn in turns if turn.id in wanted]
+
+    async def is_expected(self, chat: Chat, expected: Expected | None) -> bool:
+        """Return whether a session that is locked and settled is as expected."""
+        if not is_expected(chat.info, expected):
+            return False
+        if expected is None or expected.turn is None:
+            return True
+        there = chat.stores(expected.turn)
+        return bool(await self.pick(chat, [expected.turn])) if there is None else there
 
     async def _load(
-        self, chat: Chat, turns: int, sources: bool, settled: bool, write: bool
+        self, chat: Chat, turns: int, known: bool, settled: bool, write: bool
     ) -> SessionKey | None:
-        """Sees to it that `chat` is as `session` promises; where it is, if it is an alias."""
+        """Make `chat` what `session` promises; return the session's key if it is an alias."""
         chat.keep = max(chat.keep, turns)
-        enough = not self._failed(chat) and chat.has(turns, sources)
+        enough = not self._failed(chat) and chat.has(turns, known=known)
         if settled or not enough:
             while chat.batch is not None and not chat.batch.finished:
                 await self._writer.wait(chat.batch)
-            enough = not self._failed(chat) and chat.has(turns, sources)
+            enough = not self._failed(chat) and chat.has(turns, known=known)
         # What is rewritten must be all there is, so the file is looked at anew.
         anew = self._folder.read_only or (write and (settled or chat.unmended))
         where = f"session {chat.key}"
         if anew or not enough:
-            self.let_go(chat)
-            limit = max(chat.keep, DEDUPE_TURNS if sources else 0)
+            self.drop(chat)
+            limit = max(chat.keep, DEDUPE_TURNS if known else 0)
             found = await self._workers.run(where, self._folder.load, chat.key, limit, write)
             if isinstance(found, Alias):
                 if not self._folder.read_only:
@@ -159,40 +212,40 @@ class Chats:
                 importing = self._folder.write, chat.path, chat.info, chat.foreign, "import"
                 await self._workers.run(where, *importing)
             finally:
-                self.let_go(chat)
-            return await self._load(chat, turns, sources, settled, write)
+                self.drop(chat)
+            return await self._load(chat, turns, known, settled, write)
         return None
 
     async def written(self, chat: Chat, batch: Batch, version: int) -> bool:
-        """Waits for the batch. False if the file was not as it had been read: do it again."""
+        """Wait for the batch. False if the file was not as it had been read: do it again."""
         await self._writer.wait(batch)
         error = batch.errors.get(version)
         if error is None:
             return True
         if chat.version == version:
-            self.let_go(chat)
+            self.drop(chat)
         if isinstance(error, FileChanged):
             return False
         raise storage_error(f"session {chat.key}", error) from error
 
     def _failed(self, chat: Chat) -> bool:
-        """Whether what is known of the session is void, since writing it down failed."""
+        """Return whether what is known of the session is void, since writing it failed."""
         if chat.batch is None or not chat.batch.finished:
             return False
         failed = chat.version in chat.batch.errors
         chat.batch = None
         if failed:
-            self.let_go(chat)
+            self.drop(chat)
         return failed
 
-    def let_go(self, chat: Chat) -> None:
-        """Forgets what was read of the session; its file is closed."""
+    def drop(self, chat: Chat) -> None:
+        """Forget what was read of the session, and close its file."""
         if chat.loaded and chat.size and not self._folder.read_only:
             self._writer.retire(chat.version)
         chat.drop()
 
     def weigh(self, chat: Chat) -> None:
-        """Counts what the session holds in memory, and lets others go while it is too much."""
+        """Count what the session holds in memory, and drop others while it is too much."""
         self._weight += chat.weight - chat.weighed
         chat.weighed = chat.weight
         for text in tuple(islice(self._chats, 16)) if self._weight > MAX_KEPT_BYTES else ():
@@ -202,3 +255,7 @@ class Chats:
                 continue
             self._weight -= idle.weighed
             del self._chats[text]
+
+
+def _circle(key: SessionKey) -> StorageError:
+    return StorageError(f"session {key}: its aliases lead in a circle; remove one of them")

@@ -1,19 +1,84 @@
-"""Files and folders, made and replaced so that a crash leaves the old one or the new one."""
+"""Files and folders, made and replaced so that a crash leaves the old one or the new one.
+
+A folder of sessions may come from elsewhere. So nothing here follows a symbolic link in the
+place of a file, waits for a pipe, or reads a device: see `open_file`.
+"""
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Generator, Sequence
+import stat
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Final
 
+logger: Final = logging.getLogger("turnkeep")
+
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
+MAX_SIDE_FILE_BYTES: Final = 64 * 1024
+"""An alias or an intent is a line; what is longer is not read."""
+
+_SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LAST_MICROSECOND: Final = 253_402_300_799_000_000
+"""The end of the year 9999, behind which `datetime` has no time."""
+
+
+class UnsyncedError(OSError):
+    """The change is made, but it could not be synced: a power cut may take it back."""
+
+
+class IrregularFileError(OSError):
+    """A symbolic link, a pipe, a device or a folder is in the place of a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is no regular file: move it away")
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Return a descriptor of a regular file; raises `IrregularFileError` for anything else."""
+    try:
+        fd = os.open(path, flags | _SAFE, FILE_MODE)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise IrregularFileError(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IrregularFileError(path)
+    return fd
+
+
+def close_file(fd: int) -> None:
+    """Close a descriptor. What was written to it was checked before, so a failure is logged."""
+    try:
+        os.close(fd)
+    except OSError as error:
+        logger.warning("a file could not be closed (%s); what was acknowledged was written", error)
+
+
+def modified_at(status: os.stat_result) -> datetime:
+    """Return when a file was last written, in UTC."""
+    return datetime.fromtimestamp(modified_microseconds(status) / 1e6, timezone.utc)
+
+
+def modified_microseconds(status: os.stat_result) -> int:
+    """Return the same in microseconds since 1970, within the years that `datetime` has."""
+    return max(0, min(status.st_mtime_ns // 1000, _LAST_MICROSECOND))
+
+
+def set_modified(fd: int, written: datetime) -> None:
+    """Set when a file was last written: a session's record has the same time as its file."""
+    nanoseconds = round(written.timestamp() * 1_000_000) * 1000
+    os.utime(fd, ns=(nanoseconds, nanoseconds))
 
 
 def make_folder(folder: Path) -> bool:
-    """Makes a folder of ours, which nobody else may look into; False if it is there."""
+    """Make a folder of ours, which nobody else may look into; False if it is there."""
     try:
         folder.mkdir(mode=FOLDER_MODE)
     except FileExistsError:
@@ -22,7 +87,7 @@ def make_folder(folder: Path) -> bool:
 
 
 def make_folders(folder: Path) -> None:
-    """Makes a folder of ours with those above it, so that its name survives the machine."""
+    """Make a folder of ours with those above it, so that its name survives the machine."""
     above = folder.parent
     if not above.is_dir():
         make_folders(above)
@@ -30,8 +95,16 @@ def make_folders(folder: Path) -> None:
         sync_folder(above)
 
 
+def remove(file: Path) -> bool:
+    """Remove a file; False if there was none."""
+    if not os.path.lexists(file):
+        return False
+    file.unlink()
+    return True
+
+
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive the machine."""
+    """Make the names in a folder survive the machine."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -39,49 +112,79 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def sync_changed(folders: Iterable[Path]) -> None:
+    """Sync folders in which names were changed; raises `UnsyncedError` if it can't."""
+    try:
+        for folder in {*folders}:
+            sync_folder(folder)
+    except OSError as error:
+        raise UnsyncedError(*error.args) from error
+
+
 def write_all(fd: int, data: bytes) -> None:
-    """`os.write` may take less than it is given."""
+    """Write all of it: `os.write` may take less than it is given."""
     written = 0
     while written < len(data):
         written += os.write(fd, data[written:] if written else data)
 
 
+def write_at(fd: int, data: bytes, at: int) -> None:
+    """Write all of it at this offset: `os.pwrite` may take less than it is given."""
+    written = os.pwrite(fd, data, at)
+    while written < len(data):
+        written += os.pwrite(fd, data[written:], at + written)
+
+
 @contextmanager
 def reading(path: Path) -> Generator[int]:
-    """A descriptor to read the file."""
-    fd = os.open(path, os.O_RDONLY)
+    """Give a descriptor to read the file."""
+    fd = open_file(path, os.O_RDONLY)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
+def read_side_file(path: Path) -> bytes:
+    """Return what a small file of ours holds, `MAX_SIDE_FILE_BYTES` of it at most."""
+    with reading(path) as fd:
+        return os.pread(fd, MAX_SIDE_FILE_BYTES, 0)
+
+
 @contextmanager
-def writing_anew(path: Path, workplace: Path) -> Generator[IO[bytes]]:
-    """A file that takes the place of `path`, whole and synced, if the block succeeds."""
+def writing_anew(
+    path: Path, workplace: Path, written: datetime | None = None
+) -> Generator[IO[bytes]]:
+    """Give a file that takes the place of `path`, whole and synced, if the block succeeds.
+
+    `written` is to be its time of change. Raises `UnsyncedError` where it is in place, and the
+    folder could not be synced.
+    """
     beside = workplace / f"{os.getpid()}-{id(path):x}.tmp"
     try:
         with open(beside, "wb", opener=_open_new) as file:
             yield file
             file.flush()
+            if written is not None:
+                set_modified(file.fileno(), written)
             os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
     # What is appended next is synced in the new file, so its name must hold too.
-    sync_folder(path.parent)
+    sync_changed([path.parent])
 
 
 def _open_new(name: str, _: int) -> int:
-    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
 
 
 def set_aside(beside: Path, lines: Sequence[bytes]) -> None:
-    """Adds what can't be read to the file that keeps it, one line each."""
+    """Add what can't be read to the file that keeps it, one line each."""
     if not lines:
         return
-    fd = os.open(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    fd = open_file(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(fd).st_size
         try:
@@ -95,15 +198,26 @@ def set_aside(beside: Path, lines: Sequence[bytes]) -> None:
 
 
 def lines_set_aside(beside: Path) -> list[bytes]:
-    """What was set aside in this file."""
+    """Return what was set aside in this file."""
     try:
-        return beside.read_bytes().split(b"\n")[:-1]
+        with reading(beside) as fd:
+            return read_part(fd, 0, os.fstat(fd).st_size).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
 
 
+def read_part(fd: int, start: int, end: int) -> bytes:
+    """Return a part of a file."""
+    data = os.pread(fd, end - start, start)
+    while start + len(data) < end and (
+        more := os.pread(fd, end - start - len(data), start + len(data))
+    ):
+        data += more
+    return data
+
+
 def copy_bytes(source: int, target: IO[bytes], start: int, end: int) -> None:
-    """Copies a part of a file."""
+    """Copy a part of a file."""
     while start < end:
         data = os.pread(source, min(1024 * 1024, end - start), start)
         if not data:

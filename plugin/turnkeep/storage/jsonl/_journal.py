@@ -24,8 +24,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ._disk import FILE_MODE, make_folder, set_aside, sync_folder
-from ._names import DAMAGED_SUFFIX
+from ._disk import (
+    FILE_MODE,
+    close_file,
+    make_folder,
+    open_file,
+    reading,
+    set_aside,
+    sync_folder,
+    write_at,
+)
+from ._names import DAMAGED_SUFFIX, is_session_file
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -64,7 +73,7 @@ class Journal:
         self._number = 0
 
     def write(self, batch: Sequence[Added]) -> None:
-        """Makes what was added survive the machine. If it raises, none of it is promised."""
+        """Make what was added survive the machine. If it raises, none of it is promised."""
         with self._lock:
             if self._current is None:
                 self._number += 1
@@ -89,7 +98,7 @@ class Journal:
                 self._leave(segment)
 
     def release(self, path: Path) -> None:
-        """Makes a file survive by itself, and erases what is here of it.
+        """Make a file survive by itself, and erase what is here of it.
 
         Before it is written anew or removed: else what was taken away would still be here,
         and come back after a crash.
@@ -102,7 +111,7 @@ class Journal:
                 segment.erase(path)
 
     def close(self) -> None:
-        """Syncs all files that are named here, and removes the journal. Blocks."""
+        """Sync all files that are named here, and remove the journal. Blocks."""
         with self._lock:
             if self._current is not None:
                 self._leave(self._current, sync=False)
@@ -110,14 +119,14 @@ class Journal:
             thread.join()
         self._settle()
         for segment in self._older:  # those that could not be synced
-            os.close(segment.fd)
+            close_file(segment.fd)
         self._older = []
 
     def _segments(self) -> list[_Segment]:
         return [*self._older, self._current] if self._current is not None else self._older
 
     def _leave(self, segment: _Segment, *, sync: bool = True) -> None:
-        """Writes to this segment no more, and has the files that it names synced."""
+        """Write to this segment no more, and have the files that it names synced."""
         self._older.append(segment)
         self._current = None
         if sync and self._syncing is None:
@@ -127,7 +136,7 @@ class Journal:
             self._syncing.start()
 
     def _settle(self) -> None:
-        """Syncs the files of the older segments, and removes these."""
+        """Sync the files of the older segments, and remove these."""
         while True:
             with self._lock:
                 older = self._older.copy()
@@ -143,7 +152,7 @@ class Journal:
                     # Else a crash could bring back what is changed in a file from now on.
                     sync_folder(self._workplace)
                     for segment in older:
-                        os.close(segment.fd)
+                        close_file(segment.fd)
                         self._older.remove(segment)
             except OSError as error:
                 logger.error(
@@ -193,32 +202,33 @@ class _Segment:
 
     def _write(self, data: bytes, at: int) -> None:
         while at + len(data) > self._size:
-            _write_at(self.fd, bytes(GROWN_BYTES), self._size)
+            write_at(self.fd, bytes(GROWN_BYTES), self._size)
             self._size += GROWN_BYTES
-        _write_at(self.fd, data, at)
+        write_at(self.fd, data, at)
 
     def cut_back(self, end: int) -> None:
-        """Takes away what stands behind `end`, of a batch that was not promised."""
+        """Take away what stands behind `end`, of a batch that was not promised."""
         for offsets in self.places.values():
             while offsets and offsets[-1] >= end:
                 offsets.pop()
         self.end = end
         with suppress(OSError):
-            _write_at(self.fd, bytes(_HEADER.size), end)
+            write_at(self.fd, bytes(_HEADER.size), end)
 
     def erase(self, path: Path) -> None:
-        """Overwrites what is here of a file, and waits until that is on the disk."""
+        """Overwrite what is here of a file, and wait until that is on the disk."""
         for offset in self.places[path]:
             _, _, name, data, _, _ = _HEADER.unpack(os.pread(self.fd, _HEADER.size, offset))
-            _write_at(self.fd, bytes(name + data), offset + _HEADER.size)
+            write_at(self.fd, bytes(name + data), offset + _HEADER.size)
         os.fdatasync(self.fd)
         del self.places[path]
 
 
 def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
-    """Gives the files of a folder what they lack of the journal, and removes it.
+    """Give the files of a folder what they lack of the journal, and remove it.
 
-    `names` are those of the files in `workplace`.
+    `names` are those of the files in `workplace`. A record that names no session's file is
+    not of our making: it changes nothing, and its segment is set aside.
     """
     numbers = [
         name[len(_NAME) :]
@@ -230,40 +240,67 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
         return
     paths: set[Path] = set()
     for segment in segments:
-        content = segment.read_bytes()
+        with reading(segment) as fd:
+            content = os.pread(fd, os.fstat(fd).st_size, 0)
         # As long as the machine is up, all that was written is in the files.
         lost = not _boot() or not content.startswith(_head())
-        for added in _records(folder, content):
-            paths.add(added.path)
+        refused: list[bytes] = []
+        for name, offset, data in _records(content):
+            path = _path_named(folder, name)
+            if path is None:
+                refused.append(name)
+                continue
+            paths.add(path)
             if lost:
-                _repair(added)
+                _repair(Added(path, offset, data))
+        if refused:
+            aside = segment.with_suffix(DAMAGED_SUFFIX)
+            logger.error(
+                "%s: names files that are no sessions of this folder (%d records, %.100r first); "
+                "nothing was written to them, and the journal is set aside in %s",
+                segment,
+                len(refused),
+                refused[0],
+                aside.name,
+            )
+            segment.replace(aside)
     _sync(paths)
     for segment in segments:
-        segment.unlink()
+        segment.unlink(missing_ok=True)
     sync_folder(workplace)
 
 
-def _records(folder: Path, content: bytes) -> Iterator[Added]:
-    """The whole records of a segment, in the order in which they were written."""
+def _records(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Give the whole records of a segment in the order in which they were written."""
     at = _HEAD_BYTES
     while at + _HEADER.size <= len(content):
         mark, offset, name_bytes, data_bytes, body, header = _HEADER.unpack_from(content, at)
         if mark != _MARK or zlib.crc32(content[at : at + _HEADER.size - 4]) != header:
             return
         at += _HEADER.size
-        name, data = content[at : at + name_bytes], content[at + name_bytes :][:data_bytes]
+        name = content[at : at + name_bytes]
+        data = content[at + name_bytes : at + name_bytes + data_bytes]
         at += name_bytes + data_bytes
         if zlib.crc32(data, zlib.crc32(name)) == body:  # else it was erased, or torn
-            yield Added(folder / os.fsdecode(name), offset, data)
+            yield name, offset, data
+
+
+def _path_named(folder: Path, name: bytes) -> Path | None:
+    """Return the session's file that a record names, below the folder; else None."""
+    channel, slash, file = os.fsdecode(name).partition("/")
+    path = folder / channel / file
+    return (
+        path if slash and is_session_file(channel, file) and not path.parent.is_symlink() else None
+    )
 
 
 def _repair(added: Added) -> None:
-    """Puts the bytes back if the file lost them, or beside it if somebody else changed it."""
+    """Put the bytes back if the file lost them, or beside it if somebody else changed it."""
     path, offset, data = added
     make_folder(path.parent)
     new = 0 if offset else os.O_CREAT
     with suppress(FileNotFoundError):
-        fd = os.open(path, os.O_RDWR | new, FILE_MODE)
+        fd = open_file(path, os.O_RDWR | new)
         try:
             size = os.fstat(fd).st_size
             there = os.pread(fd, len(data), offset)
@@ -271,7 +308,7 @@ def _repair(added: Added) -> None:
             own = all(a in (0, b) for a, b in zip(there, data, strict=False))
             if own and size >= offset:
                 if there != data:
-                    _write_at(fd, data, offset)
+                    write_at(fd, data, offset)
                 return
         finally:
             os.close(fd)
@@ -286,11 +323,11 @@ def _repair(added: Added) -> None:
 
 
 def _sync(paths: Iterable[Path]) -> None:
-    """Syncs files that are still there, and the folders that they are in."""
+    """Sync files that are still there, and the folders that they are in."""
     folders: set[Path] = set()
     for path in paths:
         try:
-            fd = os.open(path, os.O_RDONLY)
+            fd = open_file(path, os.O_RDONLY)
         except FileNotFoundError:
             continue  # it was removed, which `release` was told before
         try:
@@ -307,15 +344,8 @@ def _head() -> bytes:
 
 
 def _boot() -> bytes:
-    """What names this boot of the machine; nothing where that can't be told."""
+    """Return the identifier of this boot, or no bytes if the system has none."""
     try:
         return _BOOT.read_bytes().strip()
     except OSError:
         return b""
-
-
-def _write_at(fd: int, data: bytes, at: int) -> None:
-    """`os.pwrite` may take less than it is given."""
-    written = os.pwrite(fd, data, at)
-    while written < len(data):
-        written += os.pwrite(fd, data[written:], at + written)

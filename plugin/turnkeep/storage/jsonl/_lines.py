@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ..._records.identity import Origin, generation_from
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo
@@ -30,7 +31,8 @@ _META_PREFIX: Final = b'{"_type":'
 class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadata"):
     """Everything about a session but its turns.
 
-    `op` is what this line was written for, `about` the ids of the turns it was done to.
+    `op` is what this line was written for, `about` the ids of the turns it was done to. Files
+    of before generations have none of the last three fields.
     """
 
     key: str
@@ -44,8 +46,12 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
     last_id: int = 0
     turns: int = 0
     summary: str | msgspec.UnsetType | None = msgspec.UNSET
+    generation: str = ""
+    revision: int = 0
+    origins: list[Origin] | msgspec.UnsetType = msgspec.UNSET
 
     def info(self, key: SessionKey) -> SessionInfo:
+        """Return the record that this line holds."""
         return SessionInfo(
             key=key,
             created_at=self.created_at,
@@ -57,6 +63,9 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
             # Out of range it came from elsewhere, and would hide what is still to be said.
             last_consolidated=max(0, min(self.last_consolidated, self.last_id)),
             summary=self.summary if isinstance(self.summary, str) else None,
+            generation=self.generation or generation_from(self.created_at),
+            revision=self.revision,
+            origins=() if isinstance(self.origins, msgspec.UnsetType) else tuple(self.origins),
         )
 
 
@@ -69,26 +78,41 @@ _any_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_turn(turn: Turn) -> bytes:
+    """Return the turn's line; its generation is the file's, and is not repeated in each line."""
+    if turn.generation:
+        turn = msgspec.structs.replace(turn, generation="")
     return _encoder.encode(turn) + b"\n"
 
 
-def with_more(line: bytes) -> bytes:
-    """A message's line, marked as one behind which more of the same append stands.
+def of_generation(turn: Turn, generation: str) -> Turn:
+    """Give a turn that nobody else has yet the generation of its session; return it."""
+    msgspec.structs.force_setattr(turn, "generation", generation)
+    return turn
 
-    A write may be torn between two lines too. What ends with a marked line is the beginning
-    of an append that was never finished, and all of it is set aside.
+
+def with_more(line: bytes) -> bytes:
+    """Mark a message's line as one that is followed by more of the same append.
+
+    A write may be torn between two lines too. A file that ends with a marked line ends with
+    the beginning of an append that was never finished, and all of it is set aside.
     """
     return MORE + line[1:]
 
 
+def without_more(line: bytes) -> bytes:
+    """Return a message's line without that mark."""
+    return b"{" + line[len(MORE) :] if line.startswith(MORE) else line
+
+
 def is_unfinished(line: bytes) -> bool | None:
-    """Whether an append can't end with this line; None for one that may stand within it."""
+    """Return True if no append ends with this line, None if one may go on behind it."""
     if line.startswith(MORE):
         return True
     return None if line.startswith(_META_PREFIX) and b'"op":"checkpoint"' in line else False
 
 
 def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> bytes:
+    """Return the metadata line of a session that stands so."""
     line = MetadataLine(
         key=info.key.text,
         created_at=info.created_at,
@@ -101,6 +125,9 @@ def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> by
         last_id=info.last_id,
         turns=info.turns,
         summary=msgspec.UNSET if info.summary is None else info.summary,
+        generation=info.generation,
+        revision=info.revision,
+        origins=list(info.origins) or msgspec.UNSET,
     )
     return _encoder.encode(line) + b"\n"
 
@@ -115,7 +142,7 @@ DAMAGED: Final = Damaged.DAMAGED
 
 
 def decode_line(line: bytes) -> Turn | MetadataLine | Damaged | None:
-    """What a line holds; None for a blank one or a record of another program."""
+    """Return what a line holds; None for a blank one or a record of another program."""
     try:
         if not line.startswith(_META_PREFIX):
             return _sound(_turn_decoder.decode(line))
@@ -125,7 +152,7 @@ def decode_line(line: bytes) -> Turn | MetadataLine | Damaged | None:
 
 
 def _decode_oddity(line: bytes) -> Turn | MetadataLine | Damaged | None:
-    """A line that is not as we write it: another program's, edited by hand, or damaged."""
+    """Read a line that is not as we write it: another program's, edited by hand, or damaged."""
     if not line.strip():
         return None
     try:
@@ -140,7 +167,7 @@ def _decode_oddity(line: bytes) -> Turn | MetadataLine | Damaged | None:
 
 
 def _sound(record: _Record) -> _Record | Damaged:
-    """The record, unless it lacks what order and time are told by."""
+    """Return the record, or DAMAGED if it lacks an id or a time zone."""
     if isinstance(record, Turn):
         return record if record.id > 0 and record.time.tzinfo else DAMAGED
     return record if record.created_at.tzinfo and record.updated_at.tzinfo else DAMAGED

@@ -1,4 +1,4 @@
-"""The sessions of a folder, the last written first, told from names and times of change.
+"""The sessions of a folder in order, told from names and times of change.
 
 A file's time of change is when its session was last written, so a page is chosen by what
 the folder says of its files, and only the files of the page are opened. A name is decoded
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from ..._records.key import SessionKey
-from ..base import SessionInfo
+from ..base import Page, SessionInfo
 from ..jsonl import _nanobot
-from ._disk import reading
+from ._disk import modified_microseconds, reading
 from ._lines import MetadataLine, decode_line
 from ._names import (
     ALIAS_SUFFIX,
@@ -35,10 +36,10 @@ from ._names import (
 from ._read import lines_backward
 
 SPARE: Final = 8
-"""How many more files are chosen at first than a page holds: some may be no session's."""
+"""So many more files are chosen at first than a page holds: some may be no session's."""
 
 
-class _Item:
+class Item:
     """A file, or a session that was read from a nanobot file."""
 
     __slots__ = ("folder", "info", "keys", "name")
@@ -52,7 +53,7 @@ class _Item:
 
     @property
     def key(self) -> SessionKey | None:
-        """None if this is no session's file."""
+        """The session's key; None if this is no session's file."""
         if not self.keys:
             stem = self.name.removesuffix(SUFFIX)
             self.keys = (key_of(self.folder.name, stem) or self._recorded_key(),)
@@ -60,20 +61,22 @@ class _Item:
 
     @property
     def path(self) -> Path:
+        """The session's file."""
         return self.folder / self.name
 
     @property
     def text(self) -> str:
+        """The key's text; empty if there is no key."""
         return "" if self.key is None else self.key.text
 
-    def __lt__(self, other: _Item) -> bool:
+    def __lt__(self, other: Item) -> bool:
         return self.text < other.text
 
     def _recorded_key(self) -> SessionKey | None:
-        """The key of a file with a cut name: its metadata lines have it."""
+        """Return the key of a file with a cut name: its metadata lines have it."""
         if CUT not in self.folder.name + self.name:
             return None
-        with suppress(FileNotFoundError), reading(self.path) as fd:  # forgotten meanwhile
+        with suppress(OSError), reading(self.path) as fd:  # forgotten meanwhile
             for _, line in lines_backward(fd, os.fstat(fd).st_size):
                 record = decode_line(line)
                 if isinstance(record, MetadataLine):
@@ -84,8 +87,10 @@ class _Item:
         return None
 
 
-_Found = tuple[int, _Item]
-"""When it was written, in microseconds below zero, so that the last one comes first."""
+Found: TypeAlias = tuple[int, Item]
+"""When a session was written, in microseconds below zero so that the last one comes first."""
+
+Order: TypeAlias = Literal["written", "key"]
 
 
 def page(
@@ -95,46 +100,48 @@ def page(
     prefix: str,
     limit: int | None,
     after: SessionInfo | None,
-) -> list[SessionInfo]:
-    """One page of the sessions; opens only the files of the page (and each nanobot file)."""
-    place = None if after is None else (-_microseconds(after), after.key.text)
-    others = [*_foreign_sessions(folder, foreign, prefix)] if foreign and limit != 0 else []
+    order: Order,
+) -> Page:
+    """Return one page of the sessions; opens only the files of the page (and nanobot's)."""
+    place = (
+        None if after is None else (0 if order == "key" else -_microseconds(after), after.key.text)
+    )
+    others = [*_foreign_sessions(folder, foreign, prefix)]
     infos: list[SessionInfo] = []
     choice = None if limit is None else limit + SPARE
-    while limit is None or len(infos) < limit:
-        found = _behind(place, others, _files(folder, prefix))
+    while True:
+        found = _behind(place, order, chain(others, files(folder, prefix)))
         chosen = sorted(found) if choice is None else heapq.nsmallest(choice, found)
-        for written, item in chosen:
+        for written, item, at in chosen:
             if limit is not None and len(infos) >= limit:
-                break
+                return Page(infos, False)
             place = written, item.text
             if item.key is None or not item.text.startswith(prefix):
                 continue
             info = item.info or info_of(item.path, item.key)
             if info is not None:
-                infos.append(_as_of(info, -written))
+                infos.append(_as_of(info, -at))
         if choice is None or len(chosen) < choice:
-            break
+            return Page(infos, True)
         choice *= 2
-    return infos
 
 
 def _behind(
-    place: tuple[int, str] | None, others: list[_Found], files: Iterator[_Found]
-) -> Iterator[_Found]:
-    """All that comes behind this place in the list."""
-    for source in (others, files):
+    place: tuple[int, str] | None, order: Order, found: Iterable[Found]
+) -> Iterator[tuple[int, Item, int]]:
+    """Give all that comes behind this place in the list: by what it is placed, and when written."""
+    for written, item in found:
+        placed = 0 if order == "key" else written
         if place is None:
-            yield from source
-        else:
-            last, text = place
-            for found in source:
-                if found[0] > last or (found[0] == last and found[1].text > text):
-                    yield found
+            yield placed, item, written
+            continue
+        last, text = place
+        if placed > last or (placed == last and item.text > text):
+            yield placed, item, written
 
 
-def _files(folder: Path, prefix: str) -> Iterator[_Found]:
-    """The files whose names may be those of sessions with the prefix."""
+def files(folder: Path, prefix: str) -> Iterator[Found]:
+    """Give the files whose names may be those of sessions with the prefix."""
     channel, colon, rest = prefix.partition(":")
     begins = name_begins(rest)
     for path in _channels(folder, channel, whole=bool(colon)):
@@ -152,16 +159,16 @@ def _files(folder: Path, prefix: str) -> Iterator[_Found]:
                     if rest and not name.startswith(begins) and not _cut_so(name, begins):
                         continue
                     try:
-                        written = entry.stat().st_mtime_ns
+                        written = modified_microseconds(entry.stat(follow_symlinks=False))
                     except FileNotFoundError:  # forgotten meanwhile
                         continue
-                    yield -(written // 1000), _Item(path, name)
+                    yield -written, Item(path, name)
         finally:
             os.close(fd)
 
 
 def _channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:
-    """The folders of this channel, or of those whose names begin so."""
+    """Give the folders of this channel, or of those whose names begin so."""
     if whole:
         yield folder / channel_folder(channel)
     elif folder.is_dir():
@@ -172,25 +179,25 @@ def _channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:
 
 
 def _cut_so(name: str, begins: tuple[str, ...]) -> bool:
-    """Whether this is a cut name, and too short to say whether it begins so."""
+    """Return whether this is a cut name that is too short to say how it goes on."""
     head, cut, _ = name.partition(CUT)
     return bool(cut) and any(begin.startswith(head) for begin in begins)
 
 
 def _foreign_sessions(
     folder: Path, foreign: Mapping[SessionKey, Path], prefix: str
-) -> Iterator[_Found]:
-    """The sessions that are still in nanobot files."""
+) -> Iterator[Found]:
+    """Give the sessions that are still in nanobot files."""
     for key, file in foreign.items():
         if key.text.startswith(prefix):
             path = session_path(folder, key)
             if not path.exists() and not path.with_suffix(ALIAS_SUFFIX).exists() and file.exists():
                 info = _nanobot.load(file, key).info
-                yield -_microseconds(info), _Item(path.parent, path.name, info)
+                yield -_microseconds(info), Item(path.parent, path.name, info)
 
 
 def _as_of(info: SessionInfo, written: int) -> SessionInfo:
-    """The record with the time by which it was placed.
+    """Return the record with the time by which it was placed.
 
     What is written again while the page is read would lead the next page back to the top.
     """

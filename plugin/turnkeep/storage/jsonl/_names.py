@@ -29,18 +29,20 @@ CUT: Final = "~"
 _SPECIAL: Final = re.compile(rb"[^a-z0-9_-]")
 _ESCAPED: Final = re.compile(rb"%([0-9a-f]{2})")
 _NAME: Final = re.compile(rb"(?:[a-z0-9_-]|%[0-9a-f]{2})+")
+_FOLDER_NAME: Final = re.compile(r"(?:[a-z0-9_-]|%[0-9a-f]{2}){1,200}(?:~[0-9a-f]{64})?")
+_FILE_NAME: Final = re.compile(r"(?:[a-z0-9_,-]|%[0-9a-f]{2}){1,200}(?:~[0-9a-f]{64})?")
 # Names that Windows gives to devices, with any extension.
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(?![a-z0-9_%-])")
 
 
 def session_path(folder: Path, key: SessionKey) -> Path:
-    """The path of the session's file."""
+    """Return the path of the session's file."""
     channel, _, rest = key.text.partition(":")
     return folder / _short(_encode(channel)) / (_short(_stem(rest)) + SUFFIX)
 
 
 def key_of(channel: str, stem: str) -> SessionKey | None:
-    """The key whose file this is; None if the name was cut to a hash or is none of ours."""
+    """Return the key whose file this is; None if the name was cut or is none of ours."""
     if CUT in channel or CUT in stem:
         return None
     try:
@@ -52,13 +54,23 @@ def key_of(channel: str, stem: str) -> SessionKey | None:
     return key if (name.parent.name, name.stem) == (channel, stem) else None
 
 
+def is_session_file(channel: str, name: str) -> bool:
+    """Return whether a file of this name, in a folder of that one, may be a session's."""
+    stem, dot, suffix = name.rpartition(".")
+    return (
+        dot + suffix == SUFFIX
+        and _FOLDER_NAME.fullmatch(channel) is not None
+        and _FILE_NAME.fullmatch(stem) is not None
+    )
+
+
 def channel_folder(channel: str) -> str:
-    """The folder's name of a channel, given as the key's text has it."""
+    """Return the folder's name of a channel, given as the key's text has it."""
     return _short(_encode(channel))
 
 
 def may_have_channel(folder: str, beginning: str) -> bool:
-    """Whether a folder of this name may be that of a channel that begins so."""
+    """Return whether a folder of this name may be that of a channel that begins so."""
     if CUT in folder:
         return True
     try:
@@ -68,7 +80,7 @@ def may_have_channel(folder: str, beginning: str) -> bool:
 
 
 def name_begins(rest: str) -> tuple[str, ...]:
-    """How names begin, unless they are cut, of keys that go on so behind their channel."""
+    """Return how the names begin of keys that go on so behind their channel, unless cut."""
     *whole, last = rest.split(":")
     head = "".join(f"{_encode(part)}," for part in whole)
     begun = _escape(last)

@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from ..._errors import InvalidKeyError
+from ..._records.identity import generation_from
 from ..._records.key import SessionKey
 from ..._records.turn import Turn, as_sender, clean_json
 from ..base import SessionInfo
@@ -43,7 +44,7 @@ class Foreign:
 
 
 def index(folder: Path) -> dict[SessionKey, list[Path]]:
-    """Which session has which files; of two of one key, the one that was written last counts."""
+    """Return each session's files; of two of one key, the one that was written last counts."""
     found: dict[SessionKey, list[Path]] = {}
     files = [path for path in folder.glob("*.jsonl") if path.is_file()]
     for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
@@ -56,7 +57,7 @@ def index(folder: Path) -> dict[SessionKey, list[Path]]:
 
 
 def load(path: Path, key: SessionKey) -> Foreign:
-    """The session in this file; a damaged line is skipped and counted."""
+    """Return the session in this file; a damaged line is skipped and counted."""
     written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     metadata: dict[str, Any] = {}
     rows: list[tuple[bytes, dict[str, Any]]] = []
@@ -72,10 +73,11 @@ def load(path: Path, key: SessionKey) -> Foreign:
         elif "_type" not in record:
             rows.append((line, record))
     created = _time(metadata.get("created_at"), written)
+    generation = generation_from(created)
     turns: list[Turn] = []
     for line, row in rows:
         before = turns[-1].time if turns else created
-        turn = _turn(row, len(turns) + 1, before)
+        turn = _turn(row, len(turns) + 1, before, generation)
         if turn is None:
             damaged.append(line)
         else:
@@ -95,13 +97,14 @@ def load(path: Path, key: SessionKey) -> Foreign:
         turns=len(turns),
         last_id=len(turns),
         last_consolidated=consolidated,
+        generation=generation,
         damaged=len(damaged),
     )
     return Foreign(path, info, turns, damaged)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """The record of a line; None for a line that is none."""
+    """Return the record of a line; None for a line that is none."""
     record: object
     try:
         record = msgspec.json.decode(line)
@@ -114,7 +117,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _turn(row: dict[str, Any], turn_id: int, before: datetime) -> Turn | None:
+def _turn(row: dict[str, Any], turn_id: int, before: datetime, generation: str) -> Turn | None:
     extra = {name: value for name, value in row.items() if name not in _FIELDS}
     sender = extra.pop("sender_id", None)
     try:
@@ -129,6 +132,7 @@ def _turn(row: dict[str, Any], turn_id: int, before: datetime) -> Turn | None:
                 "tool_call_id": row.get("tool_call_id") or None,
                 "hidden": any(extra.get(mark) for mark in _HIDDEN),
                 "extra": clean_json(extra, str(turn_id)),
+                "generation": generation,
                 "sender": as_sender(sender) if isinstance(sender, str) and sender else None,
             },
             Turn,
@@ -153,7 +157,7 @@ def _key_of(path: Path) -> SessionKey | None:
 
 
 def _decoded_stem(stem: str) -> str | None:
-    """The key of a G2 name: counts only if encoding it again gives the same name."""
+    """Return the key of a G2 name: it counts only if encoding it again gives the same name."""
     try:
         raw = base64.urlsafe_b64decode(stem + "=" * (-len(stem) % 4))
         text = raw.decode()
@@ -164,7 +168,7 @@ def _decoded_stem(stem: str) -> str | None:
 
 
 def _time(value: object, default: datetime) -> datetime:
-    """A naive local time in ISO format, as nanobot writes it; else the default."""
+    """Read a naive local time in ISO format, as nanobot writes it; else return the default."""
     try:
         return datetime.fromisoformat(str(value)).astimezone(timezone.utc)
     except (ValueError, OverflowError):

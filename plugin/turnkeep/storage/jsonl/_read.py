@@ -9,28 +9,28 @@ All functions block; they run on worker threads, on a descriptor opened for read
 
 from __future__ import annotations
 
-import mmap
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
 from itertools import pairwise
 from typing import Final
 
 import msgspec
 
+from ..._records.identity import generation_from
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo
-from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished
+from ._disk import modified_at
+from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished, of_generation
 
 BLOCK: Final = 64 * 1024
 PROBE: Final = 4 * 1024
 
 _Read = Callable[[int, int], bytes]
-"""Gives so many bytes from this offset on."""
+"""A function that reads so many bytes from this offset on."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Tail:
     info: SessionInfo | None = None
     inode: int = 0
     complete: bool = False
-    """There are no turns before these."""
+    """There are no turns before these; without it, there may be."""
     size: int = 0
     """Bytes of the file up to the end of its last whole line."""
     torn: bytes = b""
@@ -56,27 +56,28 @@ class Tail:
     """Bytes behind the last metadata line."""
     damaged: list[int] = field(default_factory=list)
     """Offsets of damaged lines."""
-    met: int = 0
-    """How many places are damaged, those that were set aside too."""
+    damaged_places: int = 0
+    """The number of damaged places found so far, those that were set aside too."""
 
 
 def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
-    """At least the newest `limit` turns (fewer if there are fewer)."""
-    stat = os.fstat(fd)
-    tail = Tail(inode=stat.st_ino)
-    read = _end_at_hand(fd, stat.st_size)
-    tail.size, tail.torn = _split_torn(read, stat.st_size)
+    """Return the newest `limit` turns and, to tell whether there are more, one before them."""
+    status = os.fstat(fd)
+    tail = Tail(inode=status.st_ino)
+    read = _end_at_hand(fd, status.st_size)
+    tail.size, tail.torn = _split_torn(read, status.st_size)
     if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):
-        tail.size, tail.torn, tail.unended = stat.st_size, b"", True
+        tail.size, tail.torn, tail.unended = status.st_size, b"", True
     whole = _finished(read, tail.size)
     if whole < tail.size:
-        tail.torn = read(stat.st_size - whole, whole)
+        tail.torn = read(status.st_size - whole, whole)
         tail.size, tail.unended = whole, False
     newest_first: list[tuple[Turn, int, int]] = []  # and where its line begins, and its length
     record: MetadataLine | None = None
     behind_record = 0
+    damaged_last = 0  # lines at the end that may have been turns, whose ids are not given again
     for start, line in _backward(read, tail.size):
-        if record is not None and len(newest_first) >= limit:
+        if record is not None and len(newest_first) > limit:
             break
         found = decode_line(line)
         if isinstance(found, Turn):
@@ -87,15 +88,21 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
             tail.since_metadata = tail.size - behind_record
         elif found is DAMAGED:
             tail.damaged.append(start)
+            damaged_last += not newest_first and record is None
     else:
         tail.complete = True
-    placed, misplaced = _ascending(newest_first[::-1])
-    tail.damaged += misplaced
+    in_file_order = newest_first[::-1]
+    kept = ascending([turn.id for turn, _, _ in in_file_order])
+    if len(kept) < len(in_file_order):
+        chosen = {*kept}
+        tail.damaged += [line[1] for at, line in enumerate(in_file_order) if at not in chosen]
+    placed = [in_file_order[at] for at in kept]
     tail.turns = [turn for turn, _, _ in placed]
     tail.weights = [length for _, _, length in placed]
     if record is not None:
         counted = sum(start >= behind_record for _, start, _ in placed)
-        tail.info = _carried_on(record.info(key), tail.turns, counted)
+        info = _carried_on(record.info(key), tail.turns, counted)
+        tail.info = msgspec.structs.replace(info, last_id=info.last_id + damaged_last)
     elif tail.turns:
         tail.since_metadata = tail.size
         tail.info = SessionInfo(
@@ -103,17 +110,19 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
             created_at=tail.turns[0].time,
             updated_at=tail.turns[-1].time,
             turns=len(tail.turns),
-            last_id=tail.turns[-1].id,
+            last_id=tail.turns[-1].id + damaged_last,
             epoch=tail.turns[-1].epoch,
+            generation=generation_from(tail.turns[0].time),
         )
     if tail.info is not None:
-        written = datetime.fromtimestamp(stat.st_mtime_ns // 1000 / 1e6, timezone.utc)
-        tail.info = msgspec.structs.replace(tail.info, updated_at=written)
+        tail.info = msgspec.structs.replace(tail.info, updated_at=modified_at(status))
+        for turn in tail.turns:
+            of_generation(turn, tail.info.generation)
     return tail
 
 
 def info_at(fd: int, end: int, key: SessionKey) -> SessionInfo | None:
-    """The record as it is at this place in the file; None if no metadata line is before it."""
+    """Return the record as it was at this place of the file; None if none stands before it."""
     newest_first: list[Turn] = []
     for _, line in lines_backward(fd, end):
         found = decode_line(line)
@@ -125,7 +134,7 @@ def info_at(fd: int, end: int, key: SessionKey) -> SessionInfo | None:
 
 
 def _carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> SessionInfo:
-    """The record after these turns, the last `counted` of which stand behind its line.
+    """Return the record after these turns, the last `counted` of which stand behind its line.
 
     Those before it should tell nothing new; but a line that somebody copied to the end says
     what was long ago, and an id must never be given twice.
@@ -142,36 +151,30 @@ def _carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> Sessi
     return info
 
 
-def _ascending(
-    lines: list[tuple[Turn, int, int]],
-) -> tuple[list[tuple[Turn, int, int]], list[int]]:
-    """The most of these lines whose ids ascend, and the offsets of the others.
+def ascending(ids: Sequence[int]) -> Sequence[int]:
+    """Return the indexes of the most ids that ascend.
 
     Ids ascend; a line out of place was put there by hand, and must not hide its neighbours.
     """
-    if all(a[0].id < b[0].id for a, b in pairwise(lines)):
-        return lines, []
-    # The longest ascending subsequence: `ends[n]` is the line that ends the best of length n + 1.
+    if all(one < other for one, other in pairwise(ids)):
+        return range(len(ids))
+    # The longest ascending subsequence: `ends[n]` is the index that ends the best of length n + 1.
     ends: list[int] = []
-    before: dict[int, int | None] = {}
-    for index, (turn, _, _) in enumerate(lines):
-        length = bisect_left(ends, turn.id, key=lambda at: lines[at][0].id)
-        before[index] = ends[length - 1] if length else None
+    before: list[int] = []
+    for index, id in enumerate(ids):
+        length = bisect_left(ends, id, key=ids.__getitem__)
+        before.append(ends[length - 1] if length else -1)
         ends[length : length + 1] = [index]
     kept: list[int] = []
-    at: int | None = ends[-1]
-    while at is not None:
+    at = ends[-1]
+    while at >= 0:
         kept.append(at)
         at = before[at]
-    chosen = {*kept}
-    return (
-        [line for index, line in enumerate(lines) if index in chosen],
-        [line[1] for index, line in enumerate(lines) if index not in chosen],
-    )
+    return kept[::-1]
 
 
 def lines_backward(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """The lines before `end`, the last first, each with its offset and without its line feed."""
+    """Give the lines before `end`, the last first, each with its offset, without its line feed."""
     return _backward(partial(_pread, fd), end)
 
 
@@ -180,7 +183,7 @@ def _pread(fd: int, size: int, offset: int) -> bytes:
 
 
 def _end_at_hand(fd: int, size: int) -> _Read:
-    """Reads a file whose end is looked at more than once; that is read now."""
+    """Return a function that reads the file, and whose end is read once, now."""
     begin = max(0, size - BLOCK - 1)  # the last line feed, and a block before it
     end = os.pread(fd, size - begin, begin)
 
@@ -216,7 +219,7 @@ def _backward(read: _Read, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, bytes]]:
-    """The lines from `start`, which begins a line, to `end`, each with its offset."""
+    """Give the lines from `start`, which begins a line, to `end`, each with its offset."""
     pieces: list[bytes] = []  # of the line whose end has not been read
     position = start
     while position < end:
@@ -240,7 +243,7 @@ def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator
 def turns_forward(
     fd: int, start: int, end: int, block: int = BLOCK
 ) -> Iterator[tuple[int, Turn | Damaged]]:
-    """The turns from `start`, which begins a line, to `end`, each with its offset.
+    """Give the turns from `start`, which begins a line, to `end`, each with its offset.
 
     Ids ascend: a turn whose id is not below the next one's is damaged.
     """
@@ -258,12 +261,12 @@ def turns_forward(
 
 
 def line_at(fd: int, start: int, end: int) -> bytes:
-    """The line that begins at this offset, without its line feed."""
+    """Return the line that begins at this offset, without its line feed."""
     return next((line for _, line in lines_forward(fd, start, end)), b"")
 
 
 def offset_of(fd: int, end: int, turn_id: int) -> int:
-    """The offset of the first line that holds a turn with `id >= turn_id`; else `end`."""
+    """Return the offset of the first line that holds a turn with `id >= turn_id`, or `end`."""
     low, high = 0, end
     while low < high:
         middle = (low + high) // 2
@@ -275,25 +278,8 @@ def offset_of(fd: int, end: int, turn_id: int) -> int:
     return _turn_behind(fd, low, end)[0]
 
 
-def find_source(fd: int, end: int, source_id: str) -> Turn | None:
-    """The latest turn with this source id: a search for its bytes, then a look at the line."""
-    if end == 0:
-        return None
-    needle = msgspec.json.encode(source_id)
-    with mmap.mmap(fd, end, prot=mmap.PROT_READ) as data:
-        stop = end
-        while (at := data.rfind(needle, 0, stop)) >= 0:
-            start = data.rfind(b"\n", 0, at) + 1
-            behind = data.find(b"\n", at)
-            turn = decode_line(data[start : behind if behind >= 0 else end])
-            if isinstance(turn, Turn) and source_id in turn.source_ids:
-                return turn
-            stop = at
-    return None
-
-
 def _split_torn(read: _Read, size: int) -> tuple[int, bytes]:
-    """Where the last whole line ends, and what stands behind it."""
+    """Return the offset behind the last whole line, and the rest."""
     position = size
     torn: list[bytes] = []
     while position > 0:
@@ -309,7 +295,7 @@ def _split_torn(read: _Read, size: int) -> tuple[int, bytes]:
 
 
 def _finished(read: _Read, size: int) -> int:
-    """Where the last append that was written to its end ends."""
+    """Return the offset behind the last append that was written to its end."""
     for start, line in _backward(read, size):
         unfinished = is_unfinished(line)
         if unfinished is False:
@@ -320,7 +306,7 @@ def _finished(read: _Read, size: int) -> int:
 
 
 def _line_start(fd: int, position: int, end: int) -> int:
-    """The beginning of the first line that begins at or behind `position`."""
+    """Return the offset of the first line that begins at or behind `position`."""
     if position == 0:
         return 0
     position -= 1
@@ -336,7 +322,7 @@ def _line_start(fd: int, position: int, end: int) -> int:
 
 
 def _turn_behind(fd: int, position: int, end: int) -> tuple[int, Turn | None]:
-    """The first turn whose line begins at or behind `position`, and where it begins."""
+    """Return the offset of the first turn's line at or behind `position`, and that turn."""
     for start, turn in turns_forward(fd, _line_start(fd, position, end), end, PROBE):
         if isinstance(turn, Turn):
             return start, turn

@@ -1,7 +1,8 @@
 """Renaming a session: an intent is written first, so that a crash in the middle is finished.
 
 All that can fail for want of space comes before the first change to a session's own file.
-What is left undone there, by a crash or a failure, is done before anything else is.
+What is left undone there, by a crash or a failure, is done before anything else is. Both
+files are read line by line, so that a long session holds up nobody.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
@@ -21,13 +22,26 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import SessionInfo, merged_info, shifted
-from ._disk import lines_set_aside, make_folders, reading, sync_folder, writing_anew
-from ._lines import METADATA_EVERY, encode_metadata, encode_turn
-from ._names import ALIAS_SUFFIX, DAMAGED_SUFFIX, session_path
-from ._read import line_at, read_tail
+from ..base import SessionInfo, merged, shifted
+from ._alias import alias_path, write_alias
+from ._disk import (
+    IrregularFileError,
+    UnsyncedError,
+    lines_set_aside,
+    make_folders,
+    read_side_file,
+    reading,
+    remove,
+    sync_folder,
+    writing_anew,
+)
+from ._lines import DAMAGED, decode_line, encode_turn, without_more
+from ._names import DAMAGED_SUFFIX, session_path
+from ._read import ascending, line_at, lines_forward, read_tail
+from ._rewrite import write_session
 
 logger: Final = logging.getLogger("turnkeep")
+replace: Final = msgspec.structs.replace
 
 INTENT_NAME: Final = "rename.json"
 JOINED_NAME: Final = "joined.session"
@@ -38,15 +52,32 @@ JOINED_DAMAGED_NAME: Final = "joined.damaged"
 class _Whole:
     """All of a session's file."""
 
-    info: SessionInfo
-    turns: list[Turn]
-    damaged: list[bytes]
+    path: Path
+    info: SessionInfo | None = None
+    places: list[int] = field(default_factory=list)
+    """Offsets of the turns' lines."""
+    size: int = 0
+    damaged: list[bytes] = field(default_factory=list)
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the turns' lines, each with its line feed, as whole appends of one turn."""
+        if not self.places:
+            return
+        wanted = iter([*self.places, -1])
+        offset = next(wanted)
+        with reading(self.path) as fd:
+            for at, line in lines_forward(fd, offset, self.size):
+                if at == offset:
+                    yield without_more(line) + b"\n"
+                    offset = next(wanted)
 
 
 class Renaming:
     """The renames of one folder, one at a time."""
 
     def __init__(self, folder: Path, workplace: Path) -> None:
+        self.finished = 0
+        """Counts them, for those who look through the folder meanwhile."""
         self._folder = folder
         self._workplace = workplace
         self._intent = workplace / INTENT_NAME
@@ -56,13 +87,12 @@ class Renaming:
         self._finishing = Lock()
 
     def settle(self) -> None:
-        """Finishes what a crash left, and takes away what no rename needs."""
-        if self._intent.exists():
-            self._finish()
+        """Finish what a crash left, and take away what no rename needs."""
+        self._finish()
         self._drop_joined()
 
     def finish(self, key: SessionKey | None = None) -> None:
-        """Finishes a rename (of this session) that failed past the point of no return."""
+        """Finish a rename (of this session) that failed past the point of no return."""
         if self._pending and (key is None or key in self._pending):
             with self._finishing:
                 if self._pending:
@@ -70,27 +100,50 @@ class Renaming:
                     self._pending = frozenset()
 
     def rename(self, old: SessionKey, new: SessionKey) -> None:
-        """Moves a session's file and leaves an alias; where both have turns, joins them."""
+        """Move a session's file and leave an alias; where both have turns, join them.
+
+        Raises `UnsyncedError` where it failed and will be finished all the same.
+        """
         self.finish()
         intent = {"old": old.text, "new": new.text, "joined": False}
+        alias = alias_path(self._folder, old)
+        before = read_side_file(alias) if os.path.lexists(alias) else None
         try:
             self._note(intent)
             self._prepare(intent)
-        except OSError:
-            # Nothing was changed yet, and nothing shall be when the folder is next opened.
-            self._intent.unlink(missing_ok=True)
-            session_path(self._folder, old).with_suffix(ALIAS_SUFFIX).unlink(missing_ok=True)
-            self._drop_joined()
-            raise
+        except OSError as error:
+            try:
+                self._undo(alias, before)
+            except OSError:
+                self._pending = frozenset((old, new))
+                raise UnsyncedError(*error.args) from error
+            raise OSError(*error.args) from error
         self._pending = frozenset((old, new))
-        self.finish()
+        try:
+            self.finish()
+        except OSError as error:
+            raise UnsyncedError(*error.args) from error
+
+    def _undo(self, alias: Path, before: bytes | None) -> None:
+        """Leave nothing of a rename that changed no session's file yet."""
+        if before is None:
+            remove(alias)
+        else:
+            with self._writing(alias) as file:
+                file.write(before)
+        noted = remove(self._intent)
+        self._drop_joined()
+        if noted:
+            sync_folder(self._workplace)
 
     def _finish(self) -> None:
+        if not os.path.lexists(self._intent):
+            return  # it was undone
         try:
-            intent = json.loads(self._intent.read_bytes())
+            intent = json.loads(read_side_file(self._intent))
             old, new = SessionKey.parse(intent["old"]), SessionKey.parse(intent["new"])
             joined = bool(intent["joined"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError, IrregularFileError):
             # It is put in place whole, so this is damage, and the old state is all there is.
             logger.error("%s: unreadable; a rename may be half done", self._intent)
             self._intent.replace(self._intent.with_suffix(DAMAGED_SUFFIX))
@@ -109,9 +162,10 @@ class Renaming:
         for folder in {source.parent, target.parent}:
             sync_folder(folder)
         self._intent.unlink()
+        self.finished += 1
 
     def _prepare(self, intent: Mapping[str, object]) -> bool:
-        """Writes all that is new; False if there is no file to move."""
+        """Write all that is new; False if there is no file to move."""
         old, new = (SessionKey.parse(str(intent[name])) for name in ("old", "new"))
         source, target = session_path(self._folder, old), session_path(self._folder, new)
         make_folders(source.parent)
@@ -119,37 +173,51 @@ class Renaming:
         there = source.exists()
         if there:
             self._join(old, new)
-        with self._writing(source.with_suffix(ALIAS_SUFFIX)) as file:
-            file.write(f"{json.dumps({'moved_to': new.text})}\n".encode())
+        write_alias(alias_path(self._folder, old), self._workplace, new)
         if there:
             self._note({**intent, "joined": True})
         return there
 
     def _join(self, old: SessionKey, new: SessionKey) -> None:
-        """Writes the files that `new` is to have."""
+        """Write the files that `new` is to have."""
         moved, there = self._whole(old), self._whole(new)
-        if not session_path(self._folder, new).exists():
-            info, turns = msgspec.structs.replace(moved.info, key=new), moved.turns
-        else:
-            ids, epochs = moved.info.last_id, moved.info.epoch
-            turns = moved.turns + [shifted(turn, ids, epochs) for turn in there.turns]
-            info = merged_info(moved.info, there.info)
+        ids = epochs = 0
+        info = moved.info or there.info
+        if moved.info is not None and there.info is not None:
+            info, ids, epochs = merged(moved.info, there.info)
         if damaged := moved.damaged + there.damaged:
             with self._writing(self._joined_damaged) as file:
                 file.writelines(line + b"\n" for line in damaged)
-        with self._writing(self._joined) as file:
-            write_session(file, info, turns, "rename")
+        now = datetime.now(timezone.utc)
+        with writing_anew(self._joined, self._workplace, now) as file:
+            if info is not None:
+                info = replace(info, key=new, updated_at=now)
+                write_session(file, info, _lines(moved, there, ids, epochs), "rename")
 
     def _whole(self, key: SessionKey) -> _Whole:
         path = session_path(self._folder, key)
-        now = datetime.now(timezone.utc)
-        aside = lines_set_aside(path.with_suffix(DAMAGED_SUFFIX))
-        whole = _Whole(SessionInfo(key=key, created_at=now, updated_at=now), [], aside)
+        whole = _Whole(path, damaged=lines_set_aside(path.with_suffix(DAMAGED_SUFFIX)))
         with suppress(FileNotFoundError), reading(path) as fd:
-            tail = read_tail(fd, key, limit=os.fstat(fd).st_size)
-            whole.info, whole.turns = tail.info or whole.info, tail.turns
+            tail = read_tail(fd, key, limit=0)
+            whole.size = tail.size
+            ids: list[int] = []
+            places: list[int] = []
+            damaged: list[int] = []
+            for offset, line in lines_forward(fd, 0, tail.size):
+                found = decode_line(line)
+                if isinstance(found, Turn):
+                    ids.append(found.id)
+                    places.append(offset)
+                elif found is DAMAGED:
+                    damaged.append(offset)
+            kept = ascending(ids)
+            whole.places = [places[at] for at in kept]
             # A line that can't be read can't move into the joined file: it is kept beside it.
-            whole.damaged += [line_at(fd, offset, tail.size) for offset in sorted(tail.damaged)]
+            lost = sorted({*damaged, *places}.difference(whole.places))
+            whole.damaged += [line_at(fd, offset, tail.size) for offset in lost]
+            if tail.info is not None:
+                last_id = max(tail.info.last_id, ids[kept[-1]] if kept else 0)
+                whole.info = replace(tail.info, turns=len(kept), last_id=last_id)
         return whole
 
     def _note(self, intent: Mapping[str, object]) -> None:
@@ -157,34 +225,16 @@ class Renaming:
             file.write(f"{json.dumps(intent)}\n".encode())
 
     def _drop_joined(self) -> None:
-        self._joined.unlink(missing_ok=True)
-        self._joined_damaged.unlink(missing_ok=True)
+        remove(self._joined)
+        remove(self._joined_damaged)
 
     def _writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
         return writing_anew(path, self._workplace)
 
 
-def alias_of(path: Path) -> SessionKey | None:
-    """Where the session that had this file has moved to, or None."""
-    beside = path.with_suffix(ALIAS_SUFFIX)
-    try:
-        return SessionKey.parse(json.loads(beside.read_bytes())["moved_to"])
-    except FileNotFoundError:
-        pass
-    except (ValueError, KeyError, TypeError):
-        logger.error("%s: unreadable alias, ignored", beside)
-    return None
-
-
-def write_session(file: IO[bytes], info: SessionInfo, turns: Sequence[Turn], op: str) -> None:
-    """Writes all of a session; each metadata line counts the turns that stand before it."""
-    file.write(encode_metadata(msgspec.structs.replace(info, turns=0), op))
-    since = 0
-    for count, turn in enumerate(turns):
-        line = encode_turn(turn)
-        if since and since + len(line) > METADATA_EVERY:
-            file.write(encode_metadata(msgspec.structs.replace(info, turns=count), op))
-            since = 0
-        file.write(line)
-        since += len(line)
-    file.write(encode_metadata(msgspec.structs.replace(info, turns=len(turns)), op))
+def _lines(older: _Whole, newer: _Whole, ids: int, epochs: int) -> Iterator[bytes]:
+    """Give the lines of both sessions, the turns of the newer one in their new places."""
+    yield from older.lines()
+    for line in newer.lines():
+        turn = decode_line(line) if ids or epochs else None
+        yield encode_turn(shifted(turn, ids, epochs, "")) if isinstance(turn, Turn) else line

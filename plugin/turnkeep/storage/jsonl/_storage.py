@@ -1,4 +1,4 @@
-"""The JSONL storage's verbs.
+"""The JSONL storage's verbs about one session.
 
 An append to a session in use gives out ids and stages its lines without waiting for
 anything, and then waits for the batch it is in. All else that touches a file (the first
@@ -9,155 +9,153 @@ thread, as `_chats` says.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, Final, cast
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from anyio import Lock
 
-from ..._errors import ReadOnlyError, StorageError, StoreLockedError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Appended, Change, EpochId, SessionInfo, Snapshot, merge_metadata
-from ._chat import Chat
-from ._chats import Chats
-from ._files import Folder
-from ._lock import FolderLock
-from ._workers import Workers, storage_error
-from ._writer import Batch, Durability, Writer
+from ..base import (
+    Appended,
+    Change,
+    Expected,
+    SessionInfo,
+    Snapshot,
+    is_expected,
+    merge_metadata,
+)
+from ._chat import Added, Chat, TurnsNeededError
+from ._lines import of_generation
+from ._opened import now
+from ._place import FileChanged
+from ._several import FolderVerbs
+from ._writer import Batch
 
 __all__ = ["JsonlStorage"]
 
 replace: Final = msgspec.structs.replace
 
 MAX_KEEP_TURNS: Final = 4096
-WORKER_THREADS: Final = 4
 
 
-class JsonlStorage:
+class _Staged(NamedTuple):
+    """An append that is under way: its turns, and the record as it will be."""
+
+    added: Added
+    info: SessionInfo | None
+    batch: Batch | None
+    version: int
+
+
+class JsonlStorage(FolderVerbs):
     """One file per session under `folder`, which one process owns while it is open.
 
     `durability` is "os" (an append survives the process) or "disk" (it survives the
     machine). With `read_only` nothing is locked, made or written, and what another process
-    writes is seen. `lock_timeout` is in seconds.
+    writes is seen. `lock_timeout` is in seconds. A claim survives the process, with either
+    durability.
     """
-
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        durability: Durability = "os",
-        read_only: bool = False,
-        lock_timeout: float = 30,
-    ) -> None:
-        self._folder = Folder(Path(folder), read_only=read_only)
-        self._lock_timeout = lock_timeout
-        self._lock: FolderLock | None = None
-        self._workers = Workers(WORKER_THREADS)
-        self._writer = Writer(self._folder.journal if durability == "disk" else None)
-        self._chats = Chats(self._folder, self._workers, self._writer)
-
-    def __repr__(self) -> str:
-        return f"JsonlStorage({str(self._folder.path)!r})"
-
-    async def open(self) -> None:
-        self._workers.open()
-        self._renaming = Lock()
-        where = str(self._folder.path)
-        try:
-            # One hop to a thread, unless another process has the folder still.
-            if not await self._workers.run(where, self._open_now):
-                await self._own(where)
-                await self._workers.run(where, self._folder.settle)
-        except BaseException:
-            self._release()
-            raise
-
-    def _open_now(self) -> bool:
-        """Opens the folder on a worker thread; False if it has another owner."""
-        folder = self._folder
-        if not folder.read_only:
-            folder.make()
-            self._lock = FolderLock(folder.path, folder.workplace, self._lock_timeout)
-            if not self._lock.acquire_now():
-                return False
-        folder.settle()
-        return True
-
-    async def _own(self, where: str) -> None:
-        assert self._lock is not None
-        try:
-            await self._lock.acquire()
-        except StoreLockedError:
-            raise
-        except OSError as error:
-            raise storage_error(where, error) from error
-
-    async def aclose(self) -> None:
-        try:
-            await self._writer.aclose()
-        finally:
-            self._chats.clear()
-            self._release()
-
-    def _release(self) -> None:
-        self._workers.close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     async def append(
         self,
         key: SessionKey,
         turns: Sequence[Turn],
         *,
-        epoch: EpochId | None = None,
+        expected: Expected | None = None,
         dedupe: bool = True,
     ) -> Appended | None:
         self._check_writable(key)
-        sources = dedupe and any(turn.source_ids for turn in turns)
+        known = any(turn.token or (dedupe and turn.source_ids) for turn in turns)
         while True:
+            staged = None
             chat = self._chats.at_hand(key)
-            if chat is None or (sources and chat.sources is None):
-                async with self._chats.session(key, sources=sources, write=True) as chat:
-                    staged = self._stage(chat, turns, epoch, dedupe)
-            else:
-                staged = self._stage(chat, turns, epoch, dedupe)
-                self._chats.weigh(chat)
+            there = None
+            if chat is not None and (chat.known is not None or not known):
+                there = _at_hand(chat, expected)
+            if chat is not None and there is not None:
+                try:
+                    staged = self._stage(chat, turns, {}, there, known, dedupe)
+                    self._chats.weigh(chat)
+                except TurnsNeededError:
+                    there = None
+            if chat is None or there is None:
+                chat, staged = await self._stage_locked(key, turns, expected, known, dedupe)
             if staged is None:
                 return None
-            placed, batch, version = staged
-            if batch is None:
-                break
-            await self._writer.wait(batch)
-            if version not in batch.errors or await self._chats.written(chat, batch, version):
-                break
-        new = [isinstance(turn, Turn) for turn in placed]
-        if all(new):
-            return Appended(cast("list[Turn]", placed), new)
-        return Appended([await self._there(chat.key, turn) for turn in placed], new)
+            added, info, batch, version = staged
+            if batch is not None:
+                await self._writer.wait(batch)
+                if version in batch.errors and not await self._chats.written(chat, batch, version):
+                    continue
+            return Appended(added.turns, added.new, info)
+
+    async def _stage_locked(
+        self,
+        key: SessionKey,
+        turns: Sequence[Turn],
+        expected: Expected | None,
+        known: bool,
+        dedupe: bool,
+    ) -> tuple[Chat, _Staged | None]:
+        """Stage an append to a session that is not at hand, or where older turns are needed."""
+        settled = False
+        while True:
+            async with self._chats.session(key, known=known, settled=settled, write=True) as chat:
+                with suppress(FileChanged):
+                    there = _at_hand(chat, expected)
+                    if there is None and settled:
+                        there = await self._chats.is_expected(chat, expected)
+                    if there is not None:
+                        older: dict[int, Turn] = {}
+                        while True:
+                            try:
+                                return chat, self._stage(chat, turns, older, there, known, dedupe)
+                            except TurnsNeededError as error:
+                                if not settled:
+                                    break
+                                found = await self._chats.pick(chat, error.ids)
+                                older |= {turn.id: turn for turn in found}
+                                # What damage hides can't be given back: it is not known.
+                                assert chat.known is not None
+                                chat.known.discard({*error.ids}.difference(older))
+                    settled = True
+                    continue
+                self._chats.drop(chat)
 
     def _stage(
-        self, chat: Chat, turns: Sequence[Turn], epoch: EpochId | None, dedupe: bool
-    ) -> tuple[list[Turn | int], Batch | None, int] | None:
-        if epoch is not None and (chat.info is None or chat.info.epoch_id != epoch):
+        self,
+        chat: Chat,
+        turns: Sequence[Turn],
+        older: Mapping[int, Turn],
+        there: bool,
+        known: bool,
+        dedupe: bool,
+    ) -> _Staged | None:
+        """Give the turns their ids and stage their lines, without an await.
+
+        `there` is whether the session is as expected. If it is not, the turns are given back
+        where all of them are known by their token; else None.
+        """
+        places = None
+        if known and chat.known is not None:
+            places = chat.known.places(turns, dedupe=dedupe)
+            if not any(places):
+                places = None
+        if not there and (
+            chat.known is None
+            or places is None
+            or 0 in places
+            or not any(map(chat.known.by_token, turns, places))
+        ):
             return None
         size = chat.size
-        placed, lines = chat.add(turns, dedupe)
-        if lines:
-            chat.batch = self._writer.stage(chat.path, chat.version, size, lines)
-        return placed, chat.batch, chat.version
-
-    async def _there(self, key: SessionKey, turn: Turn | int) -> Turn:
-        """The turn itself; or, by its id, one that was there before."""
-        if isinstance(turn, Turn):
-            return turn
-        found = (await self.read(key, after=turn - 1, before=turn + 1)).turns
-        if not found:
-            raise StorageError(f"session {key}: turn {turn} was removed meanwhile: append again")
-        return found[0]
+        added = chat.add(turns, places, older)
+        if added.lines:
+            assert chat.info is not None
+            written = chat.info.updated_at
+            chat.batch = self._writer.stage(chat.path, chat.version, size, added.lines, written)
+        return _Staged(added, chat.info, chat.batch, chat.version)
 
     async def read(
         self,
@@ -170,16 +168,13 @@ class JsonlStorage:
     ) -> Snapshot:
         chat = self._chats.at_hand(key)
         if chat is not None:
-            turns = chat.select(after, before, limit, newest)
-            if turns is not None:
-                return Snapshot(chat.info, turns)
+            there = chat.select(after, before, limit, newest=newest)
+            if there is not None:
+                return there
         from_end = newest and before is None and limit is not None and limit <= MAX_KEEP_TURNS
 
         async def select(chat: Chat) -> Snapshot:
-            turns = chat.select(after, before, limit, newest)
-            if turns is None:
-                turns = await self._chats.read(chat, after, before, limit, newest)
-            return Snapshot(chat.info, turns)
+            return await self._chats.read(chat, after, before, limit, newest=newest)
 
         return await self._chats.with_file(key, select, turns=(limit or 0) if from_end else 0)
 
@@ -189,93 +184,105 @@ class JsonlStorage:
             if found or chat.complete:
                 return found[-1] if found else None
             where = f"session {chat.key}"
-            return await self._workers.run(where, self._folder.find, chat.place, source_id)
+            turn = await self._workers.run(where, self._folder.find, chat.place, source_id)
+            if turn is None or chat.info is None:
+                return None
+            return of_generation(turn, chat.info.generation)
 
         return await self._chats.with_file(key, look)
 
-    async def edit(self, key: SessionKey, turn_id: int, change: Change) -> Turn | None:
+    async def edit(
+        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
+    ) -> Turn | None:
         self._check_writable(key)
 
         async def apply(chat: Chat) -> Turn | None:
-            turns = await self._pick(chat, [turn_id])
+            if not await self._chats.is_expected(chat, expected):
+                return None
+            turns = await self._chats.pick(chat, [turn_id])
             if not turns:
                 return None
             changed = change.apply(turns[0])
-            if changed != turns[0]:
+            if changed is not turns[0]:
                 await self._rewrite(chat, {turn_id: changed}, "edit")
             return changed
 
         return await self._chats.with_file(key, apply, write=True)
 
-    async def delete(self, key: SessionKey, ids: Sequence[int]) -> list[Turn]:
+    async def delete(
+        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
+    ) -> list[Turn]:
         self._check_writable(key)
 
         async def take(chat: Chat) -> list[Turn]:
-            turns = await self._pick(chat, ids)
+            if not await self._chats.is_expected(chat, expected):
+                return []
+            turns = await self._chats.pick(chat, ids)
             if turns:
                 await self._rewrite(chat, {turn.id: None for turn in turns}, "delete")
             return turns
 
         return await self._chats.with_file(key, take, write=True)
 
-    async def _pick(self, chat: Chat, ids: Sequence[int]) -> list[Turn]:
-        """The turns with these ids, ascending."""
-        if not ids:
-            return []
-        after, before = min(ids) - 1, max(ids) + 1
-        turns = chat.select(after, before, None, newest=True)
-        if turns is None:
-            turns = await self._chats.read(chat, after, before, None, newest=False)
-        wanted = set(ids)
-        return [turn for turn in turns if turn.id in wanted]
-
     async def _rewrite(self, chat: Chat, changes: Mapping[int, Turn | None], op: str) -> None:
         assert chat.info is not None
         gone = sum(1 for turn in changes.values() if turn is None)
-        info = replace(chat.info, turns=chat.info.turns - gone, updated_at=_now())
+        info = replace(
+            chat.info,
+            turns=chat.info.turns - gone,
+            revision=chat.info.revision + 1,
+            updated_at=now(),
+        )
         try:
             where = f"session {chat.key}"
             await self._workers.run(where, self._folder.rewrite, chat.place, changes, info, op)
         finally:
-            self._chats.let_go(chat)
+            self._chats.drop(chat)
 
-    async def clear(self, key: SessionKey, *, erase: bool = False) -> None:
+    async def clear(
+        self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
+    ) -> bool:
         def note(chat: Chat) -> bytes | None:
             if chat.info is None:
                 return None
             return chat.note("clear", epoch=chat.info.epoch + 1, summary=None)
 
-        if not erase:
-            await self._note(key, note)
-            return
-        self._check_writable(key)
-        async with self._chats.session(key, write=True, settled=True) as chat:
-            if chat.info is not None:
-                info = replace(
-                    chat.info, epoch=chat.info.epoch + 1, summary=None, turns=0, updated_at=_now()
-                )
+        async def take(chat: Chat) -> bool:
+            if chat.info is None or not await self._chats.is_expected(chat, expected):
+                return False
+            epoch = chat.info.epoch + 1
+            info = replace(
+                chat.info,
+                epoch=epoch,
+                summary=None,
+                turns=0,
+                revision=chat.info.revision + bool(chat.info.turns),
+                updated_at=now(),
+            )
+            try:
                 where = f"session {chat.key}"
-                try:
-                    await self._workers.run(
-                        where, self._folder.write, chat.path, info, None, "clear"
-                    )
-                    await self._workers.run(where, self._folder.remove_side_files, chat.key)
-                finally:
-                    self._chats.let_go(chat)
+                await self._workers.run(where, self._folder.erase, chat.path, info)
+            finally:
+                self._chats.drop(chat)
+            return True
+
+        if not erase:
+            return await self._note(key, note, expected)
+        self._check_writable(key)
+        return await self._chats.with_file(key, take, write=True)
 
     async def consolidate(
-        self, key: SessionKey, last_consolidated: int, summary: str, *, epoch: EpochId
+        self, key: SessionKey, last_consolidated: int, summary: str, *, expected: Expected
     ) -> bool:
         def note(chat: Chat) -> bytes | None:
-            info = chat.info
-            if info is None or info.epoch_id != epoch:
+            if chat.info is None:
                 return None
-            reached = min(last_consolidated, info.last_id)
-            if reached <= info.last_consolidated:
+            reached = min(last_consolidated, chat.info.last_id)
+            if reached <= chat.info.last_consolidated:
                 return None
             return chat.note("consolidate", last_consolidated=reached, summary=summary)
 
-        return await self._note(key, note)
+        return await self._note(key, note, expected)
 
     async def update_metadata(
         self, key: SessionKey, changes: Mapping[str, Any]
@@ -290,62 +297,42 @@ class JsonlStorage:
         await self._note(key, note)
         return merged
 
-    async def _note(self, key: SessionKey, note: Callable[[Chat], bytes | None]) -> bool:
-        """Adds the metadata line that `note` makes; False if it makes none."""
+    async def _note(
+        self,
+        key: SessionKey,
+        note: Callable[[Chat], bytes | None],
+        expected: Expected | None = None,
+    ) -> bool:
+        """Add the metadata line that `note` makes; False if it makes none."""
         self._check_writable(key)
+        settled = False
         while True:
-            async with self._chats.session(key, write=True) as chat:
+            async with self._chats.session(key, settled=settled, write=True) as chat:
+                there = _at_hand(chat, expected)
+                if there is None and not settled:
+                    settled = True
+                    continue
+                try:
+                    if not (there or await self._chats.is_expected(chat, expected)):
+                        return False
+                except FileChanged:
+                    self._chats.drop(chat)
+                    continue
                 size = chat.size
                 line = note(chat)
-                if line is None:
+                if line is None or chat.info is None:
                     return False
-                batch = self._writer.stage(chat.path, chat.version, size, line)
+                written = chat.info.updated_at
+                batch = self._writer.stage(chat.path, chat.version, size, line, written)
                 chat.batch, version = batch, chat.version
             if await self._chats.written(chat, batch, version):
                 return True
 
-    async def sessions(
-        self, *, prefix: str = "", limit: int | None = None, after: SessionInfo | None = None
-    ) -> list[SessionInfo]:
-        where = str(self._folder.path)
-        return await self._workers.run(where, self._folder.sessions, prefix, limit, after)
 
-    async def rename(self, old: SessionKey, new: SessionKey) -> None:
-        self._check_writable(old)
-        # One at a time: the folder holds one intent, and aliases stay what they are meanwhile.
-        async with self._renaming, AsyncExitStack() as both:
-            resolved: dict[SessionKey, SessionKey] = {}
-            for key in (old, new):
-                async with self._chats.session(key) as chat:
-                    resolved[key] = chat.key
-            if resolved[old] == resolved[new]:
-                return
-            for key in sorted(resolved.values()):  # one order for everyone who takes two locks
-                session = self._chats.session(key, write=True, settled=True)
-                self._chats.let_go(await both.enter_async_context(session))
-            await self._workers.run(
-                f"session {old}", self._folder.rename, resolved[old], resolved[new]
-            )
-
-    async def forget(self, key: SessionKey) -> bool:
-        self._check_writable(key)
-        async with self._chats.session(key, settled=True) as chat:
-            where = f"session {chat.key}"
-            try:
-                there = await self._workers.run(where, self._folder.remove, chat.key)
-                await self._workers.run(where, self._folder.remove_alias, key)
-            finally:
-                self._chats.let_go(chat)
-                self._chats.aliases.pop(key.text, None)
-        return there
-
-    def _check_writable(self, key: SessionKey) -> None:
-        if self._folder.read_only:
-            raise ReadOnlyError(
-                f"session {key}: this store was opened with read_only=True; "
-                "open another one without it to write"
-            )
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+def _at_hand(chat: Chat, expected: Expected | None) -> bool | None:
+    """Return whether a session is as expected; None if its file has to be looked into."""
+    if expected is None:
+        return True
+    if not is_expected(chat.info, expected):
+        return False
+    return True if expected.turn is None else chat.stores(expected.turn)

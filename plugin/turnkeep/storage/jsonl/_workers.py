@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
 
-from ..._errors import StorageError
+from ..._errors import LostAcknowledgementError, StorageError
+from ._disk import UnsyncedError
 
 T = TypeVar("T")
 
 
 def running_loop() -> object:
-    """The loop that runs now; what `loop_call` gives is for this one."""
+    """Return the loop that runs now; what `loop_call` returns is for this one."""
     try:
         return get_running_loop()  # at once, where anyio first finds out which library it is
     except RuntimeError:
@@ -29,7 +30,7 @@ def running_loop() -> object:
 
 
 def loop_call() -> Callable[..., object]:
-    """Calls a function in the loop that runs now, from any thread."""
+    """Return what calls a function in the loop that runs now, from any thread."""
     native: Any = current_token().native_token
     # asyncio's loop and trio's token name the same thing differently.
     call: Callable[..., object] = (
@@ -39,7 +40,7 @@ def loop_call() -> Callable[..., object]:
 
 
 async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = None) -> None:
-    """Waits for the event; a cancellation calls `give_up`, and goes on only behind the event."""
+    """Wait for the event; a cancellation calls `give_up`, and is raised behind the event."""
     try:
         await event.wait()
     except get_cancelled_exc_class():
@@ -60,11 +61,11 @@ class Workers:
         self._pool: ThreadPoolExecutor
 
     def open(self) -> None:
-        """Makes ready; a thread starts when there is work for it."""
+        """Make ready; a thread starts when there is work for it."""
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="turnkeep-jsonl")
 
     async def run(self, where: str, function: Callable[..., T], *args: Any) -> T:
-        """Runs the function; when this returns or raises, it has ended or never begins.
+        """Run the function; when this returns or raises, it has ended or never begins.
 
         Its `OSError` is raised as a `StorageError` that begins with `where`.
         """
@@ -84,11 +85,16 @@ class Workers:
             raise storage_error(where, error) from error
 
     def close(self) -> None:
-        """Ends the threads."""
+        """End the threads."""
         self._pool.shutdown()
 
 
 def storage_error(where: str, error: BaseException) -> StorageError:
-    """What a verb raises when the disk failed it."""
-    what = f"{where}: {error}; nothing was stored of this call"
-    return StorageError(f"{what}. Check the disk's space and the folder's permissions")
+    """Return what a verb raises when the disk failed it."""
+    remedy = "Check the disk's space and the folder's permissions"
+    if isinstance(error, UnsyncedError):
+        return LostAcknowledgementError(
+            f"{where}: the change was made, but could not be synced ({error}), so that a power "
+            f"cut may take it back. Do it again, which is safe. {remedy}"
+        )
+    return StorageError(f"{where}: {error}; nothing was stored of this call. {remedy}")

@@ -11,11 +11,13 @@ at a time.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,35 +25,47 @@ from typing import Final, Literal
 
 from anyio import Event, get_cancelled_exc_class
 
-from ._disk import FILE_MODE, make_folder, sync_folder, write_all
+from ._claims_file import ClaimsFile, Write
+from ._disk import (
+    UnsyncedError,
+    close_file,
+    make_folder,
+    open_file,
+    set_modified,
+    sync_folder,
+    write_all,
+)
 from ._journal import Added, Journal
+from ._place import FileChanged
 from ._workers import loop_call, running_loop, wait_to_the_end
+
+logger: Final = logging.getLogger("turnkeep")
 
 Durability = Literal["os", "disk"]
 
 MAX_OPEN_FILES: Final = 512
 
 
-class FileChanged(Exception):  # noqa: N818 - not an error: the session is read again
-    """The file is not as its session was read: someone else wrote, moved or removed it."""
-
-
 class Job:
     """The lines to add to one file, at the size and in the version that was read."""
 
-    __slots__ = ("lines", "path", "size", "version")
+    __slots__ = ("lines", "path", "size", "version", "written")
 
     def __init__(self, path: Path, version: int, size: int) -> None:
         self.path = path
         self.version = version
         self.size = size
         self.lines: list[bytes] = []
+        self.written: datetime
+        """What the file's time of change is to be."""
 
 
 class Batch:
-    """What is written together. `done` is set when all of it was tried."""
+    """All that is written together. `done` is set when all of it was tried."""
 
-    __slots__ = ("closes", "done", "errors", "finished", "jobs", "retired")
+    __slots__ = (
+        "claims", "claims_error", "closes", "done", "errors", "finished", "jobs", "retired",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.done = Event()
@@ -59,16 +73,25 @@ class Batch:
         self.jobs: dict[int, Job] = {}
         self.errors: dict[int, BaseException] = {}
         self.retired: list[int] = []
+        self.claims: list[Write] = []
+        self.claims_error: BaseException | None = None
         self.closes = False
         """It is the last one: the thread ends."""
+
+    def fail(self, error: BaseException) -> None:
+        """Have all that wait for it raise this, but for those whose own error is known."""
+        for version in self.jobs:
+            self.errors.setdefault(version, error)
+        self.claims_error = self.claims_error or error
 
 
 class Writer:
     """Appends to files. `stage` and `aclose` belong to the loop, the rest to the thread."""
 
-    def __init__(self, journal: Journal | None) -> None:
+    def __init__(self, journal: Journal | None, claims: ClaimsFile) -> None:
         self._journal = journal
-        """Where there is one, a batch returns when it survives the machine."""
+        """With one, a batch returns when it survives the machine."""
+        self._claims = claims
         self._queue: SimpleQueue[Batch] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._gathering: Batch | None = None
@@ -80,8 +103,8 @@ class Writer:
 
     # On the loop.
 
-    def stage(self, path: Path, version: int, size: int, lines: bytes) -> Batch:
-        """Adds lines to the batch that is being gathered; wait for its `done`.
+    def stage(self, path: Path, version: int, size: int, lines: bytes, written: datetime) -> Batch:
+        """Add lines to the batch that is being gathered; wait for its `done`.
 
         `version` names what was read of this file, and is the key of `errors`.
         """
@@ -90,30 +113,35 @@ class Writer:
         if job is None:
             job = batch.jobs[version] = Job(path, version, size)
         job.lines.append(lines)
+        job.written = written
+        return batch
+
+    def stage_claims(self, writes: Iterable[Write]) -> Batch:
+        """Add writes to the file of claims; wait for `done`, and look at `claims_error`."""
+        batch = self._gathering or self._gather()
+        batch.claims.extend(writes)
         return batch
 
     def retire(self, version: int) -> Batch:
-        """Closes the file that this version was written to, once what is staged is in it."""
+        """Close the file that this version was written to, once what is staged is in it."""
         batch = self._gather()
         batch.retired.append(version)
         return batch
 
     async def wait(self, batch: Batch) -> None:
-        """Returns when all of the batch was tried."""
+        """Return when all of the batch was tried."""
         if running_loop() is not self._loop:
             self._answer_here()
         if not batch.finished:
             await batch.done.wait()
 
     async def aclose(self) -> None:
-        """Waits, even when cancelled, until all that was staged is written; ends the thread."""
-        self._answer_here()
+        """Wait, even when cancelled, until all that was staged is written; end the thread."""
         cancelled: BaseException | None = None
-        while (batch := self._gathering or self._writing) is not None and not batch.finished:
-            try:
-                await wait_to_the_end(batch.done)
-            except get_cancelled_exc_class() as error:
-                cancelled = error
+        try:
+            await self.drain()
+        except get_cancelled_exc_class() as error:
+            cancelled = error
         if self._thread is not None:
             last = Batch()
             last.closes = True
@@ -128,6 +156,18 @@ class Writer:
         if cancelled is not None:
             raise cancelled
 
+    async def drain(self) -> None:
+        """Wait, even when cancelled, until all that was staged so far is written."""
+        self._answer_here()
+        cancelled: BaseException | None = None
+        while (batch := self._gathering or self._writing) is not None and not batch.finished:
+            try:
+                await wait_to_the_end(batch.done)
+            except get_cancelled_exc_class() as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
     def _gather(self) -> Batch:
         # One that an ended loop left behind is sent by the next `wait` or `aclose`.
         if self._gathering is None:
@@ -137,7 +177,7 @@ class Writer:
         return self._gathering
 
     def _answer_here(self) -> None:
-        """Has the thread call back to the loop that runs now: an earlier one may have ended."""
+        """Have the thread call back to the loop that runs now: an earlier one may have ended."""
         loop = running_loop()
         if loop is not self._loop:
             self._loop, self._call = loop, loop_call()
@@ -175,24 +215,43 @@ class Writer:
     # On the thread.
 
     def _run(self) -> None:
-        closes = False
-        while not closes:
-            batch = self._queue.get()
-            closes = batch.closes
-            jobs = iter(batch.jobs.values())
-            while chunk := list(islice(jobs, MAX_OPEN_FILES)):
-                self._write_all(batch, chunk)
-                while len(self._files) > MAX_OPEN_FILES:
-                    os.close(self._files.popitem(last=False)[1][0])
-            for version in batch.retired:
-                self._forget(version)
-            if closes:
-                while self._files:
-                    os.close(self._files.popitem()[1][0])
-                if self._journal is not None:
-                    self._journal.close()
-            batch.finished = True
-            self._call_back(batch)
+        batch = None
+        try:
+            while batch is None or not batch.closes:
+                batch = self._queue.get()
+                try:
+                    self._do(batch)
+                except BaseException as error:  # noqa: BLE001 - those who wait raise it
+                    batch.fail(error)
+                batch.finished = True
+                self._call_back(batch)
+        finally:
+            # Nobody waits for a thread that is no more, and the next batch begins another one.
+            self._thread = None if batch is None or not batch.closes else self._thread
+            if batch is not None and not batch.finished:
+                batch.fail(RuntimeError("the writing thread has ended"))
+                batch.finished = True
+                self._call_back(batch)
+
+    def _do(self, batch: Batch) -> None:
+        jobs = iter(batch.jobs.values())
+        while chunk := list(islice(jobs, MAX_OPEN_FILES)):
+            self._write_all(batch, chunk)
+            while len(self._files) > MAX_OPEN_FILES:
+                close_file(self._files.popitem(last=False)[1][0])
+        if batch.claims:
+            try:
+                self._claims.write(batch.claims)
+            except OSError as error:
+                batch.claims_error = error
+        for version in batch.retired:
+            self._forget(version)
+        if batch.closes:
+            while self._files:
+                close_file(self._files.popitem()[1][0])
+            self._claims.close()
+            if self._journal is not None:
+                self._journal.close()
 
     def _call_back(self, batch: Batch) -> None:
         while (call := self._call) is not None:
@@ -225,11 +284,10 @@ class Writer:
                 self._journal.write(added)
         except OSError as error:
             for job, fd in written:
-                batch.errors[job.version] = error
-                _cut_back(fd, job.size)
+                batch.errors[job.version] = _cut_back(fd, job, error)
 
     def _sync_folders(self, folder: Path) -> None:
-        """Syncs what has new names in it, of a file's folder and the one above."""
+        """Sync a file's folder and the one above, where there are new names in them."""
         for one in (folder, folder.parent):
             if one in self._unsynced:
                 sync_folder(one)
@@ -239,13 +297,13 @@ class Writer:
         fd = self._open(job)
         try:
             write_all(fd, b"".join(job.lines))
-        except OSError:
-            _cut_back(fd, job.size)
-            raise
+            set_modified(fd, job.written)
+        except OSError as error:
+            raise _cut_back(fd, job, error) from None
         return fd
 
     def _open(self, job: Job) -> int:
-        """A descriptor on the file, if the file is as it was when its session was read."""
+        """Return a descriptor of the file, if that is as it was when its session was read."""
         cached = self._files.get(job.version)
         try:
             stat = job.path.stat()
@@ -257,7 +315,7 @@ class Writer:
                 self._unsynced.add(job.path.parent.parent)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
             try:
-                fd = os.open(job.path, flags, FILE_MODE)
+                fd = open_file(job.path, flags)
             except FileExistsError:
                 raise FileChanged from None
             self._unsynced.add(job.path.parent)
@@ -269,16 +327,21 @@ class Writer:
         if cached is not None:
             self._files.move_to_end(job.version)
             return cached[0]
-        fd = os.open(job.path, os.O_WRONLY | os.O_APPEND)
+        fd = open_file(job.path, os.O_WRONLY | os.O_APPEND)
         self._files[job.version] = fd, stat.st_ino
         return fd
 
     def _forget(self, version: int) -> None:
         if version in self._files:
-            os.close(self._files.pop(version)[0])
+            close_file(self._files.pop(version)[0])
 
 
-def _cut_back(fd: int, size: int) -> None:
-    """Takes away what a failed write left, so that it is all or nothing."""
-    with suppress(OSError):  # then the torn line is set aside when the file is next read
-        os.ftruncate(fd, size)
+def _cut_back(fd: int, job: Job, error: OSError) -> OSError:
+    """Take away what a failed write left; return the error to raise."""
+    try:
+        os.ftruncate(fd, job.size)
+    except OSError:
+        # A part of it is no append, and is set aside when the file is next read.
+        if os.fstat(fd).st_size == job.size + sum(map(len, job.lines)):
+            return UnsyncedError(*error.args)
+    return error

@@ -1,0 +1,184 @@
+"""The file of all claims of a folder: one line each, changed in place.
+
+`.turnkeep/claims` is small and short-lived, so it is never read but at opening. A claim that
+lasts longer has its time overwritten; one that ends is overwritten with spaces, so that its
+payload is gone. What a crash tore is no line, and is skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ..._errors import InvalidKeyError
+from ..._records.key import SessionKey
+from ..base import Claim
+from ._disk import close_file, open_file, read_part, reading, write_at, writing_anew
+
+logger: Final = logging.getLogger("turnkeep")
+
+NAME: Final = "claims"
+_HEAD: Final = b'{"expires_at":"'
+_BLANK: Final = b" \0"
+
+
+class Write(NamedTuple):
+    """Bytes to write at an offset. ANEW makes them all of the file; SYNC has none."""
+
+    offset: int
+    data: bytes
+
+
+ANEW: Final = -1
+SYNC: Final = Write(0, b"")
+
+
+class Held(NamedTuple):
+    """A claim, and its line in the file."""
+
+    claim: Claim
+    offset: int
+    length: int
+
+    def lasting_until(self, expires_at: datetime) -> Write:
+        """Return what makes its line say so."""
+        return Write(self.offset + len(_HEAD), _stamp(expires_at))
+
+    def erased(self) -> Write:
+        """Return what takes its line away."""
+        return Write(self.offset, b" " * (self.length - 1))
+
+
+class _Line(msgspec.Struct, kw_only=True, omit_defaults=True):
+    key: str
+    name: str
+    owner: str
+    payload: dict[str, Any] = {}
+    taken_over: bool = False
+
+
+class _TimedLine(_Line, kw_only=True):
+    expires_at: datetime
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(_TimedLine)
+
+
+def encode_claim(claim: Claim) -> bytes:
+    """Return the claim's line. Its time comes first, in a fixed width."""
+    line = _Line(
+        key=claim.key.text,
+        name=claim.name,
+        owner=claim.owner,
+        payload=claim.payload,
+        taken_over=claim.taken_over,
+    )
+    return b'%b%b",%b\n' % (_HEAD, _stamp(claim.expires_at), _encode(line)[1:])
+
+
+def _stamp(time: datetime) -> bytes:
+    return time.isoformat(timespec="microseconds").encode()
+
+
+class ClaimsFile:
+    """The file. All that blocks runs on one thread at a time: at opening, then the writer's."""
+
+    def __init__(self, workplace: Path) -> None:
+        self._workplace = workplace
+        self._path = workplace / NAME
+        self._fd: int | None = None
+        self._failed = False
+        self._unsynced = False
+        """Something was erased, or may have been by an earlier process."""
+
+    def read(self) -> tuple[list[Held], int, bool]:
+        """Return the claims, in file order, the file's size, and whether all of it was read."""
+        self._failed = False
+        try:
+            with reading(self._path) as fd:
+                data = read_part(fd, 0, os.fstat(fd).st_size)
+        except FileNotFoundError:
+            return [], 0, True
+        self._unsynced = True
+        found: list[Held] = []
+        offset = 0
+        whole = not data or data.endswith(b"\n")
+        for line in data.split(b"\n"):
+            if line.strip(_BLANK):
+                claim = _decode(line.strip(_BLANK))
+                if claim is None:
+                    whole = False
+                    logger.warning("%s: a line can't be read and is skipped", self._path)
+                else:
+                    found.append(Held(claim, offset, len(line) + 1))
+            offset += len(line) + 1
+        return found, len(data), whole
+
+    def write(self, writes: Iterable[Write]) -> None:
+        """Do what these say, one after the other.
+
+        After a failure all that follows fails too, since it builds on what was not written,
+        until the file is read again.
+        """
+        if self._failed:
+            raise OSError("an earlier write of the claims failed")
+        self._failed = True
+        self._do(writes)
+        self._failed = False
+
+    def _do(self, writes: Iterable[Write]) -> None:
+        for offset, data in writes:
+            if offset == ANEW:
+                self._write_anew(data)
+            elif data:
+                write_at(self._open(), data, offset)
+                self._unsynced = True
+            elif self._unsynced:
+                os.fdatasync(self._open())
+                self._unsynced = False
+
+    def _write_anew(self, data: bytes) -> None:
+        if not data:
+            os.ftruncate(self._open(), 0)
+            self._unsynced = True
+            return
+        self.close()
+        with writing_anew(self._path, self._workplace) as file:
+            file.write(data)
+        self._unsynced = False
+
+    def _open(self) -> int:
+        if self._fd is None:
+            self._fd = open_file(self._path, os.O_RDWR | os.O_CREAT)
+        return self._fd
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd is not None:
+            close_file(self._fd)
+            self._fd = None
+
+
+def _decode(line: bytes) -> Claim | None:
+    try:
+        fields = _decoder.decode(line)
+        key = SessionKey.parse(fields.key)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidKeyError):
+        return None
+    if fields.expires_at.tzinfo is None:
+        return None
+    return Claim(
+        key=key,
+        name=fields.name,
+        owner=fields.owner,
+        expires_at=fields.expires_at,
+        payload=fields.payload,
+        taken_over=fields.taken_over,
+    )

@@ -1,0 +1,70 @@
+"""The source ids and tokens of a session's newest turns, by which a duplicate is known."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Final
+
+from ..._records.turn import Turn
+from ..base import DEDUPE_TURNS
+
+ENTRY_BYTES: Final = 200
+"""What an entry holds in memory, about."""
+
+
+class Known:
+    """Maps each source id and each token to the latest turn that has it."""
+
+    __slots__ = ("sources", "tokens")
+
+    def __init__(self, turns: Iterable[Turn] = ()) -> None:
+        self.sources: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
+        for turn in turns:
+            self.add(turn)
+
+    @property
+    def entries(self) -> int:
+        """The number of ids and tokens that are known."""
+        return len(self.sources) + len(self.tokens)
+
+    def add(self, turn: Turn) -> None:
+        """Take up a turn that is newer than all before."""
+        for source in turn.source_ids:
+            self.sources[source] = turn.id
+        if turn.token:
+            self.tokens[turn.token] = turn.id
+
+    def places(self, turns: Sequence[Turn], *, dedupe: bool) -> list[int]:
+        """Return for each turn the id of the stored one that it is, or 0 if it is new.
+
+        With `dedupe`, a turn whose source id stands earlier in `turns` has `~index`.
+        """
+        places: list[int] = []
+        earlier: dict[str, int] = {}
+        for index, turn in enumerate(turns):
+            place = self.tokens.get(turn.token, 0) if turn.token else 0
+            if dedupe and not place:
+                for source in turn.source_ids:
+                    place = self.sources.get(source) or earlier.get(source) or 0
+                    if place:
+                        break
+                else:
+                    earlier.update(dict.fromkeys(turn.source_ids, ~index))
+            places.append(place)
+        return places
+
+    def by_token(self, turn: Turn, place: int) -> bool:
+        """Return whether the stored turn at this place was stored under this turn's token."""
+        return bool(turn.token) and self.tokens.get(turn.token) == place
+
+    def discard(self, ids: Container[int]) -> None:
+        """Forget turns."""
+        self.sources = {source: id for source, id in self.sources.items() if id not in ids}
+        self.tokens = {token: id for token, id in self.tokens.items() if id not in ids}
+
+    def trim(self, last_id: int) -> None:
+        """Let go of old entries, once there are many more than have to be known."""
+        if self.entries > 4 * DEDUPE_TURNS:
+            floor = last_id - 2 * DEDUPE_TURNS
+            self.discard(range(floor + 1))

@@ -1,0 +1,113 @@
+"""The verbs about more than one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from ..._errors import UnsupportedError
+from ..._records.key import SessionKey
+from ..base import Found, Hit, Page, SessionInfo
+from ._claiming import ClaimVerbs
+from ._disk import UnsyncedError
+
+T = TypeVar("T")
+
+
+class FolderVerbs(ClaimVerbs):
+    """Lists, searches, and what moves or removes a session."""
+
+    async def sessions(
+        self,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        after: SessionInfo | None = None,
+        order: Literal["written", "key"] = "written",
+        metadata: bool = True,  # noqa: ARG002 - it is on the line that is read for the rest
+    ) -> Page:
+        where = str(self._folder.path)
+        return await self._workers.run(where, self._folder.sessions, prefix, limit, after, order)
+
+    async def find_all(
+        self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None
+    ) -> Found:
+        where = str(self._folder.path)
+        return await self._workers.run(where, self._folder.find_all, source_ids, prefix, since)
+
+    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
+        raise UnsupportedError(
+            f"{self!r} can't search for {text[:40]!r} below {prefix!r} (limit {limit}): a folder "
+            "of files has no index; look through `turns()`, or use a storage that has one"
+        )
+
+    async def rename(self, old: SessionKey, new: SessionKey) -> None:
+        self._check_writable(old)
+        # One at a time: the folder holds one intent, and aliases stay what they are meanwhile.
+        async with self._renaming, self._chats.both(old, new) as (moved, there):
+            source, target = moved.key, there.key
+            if source == target:
+                return
+            for chat in (moved, there):
+                self._chats.drop(chat)
+            await self._refresh_claims()
+            done: list[bool] = []
+            try:
+                await self._workers.run(
+                    f"session {old}", _noting, done, self._folder.rename, source, target
+                )
+            finally:
+                batch = self._claims.move(source, target) if done else None
+            await self._claims.stored(source, batch, done=True)
+
+    async def _resolved(self, key: SessionKey) -> SessionKey:
+        async with self._chats.session(key) as chat:
+            return chat.key
+
+    async def unlink(self, alias: SessionKey) -> bool:
+        self._check_writable(alias)
+        async with self._renaming:
+            try:
+                return await self._workers.run(f"session {alias}", self._folder.unlink, alias)
+            finally:
+                self._chats.aliases.clear()
+
+    async def forget(self, key: SessionKey) -> bool:
+        self._check_writable(key)
+        if await self._resolved(key) == key:
+            there = await self._forget(key, alias=False)
+            if there is not None:
+                return there
+        async with self._renaming:  # aliases stay what they are meanwhile
+            there = await self._forget(key, alias=await self._resolved(key) != key)
+            return bool(there)
+
+    async def _forget(self, key: SessionKey, *, alias: bool) -> bool | None:
+        """Forget a session; None if it has become an alias meanwhile, and `alias` is false."""
+        async with self._chats.session(key, settled=True) as chat:
+            if chat.key != key and not alias:
+                return None
+            await self._refresh_claims()
+            done: list[bool] = []
+            forget = self._folder.forget, chat.key, key if alias else None
+            try:
+                there = await self._workers.run(f"session {chat.key}", _noting, done, *forget)
+            finally:
+                self._chats.drop(chat)
+                if alias:
+                    self._chats.aliases.clear()
+                batch = self._claims.forget(chat.key) if done else None
+            await self._claims.stored(chat.key, batch, done=True)
+            return there
+
+
+def _noting(done: list[bool], function: Callable[..., T], *args: object) -> T:
+    """Call the function, and note in `done` that it took effect."""
+    try:
+        result = function(*args)
+    except UnsyncedError:
+        done.append(True)
+        raise
+    done.append(True)
+    return result
