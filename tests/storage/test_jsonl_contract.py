@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from turnkeep import SessionKey
@@ -28,21 +27,12 @@ class TestJsonl(FolderHooks, StorageContract):
     def make_storage(self, place: Path) -> Storage:
         return JsonlStorage(place, durability=self.durability)
 
-    @pytest.fixture(autouse=True)
-    def close_the_killed(self) -> Iterator[None]:
-        """Closes, at last, what died."""
-        self.killed: list[JsonlStorage] = []
-        yield
-        for storage in self.killed:
-            anyio.run(storage.aclose)
-
     async def kill(self, storage: Storage, place: Path) -> Path:
         # A copy of half a rename is no state that a crash leaves; see test_rename.py for those.
         assert isinstance(storage, JsonlStorage)
         copy = place.with_name(f"killed {len(list(place.parent.iterdir()))}")
         async with storage._renaming:
             shutil.copytree(place, copy)
-        self.killed.append(storage)
         return copy
 
     @contextmanager
