@@ -7,14 +7,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from turnkeep import SessionKey
 from turnkeep.storage.base import Storage
-from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl import JsonlStorage, _chat, _claims, _opened, _rename
 from turnkeep.storage.jsonl._names import session_path
 from turnkeep.testing import FolderHooks, StorageContract
 
@@ -26,6 +28,20 @@ class TestJsonl(FolderHooks, StorageContract):
 
     def make_storage(self, place: Path) -> Storage:
         return JsonlStorage(place, durability=self.durability)
+
+    def second(self, storage: Storage, place: Path) -> Storage:
+        return JsonlStorage(place, lock_timeout=0)
+
+    @pytest.fixture(autouse=True)
+    def patched(self) -> Iterator[None]:
+        """Let a test set the clock of the modules that ask for the time."""
+        with pytest.MonkeyPatch.context() as self.patch:
+            yield
+
+    def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
+        clock = SimpleNamespace(now=now.astimezone)
+        for module in (_chat, _claims, _opened, _rename):
+            self.patch.setattr(module, "datetime", clock)
 
     async def kill(self, storage: Storage, place: Path) -> Path:
         # A copy of half a rename is no state that a crash leaves; see test_rename.py for those.
