@@ -1,19 +1,4 @@
-"""A storage over ordered pairs: all verbs, for anything that has transactions.
-
-Most databases can keep pairs of bytes in the order of their keys, and change several of them
-in one transaction. That is all a storage needs: `OrderedStorage` has the verbs, and a subclass
-the transaction. `docs/storages.md` makes one over the standard library's `sqlite3`.
-
-The keys, whose parts a NUL byte separates (no session key and no id has one):
-
-| key | value |
-|---|---|
-| `info`, session | the record |
-| `turn`, session, id in 8 bytes | the turn |
-| `name`, source id or token, session, id in 8 bytes | nothing |
-| `alias`, alias | the session's key |
-| `claim`, session, name | the claim |
-"""
+"""The verbs, each of them one transaction."""
 
 from __future__ import annotations
 
@@ -24,11 +9,10 @@ from typing import Any, Literal, TypeVar
 
 from msgspec.structs import replace
 
-from .._errors import UnsupportedError
-from .._records.key import SessionKey
-from .._records.turn import Turn
-from ._pairs import Pairs, Session, Sessions, utc_now
-from .base import (
+from ..._errors import UnsupportedError
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
+from ..base import (
     Appended,
     Capabilities,
     Change,
@@ -41,8 +25,8 @@ from .base import (
     Snapshot,
     merge_metadata,
 )
-
-__all__ = ["OrderedStorage", "Pairs"]
+from ._pairs import Pairs, utc_now
+from ._sessions import Sessions
 
 T = TypeVar("T")
 
@@ -103,14 +87,16 @@ class OrderedStorage(ABC):
         return await self._transact(work)
 
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
-        return await self._transact(lambda held: held.named("source", source_id, held.resolve(key)))
+        def work(held: Sessions) -> Turn | None:
+            session = held.get(key)
+            return session.named(f"source {source_id}") if session else None
+
+        return await self._transact(work)
 
     async def find_all(
         self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None
     ) -> Found:
-        return await self._transact(
-            lambda held: Found(held.named_everywhere(source_ids, prefix), [])
-        )
+        return await self._transact(lambda held: held.find_all(source_ids, prefix))
 
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
@@ -152,8 +138,7 @@ class OrderedStorage(ABC):
             session = held.get(key, expected)
             if session is None:
                 return False
-            gone = session.turns() if erase else []
-            session.remove(gone)
+            gone = session.erase() if erase else []
             left, revision = session.info.turns - len(gone), session.info.revision + bool(gone)
             epoch = session.info.epoch + 1
             session.save(turns=left, revision=revision, epoch=epoch, summary=None)
@@ -178,7 +163,7 @@ class OrderedStorage(ABC):
         self, key: SessionKey, changes: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         def work(held: Sessions) -> Mapping[str, Any]:
-            session = held.get(key) or held.begun(key)
+            session = held.get_or_begin(key)
             metadata = merge_metadata(key, session.info.metadata, changes)
             session.save(metadata=metadata)
             return metadata
@@ -197,27 +182,20 @@ class OrderedStorage(ABC):
         def place(info: SessionInfo) -> tuple[float, str]:
             return -info.updated_at.timestamp() if order == "written" else 0, info.key.text
 
-        infos = sorted(await self._transact(lambda held: held.infos(prefix)), key=place)
+        infos, _ = await self._transact(lambda held: held.infos(prefix))
+        infos = sorted(infos, key=place)
         infos = [info for info in infos if after is None or place(info) > place(after)]
         page = infos[:limit] if metadata else [replace(one, metadata={}) for one in infos[:limit]]
         return Page(page, limit is None or len(infos) <= limit)
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
-        await self._transact(lambda held: held.rename(held.resolve(old), held.resolve(new)))
+        await self._transact(lambda held: held.rename(old, new))
 
     async def unlink(self, alias: SessionKey) -> bool:
         return await self._transact(lambda held: held.unlink(alias))
 
     async def forget(self, key: SessionKey) -> bool:
-        def work(held: Sessions) -> bool:
-            session, target = held.get(key), held.resolve(key)
-            held.unlink(key)
-            held.drop(session or Session(held.pairs, held.begun(key).info))
-            for claim in held.claims(target):
-                held.end(claim)
-            return session is not None
-
-        return await self._transact(work)
+        return await self._transact(lambda held: held.forget(key))
 
     async def claim(
         self,
@@ -229,24 +207,27 @@ class OrderedStorage(ABC):
         payload: Mapping[str, Any] | None = None,
     ) -> Claim | None:
         given = None if payload is None else dict(payload)
-        return await self._transact(lambda held: held.claim(key, name, owner, ttl, given))
+        return await self._transact(
+            lambda held: held.claims.take(held.resolve(key), name, owner, ttl, given)
+        )
 
     async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        return await self._transact(lambda held: held.renew(claim, ttl))
+        return await self._transact(
+            lambda held: held.claims.renew(held.resolve(claim.key), claim, ttl)
+        )
 
     async def release(self, claim: Claim) -> bool:
-        return await self._transact(lambda held: held.release(claim))
+        return await self._transact(
+            lambda held: held.claims.release(held.resolve(claim.key), claim)
+        )
 
     async def claims(
         self, *, key: SessionKey | None = None, prefix: str = "", expired: bool | None = None
     ) -> list[Claim]:
-        def work(held: Sessions) -> list[Claim]:
-            now, only = utc_now(), key and held.resolve(key)
-            claims = [claim for claim in held.claims(only) if claim.key.text.startswith(prefix)]
-            return [one for one in claims if expired in (None, one.expires_at <= now)]
-
-        found = await self._transact(work)
-        return sorted(found, key=lambda claim: (claim.expires_at, claim.key, claim.name))
+        now = utc_now()
+        found = await self._transact(lambda held: held.claims.of(key and held.resolve(key)))
+        found = [claim for claim in found if claim.key.text.startswith(prefix)]
+        return [claim for claim in found if expired in (None, claim.expires_at <= now)]
 
     async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
         raise UnsupportedError(f"{type(self).__name__} has no search")
