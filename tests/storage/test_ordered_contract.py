@@ -75,7 +75,7 @@ class SortedStorage(OrderedStorage):
         async with self.order:
             with CancelScope(shield=True):
                 done = await to_thread.run_sync(self.whole_or_not_at_all, work)
-            return done
+            return done  # noqa: RET504  # to mypy, a cancel scope may swallow an exception
 
     def whole_or_not_at_all(self, work: Callable[[Pairs], T]) -> T:
         self.pairs.undo = []
