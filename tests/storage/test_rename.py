@@ -58,7 +58,7 @@ async def state(storage: JsonlStorage) -> str:
         assert await contents(storage, OTHER) in (BOTH, BOTH[:2])
         assert [info.key for info in await listed(storage)] == [OTHER]
         (_, _, *behind) = (await storage.read(OTHER)).turns
-        assert [turn.answers for turn in behind] in ([], [None, 3])
+        assert [turn.answers for turn in behind] in ([], [None, 4])
         renamed = (await storage.read(OTHER)).info
         assert renamed is not None
         assert renamed.damaged == 1

@@ -19,12 +19,12 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, begun_info
+from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
 from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, of_generation, with_more
 from ._nanobot import Foreign
 from ._place import Place
 from ._read import Tail
-from ._writer import Batch
 
 replace: Final = msgspec.structs.replace
 

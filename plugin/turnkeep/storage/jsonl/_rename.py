@@ -24,6 +24,7 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo, merged, shifted
 from ._alias import alias_path, write_alias
+from ._blocks import line_at, lines_forward
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
@@ -37,7 +38,7 @@ from ._disk import (
 )
 from ._lines import DAMAGED, decode_line, encode_turn, without_more
 from ._names import DAMAGED_SUFFIX, session_path
-from ._read import ascending, line_at, lines_forward, read_tail
+from ._read import ascending, read_tail
 from ._rewrite import write_session
 
 logger: Final = logging.getLogger("turnkeep")

@@ -92,7 +92,7 @@ class FolderVerbs(ClaimVerbs):
             done: list[bool] = []
             forget = self._folder.forget, chat.key, key if alias else None
             try:
-                there = await self._workers.run(f"session {chat.key}", _noting, done, *forget)
+                there: bool = await self._workers.run(f"session {chat.key}", _noting, done, *forget)
             finally:
                 self._chats.drop(chat)
                 if alias:
