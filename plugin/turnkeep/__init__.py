@@ -14,7 +14,9 @@ from ._errors import (
     InvalidKeyError,
     InvalidMetadataError,
     InvalidTurnError,
+    LostAcknowledgementError,
     MissingExtraError,
+    PartlyDoneError,
     ReadOnlyError,
     StorageError,
     StoreClosedError,
@@ -23,16 +25,17 @@ from ._errors import (
     TurnkeepError,
     TurnTooLargeError,
     UnknownStorageError,
+    UnsupportedError,
     WindowError,
+    WrongLoopError,
 )
 from ._records.info import SessionInfo
 from ._records.key import SessionKey
 from ._records.media import Media
-from ._records.turn import Sender, Turn
+from ._records.turn import MessageFields, Sender, Turn, TurnFields
 from ._session.consolidate import ConsolidationPolicy
 from ._session.reply import Reply
-from ._session.session import Session
-from ._store import SessionStore
+from ._store import Session, SessionStore
 from ._window.check import check_messages
 from ._window.tokens import estimate_tokens, tiktoken_counter
 
@@ -41,8 +44,11 @@ __all__ = [
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidTurnError",
+    "LostAcknowledgementError",
     "Media",
+    "MessageFields",
     "MissingExtraError",
+    "PartlyDoneError",
     "ReadOnlyError",
     "Reply",
     "Sender",
@@ -55,10 +61,13 @@ __all__ = [
     "StoreLockedError",
     "SummaryError",
     "Turn",
+    "TurnFields",
     "TurnTooLargeError",
     "TurnkeepError",
     "UnknownStorageError",
+    "UnsupportedError",
     "WindowError",
+    "WrongLoopError",
     "check_messages",
     "estimate_tokens",
     "tiktoken_counter",

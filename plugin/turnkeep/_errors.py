@@ -16,7 +16,8 @@ TurnkeepError
 ├── WrongLoopError           (RuntimeError)  a store used from another loop, thread or process
 ├── UnsupportedError         (NotImplementedError)  a verb that the storage does not have
 └── StorageError             (OSError)       the storage failed to read or write
-    └── LostAcknowledgementError             … and may have done it all the same
+    ├── LostAcknowledgementError             … and may have done it all the same
+    └── PartlyDoneError                      … some sessions of many
 ```
 
 Each subclasses the standard exception that a caller would expect, so that
@@ -25,12 +26,15 @@ Each subclasses the standard exception that a caller would expect, so that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidTurnError",
     "LostAcknowledgementError",
     "MissingExtraError",
+    "PartlyDoneError",
     "ReadOnlyError",
     "StorageError",
     "StoreClosedError",
@@ -112,6 +116,22 @@ class LostAcknowledgementError(StorageError):
     """
 
     token: str | None = None
+
+
+class PartlyDoneError(StorageError):
+    """A change of many sessions left some out, whose keys are `sessions`; the others have it.
+
+    `report` is what the call would have returned. It can be called again.
+    """
+
+    def __init__(self, verb: str, sessions: Sequence[object], report: object) -> None:
+        self.sessions: list[str] = [str(key) for key in sessions]
+        self.report = report
+        super().__init__(
+            f"{verb} left {len(self.sessions)} sessions out, which can't be read or written: "
+            f"{', '.join(self.sessions[:5])}{', …' if len(self.sessions) > 5 else ''}; "
+            "the others are done. Mend or remove these, and call it again"
+        )
 
 
 class WrongLoopError(TurnkeepError, RuntimeError):

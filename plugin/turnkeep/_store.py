@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections import Counter, OrderedDict
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final, Literal, Self, cast
 
-from anyio import CancelScope, Event, Lock
-
-from ._errors import ReadOnlyError, StoreClosedError, UnknownStorageError
+from ._errors import PartlyDoneError, StorageError, UnknownStorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
-from ._records.turn import MAX_TURN_BYTES, Turn, as_source_ids
+from ._records.turn import MAX_TURN_BYTES, as_source_ids
 from ._session.consolidate import ConsolidationPolicy, Consolidations
-from ._session.moves import Moves
-from ._session.session import Session
-from ._window.tail import Tails
-from .storage.base import Storage
+from ._session.conversation import Conversation
+from ._session.desk import Desk
+from ._session.session import BaseSession
+from .storage.base import Hit, Storage
 
-__all__ = ["SessionStore"]
+__all__ = ["Session", "SessionStore"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
-_ANSWERS_KEPT: Final = 10_000
-
-_Place: TypeAlias = tuple[str, int, datetime]
-"""Names a turn for good: a session that is forgotten and begins anew gives its ids again."""
+_PAGE_SESSIONS: Final = 1000
 
 
 class SessionStore:
@@ -75,41 +67,30 @@ class SessionStore:
             "read_only": read_only,
             "lock_timeout": lock_timeout,
         }
+        self.desk: Desk = Desk(
+            _storage(where, options), read_only=read_only, max_turn_bytes=max_turn_bytes
+        )
+        self._consolidations = Consolidations(self.desk)
         self.consolidation = consolidation
-        self._storage = _storage(where, options)
-        self._read_only = read_only
-        self._max_turn_bytes = max_turn_bytes
-        self._state: Literal["new", "open", "closed"] = "new"
-        self._holds_storage = False
-        self._openings = 0
-        self._changing = Lock()
-        self._queued = 0
-        self._running = 0
-        self._idle: Event | None = None
-        self._open_replies: Counter[_Place] = Counter()
-        self._answered: OrderedDict[_Place, None] = OrderedDict()
-        self._consolidations = Consolidations()
-        self._tails = Tails()
-        self._moves = Moves()
+        self.desk.after_answer = self._consolidations.after_answer
+        self.desk.opening.closing = self._end_work
 
     def __repr__(self) -> str:
-        return f"<SessionStore {self._storage!r} {self._state}>"
+        opening = self.desk.opening
+        return f"<SessionStore {opening.storage!r} {opening.state}>"
 
-    # Opening and closing.
+    @property
+    def consolidation(self) -> ConsolidationPolicy | None:
+        """The policy by which sessions are consolidated after an answer; it can be set."""
+        return self._consolidations.policy
+
+    @consolidation.setter
+    def consolidation(self, policy: ConsolidationPolicy | None) -> None:
+        self._consolidations.policy = policy
 
     async def __aenter__(self) -> Self:
-        async with self._changing:
-            if self._state != "open":
-                await self._open_storage()
-            self._openings += 1
+        await self.desk.opening.open()
         return self
-
-    async def _open_storage(self) -> None:
-        # It is held still where closing was cancelled.
-        if not self._holds_storage:
-            await self._storage.open()
-            self._holds_storage = True
-        self._state = "open"
 
     async def __aexit__(
         self,
@@ -120,70 +101,27 @@ class SessionStore:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Leaves the store. The last one to leave closes it, when all calls have ended."""
-        # Shielded: a bot is mostly closed by a cancellation, and the folder is to be left.
-        with CancelScope(shield=True):
-            async with self._changing:
-                self._openings = max(0, self._openings - 1)
-                if self._openings or not self._holds_storage:
-                    return
-                self._state = "closed"
-                await self._consolidations.cancel()
-                while self._running:
-                    self._idle = Event()
-                    await self._idle.wait()
-                await self._storage.aclose()
-                self._holds_storage = False
+        """Leaves the store. The last one to leave closes it, when all calls have ended.
 
-    def _use(self, key: SessionKey | None = None, *, write: bool = False) -> _Use:
-        """The storage for the time of one verb; it is opened first if nobody has."""
-        return _Use(self, key, write)
+        A cancellation, of a task or a scope, is raised when the store is closed, so that its
+        folder is free.
+        """
+        await self.desk.opening.aclose()
 
-    @property
-    def _ready(self) -> bool:
-        # Behind those who wait for the opening, even if it is done: calls keep their order.
-        return self._state == "open" and not self._queued
-
-    def _enter(self, key: SessionKey | None, write: bool) -> Storage:
-        """Begins a verb that has the open storage; `_leave` ends it, and closing waits for that."""
-        if write and self._read_only:
-            raise ReadOnlyError(
-                f"session {key}: this store was opened with read_only=True; "
-                "open another one without it to write"
-            )
-        self._running += 1
-        return self._storage
-
-    def _leave(self) -> None:
-        self._running -= 1
-        if self._idle is not None and not self._running:
-            self._idle.set()
-
-    async def _open_by_use(self, key: SessionKey | None) -> None:
-        self._queued += 1
-        try:
-            async with self._changing:
-                if self._state == "closed":
-                    about = "" if key is None else f"session {key}: "
-                    raise StoreClosedError(
-                        f"{about}the store is closed, and nothing was stored; "
-                        "open it again with 'async with store:'"
-                    )
-                if self._state == "new":
-                    await self._open_storage()
-        finally:
-            self._queued -= 1
+    async def _end_work(self) -> None:
+        await self._consolidations.cancel()
+        await self.desk.leases.aclose()
 
     # Sessions.
 
     def session(self, key: SessionKey | str) -> Session:
-        """A handle on the session of this key; no I/O, and no session begins by it."""
-        return Session(self, as_key(key))
+        """Return a handle on the session of this key; no I/O, and no session begins by it."""
+        return Session(self, Conversation(self.desk, as_key(key)))
 
     async def list_sessions(
         self, *, prefix: str = "", limit: int | None = 100, after: SessionInfo | None = None
     ) -> list[SessionInfo]:
-        """One page of the sessions, the last written first.
+        """Return one page of the sessions, the last written first.
 
         `prefix` is the beginning of a key, such as `"telegram:"`. `after` is an item of the
         page before: `page = await store.list_sessions(after=page[-1])`. With `limit=None` it
@@ -191,19 +129,32 @@ class SessionStore:
         """
         if limit is not None and limit < 1:
             raise ValueError(f"limit is a whole number, 1 or more, or None, not {limit!r}")
-        async with self._use() as storage:
+        async with self.desk.use() as storage:
             page = await storage.sessions(prefix=prefix, limit=limit, after=after)
-        return [own_copy(info) for info in page]
+        return [own_copy(info) for info in page.sessions]
+
+    async def _each_session(self, prefix: str) -> AsyncIterator[SessionInfo]:
+        """Iterate over all sessions by key, so that each comes once, also if it is written to."""
+        after: SessionInfo | None = None
+        while True:
+            async with self.desk.use() as storage:
+                page = await storage.sessions(
+                    prefix=prefix, limit=_PAGE_SESSIONS, after=after, order="key", metadata=False
+                )
+            for after in page.sessions:
+                yield after
+            if page.complete or not page.sessions:
+                return
 
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Moves a session to another key; the old one becomes an alias of the new.
 
         Where both have turns, the old ones become earlier epochs of the new, whose ids go up.
-        Replies that are open, and turns in hand that have a source id, go on as what they were.
+        Replies that are open, in any process, and turns in hand go on as what they were.
         Doing it again does nothing.
         """
         old, new = as_key(old), as_key(new)
-        async with self._moves.moving(), self._use(old, write=True) as storage:
+        async with self.desk.use(old, write=True) as storage:
             await storage.rename(old, new)
 
     async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
@@ -214,98 +165,92 @@ class SessionStore:
         """
         await self.rename(key, to)
 
+    async def unlink(self, alias: SessionKey | str) -> bool:
+        """Takes a link, or an alias that a rename left, back; returns whether there was one.
+
+        What is said under `alias` from now on begins a session of its own. What was said
+        before stays in the session that it was linked to.
+        """
+        alias = as_key(alias)
+        async with self.desk.use(alias, write=True) as storage:
+            return await storage.unlink(alias)
+
+    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
+        """Return the turns that have all these words, the newest first.
+
+        Raises `UnsupportedError` where the storage has no search.
+        """
+        async with self.desk.use() as storage:
+            if not storage.capabilities.search:
+                raise UnsupportedError(f"{storage!r} has no search: use another storage")
+            return await storage.search(text, prefix=prefix, limit=limit)
+
     async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
         """Takes away for good what one person wrote, its answers and quotes, in every session.
 
         `sender_id` is the platform's; give its `prefix`, such as `"telegram:"`, since another
         platform may give the same id to somebody else; a session that was linked to another key
-        has that key. Returns how many turns went, or lost a
-        quote, by the text of their session's key. A summary that was made of them stays: where
-        `(await session.info()).summary` is not empty, `clear(erase=True)` takes it away too.
+        has that key. Returns how many turns went, or lost a quote, by the text of their
+        session's key. A session that can't be read or written does not hold up the others: at
+        the end `PartlyDoneError` names it, with the report. A summary that was made of
+        the turns stays: where `(await session.info()).summary` is not empty,
+        `clear(erase=True)` takes it away too.
         """
         report: dict[str, int] = {}
-        for info in await self.list_sessions(prefix=prefix, limit=None):
-            if count := await self.session(info.key).forget_sender(sender_id):
-                report[info.key.text] = count
+        failed: dict[SessionKey, Exception] = {}
+        async for info in self._each_session(prefix):
+            try:
+                if count := await self.session(info.key).forget_sender(sender_id):
+                    report[info.key.text] = count
+            except StorageError as error:
+                failed[info.key] = error
+        if failed:
+            raise PartlyDoneError("forget_sender", [*failed], report) from next(
+                iter(failed.values())
+            )
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:
         """Takes away for good every turn with this source id; returns how many there were.
 
         For a platform's event that names a message and not the session it is in. It looks
-        through every session with the prefix, so give one.
+        through every session with the prefix, so give one. A session that can't be read does
+        not hold up the others: at the end `PartlyDoneError` names it.
         """
         count = 0
-        for wanted in as_source_ids(source_id, ""):
-            # One page: a session that is written to meanwhile would move from page to page.
-            for info in await self.list_sessions(prefix=prefix, limit=None):
-                async with self._moves.steady(), self._use(info.key, write=True) as storage:
-                    while (turn := await storage.find(info.key, wanted)) is not None:
-                        count += len(await storage.delete(info.key, [turn.id]))
+        async with self.desk.use(write=True) as storage:
+            found = await storage.find_all(as_source_ids(source_id, ""), prefix=prefix)
+        failed = [*found.unread]
+        for key, turn in found.turns:
+            try:
+                count += await Conversation(self.desk, key).delete(turn) is not None
+            except StorageError:
+                failed.append(key)
+        if failed:
+            raise PartlyDoneError("delete", failed, count)
         return count
 
     async def forget(self, key: SessionKey | str) -> bool:
         """Takes a session away for good, with its record; returns whether there was one."""
         key = as_key(key)
-        async with self._use(key, write=True) as storage:
-            forgotten = await storage.forget(key)
-        self._tails.forget(key.text)
-        # Its ids begin anew, and a platform's times may be the same for a whole second.
-        for place in [place for place in self._answered if place[0] == key.text]:
-            del self._answered[place]
-        return forgotten
-
-    # Which messages are being answered, in this process.
-
-    def _is_answered(self, key: SessionKey, turn: Turn) -> bool:
-        place = _place(key, turn)
-        return place in self._open_replies or place in self._answered
-
-    def _open_reply(self, key: SessionKey, turn: Turn) -> None:
-        self._open_replies[_place(key, turn)] += 1
-
-    def _close_reply(self, key: SessionKey, turn: Turn) -> None:
-        place = _place(key, turn)
-        self._open_replies[place] -= 1
-        if not self._open_replies[place]:
-            del self._open_replies[place]
-
-    def _first_open_reply(self, key: SessionKey) -> int:
-        """The lowest id of a turn to which a reply is open; above all ids if there is none."""
-        return min(
-            (id for text, id, _ in self._open_replies if text == key.text), default=sys.maxsize
-        )
-
-    def _mark_answered(self, key: SessionKey, turn: Turn) -> None:
-        self._answered[_place(key, turn)] = None
-        if len(self._answered) > _ANSWERS_KEPT:
-            self._answered.popitem(last=False)
-
-    def _unmark_answered(self, key: SessionKey, turn: Turn) -> None:
-        self._answered.pop(_place(key, turn), None)
+        async with self.desk.use(key, write=True) as storage:
+            return await storage.forget(key)
 
 
-class _Use:
-    """A verb's time with the storage, see `SessionStore._use`."""
+class Session(BaseSession):
+    """A handle on one session; made by `SessionStore.session`, without I/O.
 
-    __slots__ = ("_key", "_store", "_write")
+    In a bot's handler it is bound to the message in hand, which is then its `turn`: the
+    window ends with that message, and the reply answers it. A handle may be used by many
+    tasks at once.
+    """
 
-    def __init__(self, store: SessionStore, key: SessionKey | None, write: bool) -> None:
-        self._store = store
-        self._key = key
-        self._write = write
+    store: SessionStore
+    """The store that this session is in."""
 
-    async def __aenter__(self) -> Storage:
-        if not self._store._ready:
-            await self._store._open_by_use(self._key)
-        return self._store._enter(self._key, self._write)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._store._leave()
-
-
-def _place(key: SessionKey, turn: Turn) -> _Place:
-    return key.text, turn.id, turn.time
+    def __init__(self, store: SessionStore, conversation: Conversation) -> None:
+        super().__init__(conversation)
+        self.store = store
 
 
 def as_key(key: SessionKey | str) -> SessionKey:

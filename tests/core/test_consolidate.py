@@ -315,9 +315,9 @@ async def test_a_late_answer_is_summarized_with_its_question(session: Session) -
 
 async def test_a_pointer_in_the_middle_of_an_exchange_heals(session: Session) -> None:
     await talk(session, 1, 4)
-    async with session.store._use(session.key, write=True) as storage:
-        epoch = (await info_of(session)).epoch_id
-        assert await storage.consolidate(session.key, 3, "from elsewhere", epoch=epoch)
+    async with session.store.desk.use(session.key, write=True) as storage:
+        expected = (await info_of(session)).expected()
+        assert await storage.consolidate(session.key, 3, "from elsewhere", expected=expected)
     assert (await shown(session))[1:3] == ["q2", "a2"]
     summarize = Summarizer()
     assert await session.consolidate(summarize, keep=2)
@@ -327,9 +327,9 @@ async def test_a_pointer_in_the_middle_of_an_exchange_heals(session: Session) ->
 
 async def test_a_pointer_out_of_range_heals(session: Session) -> None:
     await talk(session, 1, 2)
-    async with session.store._use(session.key, write=True) as storage:
-        epoch = (await info_of(session)).epoch_id
-        assert await storage.consolidate(session.key, 999, "from elsewhere", epoch=epoch)
+    async with session.store.desk.use(session.key, write=True) as storage:
+        expected = (await info_of(session)).expected()
+        assert await storage.consolidate(session.key, 999, "from elsewhere", expected=expected)
     assert (await shown(session))[1:] == ["q2", "a2"]
     await talk(session, 3, 4)
     summarize = Summarizer()

@@ -115,6 +115,9 @@ class Halting(MemoryStorage):
     async def find(self, *arguments: Any, **options: Any) -> Any:
         return await self._halted(await super().find(*arguments, **options))
 
+    async def find_all(self, *arguments: Any, **options: Any) -> Any:
+        return await self._halted(await super().find_all(*arguments, **options))
+
     async def read(self, *arguments: Any, **options: Any) -> Any:
         return await self._halted(await super().read(*arguments, **options))
 

@@ -121,7 +121,7 @@ async def test_the_record_is_the_same_after_a_restart(place: Place) -> None:
         info = await store.session("t:1").info()
     assert before is not None
     assert info is not None
-    assert info.epoch_id == before.epoch_id
+    assert info.epoch_name == before.epoch_name
     assert (info.turns, info.last_id, info.metadata) == (3, 3, {"lang": "de"})
 
 

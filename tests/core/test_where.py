@@ -15,8 +15,8 @@ from .tools import said
 
 
 def folder_of(store: SessionStore) -> str:
-    assert isinstance(store._storage, JsonlStorage)
-    return str(store._storage._folder.path)
+    assert isinstance(store.desk.opening.storage, JsonlStorage)
+    return str(store.desk.opening.storage._folder.path)
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_a_path_is_a_folder_of_jsonl_files(where: str | Path, folder: str) -> No
 
 @pytest.mark.parametrize("where", ["memory:", "MEMORY:", "memory://"])
 def test_memory_is_a_storage_of_its_own(where: str) -> None:
-    assert isinstance(SessionStore(where)._storage, MemoryStorage)
+    assert isinstance(SessionStore(where).desk.opening.storage, MemoryStorage)
 
 
 def test_a_storage_object_is_taken_as_it_is() -> None:
     storage = MemoryStorage()
-    assert SessionStore(storage)._storage is storage
+    assert SessionStore(storage).desk.opening.storage is storage
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 import pytest
 
-from turnkeep import Reply, Session, SessionKey, Turn
-from turnkeep._records.info import EpochId, SessionInfo
-from turnkeep.storage.base import Appended, Snapshot
+from turnkeep import Reply, Session, Turn
+from turnkeep.storage.base import Appended, Page, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
 
@@ -75,39 +74,20 @@ class Gated(MemoryStorage):
         await self._pass("aclose")
         self.closed += 1
 
-    async def append(
-        self,
-        key: SessionKey,
-        turns: Sequence[Turn],
-        *,
-        epoch: EpochId | None = None,
-        dedupe: bool = True,
-    ) -> Appended | None:
+    async def append(self, *arguments: Any, **options: Any) -> Appended | None:
         await self._pass("append")
         if self.append_error is not None:
             raise self.append_error
-        return await super().append(key, turns, epoch=epoch, dedupe=dedupe)
+        return await super().append(*arguments, **options)
 
-    async def read(
-        self,
-        key: SessionKey,
-        *,
-        after: int = 0,
-        before: int | None = None,
-        limit: int | None = None,
-        newest: bool = True,
-    ) -> Snapshot:
+    async def read(self, *arguments: Any, **options: Any) -> Snapshot:
         await self._pass("read")
-        return await super().read(key, after=after, before=before, limit=limit, newest=newest)
+        return await super().read(*arguments, **options)
 
-    async def update_metadata(
-        self, key: SessionKey, changes: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
+    async def update_metadata(self, *arguments: Any, **options: Any) -> Mapping[str, Any]:
         await self._pass("update_metadata")
-        return await super().update_metadata(key, changes)
+        return await super().update_metadata(*arguments, **options)
 
-    async def sessions(
-        self, *, prefix: str = "", limit: int | None = None, after: SessionInfo | None = None
-    ) -> list[SessionInfo]:
+    async def sessions(self, *arguments: Any, **options: Any) -> Page:
         await self._pass("sessions")
-        return await super().sessions(prefix=prefix, limit=limit, after=after)
+        return await super().sessions(*arguments, **options)

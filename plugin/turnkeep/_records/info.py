@@ -57,6 +57,11 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 return ref.id + origin.ids
         return None
 
+    @property
+    def epoch_name(self) -> tuple[str, int]:
+        """Names the current epoch for good."""
+        return self.generation, self.epoch
+
     def expected(self, *, turn: int | None = None, revision: bool = False) -> Expected:
         """Return this state, for a change that is decided on it: its generation and epoch."""
         return Expected(self.generation, self.epoch, self.revision if revision else None, turn)

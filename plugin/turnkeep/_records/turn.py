@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from math import isfinite
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast, get_args
 
 import msgspec
 
@@ -109,6 +109,35 @@ class Turn(
         return [media for part in parts if (media := media_of(part)) is not None]
 
 
+class MessageFields(TypedDict, total=False):
+    """The fields of a message that `Session.receive` takes.
+
+    `source_id` is the platform's id of the message, or several: by it a message that is
+    delivered again is known. `sender` is who wrote it, a `Sender` or a bare id. `name` is the
+    message's `name` for the model. `time` is aware; now by default. `extra` is kept as it is.
+    `token` names the call: under the same one it stores once.
+    """
+
+    source_id: str | int | Sequence[str] | None
+    sender: Sender | str | int | None
+    name: str | None
+    time: datetime | None
+    extra: Mapping[str, Any] | None
+    token: str
+
+
+class TurnFields(MessageFields, total=False):
+    """The fields of a turn that `Session.append` takes.
+
+    An assistant's turn may have `tool_calls`, in the chat-completions format, and a tool's turn
+    has the `tool_call_id` that it answers. A `hidden` turn is in no window.
+    """
+
+    tool_calls: Iterable[object] | None
+    tool_call_id: str | None
+    hidden: bool
+
+
 def new_turn(
     role: str,
     content: object = None,
@@ -124,6 +153,7 @@ def new_turn(
     also_answers: tuple[int, ...] = (),
     interrupted: bool = False,
     hidden: bool = False,
+    token: str = "",
     max_bytes: int = MAX_TURN_BYTES,
     where: str = "",
 ) -> Turn:
@@ -153,6 +183,7 @@ def new_turn(
         also_answers=also_answers,
         interrupted=interrupted,
         hidden=hidden,
+        token=token and clean_text(token),
         extra={} if extra is None else _extra(extra, where),
     )
     if turn.content is None and not turn.tool_calls:

@@ -7,14 +7,15 @@ stored before the next is asked for.
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
-from anyio import CancelScope, Event, Lock
+from anyio import CancelScope, Event
 
 from .._errors import StoreClosedError, SummaryError, WindowError
 from .._records.info import SessionInfo
@@ -27,9 +28,8 @@ from .._window.options import WindowOptions
 from .._window.speaker import Speakers
 from .._window.summary import checked_summary, summary_message
 from .._window.tokens import TokenCounter, estimate_tokens
-
-if TYPE_CHECKING:
-    from .session import Session
+from .desk import Desk
+from .leases import CONSOLIDATE
 
 __all__ = ["ConsolidationPolicy", "Summarize", "consolidate"]
 
@@ -41,6 +41,8 @@ Summarize: TypeAlias = Callable[[list[Message]], Awaitable[str]]
 KEEP: Final = 20
 MAX_TOKENS: Final = 16_000
 _READ_AHEAD: Final = 64
+_CALLS_A_PIECE: Final = 3
+"""The summarizer is asked so often for a piece whose turns change meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class ConsolidationPolicy:
     task_group: Any = None
 
     def __post_init__(self) -> None:
-        self._plan  # noqa: B018 (it is checked by being made)
+        self.plan  # noqa: B018 (it is checked by being made)
         if self.after_messages is None and self.after_tokens is None:
             raise SummaryError("a policy needs after_messages or after_tokens, to say when")
         for name in ("after_messages", "after_tokens"):
@@ -117,7 +119,8 @@ class ConsolidationPolicy:
             )
 
     @property
-    def _plan(self) -> Consolidation:
+    def plan(self) -> Consolidation:
+        """The consolidation that the policy runs."""
         return Consolidation(
             self.summarize,
             keep=self.keep,
@@ -140,19 +143,24 @@ class Backlog:
     exchanges: list[Exchange]
     reach: int
 
-    def piece(self, summary: str | None, first: int, plan: Consolidation) -> tuple[int, int]:
-        """How many exchanges, from the `first` on, fit into one call; and where they end.
+    def up_to(self, reach: int) -> Backlog:
+        """Return the part of it that ends at this id at most."""
+        exchanges = [one for one in self.exchanges if one.user.id <= reach]
+        return Backlog(self.info, exchanges, min(reach, self.reach))
+
+    def piece(self, summary: str | None, plan: Consolidation) -> tuple[int, int]:
+        """Return how many exchanges fit into one call, and the id that they reach to.
 
         At least one: an exchange that is too long by itself is cut in its middle.
         """
         room = plan.max_tokens
         if summary:
             room -= plan.options.tokens(summary_message(summary))
-        for count, exchange in enumerate(self.exchanges[first:]):
+        for count, exchange in enumerate(self.exchanges):
             room -= sum(map(plan.options.cost, exchange.turns))
             if room < 0 and count:
                 return count, exchange.user.id - 1
-        return len(self.exchanges) - first, self.reach
+        return len(self.exchanges), self.reach
 
 
 def backlog(
@@ -175,60 +183,98 @@ def backlog(
     return Backlog(info, [], 0)
 
 
-async def consolidate(session: Session, plan: Consolidation) -> bool:
-    """Summarizes all that is older than what is kept; whether there was anything."""
-    done = False
-    async with session._store._consolidations.alone(session.key):
-        found = await _read_backlog(session, plan.keep)
-        if found is None:
+async def consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool:
+    """Summarize all that is older than what is kept; return whether there was anything.
+
+    One call at a time does it, of all processes: another one waits, or leaves it to that
+    process.
+    """
+    info = await desk.info(key)
+    if info is None:
+        return False
+    async with desk.alone(info.generation):
+        if desk.is_shared and not await desk.leases.take(key, CONSOLIDATE):
             return False
-        summary, first = found.info.summary, 0
-        while first < len(found.exchanges):
-            count, reach = found.piece(summary, first, plan)
-            piece = found.exchanges[first : first + count]
-            summary = await _summarized(session, piece, summary, plan)
-            if session._store._first_open_reply(session.key) <= reach:
-                break  # begun meanwhile
-            async with session._store._use(session.key, write=True) as storage:
-                epoch = found.info.epoch_id
-                if not await storage.consolidate(session.key, reach, summary, epoch=epoch):
-                    break  # cleared meanwhile, or done by another process
-            done = True
-            first += count
-    return done
+        try:
+            return await _consolidate(desk, key, plan)
+        finally:
+            if desk.is_shared:
+                with CancelScope(shield=True):
+                    await desk.leases.drop(key, CONSOLIDATE)
 
 
-async def _read_backlog(session: Session, keep: int) -> Backlog | None:
+async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool:
+    done, asked, text = False, None, ""
+    begun: SessionInfo | None = None
+    reach, calls = sys.maxsize, 0
+    refused: SessionInfo | None = None
+    while True:
+        found = await _read_backlog(desk, key, plan.keep)
+        if found is None or not found.exchanges:
+            return done
+        if begun is None:
+            begun, reach = found.info, found.reach
+        # What was said since the first look is left to the next consolidation.
+        found = found.up_to(reach)
+        if found.info.epoch_name != begun.epoch_name or not found.exchanges:
+            return done
+        if refused == found.info:
+            return done  # nothing changed, so it would be refused again
+        summary = found.info.summary
+        count, reached = found.piece(summary, plan)
+        messages = _messages(found.exchanges[:count], summary, plan)
+        if messages != asked:
+            if calls == _CALLS_A_PIECE:
+                logger.warning("session %s: not consolidated: its turns change all the time", key)
+                return done
+            asked, calls = messages, calls + 1
+            text = await _summarized(key, messages, plan)
+        if await _first_open(desk, found.info) <= reached:
+            return done  # a reply was begun meanwhile
+        async with desk.use(key, write=True) as storage:
+            expected = found.info.expected(revision=True)
+            if await storage.consolidate(key, reached, text, expected=expected):
+                done, asked, calls = True, None, 0
+            else:  # it was edited, cleared or merged meanwhile: another look tells
+                refused = found.info
+
+
+async def _first_open(desk: Desk, info: SessionInfo) -> int:
+    """Return the lowest id to which a reply is open, in any process; else one above all."""
+    first = desk.answers.first_open(info)
+    return min(first, await desk.leases.first_open(info)) if desk.is_shared else first
+
+
+async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | None:
     limit = 2 * keep + _READ_AHEAD
     while True:
         # As for a write, so that a read-only store refuses before a model was asked.
-        async with session._store._use(session.key, write=True) as storage:
-            info, turns = await storage.read(session.key, limit=limit)
+        async with desk.use(key, write=True) as storage:
+            info, turns, complete = await storage.read(key, limit=limit)
         if info is None:
             return None
-        found = backlog(
-            info,
-            turns,
-            keep=keep,
-            first_open=session._store._first_open_reply(session.key),
-            complete=len(turns) < limit,
-        )
+        first_open = await _first_open(desk, info)
+        found = backlog(info, turns, keep=keep, first_open=first_open, complete=complete)
         if found is not None:
             return found
         limit *= 4
 
 
-async def _summarized(
-    session: Session, piece: Sequence[Exchange], summary: str | None, plan: Consolidation
-) -> str:
-    where = f"session {session.key}: "
+def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidation) -> list[Message]:
+    """Return what the summarizer is given."""
     messages = [] if summary is None else [summary_message(summary)]
     bound = Bound(plan.max_tokens, plan.options.cost, 0)
     for exchange in piece:
         exchange = fit(exchange, [bound])
         user = truncated(exchange.user, bound, "truncate")
         messages += map(plan.options.message, Exchange(user, exchange.groups).turns)
-    answer: Any = plan.summarize(messages)
+    return messages
+
+
+async def _summarized(key: SessionKey, messages: list[Message], plan: Consolidation) -> str:
+    where = f"session {key}: "
+    # A copy: what it does to its messages must not look like a change of the session.
+    answer: Any = plan.summarize(copy.deepcopy(messages))
     if not isawaitable(answer):
         raise SummaryError(
             f"{where}summarize gave {type(answer).__name__} and is to be an async function: "
@@ -238,55 +284,43 @@ async def _summarized(
 
 
 class Consolidations:
-    """Those that run in a store: by hand one after the other, by policy one at a time."""
+    """The consolidations that run by a policy, one at a time in each session."""
 
-    def __init__(self) -> None:
-        self._locks: dict[str, tuple[Lock, int]] = {}
+    def __init__(self, desk: Desk) -> None:
+        self.policy: ConsolidationPolicy | None = None
+        self._desk = desk
         self._scopes: dict[str, CancelScope] = {}
         self._ended = Event()
 
-    @asynccontextmanager
-    async def alone(self, key: SessionKey) -> AsyncGenerator[None]:
-        """Keeps others of the same session waiting."""
-        lock, waiting = self._locks.get(key.text, (Lock(), 0))
-        self._locks[key.text] = lock, waiting + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._locks.pop(key.text)
-            if waiting > 1:
-                self._locks[key.text] = lock, waiting - 1
-
-    async def after_reply(self, session: Session, policy: ConsolidationPolicy) -> None:
+    async def after_answer(self, key: SessionKey) -> None:
         """Runs the policy, here or in its task group, unless it runs for this session."""
-        if session.key.text in self._scopes:
+        policy = self.policy
+        if policy is None or key.text in self._scopes:
             return
         if policy.task_group is None:
-            await self._run(session, policy)
+            await self._run(key, policy)
             return
         start = _starter(policy.task_group)
         assert start is not None
         try:
-            start(self._run, session, policy)
+            start(self._run, key, policy)
         except RuntimeError as error:
-            logger.warning("session %s: not consolidated: %s", session.key, error)
+            logger.warning("session %s: not consolidated: %s", key, error)
 
-    async def _run(self, session: Session, policy: ConsolidationPolicy) -> None:
-        name = session.key.text
+    async def _run(self, key: SessionKey, policy: ConsolidationPolicy) -> None:
+        name = key.text
         if name in self._scopes:
             return  # two were started before the first one ran
         with CancelScope() as scope:
             self._scopes[name] = scope
             try:
-                if await _is_due(session, policy):
-                    await consolidate(session, policy._plan)
+                if await _is_due(self._desk, key, policy):
+                    await consolidate(self._desk, key, policy.plan)
             except StoreClosedError:
                 pass  # closed between two steps; the next start goes on
             except Exception:
                 logger.exception(
-                    "session %s: not consolidated; it is tried again after the next reply",
-                    session.key,
+                    "session %s: not consolidated; it is tried again after the next reply", key
                 )
             finally:
                 del self._scopes[name]
@@ -301,16 +335,16 @@ class Consolidations:
             await self._ended.wait()
 
 
-async def _is_due(session: Session, policy: ConsolidationPolicy) -> bool:
-    """Whether more is not summarized than the policy allows."""
+async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> bool:
+    """Return whether more is not summarized yet than the policy allows."""
     limit = _READ_AHEAD + (policy.after_messages or policy.keep)
-    options = policy._plan.options
+    options = policy.plan.options
     while True:
-        async with session._store._use(session.key) as storage:
-            info, turns = await storage.read(session.key, limit=limit)
+        async with desk.use(key) as storage:
+            info, turns, complete = await storage.read(key, limit=limit)
         if info is None:
             return False
-        shown, complete = visible(info, turns, View(), complete=len(turns) < limit)
+        shown, complete = visible(info, turns, View(), complete=complete)
         exchanges = arrange(shown).exchanges
         if policy.after_messages is not None:
             length = sum(len(exchange.turns) for exchange in exchanges)

@@ -1,53 +1,88 @@
-"""What is read of a session, and how far back: only as far as an answer needs."""
+"""Reading a session's end, only as far back as an answer needs."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from .._records.identity import TurnRef
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
 from .._window.options import WindowOptions
+from .desk import Desk
 
-if TYPE_CHECKING:
-    from .handle import Handle
-
-__all__ = ["Turns", "read_latest_exchange", "read_window", "window_alone"]
+__all__ = [
+    "LatestExchange",
+    "Sight",
+    "Turns",
+    "read_latest_exchange",
+    "read_window",
+    "window_alone",
+]
 
 PAGE_TURNS: Final = 500
 
 
+class Sight(NamedTuple):
+    """What a window shows of the stored turns.
+
+    `up_to`: nothing that was said behind this turn. `to_answer`: that turn is the message in
+    hand, so the answers that it has already are left out. `turns` are that message and those
+    that are answered with it, as they are in hand.
+    """
+
+    up_to: TurnRef | None = None
+    to_answer: bool = False
+    turns: tuple[Turn, ...] = ()
+
+    @classmethod
+    def of(cls, message: Turn, joined: Sequence[Turn]) -> Sight:
+        """Return what the window to answer a message with shows."""
+        return cls(message.ref, True, (*joined, message))
+
+    def view(self, info: SessionInfo) -> View:
+        """Return it by the ids that the session has now; of another life nothing is in sight."""
+        if self.up_to is None:
+            return View()
+        place = info.place(self.up_to) if self.up_to.generation else self.up_to.id
+        as_of = 0 if place is None else place
+        return View(as_of=as_of, before_answer=as_of if self.to_answer else None)
+
+    def shift(self, view: View) -> int:
+        """Return how far ids went up since, by a merge."""
+        return 0 if self.up_to is None or not view.as_of else view.as_of - self.up_to.id
+
+
 async def read_window(
-    session: Handle, options: WindowOptions, view: View, collected: Sequence[Turn]
+    desk: Desk, key: SessionKey, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
 ) -> Window:
-    """The window over the end of the session, with what a reply has collected so far."""
-    limit, sight = options.first_read, view
-    store, key = session._store, session.key
+    """Return the window over a session's end, with what a reply has collected so far."""
+    limit = options.first_read
+    opening = desk.opening
     while True:
-        # As `_use` does; but windows and appends are too many for an object each.
-        if not store._ready:
-            await store._open_by_use(key)
-        storage = store._enter(key, write=False)
+        # As `Desk.use` does; but windows are too many for an object each.
+        storage = opening.enter(key, write=False) or await opening.enter_first(key, write=False)
         try:
-            info, turns = await storage.read(key, limit=limit)
+            info, turns, complete = await storage.read(key, limit=limit)
         finally:
-            store._leave()
-        complete = len(turns) < limit
-        tail = None
-        if info is not None and not collected:
-            tail = store._tails.of(key.text, len(turns))
-        elif info is not None:
-            # What was collected answers the message in hand; what else did is hidden.
-            before = view.before_answer
-            turns = [turn for turn in turns if before is None or turn.answers != before]
-            turns += _placed(collected, info)
-            sight = View(as_of=view.as_of)
-        window = build_window(info, turns, options, sight, complete=complete, tail=tail)
+            opening.leave()
+        view, tail = View(), None
+        if info is not None:
+            view = sight.view(info)
+            if collected:
+                # What was collected answers the message in hand; what else did is hidden.
+                before = view.before_answer
+                turns = [turn for turn in turns if before is None or turn.answers != before]
+                turns += _placed(collected, info, sight.shift(view))
+                view = View(as_of=view.as_of)
+            else:
+                tail = desk.tails.of(info.generation, len(turns))
+        window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
             return window
         limit *= 2
@@ -56,7 +91,7 @@ async def read_window(
 def window_alone(
     key: SessionKey, turns: Sequence[Turn], options: WindowOptions, collected: Sequence[Turn]
 ) -> Window:
-    """The window over these stored turns alone, where the session can't be read."""
+    """Return the window over these stored turns alone, where the session can't be read."""
     last = turns[-1]
     info = SessionInfo(
         key=key,
@@ -64,36 +99,50 @@ def window_alone(
         updated_at=last.time,
         last_id=last.id,
         epoch=last.epoch,
+        generation=last.generation,
     )
-    seen = [*turns, *_placed(collected, info)]
+    seen = [*turns, *_placed(collected, info, 0)]
     window = build_window(info, seen, options, View(as_of=last.id), complete=True)
     assert window is not None  # nothing more could be read
     return window
 
 
-def _placed(collected: Sequence[Turn], info: SessionInfo) -> list[Turn]:
-    """Turns that are not stored yet, as if they were."""
+def _placed(collected: Sequence[Turn], info: SessionInfo, shift: int) -> list[Turn]:
+    """Return turns that are not stored yet, as if they were."""
     return [
-        msgspec.structs.replace(turn, id=info.last_id + place, epoch=info.epoch)
+        msgspec.structs.replace(
+            turn,
+            id=info.last_id + place,
+            epoch=info.epoch,
+            answers=None if turn.answers is None else turn.answers + shift,
+        )
         for place, turn in enumerate(collected, 1)
     ]
 
 
-async def read_latest_exchange(
-    session: Handle,
-) -> tuple[SessionInfo | None, Turn | None, Sequence[Turn]]:
-    """The record, the latest user turn of the epoch, and the end of the session with it."""
+class LatestExchange(NamedTuple):
+    """The end of a session: its record, its latest user turn, and what it read of the epoch."""
+
+    info: SessionInfo
+    user: Turn | None
+    turns: Sequence[Turn]
+
+
+async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | None:
+    """Return the latest exchange of the current epoch; None without a session."""
     limit = 16
     while True:
-        async with session._store._use(session.key) as storage:
-            info, turns = await storage.read(session.key, limit=limit)
-        current = [turn for turn in turns if info and turn.epoch == info.epoch]
+        async with desk.use(key) as storage:
+            info, turns, complete = await storage.read(key, limit=limit)
+        if info is None:
+            return None
+        current = [turn for turn in turns if turn.epoch == info.epoch]
         newest = next(
             (turn for turn in reversed(current) if is_said_by_user(turn) and not turn.hidden),
             None,
         )
-        if newest is not None or len(turns) < limit or len(current) < len(turns):
-            return info, newest, current
+        if newest is not None or complete or len(current) < len(turns):
+            return LatestExchange(info, newest, current)
         limit *= 4
 
 
@@ -102,12 +151,14 @@ class Turns(AsyncIterator[Turn]):
 
     def __init__(
         self,
-        session: Handle,
+        desk: Desk,
+        key: SessionKey,
         epoch: int | Literal["all"] | None,
         after: int,
         last: int | None = None,
     ) -> None:
-        self._session = session
+        self._desk = desk
+        self._key = key
         self._epoch = epoch
         self._after = after
         self._last = last
@@ -124,16 +175,14 @@ class Turns(AsyncIterator[Turn]):
             await self._turn_over()
 
     async def _turn_over(self) -> None:
-        session, last = self._session, self._last
-        async with session._store._use(session.key) as storage:
+        key, after, last = self._key, self._after, self._last
+        async with self._desk.use(key) as storage:
             if last is None:
-                info, page = await storage.read(
-                    session.key, after=self._after, limit=PAGE_TURNS, newest=False
-                )
+                page = await storage.read(key, after=after, limit=PAGE_TURNS, newest=False)
             else:
-                info, page = await storage.read(session.key, after=self._after, limit=last)
-        if info is not None and self._epoch is None:
-            self._epoch = info.epoch
-        self._page = iter(page)
-        self._ended = last is not None or len(page) < PAGE_TURNS
-        self._after = page[-1].id if page else self._after
+                page = await storage.read(key, after=after, limit=last)
+        if page.info is not None and self._epoch is None:
+            self._epoch = page.info.epoch
+        self._page = iter(page.turns)
+        self._ended = last is not None or page.complete or not page.turns
+        self._after = page.turns[-1].id if page.turns else after

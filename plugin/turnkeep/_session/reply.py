@@ -7,133 +7,157 @@ the block ends well. Nothing is locked while the model thinks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, overload
+from typing import Any, Final, Self
 
 from anyio import CancelScope
 from msgspec import structs
 
 from .._errors import InvalidTurnError, TurnkeepError
-from .._records.info import EpochId
 from .._records.turn import Content, Turn, as_source_ids, clean_text, new_turn
-from .._window.arrange import View
-from .._window.message import Message
-from .._window.options import MAX_MESSAGES, HistoryOptions
-from .reading import read_latest_exchange
+from .._window.options import HistoryOptions
+from ..shapes import Shape
+from ..storage.base import Change
+from .conversation import Begun, Conversation
+from .history import AnyWindow, History
 
-if TYPE_CHECKING:
-    from ..shapes import AnthropicWindow, GoogleWindow, Shape
-    from .session import Session
-
-__all__ = ["Reply"]
+__all__ = ["EVENTS", "Event", "Reply", "State"]
 
 replace: Final = structs.replace
 
 
-class Reply:
-    """What `session.reply()` gives; use it with `async with`, once.
+class State(Enum):
+    """The states of a reply, see `Reply`."""
 
-    `turns` are the stored turns, after the block. `discarded` is true after the block if
-    nothing was stored because the session was cleared or forgotten meanwhile, and inside of it
-    already if the message to answer was gone when it began.
+    NEW = "new"
+    OPEN = "open"
+    GONE = "gone"
+    STORED = "stored"
+    EMPTY = "empty"
+    DISCARDED = "discarded"
+    FAILED = "failed"
+
+
+class Event(Enum):
+    """The events in a reply's life, see `Reply`."""
+
+    ENTER = "enter"
+    LOSE = "lose"
+    STORE = "store"
+    SAY_NOTHING = "say nothing"
+    REFUSE = "refuse"
+    FAIL = "fail"
+
+
+EVENTS: Final[dict[State, dict[Event, State]]] = {
+    State.NEW: {Event.ENTER: State.OPEN, Event.LOSE: State.DISCARDED},
+    State.OPEN: {
+        Event.LOSE: State.GONE,
+        Event.STORE: State.STORED,
+        Event.SAY_NOTHING: State.EMPTY,
+        Event.REFUSE: State.DISCARDED,
+        Event.FAIL: State.FAILED,
+    },
+    State.GONE: {Event.REFUSE: State.DISCARDED, Event.FAIL: State.FAILED},
+    State.STORED: {},
+    State.EMPTY: {},
+    State.DISCARDED: {},
+    State.FAILED: {},
+}
+"""The table in `Reply`'s docstring. Every change of a reply's state goes through it."""
+
+
+class Reply(History):
+    """The reply that `session.reply()` gives; use it with `async with`, once.
+
+    ```text
+    state      enter  lose       store   say nothing  refuse     fail
+    new        open   discarded
+    open              gone       stored  empty        discarded  failed
+    gone                                              discarded  failed
+    ```
+
+    - `enter`: the block begins.
+    - `lose`: there is nothing to answer. The message is gone, or another process answers it; or
+      `discard()` was called.
+    - `store`: the block has ended, and all of it is stored; or, with `keep_interrupted`, the
+      part that there was when an exception came.
+    - `say nothing`: the block has ended, and nothing was said.
+    - `refuse`: the block has ended, and the storage refuses it: the session was cleared or
+      forgotten meanwhile, or the message was deleted. A reply that is `gone` ends so too.
+    - `fail`: an exception of the block, or of the storage. Nothing is stored.
+
+    The other states are the last ones. A reply that is `gone` still collects, and has windows.
+
+    `turns` are the stored turns, after the block.
     """
 
     def __init__(
         self,
-        session: Session,
+        conversation: Conversation,
         to: Turn | None,
         joined: Sequence[Turn] = (),
         *,
-        keep_interrupted: bool,
+        keep_interrupted: bool = False,
+        anew: bool = False,
     ) -> None:
-        self.discarded: bool = False
         self.turns: list[Turn] = []
-        self._session = session
-        self._to = to
+        self._conversation = conversation
+        self._state = State.NEW
+        self._begun = Begun(to)
         self._joined = joined
         self._opened: list[Turn] = []
         self._keep_interrupted = keep_interrupted
+        self._anew = anew
         self._collected: list[Turn] = []
         self._texts: list[str] = []
         self._links: list[str] = []
         self._linked = 0
-        self._epoch: EpochId | None = None
-        self._as_of: int | None = None
-        self._state = "new"
-        self._moves = 0
+
+    # Everything that affects the state is here.
+
+    def _happen(self, event: Event) -> None:
+        """Changes the state as the table says."""
+        self._state = EVENTS[self._state][event]
 
     @property
     def is_open(self) -> bool:
         """Whether it is inside of its block, where it can be added to."""
-        return self._state == "open"
+        return self._state in (State.OPEN, State.GONE)
 
     @property
-    def text(self) -> str:
-        """The text that was collected since the last tool call or result."""
-        return "".join(self._texts)
+    def discarded(self) -> bool:
+        """Whether nothing of it is stored, since there is no message to answer any more."""
+        return self._state in (State.GONE, State.DISCARDED)
 
-    @property
-    def said(self) -> str:
-        """All that the model said in it, also when it has ended."""
-        texts = [turn.text for turn in self._collected if turn.role == "assistant"]
-        return "\n".join(filter(None, [*texts, self.text]))
+    def discard(self) -> None:
+        """Lets it store nothing, without an exception; it can be called until the block ends."""
+        if Event.LOSE in EVENTS[self._state]:
+            self._happen(Event.LOSE)
 
     async def __aenter__(self) -> Self:
-        if self._state != "new":
+        if self._state is not State.NEW:
             raise TurnkeepError(
                 f"{self._where}a reply can be entered only once: call session.reply() again"
             )
         # Before the first await, so that nobody can look and enter between.
-        if self._to is not None:
-            self._open(self._to, *self._joined)
-        self._state = "open"
+        to = self._begun.to
+        if to is not None:
+            self._open(to, *self._joined)
+        self._happen(Event.ENTER)
         try:
-            await self._begin()
+            begun = await self._conversation.begin_reply(to, self._joined, anew=self._anew)
         except BaseException:  # a cancellation too, or the message would stay "being answered"
+            self._happen(Event.FAIL)
             self._close()
             raise
+        self._begun = begun
+        if to is None and begun.to is not None:
+            self._open(begun.to)
+        if begun.is_lost:
+            self.discard()
         return self
-
-    async def _begin(self) -> None:
-        self._moves = self._session._store._moves.count
-        if self._to is not None:
-            await self._find_message(self._to)
-            return
-        info, self._to, _ = await read_latest_exchange(self._session)
-        if info is not None:
-            self._epoch, self._as_of = info.epoch_id, info.last_id
-        if self._to is not None:
-            self._open(self._to)
-
-    async def _move_along(self) -> None:
-        """Answers the same message where a rename has moved it to, if there was one."""
-        moves = self._session._store._moves.count
-        if self._moves == moves or self._to is None:
-            return
-        self._moves = moves
-        was = self._to.id
-        await self._find_message(self._to)
-        self._joined = [await self._session._located(one) or one for one in self._joined]
-        if self._as_of is not None:
-            self._as_of += self._to.id - was
-        self._collected = [replace(turn, **self._answering) for turn in self._collected]
-
-    async def _find_message(self, message: Turn) -> None:
-        there, self._epoch = await self._session._epoch_to_answer_in(message)
-        self.discarded = there is None
-        self._to = there or message
-
-    @property
-    def _answering(self) -> dict[str, Any]:
-        return {
-            "answers": None if self._to is None else self._to.id,
-            "also_answers": tuple(turn.id for turn in self._joined),
-        }
-
-    def _open(self, *to: Turn) -> None:
-        for turn in to:
-            self._session._open_reply(turn)
-            self._opened.append(turn)
 
     async def __aexit__(
         self,
@@ -146,13 +170,68 @@ class Reply:
                 # What was said is stored, even if whoever waits for it is cancelled by now.
                 with CancelScope(shield=True):
                     await self._commit(interrupted=kind is not None)
+            else:
+                self._happen(Event.FAIL)
+        except BaseException:
+            if self.is_open:
+                self._happen(Event.FAIL)
+            raise
         finally:
             self._close()
+            with CancelScope(shield=True):
+                await self._conversation.end_reply(self._begun)
         if kind is None and self.turns:
-            await self._session._after_reply()
+            await self._conversation.after_answer()
+
+    async def _commit(self, *, interrupted: bool) -> None:
+        """Stores what was collected, all at once."""
+        self._flush()
+        if self._state is State.GONE:
+            self._happen(Event.REFUSE)
+            return
+        if not self._collected:
+            self._happen(Event.SAY_NOTHING)
+            return
+        turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
+        last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
+        links = tuple(dict.fromkeys(self._links))
+        turns[last] = replace(turns[last], source_ids=links)
+        self._linked = last
+        stored = await self._conversation.store_reply(turns, self._begun)
+        if stored is None:
+            self._happen(Event.REFUSE)
+            return
+        self.turns = stored
+        self._happen(Event.STORE)
+        if not interrupted:
+            for turn in self._opened:
+                self._conversation.desk.answers.give(turn)
+        await self._link_stored(tuple(one for one in self._links if one not in links))
+
+    def _open(self, *to: Turn) -> None:
+        for turn in to:
+            self._conversation.desk.answers.open(turn)
+            self._opened.append(turn)
+
+    def _close(self) -> None:
+        for turn in self._opened:
+            self._conversation.desk.answers.close(turn)
+
+    # What it says.
+
+    @property
+    def text(self) -> str:
+        """The text that was collected since the last tool call or result."""
+        return "".join(self._texts)
+
+    @property
+    def said(self) -> str:
+        """All that the model said in it, also when it has ended."""
+        texts = [turn.text for turn in self._collected if turn.role == "assistant"]
+        return "\n".join(filter(None, [*texts, self.text]))
 
     def add_text(self, text: str) -> None:
-        """Adds a piece of what the model says."""
+        """Adds a piece of the model's text."""
         self._check_open()
         if not isinstance(text, str):
             raise InvalidTurnError(
@@ -180,21 +259,21 @@ class Reply:
         self._collected.append(turn)
 
     def add_tool_result(self, tool_call_id: str, content: Any) -> None:
-        """Adds what a call gave; a result over the size limit is cut with a mark."""
+        """Adds the result of a call; one over the size limit is cut with a mark."""
         self._check_open()
         turn = self._turn("tool", content, tool_call_id=tool_call_id)
         self._flush()
         self._collected.append(turn)
 
     async def link(self, *source_ids: str | int | None) -> None:
-        """Says as which of the platform's messages the answer was sent.
+        """Notes the platform's ids of the messages that the answer was sent as.
 
-        So an edit or a deletion of that message finds the turn: the assistant's last one. After
-        the block it is an edit of that turn, if one was stored. None, a message without an id,
-        is passed over.
+        So an edit or a deletion of such a message finds the turn: the assistant's last one.
+        After the block it is an edit of that turn, if one was stored. None, a message without
+        an id, is passed over.
         """
         links = as_source_ids([one for one in source_ids if one is not None], self._where)
-        if self._state != "closed":
+        if self.is_open or self._state is State.NEW:
             self._check_open()
             self._links += links
         else:
@@ -202,69 +281,35 @@ class Reply:
 
     async def _link_stored(self, links: tuple[str, ...]) -> None:
         if self.turns and links:
-            changed = await self._session._link(self.turns[self._linked], links)
+            turn = self.turns[self._linked]
+            changed = await self._conversation.edit(turn, Change(link=links))
             if changed is not None:
                 self.turns[self._linked] = changed
 
-    @overload
-    async def get_history(
-        self,
-        max_messages: int = MAX_MESSAGES,
-        *,
-        shape: Literal["openai", "responses"] = "openai",
-        **options: Unpack[HistoryOptions],
-    ) -> list[Message]: ...
-    @overload
-    async def get_history(
-        self,
-        max_messages: int = MAX_MESSAGES,
-        *,
-        shape: Literal["anthropic"],
-        **options: Unpack[HistoryOptions],
-    ) -> AnthropicWindow: ...
-    @overload
-    async def get_history(
-        self,
-        max_messages: int = MAX_MESSAGES,
-        *,
-        shape: Literal["google"],
-        **options: Unpack[HistoryOptions],
-    ) -> GoogleWindow: ...
-    async def get_history(
-        self,
-        max_messages: int = MAX_MESSAGES,
-        *,
-        shape: Shape = "openai",
-        **options: Unpack[HistoryOptions],
-    ) -> list[Message] | AnthropicWindow | GoogleWindow:
-        """The window with what was collected so far, for the next call of an agent loop.
-
-        Takes what `Session.get_history` takes.
-        """
+    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
         self._check_open()
-        await self._move_along()
-        await self._session._move_along()
-        view = self._session._view()
-        if self._as_of is not None:
-            view = View(as_of=self._as_of)
         collected = [*self._collected]
         if self.text.strip():
             collected.append(self._turn("assistant", self.text))
-        return await self._session._window(max_messages, shape, options, view, collected)
+        return await self._conversation.history(
+            max_messages, shape, options, self._begun.sight, collected
+        )
 
     def _turn(self, role: str, content: Any, **fields: Any) -> Turn:
+        to = self._begun.to
         return new_turn(
             role,
             content,
-            max_bytes=self._session._max_turn_bytes,
+            answers=None if to is None else to.id,
+            also_answers=self._begun.also,
+            max_bytes=self._conversation.desk.max_turn_bytes,
             where=self._where,
-            **self._answering,
             **fields,
         )
 
     @property
     def _where(self) -> str:
-        return f"session {self._session.key}: "
+        return self._conversation.where
 
     def _flush(self) -> None:
         """Makes a turn of the text that was collected; blank text is nothing said."""
@@ -272,35 +317,9 @@ class Reply:
             self._collected.append(self._turn("assistant", self.text))
         self._texts.clear()
 
-    async def _commit(self, *, interrupted: bool) -> None:
-        self._flush()
-        if not self._collected:
-            return
-        async with self._session._store._moves.steady():
-            await self._move_along()
-            if self.discarded:
-                return
-            turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
-            last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
-            links = tuple(dict.fromkeys(self._links))
-            turns[last] = replace(turns[last], source_ids=links)
-            self._linked = last
-            stored = await self._session._store_reply(turns, self._epoch)
-        self.discarded = stored is None
-        self.turns = stored or []
-        await self._link_stored(tuple(one for one in self._links if one not in links))
-        if stored and not interrupted:
-            for turn in (*self._opened, *([] if self._to is None else [self._to]), *self._joined):
-                self._session._mark_answered(turn)
-
     def _check_open(self) -> None:
-        if self._state != "open":
+        if not self.is_open:
             raise TurnkeepError(
                 f"{self._where}this reply is not open; "
                 "use it inside 'async with session.reply() as reply:'"
             )
-
-    def _close(self) -> None:
-        self._state = "closed"
-        for turn in self._opened:
-            self._session._close_reply(turn)

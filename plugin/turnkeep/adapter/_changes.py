@@ -10,8 +10,8 @@ from typing import Any, Final
 from .._records.key import SessionKey
 from .._records.quote import is_gone, quotes, requoted, said_in
 from .._records.turn import Turn
-from .._session.session import Session
-from .._store import SessionStore
+from .._session.conversation import Conversation
+from .._store import Session, SessionStore
 from ._notes import note
 
 __all__ = ["AS_MADE", "Changes", "Places", "requote"]
@@ -96,11 +96,10 @@ class Changes:
             keys += filter(among, written)
         for one in dict.fromkeys(keys):
             session = self._store.session(one)
-            async with self._store._moves.steady(), self._store._use(one, write=True) as storage:
+            async with self._store.desk.use(one) as storage:
                 found = [await storage.find(one, source_id) for source_id in gone]
-                ids = sorted({turn.id for turn in found if turn is not None})
-                if ids:
-                    await storage.delete(one, ids)
+            there = [turn for turn in found if turn is not None]
+            await Conversation(self._store.desk, one).delete_all(there)
             for turn in await _turns_since(session, oldest):
                 if quotes(turn, source_ids=gone):
                     await requote(session, turn, None)
@@ -111,17 +110,15 @@ class Changes:
         """Takes away what has such source ids, and what answers it, from every session."""
         for info in await self._store.list_sessions(limit=None):
             session = self._store.session(info.key)
-            async with self._store._moves.steady():
-                turns = [turn async for turn in session.turns(epoch="all")]
-                gone = {
-                    turn.id
-                    for turn in turns
-                    if any(source.startswith(begins) for source in turn.source_ids)
-                }
-                gone |= {turn.id for turn in turns if turn.answers_one_of(gone)}
-                if gone:
-                    async with self._store._use(info.key, write=True) as storage:
-                        await storage.delete(info.key, sorted(gone))
+            turns = [turn async for turn in session.turns(epoch="all")]
+            gone = {
+                turn.id
+                for turn in turns
+                if any(source.startswith(begins) for source in turn.source_ids)
+            }
+            gone |= {turn.id for turn in turns if turn.answers_one_of(gone)}
+            theirs = [turn for turn in turns if turn.id in gone]
+            await Conversation(self._store.desk, info.key).delete_all(theirs)
 
 
 async def requote(session: Session, turn: Turn, line: str | None) -> None:

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Callable
 from datetime import datetime, timedelta, timezone
 from typing import Final, Self, TypeAlias
 
 from .._errors import StorageError, StoreLockedError, TurnkeepError
-from .._records.info import EpochId
 from .._records.key import SessionKey
-from .._records.turn import Turn
-from .._session.reading import window_alone
+from .._session.conversation import Conversation
 from .._session.reply import Reply
-from .._session.session import Session
-from .._store import SessionStore
-from .._window.arrange import View
-from .._window.build import Window
-from .._window.options import WindowOptions
+from .._store import Session, SessionStore
 from ._outlet import GrowingMessage, Outlet
 from ._sent import is_part_of
 
@@ -41,47 +35,27 @@ class ChatSession(Session):
     """Where an answer goes; None where the chat is not known."""
 
     def __init__(
-        self, store: SessionStore, key: SessionKey, *, outlet: Outlet | None = None
+        self,
+        store: SessionStore,
+        key: SessionKey,
+        *,
+        outlet: Outlet | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
-        super().__init__(store, key)
+        super().__init__(store, conversation or Conversation(store.desk, key))
         self.outlet = outlet
-        self._owe: Callable[[SessionKey, list[Turn]], None] | None = None
         self._replies: list[Reply] = []  # shared with the handles that are bound to a message
 
-    async def _store_reply(self, turns: list[Turn], epoch: EpochId | None) -> list[Turn] | None:
-        try:
-            return await super()._store_reply(turns, epoch)
-        except FAILURES:
-            if self._owe is None:
-                raise
-            logger.exception("%s: an answer that was given is recorded later", self)
-            self._owe(self.key, turns)
-            return turns
+    @property
+    def conversation(self) -> Conversation:
+        """The session's verbs; for what adapters are made of."""
+        return self._conversation
 
     def unbound(self) -> Self:
-        """The same handle, bound to no message."""
+        """Return the same handle, bound to no message."""
         free = copy.copy(self)
-        free.turn, free.joined, free._was_answered = None, (), False
+        free.turn, free.joined, free.was_answered = None, (), False
         return free
-
-    async def _read_window(
-        self, options: WindowOptions, view: View, collected: Sequence[Turn]
-    ) -> Window:
-        try:
-            return await super()._read_window(options, view, collected)
-        except FAILURES:
-            if self._owe is None or self.turn is None:
-                raise
-            logger.exception("%s: the history can't be read; it is answered without", self)
-            return window_alone(self.key, [*self.joined, self.turn], options, collected)
-
-    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[Turn | None, EpochId | None]:
-        try:
-            return await super()._epoch_to_answer_in(turn)
-        except FAILURES:
-            if self._owe is None:
-                raise
-            return turn, None  # the answer is owed to whatever is there then
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         reply = super().reply(keep_interrupted=keep_interrupted)
@@ -130,10 +104,10 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
-        if self._was_answered:  # its message was delivered again
+        if self.was_answered:  # its message was delivered again
             logger.info("%s: the message in hand was answered before; it is not again", self)
             unsaid = self.reply()
-            unsaid.discarded = True
+            unsaid.discard()
             return unsaid
         message = GrowingMessage(self.outlet)
         said = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from .._session.session import Session
+from .._store import Session
 
 __all__ = ["export", "forget"]
 

@@ -10,19 +10,20 @@ from typing import Any, Final
 from anyio import Lock
 from msgspec import structs
 
-from .._records.info import EpochId
+from .._records.identity import Expected
 from .._records.key import SessionKey
 from .._records.quote import quotes
 from .._records.turn import Turn
-from .._session.reading import window_alone
+from .._session.conversation import Begun, Conversation
+from .._session.desk import Desk
+from .._session.reading import Sight, window_alone
 from .._store import SessionStore
-from .._window.arrange import View
 from .._window.build import Window
 from .._window.options import WindowOptions
 from ._changes import requote
 from ._chat import FAILURES, ChatSession
 
-__all__ = ["Later"]
+__all__ = ["Later", "Owing"]
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -30,39 +31,84 @@ MAX_TURNS: Final = 10_000
 """How many messages are kept in memory; after that the storage's error is raised."""
 
 
-class Aside(ChatSession):
-    """A session in memory. What was recorded since is answered where it went."""
+class Owing(Conversation):
+    """The verbs of a session that answers while its storage fails, and is recorded later."""
 
-    def __init__(self, aside: SessionStore, session: ChatSession) -> None:
-        super().__init__(aside, session.key, outlet=session.outlet)
-        self._real = session
+    def __init__(
+        self, desk: Desk, key: SessionKey, owe: Callable[[SessionKey, list[Turn]], None]
+    ) -> None:
+        super().__init__(desk, key)
+        self._owe = owe
 
-    async def _read_window(
-        self, options: WindowOptions, view: View, collected: Sequence[Turn]
+    async def window(
+        self, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
     ) -> Window:
-        window = await super()._read_window(options, view, collected)
-        if window.turns or self.turn is None:
+        try:
+            return await super().window(options, sight, collected)
+        except FAILURES:
+            if not sight.turns:
+                raise
+            logger.exception("%sthe history can't be read; it is answered without", self.where)
+            return window_alone(self.key, sight.turns, options, collected)
+
+    async def begin_reply(
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+    ) -> Begun:
+        try:
+            return await super().begin_reply(to, joined, anew=anew)
+        except FAILURES:
+            if to is None:
+                raise
+            # The answer is owed to whatever is there then.
+            return Begun(to, tuple(one.id for one in joined), None, Sight.of(to, joined))
+
+    async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
+        try:
+            return await super().store_reply(turns, begun)
+        except FAILURES:
+            logger.exception("%san answer that was given is recorded later", self.where)
+            self._owe(self.key, turns)
+            return turns
+
+
+class Aside(Conversation):
+    """The verbs of a session in memory. What was recorded since is answered where it went."""
+
+    def __init__(self, desk: Desk, real: Conversation) -> None:
+        super().__init__(desk, real.key)
+        self._real = real
+
+    async def window(
+        self, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
+    ) -> Window:
+        window = await super().window(options, sight, collected)
+        if window.turns or not sight.turns:
             return window
-        return window_alone(self.key, [*self.joined, self.turn], options, collected)
+        return window_alone(self.key, sight.turns, options, collected)
 
-    async def _epoch_to_answer_in(self, turn: Turn) -> tuple[Turn | None, EpochId | None]:
-        there, epoch = await super()._epoch_to_answer_in(turn)
-        if there is None and await self._recorded(turn) is not None:
-            return turn, None
-        return there, epoch
+    async def begin_reply(
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+    ) -> Begun:
+        begun = await super().begin_reply(to, joined, anew=anew)
+        if begun.is_lost and to is not None and await self._recorded(to) is not None:
+            return begun._replace(is_lost=False)
+        return begun
 
-    async def _store_reply(self, turns: list[Turn], epoch: EpochId | None) -> list[Turn] | None:
-        recorded = None if self.turn is None else await self._recorded(self.turn)
+    async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
+        recorded = None if begun.to is None else await self._recorded(begun.to)
         if recorded is None:
-            return await super()._store_reply(turns, epoch)
+            return await super().store_reply(turns, begun)
         moved = [structs.replace(one, answers=recorded.id, also_answers=()) for one in turns]
-        return await self._real._store_reply(moved, None)
+        there = begun._replace(to=recorded, expected=Expected(recorded.generation))
+        return await self._real.store_reply(moved, there)
 
     async def _recorded(self, turn: Turn) -> Turn | None:
+        """Return the message as the failing storage has it by now, or None."""
         if turn.source_id is None:
             return None
         try:
-            return await self._real.find(turn.source_id)
+            async with self._real.desk.use(self.key) as storage:
+                return await storage.find(self.key, turn.source_id)
         except FAILURES:
             return None
 
@@ -103,7 +149,11 @@ class Later:
         """The session in memory, bound to this message."""
         self._waiting.setdefault(session.key, {})
         self._count += 1
-        return await Aside(self._aside, session).receive(content, **fields)
+        conversation = Aside(self._aside.desk, session.conversation)
+        aside = ChatSession(
+            session.store, session.key, outlet=session.outlet, conversation=conversation
+        )
+        return await aside.receive(content, **fields)
 
     async def edit(self, source_id: str, content: object) -> None:
         """Changes a message that waits."""
@@ -130,14 +180,14 @@ class Later:
         async with self._lock:
             for owed in list(self._owed):
                 try:
-                    async with self._store._use(owed[0], write=True) as storage:
-                        await storage.append(owed[0], owed[1], dedupe=False)
+                    await self._store.desk.append(owed[0], owed[1], dedupe=False)
                 except FAILURES as error:
                     logger.warning("an answer goes on waiting to be recorded: %s", error)
                     return  # what waits came after it
                 self._owed.remove(owed)
             for key in list(self._waiting):
-                if self._aside._first_open_reply(key) != sys.maxsize:
+                info = await self._aside.desk.info(key)
+                if info and self._aside.desk.answers.first_open(info) != sys.maxsize:
                     continue  # its answer is to come behind it
                 try:
                     await self._record(key)
@@ -154,8 +204,7 @@ class Later:
     async def _record(self, key: SessionKey) -> None:
         ids, aside = self._waiting[key], self._aside.session(key)
         async for turn in aside.turns(epoch="all"):
-            async with self._store._use(key, write=True) as storage:
-                appended = await storage.append(key, [_moved(turn, ids)])
+            appended = await self._store.desk.append(key, [_moved(turn, ids)])
             assert appended is not None
             ids[turn.id] = appended.turns[0].id
             await aside.delete(turn)  # one by one, so that nothing is recorded twice
@@ -186,6 +235,7 @@ def _moved(turn: Turn, ids: dict[int, int]) -> Turn:
         turn,
         id=0,
         epoch=1,
+        generation="",
         answers=None if turn.answers is None else ids.get(turn.answers),
         also_answers=tuple(ids[one] for one in turn.also_answers if one in ids),
     )

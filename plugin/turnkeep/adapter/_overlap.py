@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
 from weakref import WeakValueDictionary
 
 from anyio import CancelScope, Lock, current_time, sleep_until
 
+from .._records.identity import TurnRef
 from .._records.turn import Turn
-from .._session.session import Session
+from .._store import Session
 
 __all__ = ["Busy", "Overlap"]
 
@@ -23,10 +23,6 @@ ALBUM_PAUSE: Final = 0.5
 
 _MAX_PAUSES: Final = 10
 _HANDLED_KEPT: Final = 10_000
-
-_Place: TypeAlias = tuple[str, int, datetime, str | None]
-"""Names a turn for good: a session that is forgotten and begins anew gives its ids again, and a
-platform's times may be the same for a whole second."""
 
 S = TypeVar("S", bound=Session)
 T = TypeVar("T")
@@ -87,8 +83,8 @@ class Overlap:
         self.busy: Busy = busy
         self.debounce = debounce
         self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
-        self._in_hand: set[_Place] = set()
-        self._handled: OrderedDict[_Place, None] = OrderedDict()
+        self._in_hand: set[TurnRef] = set()
+        self._handled: OrderedDict[TurnRef, None] = OrderedDict()
 
     async def run(
         self,
@@ -109,11 +105,11 @@ class Overlap:
         check_overlap(busy, debounce)
         if session.turn is None:
             return await handle(session)
-        key, place = session.key.text, _place(session, session.turn)
-        if session.already_answered or place in self._in_hand or place in self._handled:
+        name = session.name(session.turn)
+        if session.already_answered or name in self._in_hand or name in self._handled:
             return None  # delivered again
-        self._in_hand.add(place)
-        line = self._lines.setdefault(key, _Line())
+        self._in_hand.add(name)
+        line = self._line(session, session.turn)
         mine = _Message(session, session.turn)
         try:
             with mine.scope:
@@ -125,11 +121,18 @@ class Overlap:
             return None
         finally:
             if not mine.superseded:  # else they are in the hands of the one that took them along
-                self._in_hand.difference_update(_place(session, turn) for turn in mine.turns)
+                self._in_hand.difference_update(session.name(turn) for turn in mine.turns)
+
+    def _line(self, session: Session, turn: Turn) -> _Line:
+        """Return the session's line, by its lives: a link or a merge does not part it."""
+        lives = session.lives(turn)
+        line = next((self._lines[life] for life in lives if life in self._lines), None) or _Line()
+        self._lines[lives[0]] = line
+        return line
 
     def _note_handled(self, session: Session, mine: _Message) -> None:
         """One whose handler failed, or was cancelled, is handled when it is delivered again."""
-        self._handled.update(dict.fromkeys(_place(session, turn) for turn in mine.turns))
+        self._handled.update(dict.fromkeys(session.name(turn) for turn in mine.turns))
         while len(self._handled) > _HANDLED_KEPT:
             self._handled.popitem(last=False)
 
@@ -181,10 +184,6 @@ class Overlap:
                 line.running = None
             if line.collecting is mine:
                 line.collecting = None
-
-
-def _place(session: Session, turn: Turn) -> _Place:
-    return session.key.text, turn.id, turn.time, turn.source_id
 
 
 def _bound(session: S, turns: tuple[Turn, ...]) -> S:

@@ -18,7 +18,7 @@ from .._records.turn import Sender, Turn
 from .._store import SessionStore
 from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
-from ._later import Later
+from ._later import Later, Owing
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._reset import ResetPolicy
@@ -107,10 +107,10 @@ class Recorder:
 
     def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
         """The session of this key, bound to no message."""
-        session = ChatSession(self.store, key, outlet=outlet)
+        owing = None
         if self._later is not None:
-            session._owe = self._later.owe
-        return session
+            owing = Owing(self.store.desk, key, self._later.owe)
+        return ChatSession(self.store, key, outlet=outlet, conversation=owing)
 
     async def receive(
         self,
@@ -159,8 +159,7 @@ class Recorder:
         lock = self._locks.setdefault(session.key.text, Lock())
         async with lock:
             now = fields["time"] or datetime.now(timezone.utc)
-            if await self._is_due(self._reset, session, fields["source_id"], now):
-                await session.clear()
+            await self._begin_again(self._reset, session, fields["source_id"], now)
             return await session.receive(content, **fields)
 
     async def record_sent(
@@ -194,14 +193,16 @@ class Recorder:
         if self._later is not None:
             await self._later.aclose()
 
-    async def _is_due(
+    async def _begin_again(
         self, policy: ResetPolicy, session: ChatSession, source_id: str | None, now: datetime
-    ) -> bool:
+    ) -> None:
+        """Clears the session if it is due, once, also where several processes see that it is."""
         latest = await session.latest()
         if latest is None or not policy.is_due(latest.time, now):
-            return False
+            return
         # A message that is delivered again, late, begins nothing.
-        return source_id is None or await session.find(source_id) is None
+        if source_id is None or await session.find(source_id) is None:
+            await session.conversation.begin_again(lambda turn: policy.is_due(turn.time, now))
 
     async def find(self, session: ChatSession, source_id: str) -> Turn | None:
         """What is recorded of a message, as far as the storage tells."""

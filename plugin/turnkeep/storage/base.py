@@ -74,7 +74,8 @@ class Snapshot(NamedTuple):
 
     `complete` is whether the read reached the end: with the newest turns, nothing that was
     asked for stands before the first; with the oldest, nothing stands behind the last. A
-    page that is shorter than `limit` may be incomplete, and a full one complete.
+    page that is shorter than `limit` may be incomplete, and a full one complete. A page that
+    is not complete has at least one turn.
     """
 
     info: SessionInfo | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._hooks import Hooks
 from ._lab import Lab, clause
 from ._read_back import paged
+from ._sessions import ORDERS
 from ._tools import KEY, OTHER, THIRD, info_of, keys, put, texts, user, users
 
 
@@ -63,7 +64,7 @@ class DamageContract(Hooks):
         for key in (THIRD, KEY, OTHER):
             await put(lab.storage, key, users("a"))
         storage = await lab.block(KEY)
-        for order in ("written", "key"):
+        for order in ORDERS:
             assert sorted(await keys(storage, order=order)) == [THIRD, OTHER]
-            page, complete = await storage.sessions(limit=2, order=order)  # type: ignore[arg-type]
+            page, complete = await storage.sessions(limit=2, order=order)
             assert (len(page), complete) == (2, True)

@@ -138,12 +138,14 @@ class FailingContract(Hooks):
             await put(lab.storage, KEY, [user(f"old {n}") for n in range(1500)])
             await take(lab.storage, KEY, "work", "me")
             await put(lab.storage, OTHER, [user(f"new {n}") for n in range(1500)])
+            killed = lab.storage
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(lab.storage.rename, KEY, OTHER)
+                tasks.start_soon(killed.rename, KEY, OTHER)
                 for _ in range(steps):
                     await anyio.lowlevel.checkpoint()
-                storage = await lab.killed()
+                await lab.killed()
                 tasks.cancel_scope.cancel()
+            storage = lab.storage
             claims = [claim.key for claim in await storage.claims()]
             old, new = await storage.read(KEY), await storage.read(OTHER)
             assert new.info is not None

@@ -65,7 +65,7 @@ class ReadContract(Hooks):
         storage = lab.storage
         await storage.append(KEY, users(*"abcde"))
         for _ in range(2):
-            for selection, complete in (
+            selections: list[tuple[dict[str, Any], bool]] = [
                 ({}, True),
                 ({"limit": 5}, True),
                 ({"limit": 4}, False),
@@ -76,7 +76,8 @@ class ReadContract(Hooks):
                 ({"limit": 2, "before": 3, "newest": False}, True),
                 ({"limit": 1, "before": 3, "newest": False}, False),
                 ({"limit": 0, "after": 5}, True),
-            ):
+            ]
+            for selection, complete in selections:
                 snapshot = await storage.read(KEY, **selection)
                 assert snapshot.complete is complete, selection
             storage = await lab.again()

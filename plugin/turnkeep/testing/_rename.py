@@ -139,7 +139,7 @@ class RenameContract(Hooks):
         assert info is not None
         assert len(turns) == 6
         for turn in turns:
-            assert info.place(looked_up[turn.content]) == turn.id, turn.content  # type: ignore[index]
+            assert info.place(looked_up[turn.content]) == turn.id, turn.content
 
     @clause()
     async def test_where_one_has_no_turns_the_other_one_goes_on_in_its_generation(
@@ -221,6 +221,7 @@ class RenameContract(Hooks):
         await lab.storage.append(KEY, [user(f"{n}") for n in range(2500)])
         await lab.storage.append(OTHER, [user(f"{n}") for n in range(2500)])
         renaming = anyio.Event()
+        appended = None
 
         async def rename() -> None:
             renaming.set()
@@ -230,6 +231,7 @@ class RenameContract(Hooks):
             tasks.start_soon(rename)
             await renaming.wait()
             appended = await put(lab.storage, KEY, [user("late")])
+        assert appended is not None
         assert appended.turns[0].id == 5001
         assert (await texts(lab.storage, OTHER, limit=1)) == ["late"]
 

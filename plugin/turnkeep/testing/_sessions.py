@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, Literal
+
 import anyio
 
 from .._records.key import SessionKey
@@ -11,14 +13,16 @@ from ._lab import Lab, clause
 from ._life import NOON
 from ._tools import KEY, OTHER, THIRD, info_of, keys, user
 
+ORDERS: Final[tuple[Literal["written", "key"], ...]] = ("written", "key")
 
-async def _paged(storage: Storage, limit: int, **selection: object) -> list[SessionInfo]:
+
+async def _paged(storage: Storage, limit: int, **selection: Any) -> list[SessionInfo]:
     """Return all sessions by their pages."""
     paged: list[SessionInfo] = []
     complete = False
     while not complete:
         after = paged[-1] if paged else None
-        page, complete = await storage.sessions(limit=limit, after=after, **selection)  # type: ignore[arg-type]
+        page, complete = await storage.sessions(limit=limit, after=after, **selection)
         assert complete or page, "a page that is not complete has no session"
         assert len(page) <= limit
         paged += page
@@ -42,8 +46,8 @@ class SessionsContract(Hooks):
         await lab.storage.append(KEY, [user("a")])
         await lab.storage.update_metadata(KEY, {"m": 1})
         await lab.storage.clear(KEY)
-        for order in ("written", "key"):
-            (info,) = (await lab.storage.sessions(order=order)).sessions  # type: ignore[arg-type]
+        for order in ORDERS:
+            (info,) = (await lab.storage.sessions(order=order)).sessions
             assert info == await info_of(lab.storage)
 
     @clause()
@@ -72,8 +76,14 @@ class SessionsContract(Hooks):
     async def test_pages_of_sessions_join_to_the_whole_list(self, lab: Lab) -> None:
         for number in range(23):
             await lab.storage.append(SessionKey("test", number), [user("a")])
-        for selection in ({}, {"order": "key"}, {"prefix": "test:1"}, {"metadata": False}):
-            whole = (await lab.storage.sessions(**selection)).sessions  # type: ignore[arg-type]
+        selections: list[dict[str, Any]] = [
+            {},
+            {"order": "key"},
+            {"prefix": "test:1"},
+            {"metadata": False},
+        ]
+        for selection in selections:
+            whole = (await lab.storage.sessions(**selection)).sessions
             assert len(whole) == len({info.key for info in whole})
             for limit in (1, 5, 23, 50):
                 assert await _paged(lab.storage, limit, **selection) == whole
@@ -84,9 +94,9 @@ class SessionsContract(Hooks):
         assert await lab.storage.sessions() == ([], True)
         for key in (KEY, OTHER, THIRD):
             await lab.storage.append(key, [user("a")])
-        for order in ("written", "key"):
+        for order in ORDERS:
             for limit, complete in ((0, False), (2, False), (3, True), (4, True), (None, True)):
-                page = await lab.storage.sessions(limit=limit, order=order)  # type: ignore[arg-type]
+                page = await lab.storage.sessions(limit=limit, order=order)
                 assert page.complete is complete, (order, limit)
 
     @clause("set_clock")
@@ -131,5 +141,5 @@ class SessionsContract(Hooks):
     async def test_aliases_are_not_listed(self, lab: Lab) -> None:
         await lab.storage.append(KEY, [user("a")])
         await lab.storage.rename(KEY, OTHER)
-        for order in ("written", "key"):
+        for order in ORDERS:
             assert await keys(lab.storage, order=order) == [OTHER]

@@ -1,0 +1,138 @@
+"""The desk between sessions and the open storage.
+
+A session, a reply or a consolidation is given the desk of its store. Here they get the
+storage for the time of a verb, the arranged ends of sessions, what is being answered, the
+leases that other processes can see, and the limits. The desk knows no session and no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
+
+from anyio import Lock
+from msgspec import structs
+
+from .._errors import LostAcknowledgementError
+from .._records.identity import Expected
+from .._records.info import SessionInfo
+from .._records.key import SessionKey
+from .._records.turn import Turn
+from .._window.tail import Tails
+from ..storage.base import Appended, Storage
+from .answers import Answers
+from .leases import Leases
+from .opening import Opening, Use
+
+__all__ = ["Desk"]
+
+T = TypeVar("T")
+replace: Final = structs.replace
+
+_TRIES: Final = 3
+
+
+class Desk:
+    """What all sessions of one store share."""
+
+    def __init__(self, storage: Storage, *, read_only: bool, max_turn_bytes: int) -> None:
+        self.opening = Opening(storage, read_only=read_only)
+        self.max_turn_bytes = max_turn_bytes
+        self.answers = Answers()
+        self.leases = Leases(self.opening)
+        self.tails = Tails()
+        self.is_shared = storage.capabilities.shared
+        self.is_remote = storage.capabilities.remote
+        self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self.after_answer: Callable[[SessionKey], Awaitable[None]] | None = None
+        """Called when an answer is stored; the store sets it."""
+
+    def use(self, key: SessionKey | None = None, *, write: bool = False) -> Use:
+        """Return the storage for the time of one verb: `async with desk.use(key) as storage`."""
+        return self.opening.use(key, write=write)
+
+    def alone(self, generation: str) -> Lock:
+        """Return the lock under which one of this process consolidates a session."""
+        return self._locks.setdefault(generation, Lock())
+
+    async def append(
+        self,
+        key: SessionKey,
+        turns: list[Turn],
+        *,
+        expected: Expected | None = None,
+        dedupe: bool = True,
+    ) -> Appended | None:
+        """Appends, and follows the turns that are answered where a merge has moved them.
+
+        Returns None where the session is not as expected for another reason. An append whose
+        answer was lost is tried again under its tokens.
+        """
+        opening = self.opening
+        storage = opening.enter(key, write=True) or await opening.enter_first(key, write=True)
+        try:
+            if self.is_remote:
+                turns = self.leases.tokens(turns)
+            tries = 0
+            while True:
+                try:
+                    appended = await storage.append(key, turns, expected=expected, dedupe=dedupe)
+                except LostAcknowledgementError as error:
+                    tries += 1
+                    error.token = turns[0].token if turns else None
+                    if tries == _TRIES or not all(turn.token for turn in turns):
+                        raise
+                    continue
+                if appended is not None:
+                    info = appended.info
+                    if info is not None and info.origins:
+                        self.answers.learn(info)
+                    return appended
+                if expected is None:
+                    return None
+                info = (await storage.read(key, limit=0)).info
+                moved = None if info is None else info.moved(expected)
+                if info is None or moved is None:
+                    return None
+                turns = [_moved(turn, info.shift(expected.generation)) for turn in turns]
+                expected = moved
+        finally:
+            opening.leave()
+
+    async def change(
+        self,
+        key: SessionKey,
+        turn: Turn,
+        verb: Callable[[Storage, int, Expected], Awaitable[T]],
+    ) -> T | None:
+        """Does a verb to a turn in hand, wherever its session was moved or merged to.
+
+        `verb` is given the storage, the turn's id and what it was decided on, and gives
+        something false where it did nothing. Returns None where the turn is gone.
+        """
+        async with self.use(key, write=True) as storage:
+            place, expected = turn.id, Expected(turn.generation, turn=turn.id)
+            while True:
+                done = await verb(storage, place, expected)
+                if done:
+                    return done
+                info = (await storage.read(key, limit=0)).info
+                moved = None if info is None else info.moved(expected)
+                if moved is None or moved.turn is None:
+                    return None
+                place, expected = moved.turn, moved
+
+    async def info(self, key: SessionKey) -> SessionInfo | None:
+        """Return a session's record as it is now."""
+        async with self.use(key) as storage:
+            info = (await storage.read(key, limit=0)).info
+        if info is not None and info.origins:
+            self.answers.learn(info)
+        return info
+
+
+def _moved(turn: Turn, ids: int) -> Turn:
+    """Return a turn that is to be stored, answering its message where that was merged to."""
+    answers: Any = None if turn.answers is None else turn.answers + ids
+    return replace(turn, answers=answers, also_answers=tuple(a + ids for a in turn.also_answers))

@@ -1,0 +1,39 @@
+"""Taking away for good what one person wrote in a session, with what answers and quotes it."""
+
+from __future__ import annotations
+
+from .._records.identity import Expected
+from .._records.quote import quotes, requoted
+from ..storage.base import Change
+from .conversation import Conversation
+from .reading import Turns
+
+__all__ = ["forget_sender"]
+
+
+async def forget_sender(conversation: Conversation, sender_id: str) -> int:
+    """Take a person's turns away; return how many turns went or lost a quote."""
+    desk, key = conversation.desk, conversation.key
+    while True:
+        info = await desk.info(key)
+        if info is None:
+            return 0
+        turns = [turn async for turn in Turns(desk, key, "all", 0)]
+        theirs = {turn.id for turn in turns if turn.sender and turn.sender.id == sender_id}
+        theirs |= {turn.id for turn in turns if turn.answers_one_of(theirs)}
+        sources = {source for turn in turns if turn.id in theirs for source in turn.source_ids}
+        left = [turn for turn in turns if turn.id not in theirs]
+        quoting = [one for one in left if quotes(one, source_ids=sources, sender_id=sender_id)]
+        # What remembers least comes last: broken off, it can be done again.
+        for turn in quoting:
+            content, extra = requoted(turn, None)
+            await conversation.edit(turn, Change(content=content, extra=extra))
+        if not theirs:
+            return len(quoting)
+        async with desk.use(key, write=True) as storage:
+            expected = Expected(info.generation)
+            gone = await storage.delete(key, sorted(theirs), expected=expected)
+            now = info if gone else (await storage.read(key, limit=0)).info
+        if now is None or now.generation == info.generation:
+            return len(theirs) + len(quoting)
+        # Merged meanwhile: the ids are others now.

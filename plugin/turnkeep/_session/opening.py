@@ -1,0 +1,237 @@
+"""The life of the open storage: opened once, used by verbs, closed when the last verb ended.
+
+    new ──open──▶ open ──aclose──▶ closed ──open──▶ open
+
+A verb that comes first opens the storage by itself, but not after it was closed. Everything
+runs on the event loop that opened it; any other one gets an error that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage]
+from collections.abc import Awaitable, Callable
+from threading import get_ident
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from anyio import CancelScope, Event, Lock
+
+from .._errors import ReadOnlyError, StoreClosedError, WrongLoopError
+from .._records.key import SessionKey
+from ..storage.base import Storage
+
+__all__ = ["Opening", "Use", "uninterrupted"]
+
+# `_get_running_loop` gives None under trio, where the public function raises; it is exported by
+# `asyncio.events` for event loops, and costs a tenth of what asking anyio would.
+
+_REMEDY: Final = (
+    "open one SessionStore in each event loop and process "
+    "('sqlite:', 'redis:' and 'postgresql:' serve several of them)"
+)
+
+_openings: weakref.WeakSet[Opening] = weakref.WeakSet()
+
+
+class Opening:
+    """The storage of one store, while it is open.
+
+    Openings are counted. `closing`, if set, is awaited before the storage closes.
+    """
+
+    def __init__(self, storage: Storage, *, read_only: bool) -> None:
+        self.storage = storage
+        self.closing: Callable[[], Awaitable[None]] | None = None
+        self.state: Literal["new", "open", "closed"] = "new"
+        self._read_only = read_only
+        self._holds_storage = False
+        self._openings = 0
+        self._changing = Lock()
+        self._queued = 0
+        self._running = 0
+        self._idle: Event | None = None
+        self._thread = 0
+        self._process = 0
+        self._loop: object = None
+        _openings.add(self)
+
+    async def open(self) -> None:
+        """Opens the storage, or counts one more who uses it."""
+        self.check_loop(None)
+        async with self._changing:
+            if self.state != "open":
+                await self._open_storage()
+            self._openings += 1
+
+    async def _open_storage(self) -> None:
+        self._thread, self._process, self._loop = get_ident(), os.getpid(), _loop()
+        try:
+            # It is held still where closing was cancelled.
+            if not self._holds_storage:
+                await self.storage.open()
+                self._holds_storage = True
+        except BaseException:
+            self._thread = 0
+            raise
+        self.state = "open"
+
+    async def aclose(self) -> None:
+        """Leaves the storage. The last one to leave closes it, when all verbs have ended.
+
+        A cancellation is raised when that is done: a bot is mostly closed by one, and the
+        storage is to be left.
+        """
+        self.check_loop(None)
+        await uninterrupted(self._leave_and_close)
+
+    async def _leave_and_close(self) -> None:
+        async with self._changing:
+            self._openings = max(0, self._openings - 1)
+            if self._openings or not self._holds_storage:
+                return
+            self.state = "closed"
+            if self.closing is not None:
+                await self.closing()
+            while self._running:
+                self._idle = Event()
+                await self._idle.wait()
+            await self.storage.aclose()
+            self._holds_storage = False
+            self._thread = 0
+
+    def enter(self, key: SessionKey | None, *, write: bool) -> Storage | None:
+        """Begins a verb and returns the open storage; None where the verb has to wait for it.
+
+        `leave` ends the verb, and closing waits for that.
+        """
+        # Behind those who wait for the opening, even if it is done: calls keep their order.
+        if self.state != "open" or self._queued:
+            return None
+        loop = _get_running_loop()
+        if loop is None or loop is not self._loop or get_ident() != self._thread:
+            self.check_loop(key)
+        if write and self._read_only:
+            raise ReadOnlyError(
+                f"session {key}: this store was opened with read_only=True; "
+                "open another one without it to write"
+            )
+        self._running += 1
+        return self.storage
+
+    async def enter_first(self, key: SessionKey | None, *, write: bool) -> Storage:
+        """Begins a verb that has to wait; opens the storage if nobody has."""
+        self.check_loop(key)
+        self._queued += 1
+        try:
+            async with self._changing:
+                if self.state == "closed":
+                    about = "" if key is None else f"session {key}: "
+                    raise StoreClosedError(
+                        f"{about}the store is closed, and nothing was stored; "
+                        "open it again with 'async with store:'"
+                    )
+                if self.state == "new":
+                    await self._open_storage()
+        finally:
+            self._queued -= 1
+        storage = self.enter(key, write=write)
+        return storage if storage is not None else await self.enter_first(key, write=write)
+
+    def use(self, key: SessionKey | None = None, *, write: bool = False) -> Use:
+        """Return the storage for the time of one verb: `async with opening.use(key) as storage`."""
+        return Use(self, key, write)
+
+    def leave(self) -> None:
+        """Ends a verb."""
+        self._running -= 1
+        if self._idle is not None and not self._running:
+            self._idle.set()
+
+    def forked(self) -> None:
+        """Notes, in a forked child, that the storage is the parent's."""
+        if self._thread:
+            self._thread = -1
+
+    def check_loop(self, key: SessionKey | None) -> None:
+        """Raises `WrongLoopError` where the storage is open on another loop than this one."""
+        if not self._thread or (self._thread == get_ident() and self._loop == _loop()):
+            return
+        about = "" if key is None else f"session {key}: "
+        if self._process != os.getpid():
+            there = "process; a forked child can't use its parent's store"
+        elif self._thread != get_ident():
+            there = "thread"
+        else:
+            there = "event loop, and was not closed there"
+        raise WrongLoopError(f"{about}this store was opened in another {there}: {_REMEDY}")
+
+
+class Use:
+    """A verb's time with the storage, see `Opening.use`."""
+
+    __slots__ = ("_key", "_opening", "_write")
+
+    def __init__(self, opening: Opening, key: SessionKey | None, write: bool) -> None:
+        self._opening = opening
+        self._key = key
+        self._write = write
+
+    async def __aenter__(self) -> Storage:
+        key, write = self._key, self._write
+        storage = self._opening.enter(key, write=write)
+        return storage or await self._opening.enter_first(key, write=write)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._opening.leave()
+
+
+def _loop() -> object:
+    """Return what names the running event loop: asyncio's own, or trio's token."""
+    loop: object = _get_running_loop()
+    if loop is None:
+        from trio.lowlevel import current_trio_token  # noqa: PLC0415 (only where trio runs)
+
+        loop = current_trio_token()
+    return loop
+
+
+def _part_with_parent() -> None:
+    for opening in _openings:
+        opening.forked()
+
+
+async def uninterrupted(function: Callable[[], Awaitable[None]]) -> None:
+    """Runs the function to its end; a cancellation that comes meanwhile is raised behind it.
+
+    A shielded scope of anyio keeps off scopes, but not `asyncio.Task.cancel`.
+    """
+    with CancelScope(shield=True):
+        if _get_running_loop() is None:
+            await function()
+            return
+        task: asyncio.Task[Any] = asyncio.ensure_future(_awaited(function))
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        task.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _awaited(function: Callable[[], Awaitable[None]]) -> None:
+    await function()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_with_parent)
