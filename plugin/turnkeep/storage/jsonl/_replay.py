@@ -19,6 +19,8 @@ from ._names import DAMAGED_SUFFIX, is_session_file
 
 logger: Final = logging.getLogger("turnkeep")
 
+MAX_OFFSET: Final = 2**48
+
 
 def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
     """Give the files of a folder what they lack of the journal, and remove it.
@@ -26,12 +28,12 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
     `names` are those of the files in `workplace`. A record that names no session's file is
     not of our making: it changes nothing, and its segment is set aside.
     """
-    numbers = [
-        name[len(NAME) :]
+    numbered = sorted(
+        (int(name[len(NAME) :]), name)
         for name in names
         if name.startswith(NAME) and name[len(NAME) :].isdecimal()
-    ]
-    segments = [workplace / f"{NAME}{number}" for number in sorted(map(int, numbers))]
+    )
+    segments = [workplace / name for _, name in numbered]
     if not segments:
         return
     paths: set[Path] = set()
@@ -43,7 +45,7 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
         refused: list[bytes] = []
         for name, offset, data in _records(content):
             path = _path_named(folder, name)
-            if path is None:
+            if path is None or offset > MAX_OFFSET:
                 refused.append(name)
                 continue
             paths.add(path)
@@ -85,9 +87,9 @@ def _path_named(folder: Path, name: bytes) -> Path | None:
     """Return the session's file that a record names, below the folder; else None."""
     channel, slash, file = os.fsdecode(name).partition("/")
     path = folder / channel / file
-    return (
-        path if slash and is_session_file(channel, file) and not path.parent.is_symlink() else None
-    )
+    if not slash or not is_session_file(channel, file) or path.parent.is_symlink():
+        return None
+    return path if (path.is_file() and not path.is_symlink()) or not os.path.lexists(path) else None
 
 
 def _repair(added: Added) -> None:
