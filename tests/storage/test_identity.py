@@ -62,9 +62,16 @@ async def test_a_file_of_before_generations_has_one_which_stays(tmp_path: Path) 
     path = path_of(tmp_path)
     path.parent.mkdir()
     metadata = {
-        **{"_type": "metadata", "key": "test:1", "created_at": CREATED.isoformat()},
-        **{"updated_at": CREATED.isoformat(), "metadata": {}, "last_consolidated": 0},
-        **{"op": "begin", "epoch": 1, "last_id": 0, "turns": 0},
+        "_type": "metadata",
+        "key": "test:1",
+        "created_at": CREATED.isoformat(),
+        "updated_at": CREATED.isoformat(),
+        "metadata": {},
+        "last_consolidated": 0,
+        "op": "begin",
+        "epoch": 1,
+        "last_id": 0,
+        "turns": 0,
     }
     turn = {"id": 1, "role": "user", "content": "old", "timestamp": CREATED.isoformat()}
     path.write_text(f"{json.dumps(metadata)}\n{json.dumps(turn)}\n")
