@@ -43,7 +43,7 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
         # As long as the machine is up, all that was written is in the files.
         lost = not boot() or not content.startswith(head())
         refused: list[bytes] = []
-        for name, offset, data in _records(content):
+        for name, offset, data in records(content):
             path = _path_named(folder, name)
             if path is None or offset > MAX_OFFSET:
                 refused.append(name)
@@ -68,7 +68,7 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
     sync_folder(workplace)
 
 
-def _records(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+def records(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
     """Give the whole records of a segment in the order in which they were written."""
     at = HEAD_BYTES
     while at + HEADER.size <= len(content):
