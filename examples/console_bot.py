@@ -1,16 +1,17 @@
 """A bot in the terminal that remembers: python examples/console_bot.py
 
-It keeps its conversation in ./sessions/console/me.jsonl. Stop it as you like, with Ctrl-C or
-kill -9, start it again, and it goes on where it was.
+It stores its conversation in ./sessions/console/me.jsonl. Stop it with Ctrl-C or kill -9, even in
+the middle of an answer. Start it again, and it continues where it was.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
-Environment: OPENAI_API_KEY, OPENAI_BASE_URL (any OpenAI-compatible server) and MODEL; without a
-key a small offline responder answers. TURNKEEP_STORE is the folder (default: ./sessions).
+Environment: OPENAI_API_KEY, OPENAI_BASE_URL (any OpenAI-compatible server) and MODEL. Without a
+key, a small responder answers offline. TURNKEEP_STORE is the folder (default: ./sessions).
 """
 
 import logging
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -23,16 +24,30 @@ from turnkeep import Session, SessionStore, TurnkeepError
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant. Answer briefly."}
-HELP = "/reset begins anew, /retry answers again, /forget erases everything, /quit leaves."
+HELP = "/reset starts a new conversation, /retry answers again, /forget erases all, /quit leaves."
+NAME = re.compile(r"(?i:\bmy name is) (\w+)|(?i:\bI am|\bI'm|\bcall me) ([^\W\d_a-z]\w*)")
+
+
+async def respond(said: list[str]) -> AsyncIterator[str]:
+    """Answer offline, from all that the user said, slowly enough to be stopped in the middle."""
+    names = [found[1] or found[2] for text in said if (found := NAME.search(text))]
+    if NAME.search(said[-1]):
+        answer = f"Nice to meet you, {names[-1]}. Stop me, start me again, and ask for your name."
+    elif "my name" in said[-1].lower():
+        answer = f"Your name is {names[-1]}." if names else "You have not told me your name."
+    else:
+        answer = f"You said: {said[-1]}"
+    for word in re.findall(r"\s*\S+", answer):
+        await anyio.sleep(0.2)
+        yield word
 
 
 async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """The model's answer to a window, piece by piece."""
+    """Stream the model's answer to a window."""
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
-        yield f"You said: {said[-1]}\n"
-        yield f"I remember {len(said)} of your messages. "
-        yield f"The first was: {said[0]}"
+        async for piece in respond(said):
+            yield piece
         return
     from openai import AsyncOpenAI
 
@@ -64,7 +79,7 @@ async def handle(session: Session, line: str) -> None:
     match line:
         case "/reset":
             await session.clear()
-            print("A new conversation; the old one is kept in the file.")
+            print("This is a new conversation. The old one stays in the file.")
         case "/forget":
             await session.store.forget(session.key)
             print("Everything is erased.")
@@ -83,16 +98,16 @@ async def main() -> None:
     async with SessionStore(where) as store:
         session = store.session("console:me")
         if not os.environ.get("OPENAI_API_KEY"):
-            print("No OPENAI_API_KEY is set: a small offline responder answers.")
-        print(f"This conversation is kept under {where}. {HELP}")
+            print("OPENAI_API_KEY is not set, so a small responder answers offline.")
+        print(f"This conversation is stored under {where}. {HELP}")
         earlier = await session.get_history(max_messages=6)
         if earlier:
-            print("Before, we said:")
+            print("Earlier:")
         for message in earlier:
             print(f"  {'you' if message['role'] == 'user' else 'bot'}> {message['content']}")
         while True:
             print("you> ", end="", flush=True)
-            # Abandoned on Ctrl-C, since nothing can interrupt a thread that reads a terminal.
+            # Ctrl-C abandons the thread, since nothing can interrupt it while it reads a terminal.
             line = await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
             if not line or line.strip() == "/quit":
                 return
@@ -105,11 +120,11 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(format="(%(message)s)")
-    logging.getLogger("turnkeep").setLevel(logging.INFO)  # tells if another copy is waited for
+    logging.getLogger("turnkeep").setLevel(logging.INFO)  # says if it waits for another copy
     try:
         with suppress(KeyboardInterrupt):
             anyio.run(main)
     except TurnkeepError as error:
         raise SystemExit(str(error)) from None
-    print("\nBye. Start me again, and I go on from here.", flush=True)
-    os._exit(0)  # the thread that reads the terminal would hold the exit up until the next Enter
+    print("\nBye. Start me again, and I continue from here.", flush=True)
+    os._exit(0)  # else the thread that reads the terminal delays the exit until the next Enter

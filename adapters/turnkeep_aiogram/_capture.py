@@ -1,4 +1,4 @@
-"""What the bot sends by itself, recorded as what it said: an option."""
+"""The capture of messages that the bot sends beside its replies: an option."""
 
 from __future__ import annotations
 
@@ -6,30 +6,24 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final
-from weakref import WeakSet
 
 import anyio
-from aiogram import Bot
-from aiogram.client.session.base import BaseSession
-from aiogram.client.session.middlewares.base import (
-    BaseRequestMiddleware,
-    NextRequestMiddlewareType,
-)
 from aiogram.methods import DeleteMessage, DeleteMessages, TelegramMethod
-from aiogram.methods.base import TelegramType
 from aiogram.types import Message
 
-from turnkeep.adapter import AS_SENT, ChatSession
+from turnkeep.adapter import ChatSession, record_as_sent
 
-from ._content import Content, content_of, text_of
-from ._message import source_id
-from ._outlet import TelegramOutlet, answering
+from ._content import content_of, text_of
+from ._message import source_id, source_id_at
+from ._outlet import TelegramOutlet, is_uncaptured
+from ._requests import RequestMiddleware
 
 
-class Sent:
-    """What was sent while one update is handled; recorded at its end, as it then stands.
+class SentMessages:
+    """The messages that the bot sends while it handles one update.
 
-    So a placeholder that is edited into an answer is one turn, and one that is deleted is none.
+    They are recorded when the handler has ended, in their last state: a placeholder that is
+    edited into an answer is one turn, and a deleted message is none.
     """
 
     def __init__(self, session: ChatSession) -> None:
@@ -37,14 +31,15 @@ class Sent:
         self._messages: dict[str, Message] = {}
         self._is_recorded = False
 
-    async def take(self, source: str, message: Message, *, is_edit: bool) -> bool:
-        """Takes what was sent or edited; False where it is none of this update's.
+    async def add(self, source: str, message: Message, *, is_edit: bool) -> bool:
+        """Add a sent or edited message; return False if it does not belong to this update.
 
-        What is sent, or edited, while a reply is open is a part of what that says.
+        A message that is sent or edited while a reply is open is a part of that reply.
         """
         outlet = self.session.outlet
-        here = isinstance(outlet, TelegramOutlet) and outlet.chat_id == message.chat.id
-        if self._is_recorded or not here:  # by a task that outlives the handler; elsewhere
+        is_here = isinstance(outlet, TelegramOutlet) and outlet.chat_id == message.chat.id
+        # A task that outlives its handler may send after the messages were recorded.
+        if self._is_recorded or not is_here:
             return False
         reply = self.session.open_reply
         if reply is not None:
@@ -56,86 +51,77 @@ class Sent:
             self._messages[source] = message
         return True
 
-    def drop(self, source: str) -> None:
-        """It was deleted."""
+    def remove(self, source: str) -> None:
+        """Remove a deleted message."""
         self._messages.pop(source, None)
 
     async def record(self) -> None:
-        """Records each, or links it to the reply that it is a part of."""
+        """Record each message, or link it to the reply that it is a part of."""
         self._is_recorded = True
         for source, message in list(self._messages.items()):
-            content: Content = content_of(message)
             reply = self.session.reply_of(text_of(message))
-            if reply is not None:
-                await reply.link(source)
-            elif content:
-                await self.session.append("assistant", content, source_id=source, extra=AS_SENT)
+            await record_as_sent(self.session, content_of(message), source_id=source, reply=reply)
 
 
-_sending: Final[ContextVar[Sent | None]] = ContextVar("sending", default=None)
+_current: Final[ContextVar[SentMessages | None]] = ContextVar("current", default=None)
+"""The messages of the update that is being handled; None outside of handlers."""
 
 
-class Capture(BaseRequestMiddleware):
-    """A middleware of a bot's requests that sees each message that is sent or edited."""
+class Capture(RequestMiddleware):
+    """Sees each message that a bot sends, edits or deletes.
+
+    `record` and `edit` are called for messages that no running handler sent.
+    """
 
     def __init__(
         self,
         record: Callable[[Message], Awaitable[object]],
-        edited: Callable[[Message], Awaitable[object]],
+        edit: Callable[[Message], Awaitable[object]],
     ) -> None:
+        super().__init__()
         self._record = record
-        self._edited = edited
-        self._sessions: WeakSet[BaseSession] = WeakSet()
-
-    def watch(self, bot: Bot) -> None:
-        """From now on the bot's requests are seen."""
-        if bot.session not in self._sessions:
-            self._sessions.add(bot.session)
-            bot.session.middleware(self)
+        self._edit = edit
 
     @asynccontextmanager
     async def handling(self, session: ChatSession) -> AsyncGenerator[None, None]:
-        """What is sent meanwhile is recorded at its end."""
-        sent = Sent(session)
-        token = _sending.set(sent)
+        """Collect the messages that are sent inside the block, and record them at its end."""
+        sent = SentMessages(session)
+        token = _current.set(sent)
         try:
             yield
         finally:
-            _sending.reset(token)
+            _current.reset(token)
             with anyio.CancelScope(shield=True):
                 await sent.record()
 
-    def answers(self, session: ChatSession) -> None:
-        """What is sent in this update answers the message that this session is bound to."""
-        if (sent := _sending.get()) is not None:
+    def bind(self, session: ChatSession) -> None:
+        """Let the messages of this update answer the message that the session is bound to."""
+        if (sent := _current.get()) is not None:
             sent.session = session
 
-    async def __call__(
-        self,
-        make_request: NextRequestMiddlewareType[TelegramType],
-        bot: Bot,
-        method: TelegramMethod[TelegramType],
-    ) -> Any:
-        result = await make_request(bot, method)
-        if answering.get():
-            return result
-        sent = _sending.get()
-        if sent is not None and isinstance(method, (DeleteMessage, DeleteMessages)):
-            numbers = (
-                [method.message_id] if isinstance(method, DeleteMessage) else method.message_ids
-            )
-            for number in numbers:
-                sent.drop(f"{method.chat_id}:{number}")
-        messages = result if isinstance(result, list) else [result]
-        is_edit = method.__api_method__.startswith("edit")
-        for message in messages:
-            if isinstance(message, Message):
-                await self._see(message, sent, is_edit)
-        return result
-
-    async def _see(self, message: Message, sent: Sent | None, is_edit: bool) -> None:
-        source = source_id(message)
-        if source is None:
+    async def after(self, method: TelegramMethod[Any], result: object) -> None:
+        """Take in the messages that a request sent, edited or deleted."""
+        if is_uncaptured.get():
             return
-        if sent is None or not await sent.take(source, message, is_edit=is_edit):
-            await (self._edited if is_edit else self._record)(message)
+        sent = _current.get()
+        if sent is not None:
+            for deleted in _deleted_by(method):
+                sent.remove(deleted)
+        is_edit = method.__api_method__.startswith("edit")
+        messages: list[object] = result if isinstance(result, list) else [result]
+        for message in messages:
+            if not isinstance(message, Message) or (source := source_id(message)) is None:
+                continue
+            if sent is None or not await sent.add(source, message, is_edit=is_edit):
+                await (self._edit if is_edit else self._record)(message)
+
+
+def _deleted_by(method: TelegramMethod[Any]) -> list[str]:
+    match method:
+        case DeleteMessage():
+            numbers = [method.message_id]
+        case DeleteMessages():
+            numbers = method.message_ids
+        case _:
+            return []
+    return [source_id_at(method.chat_id, number) for number in numbers]

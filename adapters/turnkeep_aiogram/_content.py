@@ -1,4 +1,4 @@
-"""What a Telegram message leaves in the history: readable text, and references to media."""
+"""The content of a Telegram message in the history: readable text, and references to media."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from aiogram.types.message_origin_union import MessageOriginUnion
 from aiogram.utils.text_decorations import TextDecoration
 
 from turnkeep import Media
-from turnkeep.adapter import Quoted, note
+from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
 
-from ._message import source_id
+from ._message import source_id, source_id_at
 from ._rich import rich_text_of
-
-Content = str | list[str | Media]
 
 
 class _Readable(TextDecoration):
-    """Text as a person reads it, with what its marks hide: addresses, and what is code."""
+    """Turns formatted text into readable text; links keep their address, and code its backticks."""
 
     def link(self, value: str, link: str) -> str:
-        # A mention of somebody without a user name is the name; a link shown as itself is itself.
+        # A mention of a person without a user name is a link too; only the name is readable.
         return value if link.startswith("tg://user") or link == value else f"[{value}]({link})"
 
     def code(self, value: str) -> str:
@@ -60,9 +58,9 @@ _READABLE = _Readable()
 
 
 def text_of(message: Message) -> str:
-    """The message's text, or its caption, as people read it; empty if it has neither.
+    """Return the message's text, or its caption, as people read it; empty if it has neither.
 
-    A link's address stands behind its words, code between backticks.
+    The address of a link follows its words, and code is between backticks.
     """
     if message.rich_message is not None:
         return rich_text_of(message.rich_message)
@@ -72,21 +70,20 @@ def text_of(message: Message) -> str:
 
 
 def content_of(message: Message) -> Content:
-    """What is recorded of a message: text, or text and `Media`; empty if there is nothing.
+    """Return a message as it is recorded: text, or text and `Media`; empty if it has neither.
 
-    In front of the text stand, each a line, what it replies to or quotes, and whom it was
-    forwarded from.
+    Two lines may precede the text: one with the message that it replies to or quotes, and one
+    with the person or chat that it was forwarded from.
     """
-    lines = [_reply(message), _forward(message), text_of(message)]
-    text = "\n".join(line for line in lines if line)
+    lines = [_reply_line(message), _forward_line(message), text_of(message)]
     media = _media(message)
-    if media is None:
-        return text if text_of(message) else ""
-    return [text, media] if text else [media]
+    if media is None and not lines[-1]:
+        return ""
+    return as_content(lines, [] if media is None else [media])
 
 
 def button_of(query: CallbackQuery) -> str:
-    """What is recorded of a pressed button: its label, as `[button: Yes]`."""
+    """Return a pressed button as it is recorded: its label, as `[button: Yes]`."""
     message = query.message
     markup = message.reply_markup if isinstance(message, Message) else None
     label = query.data or query.game_short_name or ""
@@ -98,52 +95,52 @@ def button_of(query: CallbackQuery) -> str:
 
 
 def quoted_of(message: Message) -> Quoted | None:
-    """The message whose text stands in this one's first line; None if there is no such line."""
+    """Return the message that the first line of this one repeats; None without such a line."""
     reply = message.reply_to_message
     if reply is not None:
-        return Quoted(source_id(reply), _author(reply)) if _reply(message) else None
+        return Quoted(source_id(reply), _author_id(reply)) if _reply_line(message) else None
     if (elsewhere := message.external_reply) is None:
         return None
     chat, number = elsewhere.chat, elsewhere.message_id
-    source = f"{chat.id}:{number}" if chat is not None and number else None
+    source = source_id_at(chat.id, number) if chat is not None and number else None
     origin = elsewhere.origin
-    sender = origin.sender_user.id if isinstance(origin, MessageOriginUser) else None
-    return Quoted(source, None if sender is None else str(sender))
+    sender = str(origin.sender_user.id) if isinstance(origin, MessageOriginUser) else None
+    return Quoted(source, sender)
 
 
-def _reply(message: Message) -> str:
+def _reply_line(message: Message) -> str:
     quoted = message.quote.text if message.quote is not None else None
     reply: Message | ExternalReplyInfo | None = message.reply_to_message or message.external_reply
     if isinstance(reply, Message):
-        if reply.forum_topic_created is not None:  # every message of a topic replies to its first
+        if reply.forum_topic_created is not None:  # each message of a topic "replies" to its notice
             return ""
-        return note(f"reply to {_name(reply)}", quoted or text_of(reply) or _short(reply))
+        return reply_note(_author_name(reply), quoted or text_of(reply) or _media_text(reply))
     if reply is not None:
-        return note(f"reply to {_origin(reply.origin)}", quoted or _short(reply))
+        return reply_note(_origin_name(reply.origin), quoted or _media_text(reply))
     return note("quote", quoted) if quoted else ""
 
 
-def _forward(message: Message) -> str:
+def _forward_line(message: Message) -> str:
     origin = message.forward_origin
-    return "" if origin is None else note("forwarded from", _origin(origin))
+    return "" if origin is None else note("forwarded from", _origin_name(origin))
 
 
-def _short(message: Message | ExternalReplyInfo) -> str:
+def _media_text(message: Message | ExternalReplyInfo) -> str:
     media = _media(message)
     return "" if media is None else media.text
 
 
-def _author(message: Message) -> str | None:
-    who: Chat | User | None = message.sender_chat or message.from_user
-    return None if who is None else str(who.id)
+def _author_id(message: Message) -> str | None:
+    author: Chat | User | None = message.sender_chat or message.from_user
+    return None if author is None else str(author.id)
 
 
-def _name(message: Message) -> str:
-    who: Chat | User | None = message.sender_chat or message.from_user
-    return "a message" if who is None else who.full_name
+def _author_name(message: Message) -> str | None:
+    author: Chat | User | None = message.sender_chat or message.from_user
+    return None if author is None else author.full_name
 
 
-def _origin(origin: MessageOriginUnion) -> str:
+def _origin_name(origin: MessageOriginUnion) -> str:
     match origin:
         case MessageOriginUser():
             return origin.sender_user.full_name
@@ -155,7 +152,7 @@ def _origin(origin: MessageOriginUnion) -> str:
 
 
 def _media(message: Message | ExternalReplyInfo) -> Media | None:
-    """The message's medium; a file by its id, which any later request may fetch it with."""
+    """Return the message's medium, or None; a file has the id that later requests fetch it by."""
     for kind in ("animation", "audio", "document", "video", "video_note", "voice"):
         file: Any = getattr(message, kind)
         if file is not None:
@@ -172,26 +169,26 @@ def _media(message: Message | ExternalReplyInfo) -> Media | None:
     if message.sticker is not None:
         about = message.sticker.emoji or message.sticker.set_name
         return Media("sticker", file_id=message.sticker.file_id, about=about)
-    return _without_a_file(message)
+    return _media_without_file(message)
 
 
-def _without_a_file(message: Message | ExternalReplyInfo) -> Media | None:
+def _media_without_file(message: Message | ExternalReplyInfo) -> Media | None:
     if message.venue is not None:
         return Media("place", about=f"{message.venue.title}, {message.venue.address}")
     if message.location is not None:
         at = message.location
         return Media("location", about=f"{at.latitude}, {at.longitude}")
     if message.poll is not None:
-        options = " / ".join(option.text for option in message.poll.options)
-        return Media("poll", about=f"{message.poll.question} {options}"[:1000])
-    if message.contact is not None:  # its number is not ours to keep
+        options = (option.text for option in message.poll.options)
+        return list_media("poll", message.poll.question, options)
+    if message.contact is not None:  # without its phone number, which is private
         names = (message.contact.first_name, message.contact.last_name)
         return Media("contact", about=" ".join(name for name in names if name))
     if message.dice is not None:
         return Media("dice", about=f"{message.dice.emoji} {message.dice.value}")
     if message.checklist is not None:
-        tasks = " / ".join(task.text for task in message.checklist.tasks)
-        return Media("checklist", about=f"{message.checklist.title}: {tasks}"[:1000])
+        tasks = (task.text for task in message.checklist.tasks)
+        return list_media("checklist", f"{message.checklist.title}:", tasks)
     for kind in ("game", "story", "paid_media", "live_photo"):
         if getattr(message, kind) is not None:
             return Media(kind.replace("_", " "))

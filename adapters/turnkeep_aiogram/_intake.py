@@ -1,11 +1,11 @@
-"""What an update says of the history, and the session it is in."""
+"""The intake of updates: it maps each one to its session and to the change it makes there."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from inspect import isawaitable
-from typing import Any, Final, Literal, get_args
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 import anyio
@@ -14,15 +14,22 @@ from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, Event
 from aiogram.types import CallbackQuery, Message, Update
 from aiogram.types.update import UpdateTypeLookupError
 
-from turnkeep import SessionKey
-from turnkeep.adapter import ChatSession, Outlet, Recorder
+from turnkeep import Sender, SessionKey
+from turnkeep.adapter import (
+    ChatSession,
+    Content,
+    Outlet,
+    Recorder,
+    RecordFilter,
+    RecordOption,
+    as_key,
+)
 
 from ._content import button_of, content_of, quoted_of
 from ._message import (
     Event,
     MaybeInaccessible,
     Scope,
-    about_of,
     is_addressed,
     is_command,
     is_per_user,
@@ -30,20 +37,32 @@ from ._message import (
     scope_function,
     sender_of,
     source_id,
+    source_id_at,
+    subject_of,
 )
 from ._migration import migrate, migration_of
-from ._under_way import UnderWay
+from ._pending import PendingUpdates
 
-Record = Literal["all", "handled", "addressed"] | Callable[[Event], bool | Awaitable[bool]]
-"""What is recorded: every message, those that a handler takes, those that are said to the bot,
-or those of which a function, async or not, says so."""
+Record: TypeAlias = RecordOption[Event]
+"""The choice of events to record.
+
+`"all"`: every message and pressed button. `"handled"`: those that a handler takes.
+`"addressed"`: those that are addressed to the bot. Or a function of the event, async or not.
+"""
 
 RECORDED: Final = ("message", "business_message", "channel_post", "callback_query")
 EDITED: Final = ("edited_message", "edited_channel_post", "edited_business_message")
 
 
+class Said(NamedTuple):
+    """The sender and the content of an event that is to be recorded."""
+
+    sender: Sender
+    content: Content
+
+
 class Intake:
-    """Takes each update in: records, edits or deletes, and gives its session."""
+    """Makes the change of each update in the history, and returns its session."""
 
     def __init__(
         self,
@@ -54,36 +73,31 @@ class Intake:
         record: Record,
         record_commands: bool,
     ) -> None:
-        if not callable(record) and record not in get_args(get_args(Record)[0]):
-            raise ValueError(
-                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
-            )
         self._recorder = recorder
         self._outlet = outlet
         self._key_of = scope_function(scope)
         self._is_scope_known = not callable(scope)
         self._is_per_user = is_per_user(scope)
-        self._record = record
+        self._filter: RecordFilter[Event] = RecordFilter(record)
         self._record_commands = record_commands
-        self._under_way = UnderWay()
+        self._pending = PendingUpdates()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @property
     def by_handlers(self) -> bool:
-        """Whether only what a handler takes is recorded."""
-        return self._record == "handled"
+        """True where only the events that a handler takes are recorded."""
+        return self._filter.by_handlers
 
     def key(self, update: Update, data: dict[str, Any]) -> SessionKey | None:
-        """The session's key; None for what is of no chat, or of one that the bot is not in."""
+        """Return the session's key, or None for an update without a chat that the bot is in."""
         if update.guest_message is not None:
             return None
-        key = self._key_of(update, data)
-        return SessionKey.parse(key) if isinstance(key, str) else key
+        return as_key(self._key_of(update, data))
 
     def key_of_sent(self, message: Message) -> SessionKey | None:
-        """The session that a message of the bot's belongs to; None where that can't be told.
+        """Return the session of a message that the bot sent, or None if it is unknown.
 
-        Where the users of a group have their own, it is that of the message that it replies to.
+        If each user of a group has a session, it is the session of the message that it answers.
         """
         if self._recorder.ignores(message.chat.id):
             return None
@@ -98,96 +112,97 @@ class Intake:
             return key
         reply = message.reply_to_message
         known = None if reply is None else self._recorder.key_of(source_id(reply) or "")
-        # Another bot, or a business chat, has messages with the same ids.
-        return known if _whose(known) == _whose(key) else None
+        # Messages of another bot, or of a business chat, have the same ids.
+        return known if _account_scopes(known) == _account_scopes(key) else None
 
-    async def take(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
-        """Does what the update says of the history, and gives its session."""
+    async def process(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
+        """Make the change that the update asks for, and return its session."""
         try:
             kind = update.event_type
-        except UpdateTypeLookupError:  # aiogram says so itself
+        except UpdateTypeLookupError:  # aiogram itself reports it
             return None
         bot: Bot = data["bot"]
         if update.deleted_business_messages is not None:
-            # It names nobody, which a function of the user's may not expect.
+            # It names no user, and a scope function may require one.
             key = self.key(update, data) if self._is_scope_known else None
             await self._delete(update, key)
             return None if key is None else self._recorder.session(key)
         key = self.key(update, data)
         if key is None:
             return None
-        about = about_of(update)
-        session = self._recorder.session(key, None if about is None else self._outlet(about, bot))
-        if about is None:
-            return session
-        chat = about.chat.id
-        if kind in EDITED and isinstance(about, Message):
-            await self._under_way.wait(chat)
-            await self._edit(about, key)
-            source = source_id(about)
+        subject = subject_of(update)
+        if subject is None:
+            return self._recorder.session(key)
+        session = self._recorder.session(key, self._outlet(subject, bot))
+        chat = subject.chat.id
+        if kind in EDITED and isinstance(subject, Message):
+            await self._pending.wait(chat)
+            await self._edit(subject, key)
+            source = source_id(subject)
             turn = None if source is None else await self._recorder.find(session, source)
             return session if turn is None else session.bind(turn)
         if kind in RECORDED:
-            if isinstance(about, Message) and (ids := migration_of(about)) is not None:
-                await self._under_way.wait(ids[0])  # it moves along
+            if isinstance(subject, Message) and (ids := migration_of(subject)) is not None:
+                await self._pending.wait(ids[0])  # their messages must move along
                 await migrate(self._recorder.store, *ids)
-            self._under_way.begin((bot.id, update.update_id), chat)
+            self._pending.begin((bot.id, update.update_id), chat)
             if not self.by_handlers:
                 try:
-                    return await self._record_next(session, update, bot)
+                    return await self._record_in_order(session, update, bot)
                 finally:
-                    self.decided(update, bot)
+                    self.end(update, bot)
         return session
 
-    def decided(self, update: Update, bot: Bot) -> None:
-        """Whether the update is recorded is decided, and done; what changes it may come."""
-        self._under_way.end((bot.id, update.update_id))
+    def end(self, update: Update, bot: Bot) -> None:
+        """Let changes to this update's message proceed: it is recorded, or won't be."""
+        self._pending.end((bot.id, update.update_id))
 
-    async def _record_next(self, session: ChatSession, update: Update, bot: Bot) -> ChatSession:
+    async def _record_in_order(self, session: ChatSession, update: Update, bot: Bot) -> ChatSession:
         event = update.callback_query or message_of(update)
         async with self._in_order(session.key):
-            if event is not None and await self.is_recorded(event, bot):
-                return await self.receive(session, event)
-            return session
+            said = None if event is None else await self.said_by(event, bot)
+            if event is None or said is None:
+                return session
+            return await self.receive(session, event, said)
 
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
-        """First come, first served, where the store does not see to it by itself."""
-        if self._record in ("all", "handled") and not self._recorder.needs_order:
-            return nullcontext()  # the store keeps the order, and shares its writes
+        """Admit one update of a session at a time, in their order, if the store does not."""
+        if self._filter.decides_at_once and not self._recorder.needs_order:
+            return nullcontext()  # the store keeps the order, and writes several at once
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
-    async def is_recorded(self, event: Event, bot: Bot, *, chosen: bool = False) -> bool:
-        """Whether somebody said something here that is to be recorded, or was `chosen` to be."""
+    async def said_by(self, event: Event, bot: Bot, *, chosen: bool = False) -> Said | None:
+        """Return the part of an event that is recorded, or None if it is not recorded.
+
+        With `chosen`, a handler has asked for it: commands count, and `record=` does not.
+        """
         message = event.message if isinstance(event, CallbackQuery) else event
         chat = None if message is None else message.chat.id
         sender = sender_of(event)
         if sender is None or self._recorder.ignores(chat, int(sender.id)):
-            return False
-        if isinstance(event, Message):
+            return None
+        if isinstance(event, CallbackQuery):
+            content: Content = button_of(event)
+        else:
             if is_command(event) and not (self._record_commands or chosen):
-                return False
-            if not content_of(event):
-                return False
-        if chosen:
-            return True
-        if callable(self._record):
-            choice = self._record(event)
-            return await choice if isawaitable(choice) else choice
-        return self._record != "addressed" or await is_addressed(event, bot)
+                return None
+            content = content_of(event)
+        if not content:
+            return None
+        is_recorded = chosen or await self._filter.accepts(event, partial(is_addressed, event, bot))
+        return Said(sender, content) if is_recorded else None
 
-    async def receive(self, session: ChatSession, event: Event) -> ChatSession:
-        """Records what somebody said, and gives the session bound to it."""
-        sender = sender_of(event)
-        assert sender is not None
+    async def receive(self, session: ChatSession, event: Event, said: Said) -> ChatSession:
+        """Record an event, and return the session bound to it."""
         if isinstance(event, CallbackQuery):
             return await self._recorder.receive(
-                session, button_of(event), source_id=f"button:{event.id}", sender=sender
+                session, said.content, source_id=f"button:{event.id}", sender=said.sender
             )
         return await self._recorder.receive(
             session,
-            content_of(event),
+            said.content,
             source_id=source_id(event),
-            sender=sender,
+            sender=said.sender,
             time=event.date,
             quoted=quoted_of(event),
         )
@@ -200,21 +215,21 @@ class Intake:
     async def _delete(self, update: Update, key: SessionKey | None) -> None:
         deleted = update.deleted_business_messages
         assert deleted is not None
-        sources = [f"{deleted.chat.id}:{one}" for one in deleted.message_ids]
-        await self._under_way.wait(deleted.chat.id)
-        # Whoever deletes is not named. The chat is one person's, so that a scope of ours has all
-        # of it in one session; a function may have put it anywhere but into the bot's own chat,
-        # whose messages have the same ids.
+        sources = [source_id_at(deleted.chat.id, one) for one in deleted.message_ids]
+        await self._pending.wait(deleted.chat.id)
+        # The update does not name the user. With our own scopes, a business chat has one session.
+        # A scope function may have put the messages into any session, except that of the bot's
+        # own chat with this user: its messages have the same ids.
         business = ("business", deleted.business_connection_id)
 
-        def may_have(one: SessionKey) -> bool:
+        def may_hold_them(one: SessionKey) -> bool:
             return business in one.scopes or one.chat_id != str(deleted.chat.id)
 
         await self._recorder.delete(
-            sources, key=key, among=None if self._is_scope_known else may_have
+            sources, key=key, among=None if self._is_scope_known else may_hold_them
         )
 
 
-def _whose(key: SessionKey | None) -> dict[str, str]:
+def _account_scopes(key: SessionKey | None) -> dict[str, str]:
     scopes = {} if key is None else dict(key.scopes)
     return {label: scopes[label] for label in ("account", "business") if label in scopes}

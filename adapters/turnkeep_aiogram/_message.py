@@ -1,4 +1,4 @@
-"""Which session a Telegram message belongs to, what its id is, and who wrote it."""
+"""The session, the id and the sender of a Telegram message."""
 
 from __future__ import annotations
 
@@ -11,36 +11,40 @@ from aiogram.fsm.strategy import FSMStrategy
 from aiogram.types import CallbackQuery, InaccessibleMessage, Message, Update
 
 from turnkeep import Sender, SessionKey
+from turnkeep.adapter import AccountScope
 
 CHANNEL = "telegram"
 PREFIX = f"{CHANNEL}:"
 
 Event: TypeAlias = Message | CallbackQuery
-"""What a user did that is recorded: a message, or a pressed button."""
+"""An action of a user that can be recorded: a message, or a pressed button."""
 
 MaybeInaccessible: TypeAlias = Message | InaccessibleMessage
 
 ScopeName: TypeAlias = Literal["chat", "chat_topic", "user_in_chat", "user_in_topic", "global_user"]
 ScopeFunction: TypeAlias = Callable[[Update, dict[str, Any]], SessionKey | str | None]
 Scope: TypeAlias = ScopeName | FSMStrategy | ScopeFunction
-"""Who shares a session, in the words of aiogram's `FSMStrategy`.
+"""The users and topics that share a session, in the words of aiogram's `FSMStrategy`.
 
-`"chat_topic"`: a chat, and each topic of one by itself. `"chat"`: a chat with all of its
-topics. `"user_in_chat"` and `"user_in_topic"`: each user of those by himself.
-`"global_user"`: a user, in whatever chat; its key, `telegram:user:42`, has no chat. Or a
-function from the update and aiogram's data to a key, or None for no session.
+- `"chat_topic"`: each chat has a session, and so has each topic of a chat.
+- `"chat"`: each chat has one session, with all of its topics.
+- `"user_in_chat"`: each user has one session per chat.
+- `"user_in_topic"`: each user has one session per topic, and one per chat without topics.
+- `"global_user"`: each user has one session for all chats; its key, `telegram:user:42`, names
+  no chat.
+- a function of the update and aiogram's data returns the key, or None for no session.
 """
 
 
 def scope_function(scope: Scope) -> ScopeFunction:
-    """The function of a scope; raises `ValueError` where there is no such scope."""
+    """Return the function of a scope; raises `ValueError` for an unknown scope."""
     if callable(scope):
         return scope
     name = scope.name.lower() if isinstance(scope, FSMStrategy) else scope
     if name.upper() not in FSMStrategy.__members__:
         names = ", ".join(repr(one.lower()) for one in FSMStrategy.__members__)
         raise ValueError(f"scope is one of {names}, an FSMStrategy or a function, not {scope!r}")
-    whole, by_user = name in ("chat", "user_in_chat", "global_user"), "user" in name
+    drops_topic, by_user = name in ("chat", "user_in_chat", "global_user"), "user" in name
 
     def key_of(update: Update, data: dict[str, Any]) -> SessionKey | None:
         context: EventContext = data[EVENT_CONTEXT_KEY]
@@ -49,46 +53,39 @@ def scope_function(scope: Scope) -> ScopeFunction:
         if name == "global_user" and user is not None:
             return SessionKey(CHANNEL, business=context.business_connection_id, user=user)
         key = session_key(context, message)
-        if key is None or (not whole and user is None):
+        if key is None or (not drops_topic and user is None):
             return key
-        kept = {label: value for label, value in key.scopes if not whole or label != "topic"}
+        kept = {label: value for label, value in key.scopes if not drops_topic or label != "topic"}
         return SessionKey(CHANNEL, key.chat_id, user=user, **kept)
 
     return key_of
 
 
 def is_per_user(scope: Scope) -> bool:
-    """Whether a user's session can't be told by the chat alone; False for your own function."""
+    """Return whether the session depends on the user; False for your own function."""
     name = scope.name if isinstance(scope, FSMStrategy) else scope
     if callable(name):
-        return bool(getattr(name, "is_per_user", False))
+        return isinstance(name, AccountScope) and name.is_per_user
     return "user" in name.lower()
 
 
 def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
-    """A scope in which each bot has sessions of its own, for several bots over one store."""
-    inner = scope_function(scope)
+    """Return a scope in which each bot has its own sessions, for several bots over one store."""
 
-    def key_of(update: Update, data: dict[str, Any]) -> SessionKey | None:
-        key = inner(update, data)
-        if key is None:
-            return None
-        key = SessionKey.parse(key) if isinstance(key, str) else key
+    def account_of(_: Update, data: dict[str, Any]) -> int:
         bot: Bot = data["bot"]
-        scopes = dict(key.scopes) | {"account": str(bot.id)}
-        return SessionKey(key.channel, key.chat_id, **scopes)
+        return bot.id
 
-    key_of.is_per_user = is_per_user(scope)  # type: ignore[attr-defined]
-    return key_of
+    return AccountScope(scope_function(scope), account_of, is_per_user=is_per_user(scope))
 
 
 def session_key(context: EventContext, message: Message | None = None) -> SessionKey | None:
-    """The session of an update: its chat, and its topic; None if it has no chat.
+    """Return the session of an update: its chat, and its topic; None if it has no chat.
 
-    `context` is what aiogram resolved (`data["event_context"]`), and `message` the one that
-    the update is about. The context names a thread for real topics only: reply chains in
-    plain groups carry a thread id too. A business connection is part of the key, since its
-    chats share their ids with the bot's own.
+    `context` is aiogram's own (`data["event_context"]`), and `message` is the message that the
+    update is about. The topic is the context's: in a group without topics, reply chains carry
+    a thread id too, and the context leaves it out. A business connection is part of the key:
+    its chats have the same ids as the bot's own.
     """
     if context.chat is None:
         return None
@@ -103,52 +100,56 @@ def session_key(context: EventContext, message: Message | None = None) -> Sessio
 
 
 def user_of(update: Update, context: EventContext) -> int | None:
-    """Whose update it is, for scopes per user; None for a channel's own."""
+    """Return the user of an update, for scopes per user; None for a post of a channel."""
     if context.chat is not None and context.chat.type == "private":
-        return context.chat.id  # in a business chat its owner writes too
+        return context.chat.id  # not the sender: in a business chat, its owner writes too
     message = message_of(update)
     if message is not None and update.callback_query is None and message.sender_chat is not None:
-        # The user beside it is a placeholder, the same for all anonymous administrators.
+        # The user of such a message is a placeholder, the same for all anonymous administrators.
         return None if message.sender_chat.type == "channel" else message.sender_chat.id
     return None if context.user is None else context.user.id
 
 
-def about_of(update: Update) -> MaybeInaccessible | None:
-    """The message that an update is about: a new one, an edited one, a pressed button's.
+def subject_of(update: Update) -> MaybeInaccessible | None:
+    """Return the message that an update is about: a new or edited one, or a pressed button's.
 
-    Of a button's message that is old, or gone, Telegram tells the chat alone.
+    If a button's message is old or deleted, Telegram sends its chat and its id only.
     """
     event = update.event
-    about = event.message if isinstance(event, CallbackQuery) else event
-    return about if isinstance(about, (Message, InaccessibleMessage)) else None
+    subject = event.message if isinstance(event, CallbackQuery) else event
+    return subject if isinstance(subject, (Message, InaccessibleMessage)) else None
 
 
 def message_of(update: Update) -> Message | None:
-    """The message that an update is about, if Telegram tells it."""
-    about = about_of(update)
-    return about if isinstance(about, Message) else None
+    """Return the message that an update is about, if Telegram sent all of it."""
+    subject = subject_of(update)
+    return subject if isinstance(subject, Message) else None
 
 
 def source_id(message: Message) -> str | None:
-    """The message's id among all of Telegram's, `chat:message`; None if it has none.
+    """Return the message's unique id, `chat:message`, or None if it has none.
 
-    Link a reply to what it was sent as: `await reply.link(source_id(sent))`. A
-    `message_id` of 0 is Telegram's word for a message that can't be named later.
+    Link a reply to the message that you sent it as: `await reply.link(source_id(sent))`.
+    Telegram gives a message that can't be named later the `message_id` 0.
     """
-    return f"{message.chat.id}:{message.message_id}" if message.message_id else None
+    return source_id_at(message.chat.id, message.message_id) if message.message_id else None
+
+
+def source_id_at(chat_id: int | str | None, message_id: int) -> str:
+    """Return the source id that belongs to the ids of a chat and a message."""
+    return f"{chat_id}:{message_id}"
 
 
 def sender_of(event: Event) -> Sender | None:
-    """Who wrote the message or pressed the button, or None if no user did.
+    """Return the user who wrote the message or pressed the button, or None.
 
-    A bot is no user, and neither is Telegram itself. A message on behalf of a chat (a channel,
-    an anonymous administrator) is that chat's; the user that Telegram puts on it is a
-    placeholder.
+    Neither a bot nor Telegram itself counts as a user. A message on behalf of a chat (a channel,
+    an anonymous administrator) has that chat as its sender: its user is a placeholder.
     """
     if isinstance(event, Message):
         if event.sender_chat is not None:
             return Sender(str(event.sender_chat.id), event.sender_chat.full_name)
-        # What a bot writes in the name of a business account has the account's owner as its user.
+        # A bot wrote it for a business account; its user is the account's owner.
         if event.sender_business_bot is not None:
             return None
     user = event.from_user
@@ -158,13 +159,16 @@ def sender_of(event: Event) -> Sender | None:
 
 
 def is_command(message: Message) -> bool:
-    """Whether the message begins with a bot command, as Telegram itself marks it."""
+    """Return whether the message begins with a bot command, as Telegram itself marks it."""
     entities = message.entities or message.caption_entities or ()
     return any(entity.type == "bot_command" and entity.offset == 0 for entity in entities)
 
 
 async def is_addressed(event: Event, bot: Bot) -> bool:
-    """Whether it is said to the bot: in a private chat, a mention, a reply, a pressed button."""
+    """Return whether the event is addressed to the bot.
+
+    That is a message in a private chat, a mention, a reply to the bot, or a pressed button.
+    """
     if isinstance(event, CallbackQuery) or event.chat.type == "private":
         return True
     reply = event.reply_to_message
@@ -175,8 +179,8 @@ async def is_addressed(event: Event, bot: Bot) -> bool:
         if entity.type == "text_mention" and entity.user is not None and entity.user.id == bot.id:
             return True
         if entity.type in ("mention", "bot_command"):
-            said = entity.extract_from(text).casefold()
-            me = await bot.me()  # asked for once, and kept by aiogram
-            if said.endswith(f"@{(me.username or '').casefold()}"):
+            mention = entity.extract_from(text).casefold()
+            me = await bot.me()  # aiogram asks Telegram once and keeps the answer
+            if mention.endswith(f"@{(me.username or '').casefold()}"):
                 return True
     return False

@@ -1,9 +1,7 @@
-"""The middleware: it records what users say, and hands the session to the handlers."""
+"""The middleware: it records the users' messages, and gives handlers the session."""
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Unpack
@@ -17,7 +15,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession, Recorder, RecorderOptions, is_as_sent
+from turnkeep.adapter import ChatSession, Recent, Recorder, RecorderOptions, drain, edit_as_sent
 
 from ._advice import Advice
 from ._capture import Capture
@@ -28,34 +26,36 @@ from ._migration import migrate
 from ._outlet import Render, TelegramOutlet
 from ._polling import Confirmation
 
-logger: Final = logging.getLogger("turnkeep")
-
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 FLAG: Final = "turnkeep"
-_UPDATES_KEPT: Final = 10_000
+_MAX_UPDATES: Final = 10_000
 
 
 class SessionMiddleware(BaseMiddleware):
-    """Records each incoming message, and gives handlers the session it is in.
+    """Records each incoming message, and gives handlers its session.
 
-    `SessionMiddleware(store).setup(dp)` is all there is to do. A handler that names the
-    parameter `chat_session` gets the session, a `turnkeep.adapter.ChatSession` that is bound
-    to the message in hand; None for an update without a chat, and for guest messages.
-    Messages of one chat are recorded in their order, each once, before its handlers run, also
-    where no handler takes it. A message that was answered before is not handed to a handler
-    again.
+    `SessionMiddleware(store).setup(dp)` is all the setup. A handler that names the parameter
+    `chat_session` gets a `turnkeep.adapter.ChatSession` that is bound to the message in hand,
+    or None for an update without a chat and for guest messages.
 
-    `scope` says who shares a session, in the words of aiogram's FSMStrategy; see `Scope` and
-    `per_account`. `record` says what is recorded ("all"), see `Record`; commands only with
-    `record_commands=True`. `data_key` is the parameter's name. With `capture` what the bot
-    sends is recorded too. `drafts` shows an answer that grows as a draft in private chats,
-    and `render` makes of a piece of it the fields of `sendMessage`. `drain_timeout` is for
-    how many seconds, at shutdown, running handlers are waited for, so that their replies are
-    stored. `busy`, `debounce`, `reset`, `edits`, `on_storage_error` and `ignore`: see
-    `turnkeep.adapter.RecorderOptions`.
+    Messages of one chat are recorded in their order, each once, before their handlers run, even
+    if no handler takes them. A message that was answered before reaches no handler again.
 
-    A handler's flag overrides some of it: `flags={"turnkeep": {"busy": "drop", "debounce": 0,
+    - `scope`: the users and topics that share a session, in the words of aiogram's FSMStrategy;
+      see `Scope` and `per_account`.
+    - `record` ("all"): the choice of messages to record; see `Record`. Commands are recorded only
+      with `record_commands=True`.
+    - `data_key`: the name of the handlers' parameter.
+    - `capture`: record the messages that the bot sends beside its replies, too.
+    - `drafts`: show a growing answer as a draft in private chats.
+    - `render`: a function from a piece of an answer to the fields of `sendMessage`.
+    - `drain_timeout`: the seconds that shutdown waits for running handlers, so that their replies
+      are stored.
+    - `busy`, `debounce`, `reset`, `edits`, `on_storage_error`, `ignore`: see
+      `turnkeep.adapter.RecorderOptions`.
+
+    A handler's flag overrides some of them: `flags={"turnkeep": {"busy": "drop", "debounce": 0,
     "record": False}}`.
     """
 
@@ -82,21 +82,21 @@ class SessionMiddleware(BaseMiddleware):
         self._drafts = drafts
         self._render = render
         self._drain_timeout = drain_timeout
-        self._capture = Capture(self._sent, self._edited) if capture else None
+        self._capture = Capture(self._record_captured, self._edit_captured) if capture else None
         self._confirmation = Confirmation()
         self._advice = Advice(scope)
-        self._bound: dict[int, ChatSession] = {}  # of the updates that are being handled
-        self._seen: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._handed_out: dict[int, ChatSession] = {}  # by id() of the updates being handled
+        self._unrecorded: Recent[tuple[int, int], None] = Recent(_MAX_UPDATES)
         self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
         self._running = 0
         self._idle: anyio.Event | None = None
 
     def setup(self, dispatcher: Dispatcher) -> SessionMiddleware:
-        """Registers the middleware, and opens and leaves the store with the dispatcher.
+        """Register the middleware; the store opens and closes with the dispatcher.
 
-        Where startup is never emitted (`feed_update` in a web framework) the store opens at
-        the first update; close it there with `await store.aclose()`.
+        In a web framework that calls `feed_update` there is no startup: the store opens at the
+        first update. Close it there with `await store.aclose()`.
         """
         middlewares = dispatcher.update.outer_middleware
         if any(isinstance(one, SessionMiddleware) for one in middlewares):
@@ -107,8 +107,8 @@ class SessionMiddleware(BaseMiddleware):
                 "over the same store"
             )
         self._dispatcher = dispatcher
-        # Right behind the one that resolves the chat, and before the FSM's, which waits for
-        # its own storage: messages are recorded in the order in which this one is reached.
+        # It follows the middleware that resolves the chat and precedes the FSM's, which awaits
+        # its own storage: messages are recorded in the order in which they get here.
         later = list(middlewares)
         while later and not isinstance(later.pop(0), UserContextMiddleware):
             pass
@@ -119,11 +119,11 @@ class SessionMiddleware(BaseMiddleware):
             middlewares.register(one)
         for name in RECORDED:
             self._observer(name).middleware(self._around_handler)
-        # Telegram sends only what some handler is for; these never match.
+        # With polling, Telegram sends only kinds of updates that have a handler; these never match.
         for name in ("message", *EDITED, "deleted_business_messages"):
-            self._observer(name).register(_never, _never)
+            self._observer(name).register(_matches_nothing, _matches_nothing)
         dispatcher.startup.register(self._open)
-        dispatcher.shutdown.register(self._leave)
+        dispatcher.shutdown.register(self._close)
         return self
 
     def _observer(self, name: str) -> TelegramEventObserver:
@@ -139,37 +139,33 @@ class SessionMiddleware(BaseMiddleware):
                 "register it with SessionMiddleware(store).setup(dp)"
             )
         bot: Bot = data["bot"]
-        self._advice.look(bot, event)
+        self._advice.check(bot, event)
         self._running += 1
         try:
             with self._recording(bot):
-                session = data[self.data_key] = await self._intake.take(event, data)
+                session = data[self.data_key] = await self._intake.process(event, data)
             if session is None or session.turn is not None:
                 return await self._handle(handler, event, data)
-            # No turn tells that it was handled, such as a command: it is known as long as the
-            # process lives.
+            # No stored turn shows that it was handled (a command): it is remembered in memory.
             update = bot.id, event.update_id
-            if update in self._seen:
+            if update in self._unrecorded:
                 return None
-            self._seen[update] = None
+            self._unrecorded[update] = None
             try:
                 return await self._handle(handler, event, data)
-            except BaseException:  # delivered again, it gets another try
-                self._seen.pop(update, None)
+            except BaseException:  # handle it when it is delivered again
+                self._unrecorded.pop(update, None)
                 raise
-            finally:
-                if len(self._seen) > _UPDATES_KEPT:
-                    self._seen.popitem(last=False)
         finally:
-            self._intake.decided(event, bot)
-            self._bound.pop(id(event), None)
+            self._intake.end(event, bot)
+            self._handed_out.pop(id(event), None)
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
 
     @contextmanager
     def _recording(self, bot: Bot) -> Generator[None, None, None]:
-        # What handlers choose is recorded later, and an edit waits for them: not everybody else.
+        # With record="handled" recording may wait for handlers, and the next updates must not.
         if self._intake.by_handlers:
             yield
             return
@@ -187,7 +183,7 @@ class SessionMiddleware(BaseMiddleware):
         self._capture.watch(bot)
         async with self._capture.handling(session):
             result = await handler(event, data)
-            # Else it would go out as the answer to a webhook's request, unseen.
+            # Sent here, because capture would not see the response to a webhook's request.
             return await bot(result) if isinstance(result, TelegramMethod) else result
 
     def _outlet(self, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
@@ -204,25 +200,28 @@ class SessionMiddleware(BaseMiddleware):
         if session is None or not isinstance(event, (Message, CallbackQuery)):
             return await handler(event, data)
         flags: dict[str, Any] = get_flag(data, FLAG, default={})
+        update = data["event_update"]
         wanted = flags.get("record", self._intake.by_handlers or None)
         if wanted and session.turn is None:
             chosen = flags.get("record") is True
-            if await self._intake.is_recorded(event, data["bot"], chosen=chosen):
-                session = await self._intake.receive(session, event)
-            self._intake.decided(data["event_update"], data["bot"])
+            said = await self._intake.said_by(event, data["bot"], chosen=chosen)
+            if said is not None:
+                session = await self._intake.receive(session, event, said)
+            self._intake.end(update, data["bot"])
         elif wanted is False and session.turn is not None:
             await session.delete(session.turn)
             session = session.unbound()
-        update = data["event_update"]
-        session = self._bound.get(id(update), session)  # a handler before has passed it on
+        # An earlier handler may have skipped the update; this one then goes on with its session.
+        session = self._handed_out.get(id(update), session)
 
         async def handle(bound: ChatSession) -> Any:
-            self._bound[id(update)] = bound
+            self._handed_out[id(update)] = bound
             if self._capture is not None:
-                self._capture.answers(bound)
+                self._capture.bind(bound)
             return await handler(event, {**data, self.data_key: bound})
 
-        is_button = isinstance(event, CallbackQuery)  # whose user waits for a sign: not in line
+        # A pressed button shows a spinner until it is answered, so it never waits.
+        is_button = isinstance(event, CallbackQuery)
         return await self.recorder.overlap.run(
             session,
             handle,
@@ -231,41 +230,37 @@ class SessionMiddleware(BaseMiddleware):
             debounce=flags.get("debounce", 0 if is_button else None),
         )
 
-    # What the bot says.
+    # The bot's own messages.
 
     async def record_sent(
         self, message: Message, text: str | None = None, *, key: SessionKey | str | None = None
     ) -> None:
-        """Records what was sent outside of a handler: `record_sent(await bot.send_message(…))`.
+        """Record a message sent outside of a handler: `record_sent(await bot.send_message(…))`.
 
-        `text` is what the model said, where that is not what was sent. `key` is the session
-        (that of the chat, or of its topic), and has to be given where each user of a group has
-        his own, and the message replies to nobody; else it raises `TurnkeepError`.
+        `text` is the model's text, if it differs from the text that was sent. `key` is the
+        session; by default it is that of the chat, or of its topic. Raises `TurnkeepError`
+        without a `key` if each user of the group has a session and the message is no reply.
         """
         key = self._intake.key_of_sent(message) if key is None else key
         await self.recorder.record_sent(
             key, content_of(message), source_id=source_id(message), text=text
         )
 
-    async def _sent(self, message: Message) -> None:
+    async def _record_captured(self, message: Message) -> None:
         key = self._intake.key_of_sent(message)
-        if key is not None and content_of(message):
-            await self.record_sent(message, key=key)
+        if key is not None and (content := content_of(message)):
+            await self.recorder.record_sent(key, content, source_id=source_id(message), text=None)
 
-    async def _edited(self, message: Message) -> None:
+    async def _edit_captured(self, message: Message) -> None:
         key, source = self._intake.key_of_sent(message), source_id(message)
-        if key is None or source is None or not (content := content_of(message)):
-            return
-        session = self.store.session(key)
-        turn = await session.find(source)
-        # What a model said stays as it said it, whatever is made of its message.
-        if turn is not None and is_as_sent(turn):
-            await session.edit(turn, content)
+        if key is not None and source is not None and (content := content_of(message)):
+            await edit_as_sent(self.store.session(key), source, content)
 
     async def migrate(self, old: int, new: int) -> None:
-        """A chat's sessions move to its new id; the old keys become aliases. Twice does nothing.
+        """Move a chat's sessions to its new id; the old keys become aliases.
 
-        It happens by itself at Telegram's service messages, and where an answer meets it.
+        It runs by itself, at Telegram's service messages and when an answer finds that the group
+        has become a supergroup. A second call does nothing.
         """
         await migrate(self.store, old, new)
 
@@ -276,28 +271,22 @@ class SessionMiddleware(BaseMiddleware):
             self._confirmation.watch(bot)
             if self._capture is not None:
                 self._capture.watch(bot)
-        await self._advice.begin(bots)
+        await self._advice.ask_bots(bots)
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack
 
-    async def _leave(self) -> None:
-        with anyio.move_on_after(self._drain_timeout):
-            while self._running:
-                self._idle = anyio.Event()
-                await self._idle.wait()
-        if self._running:
-            logger.warning(
-                "%d handlers still run after %g seconds; their replies can't be stored any more",
-                self._running,
-                self._drain_timeout,
-            )
+    async def _close(self) -> None:
+        await drain(lambda: self._running, self._wait_until_idle, self._drain_timeout)
         await self.recorder.aclose()
         if self._opened is not None:
             await self._opened.aclose()
             self._opened = None
 
+    async def _wait_until_idle(self) -> None:
+        self._idle = anyio.Event()
+        await self._idle.wait()
 
-def _never(_: TelegramObject) -> bool:
-    """A filter that lets nothing pass."""
+
+def _matches_nothing(_: TelegramObject) -> bool:
     return False

@@ -1,4 +1,4 @@
-"""A group becomes a supergroup: its chat has another id, and its sessions move along."""
+"""The move of a group's sessions when it becomes a supergroup, which has another id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from ._message import CHANNEL, PREFIX
 
 
 async def migrate(store: SessionStore, old: int, new: int) -> None:
-    """Moves the sessions of a chat; the old keys become aliases. Twice does nothing."""
+    """Move the sessions of a chat to its new id; the old keys become aliases.
+
+    A second call does nothing.
+    """
     keys = {SessionKey(CHANNEL, old)}
     page = await store.list_sessions(prefix=f"{PREFIX}{old}:", limit=None)
     keys.update(info.key for info in page)
@@ -19,7 +22,7 @@ async def migrate(store: SessionStore, old: int, new: int) -> None:
 
 
 def migration_of(message: Message) -> tuple[int, int] | None:
-    """The old id and the new one, where Telegram's notice tells of them, in either chat."""
+    """Return the old and the new id if this is Telegram's notice of a move, in either chat."""
     if message.migrate_to_chat_id is not None:
         return message.chat.id, message.migrate_to_chat_id
     if message.migrate_from_chat_id is not None:

@@ -1,4 +1,4 @@
-"""How an answer reaches a Telegram chat: sent, edited as it grows, or shown as a draft."""
+"""The way of an answer into a Telegram chat: sent, edited as it grows, or shown as a draft."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ from ._message import source_id
 T = TypeVar("T")
 
 Render = Callable[[str], dict[str, Any]]
-"""From a piece of what the model said to fields of `sendMessage`, `text` among them."""
+"""A function from a piece of the model's text to fields of `sendMessage`, `text` among them."""
 
-answering: Final[ContextVar[bool]] = ContextVar("answering", default=False)
-"""Whether what is sent now is a part of an answer, which is recorded as what the model said."""
+is_uncaptured: Final[ContextVar[bool]] = ContextVar("is_uncaptured", default=False)
+"""True while the bot sends messages that capture leaves alone, such as parts of an answer."""
 
 
 class TelegramOutlet:
-    """Answers where a message came from. Telegram takes 4,096 characters at a time.
+    """Sends answers to the chat and topic of a message.
 
-    The pace is what Telegram asks for: about a message a second in a private chat, and 20 a
-    minute in a group (https://core.telegram.org/bots/faq). What the model says is sent as it is,
-    unless `render` makes something else of it; where Telegram can't read that, it is sent as
-    it is. Drafts are for private chats alone.
+    - A message has at most 4,096 characters.
+    - The pace is Telegram's limit: about one message a second in a private chat, and 20 a minute
+      in a group (https://core.telegram.org/bots/faq).
+    - The model's text is sent unchanged, or as `render` formats it. If Telegram can't parse the
+      formatted text, the unchanged text is sent.
+    - Drafts work in private chats only.
     """
 
     limit: int = 4096
@@ -53,89 +55,93 @@ class TelegramOutlet:
         self._message = message
         self.chat_id: int = message.chat.id
         self._render = render
-        self._migrated = migrated
+        self._on_migration = migrated
         self._sent: list[Message] = []
         private = message.chat.type == "private"
         self.pace: float = 1.0 if private else 3.0
-        self.drafts: bool = drafts and private and "business_connection_id" not in self._where
+        self.drafts: bool = drafts and private and "business_connection_id" not in self._target
 
     @property
-    def _where(self) -> dict[str, Any]:
-        """The place in the chat, apart from its id."""
+    def _target(self) -> dict[str, Any]:
+        """The fields of `sendMessage` that name the place in the chat, without the chat's id."""
         message = self._message
-        if isinstance(message, InaccessibleMessage):  # of which Telegram tells the chat alone
+        if isinstance(message, InaccessibleMessage):  # Telegram sends nothing but its chat and id
             return {}
         direct = message.direct_messages_topic
-        where = {
+        fields = {
             "business_connection_id": message.business_connection_id,
             "message_thread_id": message.message_thread_id if message.is_topic_message else None,
             "direct_messages_topic_id": None if direct is None else direct.topic_id,
         }
-        return {name: value for name, value in where.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
     async def working(self) -> None:
-        """Shows "typing"; an answer matters more than its sign."""
-        where = {k: v for k, v in self._where.items() if k != "direct_messages_topic_id"}
-        with suppress(TelegramAPIError):
-            await self._bot.send_chat_action(self.chat_id, "typing", **where)
+        """Show "typing"."""
+        fields = {k: v for k, v in self._target.items() if k != "direct_messages_topic_id"}
+        with suppress(TelegramAPIError):  # the answer matters more than this sign
+            await self._bot.send_chat_action(self.chat_id, "typing", **fields)
 
     async def send(self, text: str) -> str | None:
-        """Sends a piece of the answer; see `turnkeep.adapter.Outlet`, as for the next ones."""
+        """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
 
         async def send(fields: dict[str, Any]) -> Message:
-            return await self._bot.send_message(self.chat_id, **fields, **self._where)
+            return await self._bot.send_message(self.chat_id, **fields, **self._target)
 
         try:
-            sent = await self._rendered(text, send)
+            sent = await self._call_rendered(text, send)
         except TelegramMigrateToChat as error:
-            await self._move(error.migrate_to_chat_id)
-            sent = await self._rendered(text, send)
+            await self._follow_migration(error.migrate_to_chat_id)
+            sent = await self._call_rendered(text, send)
         self._sent.append(sent)
         return source_id(sent)
 
-    async def _move(self, chat_id: int) -> None:
-        """The group has become a supergroup."""
+    async def _follow_migration(self, chat_id: int) -> None:
+        """Go on in the supergroup that the group has become."""
         old, self.chat_id = self.chat_id, chat_id
-        if self._migrated is not None:
-            await self._migrated(old, chat_id)
+        if self._on_migration is not None:
+            await self._on_migration(old, chat_id)
 
     async def edit(self, number: int, text: str) -> None:
+        """Replace the text of the `number`th sent message; see `turnkeep.adapter.Outlet`."""
         sent = self._sent[number]
 
         async def edit(fields: dict[str, Any]) -> object:
             return await self._bot.edit_message_text(
                 chat_id=sent.chat.id,
                 message_id=sent.message_id,
-                business_connection_id=self._where.get("business_connection_id"),
+                business_connection_id=self._target.get("business_connection_id"),
                 **fields,
             )
 
         try:
-            await self._rendered(text, edit)
+            await self._call_rendered(text, edit)
         except TelegramBadRequest as error:
             if "not modified" in error.message:
                 return
             if "not found" in error.message or "can't be edited" in error.message:
                 raise MessageGoneError(str(error)) from error
             raise
-        except TelegramMigrateToChat as error:  # what was sent stayed behind
-            await self._move(error.migrate_to_chat_id)
+        except TelegramMigrateToChat as error:  # the sent messages stay in the old group
+            await self._follow_migration(error.migrate_to_chat_id)
             raise MessageGoneError(str(error)) from error
 
     async def draft(self, text: str) -> None:
+        """Show an unfinished piece of the answer; see `turnkeep.adapter.Outlet`."""
+
         async def draft(fields: dict[str, Any]) -> bool:
             return await self._bot.send_message_draft(
                 self.chat_id,
                 self._message.message_id or 1,
                 **fields,
-                message_thread_id=self._where.get("message_thread_id"),
+                message_thread_id=self._target.get("message_thread_id"),
             )
 
-        await self._rendered(text, draft)
+        await self._call_rendered(text, draft)
 
-    async def _rendered(self, text: str, call: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
+    async def _call_rendered(self, text: str, call: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
+        """Call with the formatted text, and with the plain text if Telegram refuses the first."""
         plain = {"text": text, "parse_mode": None}
-        async with _as_answer():
+        async with _as_part_of_an_answer():
             if self._render is None:
                 return await call(plain)
             try:
@@ -147,7 +153,7 @@ class TelegramOutlet:
 
 
 @asynccontextmanager
-async def _as_answer() -> AsyncGenerator[None, None]:
+async def _as_part_of_an_answer() -> AsyncGenerator[None, None]:
     try:
         with uncaptured():
             yield
@@ -157,9 +163,9 @@ async def _as_answer() -> AsyncGenerator[None, None]:
 
 @contextmanager
 def uncaptured() -> Generator[None, None, None]:
-    """What is sent meanwhile is not captured."""
-    token = answering.set(True)
+    """Hide all messages that are sent inside the block from capture."""
+    token = is_uncaptured.set(True)
     try:
         yield
     finally:
-        answering.reset(token)
+        is_uncaptured.reset(token)

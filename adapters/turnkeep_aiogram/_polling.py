@@ -1,61 +1,46 @@
-"""Updates are confirmed to Telegram when they are recorded, and no sooner."""
+"""The confirmation of updates to Telegram, which waits until they are recorded."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
-from weakref import WeakSet
 
 import anyio
 import anyio.lowlevel
 from aiogram import Bot
-from aiogram.client.session.base import BaseSession
-from aiogram.client.session.middlewares.base import (
-    BaseRequestMiddleware,
-    NextRequestMiddlewareType,
-)
 from aiogram.methods import GetUpdates, TelegramMethod
-from aiogram.methods.base import TelegramType
+
+from ._requests import RequestMiddleware
 
 
-class Confirmation(BaseRequestMiddleware):
-    """Holds a bot's request for updates until those that came before are recorded.
+class Confirmation(RequestMiddleware):
+    """Holds a bot's request for updates until all earlier updates are recorded.
 
-    A request confirms what came before it, which Telegram then never gives again; and aiogram
-    makes it as soon as the handlers have begun (`handle_as_tasks`). A process that is killed in
-    that moment would have lost what was said.
+    Each request confirms the updates before it, and Telegram never sends those again. aiogram
+    sends it as soon as the handlers have started (`handle_as_tasks`): a process that is killed
+    in that moment would lose the messages.
     """
 
     def __init__(self) -> None:
-        self._sessions: WeakSet[BaseSession] = WeakSet()
+        super().__init__()
         self._recording: Counter[int] = Counter()
         self._recorded = anyio.Event()
 
-    def watch(self, bot: Bot) -> None:
-        """From now on the bot's requests are seen."""
-        if bot.session not in self._sessions:
-            self._sessions.add(bot.session)
-            bot.session.middleware(self)
-
-    async def __call__(
-        self,
-        make_request: NextRequestMiddlewareType[TelegramType],
-        bot: Bot,
-        method: TelegramMethod[TelegramType],
-    ) -> Any:
-        if method.__api_method__ == GetUpdates.__api_method__:
-            # The tasks that aiogram made of what came before begin when they get a turn.
-            await anyio.lowlevel.checkpoint()
-            while self._recording[bot.id]:
-                await self._recorded.wait()
-        return await make_request(bot, method)
+    async def before(self, bot: Bot, method: TelegramMethod[Any]) -> None:
+        """Hold a request for updates."""
+        if method.__api_method__ != GetUpdates.__api_method__:
+            return
+        # aiogram handles updates in tasks; those that it has just created start here.
+        await anyio.lowlevel.checkpoint()
+        while self._recording[bot.id]:
+            await self._recorded.wait()
 
     def begin(self, bot: Bot) -> None:
-        """An update of the bot's is being recorded."""
+        """Count an update of the bot that is being recorded."""
         self._recording[bot.id] += 1
 
     def end(self, bot: Bot) -> None:
-        """It is recorded, or was refused with an error."""
+        """Count it as done: it is recorded, or was refused with an error."""
         self._recording[bot.id] -= 1
         if not self._recording[bot.id]:
             self._recorded.set()

@@ -1,4 +1,4 @@
-"""A rich message of Telegram's (blocks of formatted text) as a person reads it."""
+"""The readable text of a Telegram rich message, which consists of formatted blocks."""
 
 from __future__ import annotations
 
@@ -16,54 +16,60 @@ from aiogram.types import (
 
 from turnkeep.adapter import note
 
-_MEDIA = ("animation", "audio", "document", "photo", "video", "voice_note", "map")
+_MEDIA_TYPES = ("animation", "audio", "document", "photo", "video", "voice_note", "map")
 
 
 def rich_text_of(message: RichMessage) -> str:
-    """The text of all blocks, each on lines of its own; media as short notes (`[photo]`)."""
-    return "\n".join(_lines(message.blocks))
+    """Return the text of all blocks, each on its own lines; media as short notes (`[photo]`)."""
+    return "\n".join(_lines_of(message.blocks))
 
 
-def _lines(blocks: Iterable[Any]) -> list[str]:
-    return [line for block in blocks for line in _block(block) if line.strip()]
+def _lines_of(blocks: Iterable[Any]) -> list[str]:
+    return [line for block in blocks for line in _block_lines(block) if line.strip()]
 
 
-def _block(block: Any) -> list[str]:
+def _block_lines(block: Any) -> list[str]:
     match block:
         case RichBlockPreformatted():
-            return [f"```{block.language or ''}", _text(block.text), "```"]
+            return [f"```{block.language or ''}", _plain_text(block.text), "```"]
         case RichBlockList():
-            return [line for item in block.items for line in _item(item)]
+            return [line for item in block.items for line in _item_lines(item)]
         case RichBlockTable():
-            rows = [" | ".join(_text(cell.text) for cell in row) for row in block.cells]
-            return [*rows, _text(block.caption)]
-    medium = str(getattr(block, "type", ""))
-    kind = medium.rpartition(".")[2].lower().replace("_", " ")
-    lines = [note(kind)] if kind.replace(" ", "_") in _MEDIA else []
-    lines += [_text(getattr(block, name, None)) for name in ("summary", "text", "expression")]
-    lines += [_text(one.text) for one in getattr(block, "buttons", ())]
-    lines += _lines(getattr(block, "blocks", ()))
+            rows = [" | ".join(_plain_text(cell.text) for cell in row) for row in block.cells]
+            return [*rows, _plain_text(block.caption)]
+    kind = str(getattr(block, "type", "")).rpartition(".")[2].lower()
+    lines = [note(kind.replace("_", " "))] if kind in _MEDIA_TYPES else []
+    lines += [_plain_text(getattr(block, name, None)) for name in ("summary", "text", "expression")]
+    lines += [_plain_text(one.text) for one in getattr(block, "buttons", ())]
+    lines += _lines_of(getattr(block, "blocks", ()))
     caption = getattr(block, "caption", None)
-    return [*lines, _text(getattr(caption, "text", caption)), _text(getattr(block, "credit", None))]
+    return [
+        *lines,
+        _plain_text(getattr(caption, "text", caption)),
+        _plain_text(getattr(block, "credit", None)),
+    ]
 
 
-def _item(item: Any) -> list[str]:
-    first, *rest = _lines(item.blocks) or [""]
+def _item_lines(item: Any) -> list[str]:
+    first, *rest = _lines_of(item.blocks) or [""]
     return [f"{item.label} {first}".strip(), *rest]
 
 
-def _text(text: Any) -> str:
-    """A rich text is plain text, a list of rich texts, or a mark around one."""
+def _plain_text(text: Any) -> str:
+    """Return the text without its formatting.
+
+    A rich text is a string, a list of rich texts, or one object that formats another rich text.
+    """
     if text is None or isinstance(text, str):
         return text or ""
     if isinstance(text, (list, tuple)):
-        return "".join(map(_text, text))
+        return "".join(map(_plain_text, text))
     if isinstance(text, RichTextUrl):
-        words = _text(text.text)
+        words = _plain_text(text.text)
         return words if words == text.url else f"[{words}]({text.url})"
     if isinstance(text, RichTextCode):
-        return f"`{_text(text.text)}`"
+        return f"`{_plain_text(text.text)}`"
     for name in ("text", "expression", "alternative_text", "button"):
         if (inner := getattr(text, name, None)) is not None:
-            return _text(inner)
+            return _plain_text(inner)
     return ""

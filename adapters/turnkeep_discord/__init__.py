@@ -1,5 +1,7 @@
-"""turnkeep for discord.py: `await bot.add_cog(SessionCog(bot, store))`, and in any handler
-`session = await chat_session(bot, message)`."""
+"""turnkeep for discord.py: `await bot.add_cog(SessionCog(bot, store))` sets it up.
+
+In any handler: `session = await chat_session(bot, message)`.
+"""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""What was said while the bot was away, fetched before anything newer is recorded."""
+"""The backfill: messages from while the bot was away are recorded before any newer one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ._message import PREFIX
 
 logger: Final = logging.getLogger("turnkeep")
 
-_LOOKED_AT: Final = 50
-"""How many of a session's latest turns are looked at for its latest message of a user."""
+_LATEST_TURNS: Final = 50
+"""The number of a session's latest turns that are searched for the latest user message."""
 
 
 class Backfill:
-    """Fetches up to `most` missed messages of each channel whose history is known.
+    """Fetches up to `most` missed messages of each channel that has recorded messages.
 
-    It begins at each new session with the gateway, for then Discord replays nothing. A channel
-    is fetched once, at the latest when something newer comes in it, which then stands behind.
+    It starts at each new session with the gateway, because Discord replays nothing then. Each
+    channel is fetched once, at the latest before a newer message of it is recorded.
     """
 
     def __init__(self, client: discord.Client, store: SessionStore, most: int) -> None:
@@ -33,37 +33,37 @@ class Backfill:
         self._fetched: set[int] = set()
         self._newest: asyncio.Task[dict[int, int]] | None = None
 
-    def begin(self) -> None:
-        """The bot was away; awaits nothing, so that no message comes between."""
+    def start(self) -> None:
+        """Note that the bot was away; it awaits nothing, so that no message comes first."""
         self._fetched = set()
         self._newest = asyncio.create_task(self._newest_recorded())
 
     async def channels(self) -> Sequence[int]:
-        """The channels that may have missed something, the one written in last first."""
+        """Return the channels that may have missed messages, the latest active one first."""
         return [] if self._newest is None else [*await self._newest]
 
-    async def missed(
+    async def fetch_missed(
         self,
         channel_id: int,
         before: discord.Message | None = None,
         key: SessionKey | None = None,
     ) -> list[discord.Message]:
-        """What was said in the channel since, the oldest first; nothing the second time.
+        """Return the channel's missed messages, the oldest first; a second call returns none.
 
-        `key` is that of the session which something newer belongs to: a channel that is not
-        among those of the sessions that were written last is looked up there.
+        `before` is the newer message that arrived, and `key` is its session. A channel without
+        messages in the latest sessions is looked up in that session.
         """
         if self._newest is None or channel_id in self._fetched:
             return []
         try:
-            # Whoever waits for it may be cancelled; the others go on waiting.
+            # Shielded: one caller may be cancelled while the others go on waiting.
             newest = await asyncio.shield(self._newest)
             if channel_id not in newest and key is not None:
                 newest = await self._newest_of(key)
             after = newest.get(channel_id)
             missed = [] if after is None else await self._fetch(channel_id, before, after)
         except (discord.DiscordException, TurnkeepError, OSError) as error:
-            logger.warning("channel %d: what was missed can't be fetched: %s", channel_id, error)
+            logger.warning("channel %d: missed messages can't be fetched: %s", channel_id, error)
             missed = []
         self._fetched.add(channel_id)
         return missed
@@ -80,12 +80,12 @@ class Backfill:
         return [message async for message in newest_first][::-1]
 
     async def _channel(self, channel_id: int) -> object:
-        # A direct message, or a thread that is archived, is in no cache.
-        known = self._client.get_channel(channel_id)
-        return await self._client.fetch_channel(channel_id) if known is None else known
+        # Direct messages and archived threads are in no cache.
+        cached = self._client.get_channel(channel_id)
+        return await self._client.fetch_channel(channel_id) if cached is None else cached
 
     async def _newest_recorded(self) -> dict[int, int]:
-        """The latest recorded message of each channel, of the sessions that were written last."""
+        """Return the latest recorded message of each channel, from the latest sessions."""
         newest: dict[int, int] = {}
         for info in await self._store.list_sessions(prefix=PREFIX):
             for channel, message in (await self._newest_of(info.key)).items():
@@ -94,7 +94,7 @@ class Backfill:
 
     async def _newest_of(self, key: SessionKey) -> dict[int, int]:
         newest: dict[int, int] = {}
-        async for turn in self._store.session(key).turns(epoch="all", last=_LOOKED_AT):
+        async for turn in self._store.session(key).turns(epoch="all", last=_LATEST_TURNS):
             for source in turn.source_ids if turn.role == "user" else ():
                 channel, _, message = source.partition(":")
                 if channel.isdecimal() and message.isdecimal():

@@ -1,10 +1,10 @@
-"""What the bot sends by itself, recorded as what it said: an option."""
+"""The capture of messages that the bot sends beside its replies: an option."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 from weakref import WeakSet
@@ -12,27 +12,30 @@ from weakref import WeakSet
 import discord
 
 from turnkeep import Reply, SessionKey, SessionStore, StorageError, StoreLockedError
-from turnkeep.adapter import AS_SENT, ChatSession, is_as_sent
+from turnkeep.adapter import ChatSession, Content, Recent, is_as_sent, record_as_sent
 
-from ._content import Content, content_of, text_of
+from ._content import content_of, text_of
 from ._message import source_id
 
 logger: Final = logging.getLogger("turnkeep")
 
 PAUSE: Final = 1.5
-"""For how many seconds a message has to stand still before it is recorded: a placeholder is
-edited into an answer, and a growing answer is edited about once a second."""
+"""The seconds for which a message has to stay unchanged before it is recorded.
 
-_MESSAGES_KEPT: Final = 10_000
-_SESSIONS_KEPT: Final = 256
+A placeholder is edited into an answer, and a growing answer is edited about once a second.
+"""
+
+_MAX_MESSAGES: Final = 10_000
+_MAX_SESSIONS: Final = 256
 
 
 class Capture:
-    """The bot's own messages, as the gateway tells of them.
+    """Records the bot's own messages, as they come from the gateway.
 
-    Each waits until it stands still and no reply is open in its session: then it is linked to the
-    reply whose words it has, since the gateway tells of it when that may have ended already, or
-    else recorded by itself, and later edits of it reach the history.
+    Each message waits until it stays unchanged and no reply is open in its session. Then it is
+    linked to the reply that has its text. The gateway may deliver a message when that reply has
+    ended, so replies that were just stored count too. A message without such a reply is recorded
+    as it was sent, and its later edits reach the history.
     """
 
     def __init__(
@@ -42,38 +45,39 @@ class Capture:
     ) -> None:
         self._store = store
         self._key_of = key_of
-        self._given: WeakSet[ChatSession] = WeakSet()
-        # The gateway tells of a message when its handler may have ended already.
-        self._latest: deque[ChatSession] = deque(maxlen=_SESSIONS_KEPT)
-        self._known: OrderedDict[int, Literal["linked", "waiting", "recorded"]] = OrderedDict()
+        self._alive: WeakSet[ChatSession] = WeakSet()
+        # A message may come when its handler, and the handler's session, are gone.
+        self._latest: deque[ChatSession] = deque(maxlen=_MAX_SESSIONS)
+        self._states: Recent[int, Literal["linked", "waiting", "recorded"]] = Recent(_MAX_MESSAGES)
         self._waiting: dict[int, tuple[discord.Message, asyncio.Task[None]]] = {}
 
-    def gave(self, session: ChatSession) -> None:
-        """A handler has this session, and may open a reply on it."""
-        self._given.add(session)
+    def add_session(self, session: ChatSession) -> None:
+        """Add a session that a handler gets, and may open a reply on."""
+        self._alive.add(session)
         self._latest.append(session)
 
-    def sent(self, message: discord.Message) -> None:
-        """The bot sent a message; a deferred answer is empty yet, and comes as an edit."""
-        if not message.flags.loading and message.id not in self._known and content_of(message):
-            self._note(message.id, "waiting")
-            self._wait(message)
+    def on_sent(self, message: discord.Message) -> None:
+        """Take in a message that the bot sent."""
+        # A deferred answer is still empty; its text comes as an edit.
+        if not message.flags.loading and message.id not in self._states and content_of(message):
+            self._states[message.id] = "waiting"
+            self._restart_wait(message)
 
-    def edited(self, message: discord.Message) -> None:
-        """The bot edited a message."""
-        state = self._known.get(message.id)
+    def on_edited(self, message: discord.Message) -> None:
+        """Take in an edit of a message that the bot sent."""
+        state = self._states.get(message.id)
         if state in ("waiting", "recorded"):
-            self._wait(message)
+            self._restart_wait(message)
         elif state is None and message.interaction_metadata is not None:
-            self.sent(message)
+            self.on_sent(message)
 
-    def deleted(self, message_id: int) -> None:
-        """A message was deleted."""
+    def on_deleted(self, message_id: int) -> None:
+        """Drop a deleted message that waits."""
         if (waiting := self._waiting.pop(message_id, None)) is not None:
             waiting[1].cancel()
 
-    async def settle(self) -> None:
-        """Records what waits; at the end."""
+    async def record_waiting(self) -> None:
+        """Record all messages that still wait; called when the cog is removed."""
         waiting = list(self._waiting.values())
         for _, task in waiting:
             task.cancel()
@@ -81,57 +85,54 @@ class Capture:
         for message, _ in waiting:
             await self._record(message)
 
-    def _wait(self, message: discord.Message) -> None:
-        self.deleted(message.id)
-        self._begin(message)
+    def _restart_wait(self, message: discord.Message) -> None:
+        self.on_deleted(message.id)
+        self._start_wait(message)
 
-    def _begin(self, message: discord.Message) -> None:
-        self._waiting[message.id] = message, asyncio.create_task(self._later(message))
+    def _start_wait(self, message: discord.Message) -> None:
+        self._waiting[message.id] = message, asyncio.create_task(self._record_unchanged(message))
 
-    async def _later(self, message: discord.Message) -> None:
+    async def _record_unchanged(self, message: discord.Message) -> None:
         await asyncio.sleep(PAUSE)
         key = self._key_of(message)
-        if any(session.open_reply for session in self._sessions(key)):
-            self._begin(message)
+        if any(session.open_reply for session in self._sessions_of(key)):
+            self._start_wait(message)
             return
         try:
             await self._record(message)
         except (StorageError, StoreLockedError):
             logger.exception("message %d, which the bot sent, waits to be recorded", message.id)
-            self._begin(message)
+            self._start_wait(message)
 
     async def _record(self, message: discord.Message) -> None:
         key, content = self._key_of(message), content_of(message)
         if key is not None and content:
-            await self._place(message, key, content)
+            await self._link_or_append(message, key, content)
         self._waiting.pop(message.id, None)
 
-    async def _place(self, message: discord.Message, key: SessionKey, content: Content) -> None:
+    async def _link_or_append(
+        self, message: discord.Message, key: SessionKey, content: Content
+    ) -> None:
         session, source = self._store.session(key), source_id(message)
         if (reply := self._reply_of(key, message)) is not None:
-            stood = await session.find(source)
-            if stood is not None and is_as_sent(stood):  # as a placeholder that stood long
-                await session.delete(stood)
-            self._note(message.id, "linked")
-            await reply.link(source)
-            return
-        # A reply that was linked to it has stored it: its source id is known there.
-        turn = await session.append(
-            "assistant", content, source_id=source, time=message.created_at, extra=AS_SENT
+            earlier = await session.find(source)
+            if earlier is not None and is_as_sent(earlier):  # a placeholder, unchanged for long
+                await session.delete(earlier)
+            self._states[message.id] = "linked"
+        turn = await record_as_sent(
+            session, content, source_id=source, reply=reply, time=message.created_at
         )
+        if turn is None:
+            return
+        # The turn is the model's own if a reply was linked to the message by its handler.
         if is_as_sent(turn):
-            await session.edit(turn, content)  # nothing, unless it was stored before
-        self._note(message.id, "recorded" if is_as_sent(turn) else "linked")
+            await session.edit(turn, content)  # changes only a turn that was recorded before
+        self._states[message.id] = "recorded" if is_as_sent(turn) else "linked"
 
-    def _sessions(self, key: SessionKey | None) -> Iterator[ChatSession]:
-        return (one for one in {*self._given, *self._latest} if one.key == key)
+    def _sessions_of(self, key: SessionKey | None) -> Iterator[ChatSession]:
+        return (one for one in {*self._alive, *self._latest} if one.key == key)
 
     def _reply_of(self, key: SessionKey, message: discord.Message) -> Reply | None:
         text = text_of(message)
-        found = (session.reply_of(text) for session in self._sessions(key))
+        found = (session.reply_of(text) for session in self._sessions_of(key))
         return next((reply for reply in found if reply is not None), None)
-
-    def _note(self, message_id: int, state: Literal["linked", "waiting", "recorded"]) -> None:
-        self._known[message_id] = state
-        if len(self._known) > _MESSAGES_KEPT:
-            self._known.popitem(last=False)

@@ -1,4 +1,4 @@
-"""What a Discord message leaves in the history: readable text, and references to media."""
+"""The content of a Discord message in the history: readable text, and references to media."""
 
 from __future__ import annotations
 
@@ -8,68 +8,65 @@ from typing import Any
 import discord
 
 from turnkeep import Media
-from turnkeep.adapter import Quoted, note
+from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
 
+from ._message import source_id
 from ._readable import readable
-
-Content = str | list[str | Media]
 
 
 def text_of(message: discord.Message) -> str:
-    """The message's text as people read it: `@Ada`, `#general`, `:wave:`, a time as a date.
+    """Return the message's text as people read it: `@Ada`, `#general`, `:wave:`, dates for times.
 
-    Of a message that is made of components (Components V2) it is the texts in them.
+    The text of a message made of components (Components V2) is the text in them.
     """
-    text = message.content or "\n".join(_texts(message.components))
+    text = message.content or "\n".join(_component_texts(message.components))
     return readable(text, message)
 
 
 def content_of(message: discord.Message) -> Content:
-    """What is recorded of a message: text, or text and `Media`; empty if there is nothing.
+    """Return a message as it is recorded: text, or text and `Media`; empty if it has neither.
 
-    In front of the text stands what it replies to, and behind it what it forwards.
+    A line with the message that it replies to precedes the text, and forwarded text follows it.
     """
-    said = text_of(message)
     media = [*_attachments(message), *_stickers(message.stickers)]
     if message.poll is not None:
-        options = " / ".join(answer.text for answer in message.poll.answers)
-        media.append(Media("poll", about=f"{message.poll.question} {options}"[:1000]))
-    lines = [said]
+        options = (answer.text for answer in message.poll.answers)
+        media.append(list_media("poll", message.poll.question, options))
+    lines = [text_of(message)]
     for snapshot in message.message_snapshots:
-        text = snapshot.content or "\n".join(_texts(snapshot.components))
+        text = snapshot.content or "\n".join(_component_texts(snapshot.components))
         lines += [note("forwarded"), readable(text, message)]
         media += [*_attachments(snapshot), *_stickers(snapshot.stickers)]
     if not media and not any(line.strip() for line in lines):
         return ""
-    if reply := _reply(message):
+    if reply := _reply_line(message):
         lines.insert(0, reply)
-    text = "\n".join(line for line in lines if line)
-    return [*([text] if text else []), *media] if media else text
+    return as_content(lines, media)
 
 
 def quoted_of(message: discord.Message) -> Quoted | None:
-    """The message whose text stands in this one's first line; None if there is no such line."""
-    answered = _answered(message)
-    if answered is None:
+    """Return the message that the first line of this one repeats; None without such a line."""
+    original = _original_of(message)
+    if original is None:
         return None
-    return Quoted(f"{answered.channel.id}:{answered.id}", str(answered.author.id))
+    return Quoted(source_id(original), str(original.author.id))
 
 
-def _answered(message: discord.Message) -> discord.Message | None:
+def _original_of(message: discord.Message) -> discord.Message | None:
+    """Return the message that this one replies to, or None if Discord did not send it along."""
     reference = message.reference
     if reference is None or reference.type is discord.MessageReferenceType.forward:
         return None
-    answered = reference.resolved or reference.cached_message
-    # Else it is deleted, or was not sent along.
-    return answered if isinstance(answered, discord.Message) else None
+    original = reference.resolved or reference.cached_message
+    return original if isinstance(original, discord.Message) else None
 
 
-def _reply(message: discord.Message) -> str:
-    answered = _answered(message)
-    if answered is None:
+def _reply_line(message: discord.Message) -> str:
+    original = _original_of(message)
+    if original is None:
         return ""
-    said = text_of(answered) or " ".join(media.text for media in _attachments(answered))
-    return note(f"reply to {answered.author.display_name}", said)
+    said = text_of(original) or " ".join(media.text for media in _attachments(original))
+    return reply_note(original.author.display_name, said)
 
 
 def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Media]:
@@ -97,13 +94,13 @@ def _stickers(stickers: Iterable[discord.StickerItem]) -> list[Media]:
     return [Media("sticker", file_id=str(one.id), about=one.name) for one in stickers]
 
 
-def _texts(components: Iterable[Any]) -> list[str]:
+def _component_texts(components: Iterable[Any]) -> list[str]:
     parts = all_components(components)
     return [part.content for part in parts if isinstance(part, discord.TextDisplay)]
 
 
 def all_components(components: Iterable[Any]) -> Iterable[Any]:
-    """The components and those in them, in the order in which they are shown."""
+    """Yield the components and those inside them, in the order in which they are shown."""
     for part in components:
         yield part
         inner = [*getattr(part, "children", ())]

@@ -1,4 +1,4 @@
-"""What a bot's own handlers call: the session of what they have in hand, and their turn."""
+"""Functions for a bot's own handlers: they return the session, and run a handler in turn."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from discord.ext import commands
 from turnkeep import SessionKey, TurnkeepError
 from turnkeep.adapter import ChatSession
 
-from ._cog import SessionCog, leaving
+from ._cancel import cancel_only_once
+from ._cog import SessionCog, unloading_cogs
 from ._intake import Bot
 from ._message import Where
-from ._once import cancelled_once
-from ._reload import gap_of
+from ._reload import buffer_of
 
 T = TypeVar("T")
 
 
 async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> ChatSession:
-    """The session of a message, an interaction or a command.
+    """Return the session of a message, an interaction or a command.
 
-    All earlier messages of its channel are recorded first, and a message is too, if it is not
-    yet; the session is then bound to it. `prompt` is what somebody says with a command
-    (`/ask`), which is recorded so. Raises `TurnkeepError` if the bot has no `SessionCog`, or if
-    there is no session there.
+    All earlier messages of its channel are recorded first. A message is recorded, too, unless it
+    already is; the session is then bound to it. `prompt` is the text that a user gives a command
+    (`/ask`): it is recorded as the user's message. Raises `TurnkeepError` if the bot has no
+    `SessionCog`, or if the scope or the lack of a channel leaves no session.
     """
-    cog = await _cog(bot)
+    cog = await _cog_of(bot)
     if isinstance(where, commands.Context) and where.interaction is None and prompt is None:
         session = await cog.record(where.message)
     elif isinstance(where, (discord.Interaction, commands.Context)):
@@ -50,35 +50,36 @@ async def in_turn(
     *,
     prompt: str | None = None,
 ) -> T | None:
-    """Runs a handler's part with the session, as the cog's `busy` and `debounce` say.
+    """Run a handler with the session, under the cog's `busy` and `debounce`.
 
-    For what does not listen to `on_session_message`: the bot's own `on_message`, commands and
-    buttons. Of a message that was answered before, is dropped, or is answered with a later one,
-    the handler does not run, and this returns None; where it was deferred ("thinking…"), that is
-    taken away. Takes and raises what `chat_session` does.
+    Use it in the bot's own `on_message`, in commands and for buttons; listeners to
+    `on_session_message` don't need it. The handler does not run for a message that was answered
+    before, is dropped, or is answered together with a later one. Then the result is None, and a
+    deferred interaction's "thinking…" is removed. Arguments and errors are those of
+    `chat_session`.
 
     >>> async def ask(interaction, question):
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
     """
     session = await chat_session(bot, where, prompt=prompt)
-    cog = await _cog(bot)
+    cog = await _cog_of(bot)
     has_ended = False
 
     async def handle(bound: ChatSession) -> T:
         nonlocal has_ended
-        result = await cancelled_once(handler(bound))
+        result = await cancel_only_once(handler(bound))
         has_ended = True
         return result
 
     result = await cog.recorder.overlap.run(session, handle)
     interaction = where.interaction if isinstance(where, commands.Context) else where
     if not has_ended and isinstance(interaction, discord.Interaction):
-        await _take_sign_away(interaction)
+        await _remove_thinking_sign(interaction)
     return result
 
 
-async def _take_sign_away(interaction: discord.Interaction) -> None:
-    """Nobody is thinking about it any more; it would be shown for a quarter of an hour."""
+async def _remove_thinking_sign(interaction: discord.Interaction) -> None:
+    """Delete the "thinking…" of a deferred interaction; Discord would show it for 15 minutes."""
     if interaction.response.is_done():
         with suppress(discord.HTTPException):
             if (await interaction.original_response()).flags.loading:
@@ -92,14 +93,14 @@ async def record_sent(
     *,
     key: SessionKey | str | None = None,
 ) -> None:
-    """Records what the bot sent outside of a handler; see `SessionCog.record_sent`."""
-    await (await _cog(bot)).record_sent(message, text, key=key)
+    """Record a message that the bot sent outside of a handler; see `SessionCog.record_sent`."""
+    await (await _cog_of(bot)).record_sent(message, text, key=key)
 
 
-async def _cog(bot: Bot) -> SessionCog:
-    if (gap := gap_of(bot)) is not None:
-        await gap.wait()
-    cog = bot.get_cog(SessionCog.__cog_name__) or leaving.get(bot)
+async def _cog_of(bot: Bot) -> SessionCog:
+    if (buffer := buffer_of(bot)) is not None:
+        await buffer.wait_until_ended()
+    cog = bot.get_cog(SessionCog.__cog_name__) or unloading_cogs.get(bot)
     if not isinstance(cog, SessionCog):
         raise TurnkeepError(
             "this bot has no SessionCog: 'await bot.add_cog(SessionCog(bot, store))' in its "

@@ -1,23 +1,30 @@
-"""What a message or an interaction says of the history, and the session it is in."""
+"""The intake of messages and interactions: it records them, and returns their session."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from inspect import isawaitable
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
 
 import discord
 from discord.ext import commands
 
 from turnkeep import Sender, SessionKey, TurnkeepError
-from turnkeep.adapter import AS_MADE, ChatSession, Recorder
+from turnkeep.adapter import (
+    AS_MADE,
+    ChatSession,
+    Recent,
+    Recorder,
+    RecordFilter,
+    RecordOption,
+    as_key,
+)
 
 from ._backfill import Backfill
 from ._content import content_of, quoted_of
+from ._in_flight import MessagesInFlight
 from ._message import (
     PREFIX,
     Scope,
@@ -29,6 +36,7 @@ from ._message import (
     sender_of,
     session_key,
     source_id,
+    source_id_at,
 )
 from ._outlet import DiscordOutlet
 from ._pressed import pressed_of
@@ -36,20 +44,21 @@ from ._pressed import pressed_of
 Bot = commands.Bot | commands.AutoShardedBot
 Context = commands.Context[Any]
 
-Record = (
-    Literal["all", "handled", "addressed"]
-    | Callable[[discord.Message | discord.Interaction], bool | Awaitable[bool]]
-)
-"""What is recorded: every message, those for which a handler asks for the session, those that
-are said to the bot, or those of which a function, async or not, says so; it is asked for pressed
-buttons and the like, too."""
+RecordedEvent: TypeAlias = discord.Message | discord.Interaction
+Record: TypeAlias = RecordOption[RecordedEvent]
+"""The choice of events to record.
 
-_DELETED_KEPT: Final = 10_000
+`"all"`: every message, pressed button, chosen option and form. `"handled"`: those for which a
+handler asks for the session. `"addressed"`: those that are addressed to the bot. Or a function
+of the message or interaction, async or not.
+"""
+
+_MAX_DELETED: Final = 10_000
 PRESSED: Final = (discord.InteractionType.component, discord.InteractionType.modal_submit)
 
 
 class Intake:
-    """Records what comes of each channel in its order, and gives its session."""
+    """Records the events of each channel in their order, and returns their session."""
 
     def __init__(
         self,
@@ -62,63 +71,69 @@ class Intake:
         record_webhooks: bool,
         backfill: Backfill | None,
     ) -> None:
-        if not callable(record) and record not in get_args(get_args(Record)[0]):
-            raise ValueError(
-                f"record is 'all', 'handled', 'addressed' or a function, not {record!r}"
-            )
         self._bot = bot
         self._recorder = recorder
         self._scope: Scope = scope
         self._key_of = scope_function(scope)
-        self._record = record
+        self._filter: RecordFilter[RecordedEvent] = RecordFilter(record)
         self._record_commands = record_commands
         self._record_webhooks = record_webhooks
         self._backfill = backfill
-        self._deleted: OrderedDict[int, None] = OrderedDict()
-        self._holders: dict[int, asyncio.Task[Any] | None] = {}
+        self._deleted: Recent[int, None] = Recent(_MAX_DELETED)
+        self._in_flight = MessagesInFlight()
+        self._recording: dict[int, asyncio.Task[Any] | None] = {}  # the task, by channel
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        """The tasks that asked for a session, or record something."""
+        """The tasks that asked for a session, or record an event."""
 
     @property
     def by_handlers(self) -> bool:
-        """Whether only that is recorded for which a handler asks for the session."""
-        return self._record == "handled"
+        """True where only the events are recorded for which a handler asks for the session."""
+        return self._filter.by_handlers
 
     # Messages.
 
-    async def message(self, message: discord.Message) -> ChatSession | None:
-        """Records the message, and all before it in its channel, and gives its session."""
+    async def record_message(self, message: discord.Message) -> ChatSession | None:
+        """Record a message and all earlier ones of its channel, and return its session."""
+        in_flight = self._in_flight.join(message)
         async with self._in_order(message.channel.id):
-            await self._fill(message.channel.id, message, self.key(message))
-            return await self._next(message)
+            first = in_flight.session
+            if first is not None and first.turn is not None and message.id not in self._deleted:
+                # Each caller has an outlet of its own, which numbers the messages it sends.
+                session = self._recorder.session(first.key, DiscordOutlet(message))
+                return session.bind(first.turn, answered=first.already_answered)
+            key = self.key(message)
+            await self._record_missed(message.channel.id, message, key)
+            recorded = await self._record(message, key)
+            # While the storage fails, the session is in another store, in memory.
+            if recorded is not None and recorded.store is self._recorder.store:
+                in_flight.session = recorded
+            return recorded
 
-    async def fill(self, channel_id: int) -> None:
-        """Records what was missed in the channel."""
+    async def record_missed(self, channel_id: int) -> None:
+        """Record the messages of a channel that the bot missed."""
         async with self._in_order(channel_id):
-            await self._fill(channel_id)
+            await self._record_missed(channel_id)
 
-    async def _fill(
+    async def _record_missed(
         self,
         channel_id: int,
         before: discord.Message | None = None,
         key: SessionKey | None = None,
     ) -> None:
         if self._backfill is not None:
-            for message in await self._backfill.missed(channel_id, before, key):
+            for message in await self._backfill.fetch_missed(channel_id, before, key):
                 if not self.by_handlers:
-                    await self._next(message)
+                    await self._record(message, self.key(message))
 
-    async def _next(self, message: discord.Message) -> ChatSession | None:
-        """Records a message whose turn in its channel it is."""
-        key = self.key(message)
+    async def _record(self, message: discord.Message, key: SessionKey | None) -> ChatSession | None:
         if key is None:
             return None
         session = self._recorder.session(key, DiscordOutlet(message))
         sender, content = self._sender(message), content_of(message)
         if sender is None or not content or not await self._is_recorded(message):
             return session
-        if message.id in self._deleted:  # and whoever asks for its session comes late
+        if message.id in self._deleted:  # the handler asked after the deletion
             return session
         received = await self._recorder.receive(
             session,
@@ -128,69 +143,68 @@ class Intake:
             time=message.created_at,
             quoted=quoted_of(message),
         )
-        await self._note_parent(received, message)
+        await self._store_parent(received, message)
         return received
 
-    async def _note_parent(self, session: ChatSession, message: discord.Message) -> None:
-        """Notes of a thread's session where it is; Discord may tell of that one's end alone."""
+    async def _store_parent(self, session: ChatSession, message: discord.Message) -> None:
+        """Store a thread's parent channel with its session.
+
+        If the channel is deleted, Discord may send no event for its threads.
+        """
         thread, turn = message.channel, session.turn
         is_new = turn is not None and turn.id == 1
         if is_new and isinstance(thread, discord.Thread) and session.key.chat_id == str(thread.id):
             await session.update_metadata(parent=str(thread.parent_id))
 
     async def edit(self, message: discord.Message) -> None:
-        """Changes what is recorded of the message."""
+        """Edit the message in the history."""
         content = content_of(message)
         if self._sender(message) is not None and content:
             async with self._in_order(message.channel.id):
+                self._in_flight.outdate(message.id)
                 await self._recorder.edit(source_id(message), content, self.key(message))
 
     async def delete(self, channel_id: int, ids: list[int]) -> None:
-        """Takes what is recorded of the messages away."""
+        """Delete the messages from the history."""
         self._deleted.update(dict.fromkeys(ids))
-        while len(self._deleted) > _DELETED_KEPT:
-            self._deleted.popitem(last=False)
         async with self._in_order(channel_id):
-            # Who wrote it is not told: with another scope it is looked for.
+            # The event names no author: scopes that depend on it need a search.
             known = self._scope in ("channel", commands.BucketType.channel)
             await self._recorder.delete(
-                [f"{channel_id}:{one}" for one in ids],
+                [source_id_at(channel_id, one) for one in ids],
                 key=session_key(channel_id) if known else None,
-                among=None if known else _anywhere,
+                among=None if known else _any_key,
                 since=discord.utils.snowflake_time(min(ids)) if ids else None,
             )
 
     async def forget_channel(self, channel_id: int) -> None:
-        """Forgets the sessions of a channel that is gone, and of the threads that were in it."""
-        store, gone = self._recorder.store, str(channel_id)
+        """Erase the sessions of a deleted channel, and of the threads that were in it."""
+        store, deleted = self._recorder.store, str(channel_id)
         async with self._in_order(channel_id):
             for info in await store.list_sessions(prefix=PREFIX, limit=None):
-                if gone in (info.key.chat_id, info.metadata.get("parent")):
+                if deleted in (info.key.chat_id, info.metadata.get("parent")):
                     await store.forget(info.key)
             if self._scope not in ("channel", commands.BucketType.channel, "user_in_channel"):
-                await self._recorder.delete_all(f"{gone}:")  # beside what was said elsewhere
+                # Such a session has messages of several channels.
+                await self._recorder.delete_all(f"{deleted}:")
 
     # Interactions and commands.
 
-    async def interaction(
+    async def record_interaction(
         self, where: discord.Interaction | Context, prompt: str | None
     ) -> ChatSession | None:
-        """The session of an interaction or a command, when all that came before is recorded.
-
-        A pressed button, a chosen option and a form are recorded, and so is the `prompt` of a
-        command; the session is then bound to that, and else to nothing.
-        """
+        """Record an interaction or a command, and return its session; see `SessionCog.session`."""
         channel_id = None if where.channel is None else where.channel.id
         async with self._in_order(channel_id):
             key = self.key(where)
             if key is None:
                 return None
             if channel_id is not None:
-                await self._fill(channel_id, key=key)
+                await self._record_missed(channel_id, key=key)
             session = self._recorder.session(key, DiscordOutlet(where))
             interaction = where if isinstance(where, discord.Interaction) else where.interaction
             if prompt is None and interaction is not None and interaction.type in PRESSED:
-                prompt = pressed_of(interaction) if await self._is_chosen(interaction) else None
+                prompt = pressed_of(interaction) if await self._accepts(interaction) else None
             user = author_of(where)
             if not prompt or self._ignores(where):
                 return session
@@ -205,20 +219,20 @@ class Intake:
     # Keys.
 
     def key(self, where: Where) -> SessionKey | None:
-        """The session's key; None where the scope says that there is none."""
-        key = self._key_of(where)
-        return SessionKey.parse(key) if isinstance(key, str) else key
+        """Return the session's key, or None if the scope has none."""
+        return as_key(self._key_of(where))
 
     def key_of_sent(self, message: discord.Message) -> SessionKey | None:
-        """The session that a message of the bot's belongs to; None where that can't be told.
+        """Return the session of a message that the bot sent, or None if it is unknown.
 
-        Where users have their own, it is that of the message that it replies to.
+        A reply belongs to the session of the message that it answers. If each user has a session,
+        any other message in a server is in none that is known.
         """
         if self._ignores(message):
             return None
         reference = message.reference
         if reference is not None and reference.message_id is not None:
-            known = self._recorder.key_of(f"{reference.channel_id}:{reference.message_id}")
+            known = self._recorder.key_of(source_id_at(reference.channel_id, reference.message_id))
             if known is not None:
                 return known
         if message.guild is not None and is_per_user(self._scope):
@@ -230,23 +244,26 @@ class Intake:
 
     @asynccontextmanager
     async def _in_order(self, channel_id: int | None) -> AsyncGenerator[None, None]:
-        """First come, first served: nothing is awaited before the place in the queue is taken."""
+        """Admit one task at a time per channel, in the order of arrival.
+
+        Nothing is awaited before the task has its place in the queue.
+        """
         task, channel = asyncio.current_task(), channel_id or 0
         if task is not None:
             self.tasks.add(task)
-        if task is not None and self._holders.get(channel) is task:
+        if task is not None and self._recording.get(channel) is task:
             raise TurnkeepError(
-                f"channel {channel}: its messages are being recorded, and what chooses among them "
-                "(a command_prefix, a record=) asks for the session that waits for it: read "
-                "store.session(session_key(channel.id)) there instead"
+                f"channel {channel}: its messages are being recorded, and a function that "
+                "chooses among them (a command_prefix, a record=) asks for the session, which "
+                "waits for that function: read store.session(session_key(channel.id)) there"
             )
         lock = self._queues.setdefault(channel, asyncio.Lock())
         async with lock:
-            self._holders[channel] = task
+            self._recording[channel] = task
             try:
                 yield
             finally:
-                self._holders.pop(channel, None)
+                self._recording.pop(channel, None)
 
     async def _is_recorded(self, message: discord.Message) -> bool:
         if self._ignores(message):
@@ -255,23 +272,21 @@ class Intake:
             context: Context = await self._bot.get_context(message)
             if context.command is not None:
                 return False
-        return await self._is_chosen(message)
+        return await self._accepts(message)
 
-    async def _is_chosen(self, what: discord.Message | discord.Interaction) -> bool:
-        if callable(self._record):
-            chosen = self._record(what)
-            return await chosen if isawaitable(chosen) else chosen
-        if self._record == "addressed" and isinstance(what, discord.Message):
-            return await is_addressed(what, self._bot)
-        return True
+    async def _accepts(self, event: RecordedEvent) -> bool:
+        async def addressed() -> bool:
+            return isinstance(event, discord.Interaction) or await is_addressed(event, self._bot)
+
+        return await self._filter.accepts(event, addressed)
 
     def _ignores(self, where: Where) -> bool:
-        """Whether nothing is recorded of its author, its channel or thread, or its server."""
+        """Return whether its author, its channel, thread or server is ignored."""
         channel = where.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
         ids = (None if one is None else one.id for one in (author_of(where), channel, where.guild))
         return self._recorder.ignores(*ids, parent)
 
 
-def _anywhere(_: SessionKey) -> bool:
+def _any_key(_: SessionKey) -> bool:
     return True

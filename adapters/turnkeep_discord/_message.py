@@ -1,4 +1,4 @@
-"""Which session a Discord message belongs to, what its id is, and who wrote it."""
+"""The session, the id and the sender of a Discord message."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ import discord
 from discord.ext import commands
 
 from turnkeep import Sender, SessionKey
+from turnkeep.adapter import AccountScope
 
 CHANNEL: Final = "discord"
 PREFIX: Final = f"{CHANNEL}:"
 
 Where: TypeAlias = discord.Message | discord.Interaction | commands.Context[Any]
-"""What has a channel and an author: a message, an interaction, the context of a command."""
+"""An object with a channel and an author: a message, an interaction, a command's context."""
 
 ScopeName: TypeAlias = Literal["channel", "parent", "user_in_channel", "member", "user", "guild"]
 ScopeFunction: TypeAlias = Callable[[Where], SessionKey | str | None]
 Scope: TypeAlias = ScopeName | commands.BucketType | ScopeFunction
-"""Who shares a session, in the words of discord.py's `BucketType` where it has one.
+"""The users and channels that share a session, in the words of discord.py's `BucketType`.
 
-`"channel"`: a channel, and each thread and forum post by itself. `"parent"`: a channel with
-all of its threads. `"user_in_channel"`: each user of a channel by himself. `"member"`: each
-member of a server. `"user"`: a user, wherever he writes; its key, `discord:user:42`, has no
-chat. `"guild"`: a server. Or a function from a message, an interaction or a context to a key,
-or None for no session. In direct messages each means the user or the channel of two.
+- `"channel"`: each channel has a session, and so has each thread and forum post.
+- `"parent"`: each channel has one session, with all of its threads.
+- `"user_in_channel"`: each user has one session per channel.
+- `"member"`: each user has one session per server.
+- `"user"`: each user has one session everywhere; its key, `discord:user:42`, names no chat.
+- `"guild"`: each server has one session.
+- a function of a message, an interaction or a context returns the key, or None for no session.
+
+In direct messages, each of the names means the user, or the channel of the user and the bot.
 """
 
 _BUCKETS: Final = {
@@ -35,13 +40,13 @@ _BUCKETS: Final = {
     commands.BucketType.guild: "guild",
 }
 
-# What a user writes; every other type is Discord's own notice, also some that `is_system`
-# does not count as such (a thread's starter, the result of a poll).
-_WRITTEN: Final = (discord.MessageType.default, discord.MessageType.reply)
+# All other types are Discord's own notices, also some for which `is_system` is false
+# (a thread's starter, the result of a poll).
+_USER_TYPES: Final = (discord.MessageType.default, discord.MessageType.reply)
 
 
 def scope_function(scope: Scope) -> ScopeFunction:
-    """The function of a scope; raises `ValueError` where there is no such scope."""
+    """Return the function of a scope; raises `ValueError` for an unknown scope."""
     name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
     if callable(name):
         return name
@@ -58,7 +63,7 @@ def scope_function(scope: Scope) -> ScopeFunction:
         if where.channel is None:
             return None
         if name in ("guild", "member") and where.guild is not None:
-            # A server's oldest channel may have the server's own id.
+            # The prefix is needed: a server's oldest channel may have the server's own id.
             return SessionKey(
                 CHANNEL, f"guild-{where.guild.id}", user=user if name == "member" else None
             )
@@ -70,31 +75,27 @@ def scope_function(scope: Scope) -> ScopeFunction:
 
 
 def per_account(bot: discord.Client, scope: Scope = "channel") -> ScopeFunction:
-    """A scope in which this bot has sessions of its own, for several bots over one store."""
-    inner = scope_function(scope)
+    """Return a scope in which this bot has its own sessions, for several bots over one store."""
 
-    def key_of(where: Where) -> SessionKey | None:
-        key = inner(where)
-        if key is None or bot.user is None:
-            return None
-        key = SessionKey.parse(key) if isinstance(key, str) else key
-        scopes = dict(key.scopes) | {"account": str(bot.user.id)}
-        return SessionKey(key.channel, key.chat_id, **scopes)
+    def account_of(_: Where) -> int | None:
+        return None if bot.user is None else bot.user.id
 
-    key_of.is_per_user = is_per_user(scope)  # type: ignore[attr-defined]
-    return key_of
+    return AccountScope(scope_function(scope), account_of, is_per_user=is_per_user(scope))
 
 
 def is_per_user(scope: Scope) -> bool:
-    """Whether a user's session can't be told by the channel alone; False for your own function."""
+    """Return whether the session depends on the user; False for your own function."""
     name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
     if callable(name):
-        return bool(getattr(name, "is_per_user", False))
+        return isinstance(name, AccountScope) and name.is_per_user
     return name in ("user_in_channel", "member", "user")
 
 
 def author_of(where: Where) -> discord.User | discord.Member:
-    """Who wrote, pressed or called; for what a bot sends in a direct message, to whom."""
+    """Return the user who wrote, pressed or called.
+
+    For a direct message that a bot sent, return its recipient.
+    """
     author = where.user if isinstance(where, discord.Interaction) else where.author
     if author.bot and isinstance(where.channel, discord.DMChannel):
         return where.channel.recipient or author
@@ -102,28 +103,33 @@ def author_of(where: Where) -> discord.User | discord.Member:
 
 
 def session_key(channel_id: int) -> SessionKey:
-    """The session of a channel; threads, forum posts and DMs have ids of their own."""
+    """Return the session key of a channel; threads, forum posts and DMs have their own ids."""
     return SessionKey(CHANNEL, channel_id)
 
 
 def source_id(message: discord.Message | discord.PartialMessage) -> str:
-    """The message's id among all of Discord's, `channel:message`.
+    """Return the message's unique id, `channel:message`.
 
-    Link a reply to what it was sent as: `await reply.link(source_id(sent))`.
+    Link a reply to the message that you sent it as: `await reply.link(source_id(sent))`.
     """
-    return f"{message.channel.id}:{message.id}"
+    return source_id_at(message.channel.id, message.id)
+
+
+def source_id_at(channel_id: int, message_id: int) -> str:
+    """Return the source id that belongs to the ids of a channel and a message."""
+    return f"{channel_id}:{message_id}"
 
 
 def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | None:
-    """Who wrote the message, or None if no user did: a bot, a webhook, or Discord itself.
+    """Return the user who wrote the message, or None for a bot, a webhook or Discord itself.
 
-    With `webhooks`, what a webhook posts is a user's, as a proxy does it (PluralKit); it is
-    known by the webhook and the name that it shows.
+    With `webhooks`, the posts of a webhook count as a user's, because proxies post so
+    (PluralKit). The id of that user consists of the webhook's id and the name that it shows.
     """
-    if message.type not in _WRITTEN:
+    if message.type not in _USER_TYPES:
         return None
     if message.webhook_id is not None:
-        # A bot's answer to an interaction comes by a webhook that is the application itself.
+        # A bot answers an interaction through a webhook, with the application's id.
         is_answer = message.interaction_metadata or message.webhook_id == message.application_id
         if not webhooks or is_answer:
             return None
@@ -134,9 +140,9 @@ def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | N
 
 
 async def is_addressed(message: discord.Message, bot: discord.Client) -> bool:
-    """Whether it is said to the bot: a direct message, a mention, a reply to the bot."""
+    """Return whether it is addressed to the bot: a direct message, a mention, or a reply to it."""
     if message.guild is None:
         return True
-    answered = message.reference.resolved if message.reference else None
-    to = answered.author if isinstance(answered, discord.Message) else None
-    return bot.user is not None and (bot.user in message.mentions or to == bot.user)
+    original = message.reference.resolved if message.reference else None
+    author = original.author if isinstance(original, discord.Message) else None
+    return bot.user is not None and (bot.user in message.mentions or author == bot.user)

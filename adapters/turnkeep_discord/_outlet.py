@@ -1,4 +1,4 @@
-"""How an answer reaches a Discord channel: sent, and edited as it grows."""
+"""The way of an answer into a Discord channel: sent, and edited as it grows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from turnkeep.adapter import MessageGoneError
 
 from ._message import Where, source_id
 
-_MENTIONS: Final = discord.AllowedMentions(everyone=False, roles=False)
+_ALLOWED_MENTIONS: Final = discord.AllowedMentions(everyone=False, roles=False)
 
 
 class DiscordOutlet:
-    """Answers where a message, an interaction or a command came from.
+    """Sends answers to the channel of a message, an interaction or a command.
 
-    Discord takes 2,000 characters at a time, and about five edits in five seconds
-    (https://discord.com/developers/docs/topics/rate-limits); discord.py itself waits where
-    Discord asks for it. The answer to an interaction that was deferred takes its place,
-    ephemeral or not. What a model says mentions people, and never everyone or a role.
+    - A message has at most 2,000 characters.
+    - Discord allows about five edits in five seconds
+      (https://discord.com/developers/docs/topics/rate-limits); discord.py itself waits if Discord
+      asks for it.
+    - The answer to a deferred interaction replaces the placeholder, and is ephemeral if that is.
+    - The model's text can mention people, but neither everyone nor a role.
     """
 
     limit: int = 2000
@@ -35,60 +37,65 @@ class DiscordOutlet:
         self._channel: Any = where.channel
         self._sent: list[discord.Message] = []
         self._is_ephemeral: bool | None = None
-        """Whether the answer is for one user's eyes; None where that is not known yet."""
+        """True if only one user sees the answer; None as long as that is unknown."""
 
     async def working(self) -> None:
-        """Shows "typing", or defers an interaction; an answer matters more than its sign."""
-        with suppress(discord.HTTPException):
+        """Show "typing", or defer an interaction."""
+        with suppress(discord.HTTPException):  # the answer matters more than this sign
             if self._interaction is None:
                 await self._channel.typing()
             elif not self._interaction.response.is_done():
                 await self._interaction.response.defer()
                 self._is_ephemeral = False
             else:
-                await self._know(self._interaction)
+                await self._ask_if_ephemeral(self._interaction)
 
-    async def _know(self, interaction: discord.Interaction) -> None:
-        """Asks for the first answer, which the bot's own code gave or deferred."""
+    async def _ask_if_ephemeral(self, interaction: discord.Interaction) -> None:
+        """Ask Discord about the first answer, which the bot's own code gave or deferred."""
         if self._is_ephemeral is None:
             with suppress(discord.HTTPException):
                 self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
 
     async def send(self, text: str) -> str | None:
-        """Sends a piece of the answer; see `turnkeep.adapter.Outlet`, as for `edit`."""
-        sent = await self._send(text)
+        """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
+        sent = await self._send_message(text)
         self._sent.append(sent)
         return source_id(sent)
 
-    async def _send(self, text: str) -> discord.Message:
+    async def _send_message(self, text: str) -> discord.Message:
         interaction = self._interaction
-        if interaction is None or interaction.is_expired():  # after a quarter of an hour
+        if interaction is None or interaction.is_expired():  # it expires after 15 minutes
             if interaction is not None and self._is_ephemeral is not False:
                 raise TurnkeepError(
-                    f"interaction {interaction.id} has expired, and its answer was to be seen by "
-                    "one user alone: it is not sent to the whole channel"
+                    f"interaction {interaction.id} has expired, and only one user was to see its "
+                    "answer: it is not sent to the whole channel"
                 )
-            sent: discord.Message = await self._channel.send(text, allowed_mentions=_MENTIONS)
+            sent: discord.Message = await self._channel.send(
+                text, allowed_mentions=_ALLOWED_MENTIONS
+            )
             return sent
         if not interaction.response.is_done():
-            await interaction.response.send_message(text, allowed_mentions=_MENTIONS)
+            await interaction.response.send_message(text, allowed_mentions=_ALLOWED_MENTIONS)
             self._is_ephemeral = False
             sent = await interaction.original_response()
         else:
-            await self._know(interaction)
-            # The first one takes the place, and the sort, of what was deferred.
+            await self._ask_if_ephemeral(interaction)
+            # Without an answer from Discord, assume that only one user may see it.
             hidden = self._is_ephemeral is not False
             sent = await interaction.followup.send(
-                text, wait=True, ephemeral=hidden, allowed_mentions=_MENTIONS
+                text, wait=True, ephemeral=hidden, allowed_mentions=_ALLOWED_MENTIONS
             )
         return sent
 
     async def edit(self, number: int, text: str) -> None:
+        """Replace the text of the `number`th sent message; see `turnkeep.adapter.Outlet`."""
         try:
             message = self._sent[number]
-            self._sent[number] = await message.edit(content=text, allowed_mentions=_MENTIONS)
+            self._sent[number] = await message.edit(
+                content=text, allowed_mentions=_ALLOWED_MENTIONS
+            )
         except discord.NotFound as error:
             raise MessageGoneError(str(error)) from error
 
     async def draft(self, text: str) -> None:
-        """Does nothing: Discord shows no drafts."""
+        """Do nothing: Discord has no drafts."""

@@ -1,4 +1,4 @@
-"""What a pressed button, a chosen option or a form that was sent leaves in the history."""
+"""The content of a pressed button, a chosen option or a submitted form in the history."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ._content import all_components
 
 
 def pressed_of(interaction: discord.Interaction) -> str:
-    """What is recorded of a button, a select menu or a form: `[button: Yes]`."""
+    """Return a pressed button, a chosen option or a form as it is recorded: `[button: Yes]`."""
     data: Any = interaction.data or {}
     if interaction.type is discord.InteractionType.modal_submit:
         rows = data.get("components", ())
         inner = (part for row in rows for part in row.get("components", [row.get("component")]))
-        return note("form", " / ".join(_filled_in(part, data) for part in inner if part))
+        return note("form", " / ".join(_field_value(part, data) for part in inner if part))
     custom_id = data.get("custom_id", "")
     components = [] if interaction.message is None else interaction.message.components
     shown = [
@@ -29,7 +29,7 @@ def pressed_of(interaction: discord.Interaction) -> str:
     if (values := data.get("values")) is not None:
         options = [option for part in shown for option in getattr(part, "options", ())]
         labels = {option.value: option.label for option in options}
-        return note("selected", ", ".join(_names(values, data, labels)))
+        return note("selected", ", ".join(_labels_of(values, data, labels)))
     label = custom_id
     for part in shown:
         if isinstance(part, discord.Button):
@@ -37,15 +37,15 @@ def pressed_of(interaction: discord.Interaction) -> str:
     return note("button", label)
 
 
-def _filled_in(part: Any, data: Any) -> str:
+def _field_value(part: Any, data: Any) -> str:
     values = part.get("values")
     if values is None:
         return str(part.get("value", ""))
-    return ", ".join(_names(values, data, {}))
+    return ", ".join(_labels_of(values, data, {}))
 
 
-def _names(values: Iterable[Any], data: Any, labels: dict[str, str]) -> list[str]:
-    """The labels of options, and the names of users, roles and channels that Discord resolved."""
+def _labels_of(values: Iterable[Any], data: Any, labels: dict[str, str]) -> list[str]:
+    """Return the values' labels: of options, and of users, roles and channels their names."""
     resolved: Any = data.get("resolved") or {}
     names = {**labels}
     for kind in ("users", "roles", "channels", "attachments"):

@@ -1,4 +1,4 @@
-"""Ready-made commands by which people see and erase what is kept of them."""
+"""Ready-made commands with which people see and erase what is kept of them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from turnkeep.adapter import export
-from turnkeep.adapter import forget as forget_in
+from turnkeep.adapter import EXPORT_NAME, NOTHING_KEPT, export_file, forget_and_report
 
 from ._handlers import chat_session
 from ._intake import Bot
 
-FORGOTTEN = "What was kept of you here is erased."
-NOTHING = "Nothing is kept of you here."
-
 
 class PrivacyCog(commands.Cog):
-    """`/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
+    """Adds `/forget` and `/export`: `await bot.add_cog(PrivacyCog(bot))`, then sync the tree.
 
-    Where nobody else wrote in the session, `/forget` erases all of it and `/export` sends all
-    of it as a JSON file; else they are about what the one who asks wrote, and the answers to
-    it. Only he sees what they say.
+    If nobody else wrote in the session, `/forget` erases all of it, and `/export` sends all of
+    it as a JSON file. Otherwise both cover the messages of the person who asks, and the answers
+    to those. Only this person sees the commands' answers.
     """
 
     def __init__(self, bot: Bot) -> None:
@@ -32,20 +28,20 @@ class PrivacyCog(commands.Cog):
 
     @app_commands.command(name="forget", description="Erase what is kept of you here.")
     async def forget(self, interaction: discord.Interaction[Any]) -> None:
-        """Erases; called by discord.py."""
+        """Erase what is kept of the user; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
-        erased = await forget_in(session, sender_id=interaction.user.id)
-        await interaction.followup.send(FORGOTTEN if erased else NOTHING, ephemeral=True)
+        report = await forget_and_report(session, sender_id=interaction.user.id)
+        await interaction.followup.send(report, ephemeral=True)
 
     @app_commands.command(name="export", description="Get what is kept of you here as a file.")
     async def send_export(self, interaction: discord.Interaction[Any]) -> None:
-        """Sends the file; called by discord.py."""
+        """Send the file; called by discord.py."""
         await interaction.response.defer(ephemeral=True)
         session = await chat_session(self.bot, interaction)
-        file = await export(session, sender_id=interaction.user.id)
-        if file == b"[]":
-            await interaction.followup.send(NOTHING, ephemeral=True)
+        file = await export_file(session, sender_id=interaction.user.id)
+        if file is None:
+            await interaction.followup.send(NOTHING_KEPT, ephemeral=True)
         else:
-            sent = discord.File(io.BytesIO(file), "conversation.json")
+            sent = discord.File(io.BytesIO(file), EXPORT_NAME)
             await interaction.followup.send(file=sent, ephemeral=True)

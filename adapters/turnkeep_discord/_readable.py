@@ -1,4 +1,4 @@
-"""Discord's marks in a text, as people read them."""
+"""The readable form of Discord's markup for mentions, emojis and times."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def readable(text: str, message: discord.Message) -> str:
-    """The text with names for mentions, words for emojis and dates for times (in UTC)."""
+    """Return the text with names for mentions, words for emojis and dates (UTC) for times."""
 
-    def words(mark: re.Match[str]) -> str:
+    def replacement(mark: re.Match[str]) -> str:
         if mark["emoji"] is not None:
             return f":{mark['emoji']}:"
         if mark["time"] is not None:
             return _date(int(mark["time"])) or mark[0]
-        return _name(mark["kind"], int(mark["id"]), message)
+        return _mention(mark["kind"], int(mark["id"]), message)
 
-    return _MARK.sub(words, text)
+    return _MARK.sub(replacement, text)
 
 
-def _name(kind: str, id: int, message: discord.Message) -> str:
+def _mention(kind: str, id: int, message: discord.Message) -> str:
     guild = message.guild
     if kind == "#":
         channel = None if guild is None else guild.get_channel_or_thread(id)
         return "#unknown-channel" if channel is None else f"#{channel.name}"
     if kind == "@&":
-        known = None if guild is None else guild.get_role(id)
-        role = known or discord.utils.get(message.role_mentions, id=id)
+        cached = None if guild is None else guild.get_role(id)
+        role = cached or discord.utils.get(message.role_mentions, id=id)
         return "@unknown-role" if role is None else f"@{role.name}"
     member = None if guild is None else guild.get_member(id)
     user = member or discord.utils.get(message.mentions, id=id)

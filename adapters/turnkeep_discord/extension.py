@@ -1,8 +1,8 @@
 """`await bot.load_extension("turnkeep_discord.extension")`.
 
-The store is `bot.session_store`, or is made of the environment variable `TURNKEEP_STORE`. It
-lives on the bot and outside this module, so that reloading the extension keeps it. The options
-of `SessionCog` are `bot.session_options`, a dict, if the bot has one.
+The store is `bot.session_store`; without one, it is opened at the place that the environment
+variable `TURNKEEP_STORE` names, and kept as `bot.session_store`, so that it survives a reload of
+the extension. A bot can give options for `SessionCog` in the dict `bot.session_options`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._cog import SessionCog
 
 
 async def setup(bot: commands.Bot) -> None:
-    """Adds the cog; called by discord.py."""
+    """Add the cog; called by discord.py."""
     store = getattr(bot, "session_store", None)
     if store is None:
         where = os.environ.get("TURNKEEP_STORE")
@@ -33,9 +33,9 @@ async def setup(bot: commands.Bot) -> None:
 
 
 async def teardown(bot: commands.Bot) -> None:
-    """Removes the cog, which leaves the store; called by discord.py."""
-    # discord.py removes by itself only what is defined in this very module.
+    """Remove the cog, which leaves the store; called by discord.py."""
+    # discord.py itself removes only cogs that are defined in this very module.
     cog = bot.get_cog(SessionCog.__cog_name__)
     if isinstance(cog, SessionCog):
-        cog.is_followed = True  # if this is a reload
+        cog.is_followed = True  # this may be a reload
     await bot.remove_cog(SessionCog.__cog_name__)

@@ -13,11 +13,11 @@ TurnkeepError
 ├── StoreClosedError         (RuntimeError)  a store used after its last `aclose()`
 ├── ReadOnlyError            (RuntimeError)  a write through a read-only store
 ├── StoreLockedError         (TimeoutError)  a folder that another process owns
+├── StorageError             (OSError)       the storage failed to read or write
+│   ├── LostAcknowledgementError             … and may have done it all the same
+│   └── PartlyDoneError                      … in some sessions of many
 ├── WrongLoopError           (RuntimeError)  a store used from another loop, thread or process
-├── UnsupportedError         (NotImplementedError)  a verb that the storage does not have
-└── StorageError             (OSError)       the storage failed to read or write
-    ├── LostAcknowledgementError             … and may have done it all the same
-    └── PartlyDoneError                      … some sessions of many
+└── UnsupportedError         (NotImplementedError)  a verb that the storage does not have
 ```
 
 Each subclasses the standard exception that a caller would expect, so that

@@ -212,11 +212,11 @@ async def test_a_message_whose_answer_was_undone_is_not_answered(session: Sessio
 async def test_what_is_remembered_of_answers_is_bounded(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnkeep._store._ANSWERS_KEPT", 3)
+    monkeypatch.setattr("turnkeep._session.answers._ANSWERS_KEPT", 3)
     for number in range(6):
         await answer(await store.session("t:1").receive("Hi", source_id=number))
-    assert len(store._answered) == 3
-    assert not store._open_replies
+    assert len(store.desk.answers._given) == 3
+    assert not store.desk.answers._open
     assert (await store.session("t:1").receive("Hi", source_id=0)).already_answered
     assert len(await stored(store.session("t:1"))) == 12
 

@@ -23,6 +23,10 @@ STANDARD = {
     "ReadOnlyError": RuntimeError,
     "StoreLockedError": TimeoutError,
     "StorageError": OSError,
+    "LostAcknowledgementError": OSError,
+    "PartlyDoneError": OSError,
+    "WrongLoopError": RuntimeError,
+    "UnsupportedError": NotImplementedError,
 }
 
 

@@ -55,8 +55,10 @@ async def test_a_reply_that_begins_later_answers_the_message_in_hand(store: Sess
     assert not reply.discarded
     assert later.already_answered
     async with received.reply() as reply:
-        reply.add_text("to whom?")
-    assert reply.discarded, "nothing tells where it went"
+        reply.add_text("answered too")
+    assert not reply.discarded
+    answers = {turn.content: turn.answers for turn in await stored(session) if turn.answers}
+    assert answers == {"answered": 4, "answered too": 3}
 
 
 async def test_a_window_ends_with_the_message_in_hand(store: SessionStore) -> None:

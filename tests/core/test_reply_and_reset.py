@@ -103,7 +103,7 @@ async def test_a_reply_is_stored_under_the_new_name_of_its_session(session: Sess
     assert await said(session.store.session("telegram:-100777")) == ["Hi", "Hello!"]
 
 
-async def test_a_reply_does_not_answer_another_message_after_sessions_were_joined(
+async def test_a_reply_answers_its_message_after_sessions_were_joined(
     session: Session,
 ) -> None:
     other = session.store.session("telegram:-100777")
@@ -112,5 +112,6 @@ async def test_a_reply_does_not_answer_another_message_after_sessions_were_joine
     await session.store.rename(session.key, other.key)
     async with asked.reply() as reply:
         reply.add_text("Hello!")
-    assert reply.discarded
-    assert [turn.answers for turn in await stored(other)] == [None, None]
+    assert not reply.discarded
+    assert [turn.answers for turn in await stored(other)] == [None, None, 2]
+    assert await said(other) == ["of the old one", "of the new one", "Hello!"]

@@ -44,10 +44,12 @@ async def test_every_field_is_stored_and_comes_back_after_a_restart(place: Place
             hidden=True,
         )
     async with place() as store:
-        assert await stored(store.session("t:1")) == [
+        (turn,) = await stored(store.session("t:1"))
+        assert [turn] == [
             Turn(
                 id=1,
                 role="assistant",
+                generation=turn.generation,
                 content=[{"type": "text", "text": "Wait …"}],
                 source_ids=("m1", "m2"),
                 sender=Sender("7", "Bot"),

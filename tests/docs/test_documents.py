@@ -7,10 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import io
-import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import CodeType
@@ -18,9 +15,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from docs.blocks import README, ROOT, blocks
+
+RECIPES = sorted(ROOT.glob("docs/*.md"))
+DOCUMENTS = [README, *RECIPES]
 
 
 async def ask_llm(messages: Sequence[dict[str, Any]]) -> AsyncIterator[str]:
@@ -28,17 +26,6 @@ async def ask_llm(messages: Sequence[dict[str, Any]]) -> AsyncIterator[str]:
     assert messages[-1]["role"] == "user"
     yield "Hel"
     yield "lo!"
-
-
-def blocks(document: Path) -> list[tuple[str, str]]:
-    return [(found[1], found[2]) for found in BLOCK.finditer(document.read_text())]
-
-
-def commands(document: Path, mark: str) -> str:
-    _, _, behind = document.read_text().partition(f"<!-- {mark} -->\n")
-    found = BLOCK.match(behind)
-    assert found is not None, f"{document.name} has no block marked {mark!r}"
-    return found[2].strip()
 
 
 async def run(code: CodeType, namespace: dict[str, Any]) -> None:
@@ -67,7 +54,7 @@ def run_document(document: Path) -> dict[str, Any]:
     return namespace
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", RECIPES, ids=lambda path: path.name)
 def test_every_python_block_runs_and_prints_what_stands_behind_it(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,50 +66,3 @@ def test_every_python_block_runs_and_prints_what_stands_behind_it(
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
-
-
-def test_the_first_command_of_the_readme_installs_and_starts_a_bot_that_remembers(
-    tmp_path: Path,
-) -> None:
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split("\0")
-    names = [name for name in files if name] or [
-        str(path.relative_to(ROOT))
-        for top in ("pyproject.toml", "README.md", "LICENSE", "plugin", "adapters", "examples")
-        for path in [ROOT / top, *(ROOT / top).rglob("*")]
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    for name in names:
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    command = commands(ROOT / "README.md", "main command")
-    # The README's python3 is whatever the reader has; here it is the one that runs the tests.
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
-
-    def start(said: str) -> str:
-        return subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            input=said,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-            env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path), **pip_settings()},
-        ).stdout
-
-    assert "You said: My name is Ada." in start("My name is Ada.\n")
-    assert "The first was: My name is Ada." in start("What is my name?\n")
-    assert "My name is Ada." in (tmp_path / "sessions/console/me.jsonl").read_text()
-
-
-def pip_settings() -> dict[str, str]:
-    """Where this machine's pip finds packages: the environment's part of it."""
-    return {name: value for name, value in os.environ.items() if name.startswith("PIP_")}

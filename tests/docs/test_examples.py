@@ -88,7 +88,9 @@ def test_the_readme_and_the_example_itself_tell_of_each_variable_that_it_reads(
     source = script.read_text()
     read = set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"', source))
     read.add("OPENAI_BASE_URL")  # OpenAI's client reads that itself
-    (common,) = [part for part in README.split("\n## ") if part.startswith("What all of them")]
+    (common,) = [
+        part for part in README.split("\n## ") if part.startswith("Environment variables of all")
+    ]
     assert variables(common) <= read
     assert read <= variables(common) | variables(section(script.stem))
     told = ast.get_docstring(ast.parse(source)) or ""
@@ -132,9 +134,10 @@ def test_a_dockerfile_installs_what_the_package_needs_and_the_bot_imports(file: 
     assert found is not None
     extras = found[1].split(",")
     assert set(extras) <= project["project"]["optional-dependencies"].keys()
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    build = project["tool"]["hatch"]["build"]
     needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
-    needed |= {str(PurePosixPath(one).parent) for one in wheel}
+    needed.add(build["hooks"]["custom"]["path"])
+    needed |= {str(PurePosixPath(one).parent) for one in build["targets"]["wheel"]["packages"]}
     assert needed == {source for source, target in copies(file) if target.parts[1] == "src"}
     ours = {"turnkeep", *(f"turnkeep_{extra}" for extra in extras)}
     assert imports(EXAMPLES / f"{file.stem}.py") == ours | {*extras, *others}

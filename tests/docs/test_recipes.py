@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from adapters.tools import SECONDS, connected, polling
-from docs.test_documents import ROOT, blocks, run_document
+from docs.blocks import ROOT, blocks
+from docs.test_documents import run_document
 from emulators.discord import DiscordEmulator
 from emulators.telegram import TelegramEmulator
 from turnkeep import SessionStore

@@ -42,10 +42,10 @@ async def test_the_conversation_survives_ctrl_c_and_kill_9(
         assert await talk(first, "I am Ada") == "bot> echo: I am Ada\nyou> "
         first.signal(signal.SIGINT)
         assert await first.ended() == 0
-        assert first.output.endswith("Bye. Start me again, and I go on from here.\n")
+        assert first.output.endswith("Bye. Start me again, and I continue from here.\n")
     async with start() as second:
         await talk(second, "I live in Bonn")
-        assert "Before, we said:\n  you> I am Ada\n  bot> echo: I am Ada\n" in second.output
+        assert "Earlier:\n  you> I am Ada\n  bot> echo: I am Ada\n" in second.output
         await second.kill()
     async with start() as third:
         await talk(third, "where do I live?")
@@ -132,8 +132,27 @@ async def test_a_second_copy_waits_and_goes_on_when_the_first_has_left(
     ]
 
 
-async def test_without_a_key_it_says_so_and_shows_what_it_remembers(start: Start) -> None:
+async def test_without_a_key_it_says_so_and_answers_from_its_memory(start: Start) -> None:
+    async with start(OPENAI_API_KEY="") as first:
+        shown = await talk(first, "What is my name?", "My name is Ada.", "hello")
+        assert "OPENAI_API_KEY is not set, so a small responder answers offline." in first.output
+        assert "bot> You have not told me your name.\n" in shown
+        assert "bot> Nice to meet you, Ada. " in shown
+        assert "bot> You said: hello\n" in shown
+        await first.kill()
+    async with start(OPENAI_API_KEY="") as second:
+        shown = await talk(second, "What is my name?", "I'm Grace", "And what's my name now?")
+    assert shown.count("bot> Your name is Ada.\n") == 1
+    assert shown.count("bot> Your name is Grace.\n") == 1
+
+
+async def test_without_a_key_it_can_be_killed_in_the_middle_of_an_answer(
+    folder: Path, start: Start
+) -> None:
     async with start(OPENAI_API_KEY="") as bot:
-        shown = await talk(bot, "I am Ada", "hello")
-        assert "No OPENAI_API_KEY is set: a small offline responder answers." in bot.output
-    assert "You said: hello\nI remember 2 of your messages. The first was: I am Ada" in shown
+        await talk(bot)
+        bot.write("My name is Ada.\n")
+        await bot.wait_output("bot> Nice")
+        await bot.kill()
+        assert "for your name." not in bot.output
+    assert said(folder, "console/me") == ["user: My name is Ada."]

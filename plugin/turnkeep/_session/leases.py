@@ -12,6 +12,7 @@ import secrets
 import sys
 from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -53,8 +54,8 @@ class Leases:
         self._counter = count(1)
         self._held: dict[tuple[str, str], tuple[Claim, int]] = {}
         self._keeper: object = None
-        self._scope = CancelScope()
-        self._ended = Event()
+        self._scope: CancelScope | None = None
+        self._ended: Event | None = None
 
     def tokens(self, turns: Sequence[Turn]) -> list[Turn]:
         """Return the turns, each with a token to append it under again."""
@@ -90,7 +91,7 @@ class Leases:
         if times > 1:
             self._held[key.text, name] = claim, times - 1
             return
-        if not self._held:
+        if not self._held and self._scope is not None:
             self._scope.cancel()
         try:
             async with self._opening.use(key, write=True) as storage:
@@ -120,24 +121,25 @@ class Leases:
         if self._keeper is not None:
             return
         self._scope, self._ended = CancelScope(), Event()
+        renew = partial(self._renew, self._scope, self._ended)
         if _get_running_loop() is not None:
-            self._keeper = asyncio.ensure_future(self._renew())
+            self._keeper = asyncio.ensure_future(renew())
         else:
             from trio.lowlevel import spawn_system_task  # noqa: PLC0415 (only where trio runs)
 
-            self._keeper = spawn_system_task(self._renew)
+            self._keeper = spawn_system_task(renew)
 
-    async def _renew(self) -> None:
+    async def _renew(self, scope: CancelScope, ended: Event) -> None:
         try:
-            with self._scope:
+            with scope:
                 while self._held:
                     await sleep(TTL / 3)
                     for place, (claim, _) in list(self._held.items()):
                         await self._renew_one(place, claim)
         finally:
-            self._keeper = None
-            self._ended.set()
-            if self._held and self._scope.cancel_called:
+            self._keeper = self._scope = None
+            ended.set()
+            if self._held and scope.cancel_called:
                 self._keep()  # one was taken while this was ending
 
     async def _renew_one(self, place: tuple[str, str], claim: Claim) -> None:
@@ -151,6 +153,6 @@ class Leases:
     async def aclose(self) -> None:
         """Stops to renew; what is held then expires."""
         self._held.clear()
-        if self._keeper is not None:
+        if self._scope is not None and self._ended is not None:
             self._scope.cancel()
             await self._ended.wait()

@@ -113,9 +113,13 @@ class Opening:
         loop = _get_running_loop()
         if loop is None or loop is not self._loop or get_ident() != self._thread:
             self.check_loop(key)
+        return self._begin(key, write=write)
+
+    def _begin(self, key: SessionKey | None, *, write: bool) -> Storage:
         if write and self._read_only:
+            about = "" if key is None else f"session {key}: "
             raise ReadOnlyError(
-                f"session {key}: this store was opened with read_only=True; "
+                f"{about}this store was opened with read_only=True; "
                 "open another one without it to write"
             )
         self._running += 1
@@ -137,8 +141,8 @@ class Opening:
                     await self._open_storage()
         finally:
             self._queued -= 1
-        storage = self.enter(key, write=write)
-        return storage if storage is not None else await self.enter_first(key, write=write)
+        # In turn: those that still wait behind this one hold it up no more.
+        return self._begin(key, write=write)
 
     def use(self, key: SessionKey | None = None, *, write: bool = False) -> Use:
         """Return the storage for the time of one verb: `async with opening.use(key) as storage`."""

@@ -1,29 +1,46 @@
-"""What adapters for chat platforms are made of; `turnkeep_aiogram` and `turnkeep_discord` are two.
+"""The parts that every adapter for a chat platform needs, each stated once.
 
-Where to find what: `_recorder` what is recorded, `_changes` edits and deletions, `_chat` the
-session that handlers get and its `answer`, `_outlet` and `_split` the message that grows,
-`_sent` what a bot sends beside that, `_overlap` messages that come while another is answered,
-`_reset` when a conversation begins anew, `_later` what a failing storage did not take, `_notes`
-the lines that tell of replies and forwards, `_export` what people see and erase of it.
+- `_recorder`: records messages; `_changes`: edits and deletions; `_choice`: the `record=` option;
+  `_scope`: the `scope=` option
+- `_chat`: the session that handlers get, and its `answer`; `_outlet` and `_split`: the message
+  that grows
+- `_sent` and `_capture`: the messages that a bot sends beside its replies
+- `_overlap`: messages that come while another one is being answered; `_reset`: conversations
+  that start over
+- `_later`: messages that a failing storage did not take; `_drain`: the end of a bot
+- `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
+- `_export` and `_privacy`: people see and erase what is kept of them
+- `_recent`: a bounded memory of events
 """
 
+from ._capture import edit_as_sent, record_as_sent
 from ._changes import AS_MADE
 from ._chat import Answer, ChatSession
+from ._choice import RecordFilter, RecordOption
+from ._content import Content, as_content, list_media
+from ._drain import drain
 from ._export import export, forget
-from ._notes import note
+from ._notes import note, reply_note
 from ._outlet import GrowingMessage, MessageGoneError, Outlet, SlowDownError
 from ._overlap import Busy, Overlap
+from ._privacy import EXPORT_NAME, NOTHING_KEPT, export_file, forget_and_report
+from ._recent import Recent
 from ._recorder import Edits, OnStorageError, Quoted, Recorder, RecorderOptions
 from ._reset import ResetPolicy
+from ._scope import AccountScope, as_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
 from ._split import split_text
 
 __all__ = [
     "AS_MADE",
     "AS_SENT",
+    "EXPORT_NAME",
+    "NOTHING_KEPT",
+    "AccountScope",
     "Answer",
     "Busy",
     "ChatSession",
+    "Content",
     "Edits",
     "GrowingMessage",
     "MessageGoneError",
@@ -31,14 +48,26 @@ __all__ = [
     "Outlet",
     "Overlap",
     "Quoted",
+    "Recent",
+    "RecordFilter",
+    "RecordOption",
     "Recorder",
     "RecorderOptions",
     "ResetPolicy",
     "SlowDownError",
+    "as_content",
+    "as_key",
+    "drain",
+    "edit_as_sent",
     "export",
+    "export_file",
     "forget",
+    "forget_and_report",
     "is_as_sent",
     "is_part_of",
+    "list_media",
     "note",
+    "record_as_sent",
+    "reply_note",
     "split_text",
 ]

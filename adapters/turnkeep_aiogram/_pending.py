@@ -1,4 +1,4 @@
-"""Which updates of a chat are being recorded, so that what changes them comes behind."""
+"""The updates of a chat that are being recorded; changes to them have to wait."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections.abc import Hashable
 import anyio
 
 
-class UnderWay:
-    """Begins and ends with each update that may be recorded."""
+class PendingUpdates:
+    """The updates that may still be recorded, each with its chat."""
 
     def __init__(self) -> None:
         self._chats: dict[Hashable, int] = {}
         self._ended = anyio.Event()
 
     def begin(self, update: Hashable, chat_id: int) -> None:
+        """Add an update."""
         self._chats[update] = chat_id
 
     def end(self, update: Hashable) -> None:
-        """It is recorded, or will not be; twice does nothing."""
+        """Remove an update that is recorded, or won't be; a second call does nothing."""
         if self._chats.pop(update, None) is not None:
             self._ended.set()
             self._ended = anyio.Event()
 
     async def wait(self, chat_id: int) -> None:
-        """Waits for those of the chat that are under way now."""
+        """Wait for the chat's updates that are pending now."""
         before = {update for update, chat in self._chats.items() if chat == chat_id}
         while before & self._chats.keys():
             await self._ended.wait()

@@ -1,0 +1,44 @@
+"""The parts of a `scope=` option that every platform shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+from .._records.key import SessionKey
+
+__all__ = ["AccountScope", "as_key"]
+
+P = ParamSpec("P")
+
+
+def as_key(key: SessionKey | str | None) -> SessionKey | None:
+    """Return the key that a scope function returned as text, as a key, or as None."""
+    return SessionKey.parse(key) if isinstance(key, str) else key
+
+
+class AccountScope(Generic[P]):
+    """A scope function in which each bot has its own sessions.
+
+    It adds the bot's account to the keys of another scope function. The key is None where one
+    of the two functions returns None.
+    """
+
+    def __init__(
+        self,
+        scope: Callable[P, SessionKey | str | None],
+        account_of: Callable[P, int | None],
+        *,
+        is_per_user: bool,
+    ) -> None:
+        self._scope = scope
+        self._account_of = account_of
+        self.is_per_user: bool = is_per_user
+        """True where the session depends on the user, not on the chat alone."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SessionKey | None:
+        key, account = as_key(self._scope(*args, **kwargs)), self._account_of(*args, **kwargs)
+        if key is None or account is None:
+            return None
+        scopes = dict(key.scopes) | {"account": str(account)}
+        return SessionKey(key.channel, key.chat_id, **scopes)
