@@ -1,4 +1,4 @@
-"""What the writing thread does with a batch: each file is added to, and the journal.
+"""The writing thread's work on a batch: lines are added to files, and to the journal.
 
 Each file is looked at before it is written: if somebody else changed it, nothing is.
 """
@@ -42,7 +42,7 @@ class Job:
         self.size = size
         self.lines: list[bytes] = []
         self.written: datetime
-        """What the file's time of change is to be."""
+        """The time of change to give to the file."""
 
 
 class Batch:

@@ -87,7 +87,7 @@ class Chat:
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None
         self.version = 0
-        """Names one reading of the file; lines are written only onto the file as it was read."""
+        """The name of one reading of the file; lines are written only onto the file as it was read."""
         self.weighed = 0
         self.drop()
 
@@ -102,7 +102,7 @@ class Chat:
         self.weight = _CHAT_OVERHEAD
         self.complete = False
         self.known: Known | None = None
-        """What tells a duplicate; None if fewer turns than that takes were read."""
+        """The means to tell a duplicate; None if fewer turns than that takes were read."""
         self.size = 0
         self.inode = 0
         self.damaged = 0

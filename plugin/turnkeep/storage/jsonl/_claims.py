@@ -42,7 +42,7 @@ class Claims:
         self._end = 0
         self._live = 0
         self.void = True
-        """What is here is not what is in the file."""
+        """The claims here are not those of the file, which has to be read."""
 
     def open(self) -> None:
         """Make ready to run in this loop."""

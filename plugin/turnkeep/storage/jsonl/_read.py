@@ -49,7 +49,7 @@ class Tail:
     size: int = 0
     """Bytes of the file up to the end of its last whole line."""
     torn: bytes = b""
-    """What stands behind that: the beginning of an append whose writer died."""
+    """The rest: the beginning of an append whose writer died."""
     unended: bool = False
     """The last line, whole otherwise, lacks its line feed; it is counted in `size`."""
     unmended: bool = False

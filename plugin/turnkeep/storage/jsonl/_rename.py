@@ -82,7 +82,7 @@ class Renaming:
 
     def __init__(self, folder: Path, workplace: Path) -> None:
         self.finished = 0
-        """Counts them, for those who look through the folder meanwhile."""
+        """The number of renames, for those who look through the folder meanwhile."""
         self._folder = folder
         self._workplace = workplace
         self._intent = workplace / INTENT_NAME

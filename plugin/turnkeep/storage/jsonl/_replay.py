@@ -1,4 +1,4 @@
-"""What a journal says is put back when the folder is next opened.
+"""Replay: a journal's records are put back when the folder is next opened.
 
 A folder may come from elsewhere, and its journal with it: see `replay`.
 """
