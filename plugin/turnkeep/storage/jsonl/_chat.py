@@ -87,7 +87,7 @@ class Chat:
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None
         self.version = 0
-        """The name of one reading of the file; lines are written only onto the file as it was read."""
+        """The name of one reading of the file: lines are added only to the file as it was read."""
         self.weighed = 0
         self.drop()
 

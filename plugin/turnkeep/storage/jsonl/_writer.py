@@ -34,7 +34,7 @@ MAX_OPEN_FILES: Final = 512
 
 
 class Writer:
-    """The gathering of batches, and the thread. `stage` and `aclose` belong to the loop, the rest to the thread."""
+    """Gathers batches on the loop, and writes them on a thread."""
 
     def __init__(self, journal: Journal | None, claims: ClaimsFile) -> None:
         self._appender = Appender(journal, claims)
