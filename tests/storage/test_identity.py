@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -219,6 +220,19 @@ async def test_an_alias_that_is_taken_back_does_not_bring_nanobots_file_back(
     assert not old.exists()
     async with opened(tmp_path) as storage:
         assert await contents(storage, OTHER) == []
+
+
+async def test_a_file_whose_time_may_not_be_set_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **options: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    async with opened(tmp_path) as storage:
+        monkeypatch.setattr(os, "utime", refused)
+        await put(storage, "a", "b")
+        await storage.edit(KEY, 1, Change(content="A"))
+    assert messages(path_of(tmp_path)) == ["A", "b"]
 
 
 async def test_a_record_has_the_time_of_its_file(tmp_path: Path) -> None:
