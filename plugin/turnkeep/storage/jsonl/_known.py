@@ -50,7 +50,8 @@ class Known:
                     if place:
                         break
                 else:
-                    earlier.update(dict.fromkeys(turn.source_ids, ~index))
+                    if len(turns) > 1:
+                        earlier.update(dict.fromkeys(turn.source_ids, ~index))
             places.append(place)
         return places
 

@@ -64,7 +64,11 @@ class JsonlStorage(RecordVerbs):
         dedupe: bool = True,
     ) -> Appended | None:
         self._check_writable(key)
-        known = any(turn.token or (dedupe and turn.source_ids) for turn in turns)
+        known = False
+        for turn in turns:
+            if turn.token or (dedupe and turn.source_ids):
+                known = True
+                break
         while True:
             staged = None
             chat = self._chats.at_hand(key)
