@@ -1,8 +1,8 @@
-"""From stored turns to exchanges that a model's API accepts, whatever was stored.
+"""Arrange stored turns as exchanges that every model's API accepts.
 
-An exchange is a user turn and what answers it. Answers stand behind the turn they answer,
-also when others spoke meanwhile; a tool's result stands behind its call, also when it came
-later; what belongs to nothing is left out. All functions are pure.
+An exchange is a user turn and the turns that answer it. An answer stands behind the turn it
+answers, even if other users spoke in between. A tool result stands behind its call, even if
+it was stored later. Turns that belong to no exchange are left out. All functions are pure.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ __all__ = [
 
 Unanswered: TypeAlias = Literal["result", "drop"]
 Group: TypeAlias = Sequence[Turn]
-"""Turns that stand or fall together: an assistant's, with the results of its calls."""
+"""Turns that are kept or cut together: an assistant turn with the results of its calls."""
 
 NO_RESULT: Final = "(no result: the call was interrupted)"
 NO_ANSWER: Final = "(no answer: it was interrupted)"
 
 
 class Exchange(msgspec.Struct, gc=False):
-    """What is shown of an exchange."""
+    """The visible turns of an exchange."""
 
-    # Like all that is kept of each turn, outside of the garbage collector, which would look
-    # through it again and again while the whole bot waits; there are no cycles in it.
+    # gc=False: a bot holds very many of these, they have no cycles, and each pass of the
+    # garbage collector over them would stop the whole bot.
 
     user: Turn
     groups: Sequence[Group]
     lead: Sequence[Turn] = ()
-    """System turns that stand before the first user turn."""
+    """System turns stored before the first user turn."""
     turns: list[Turn] = []
-    """All of them, in their order."""
+    """All turns of the exchange, in the order of the window."""
     plain: bool = True
-    """Whether each turn's message is its role and its text, and nothing else."""
+    """True if the message of every turn is just its role and text."""
 
     def __post_init__(self) -> None:
         self.turns = [*self.lead, self.user]
@@ -64,10 +64,11 @@ class Exchange(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class View:
-    """Which of the stored turns are in sight.
+    """The part of the session that a window may show.
 
-    `as_of`: no user turn behind this id, and nothing that belongs to one. `before_answer`:
-    the id of a user turn whose stored answers are left out, since it is to be answered now.
+    - `as_of`: the id of a turn. Later user turns and their answers are left out.
+    - `before_answer`: the id of a user turn. Its stored answers are left out, since it is
+      about to be answered again.
     """
 
     as_of: int | None = None
@@ -77,7 +78,7 @@ class View:
 def visible(
     info: SessionInfo, turns: Sequence[Turn], view: View, *, complete: bool
 ) -> tuple[list[Turn], bool]:
-    """The turns that a window may show, and whether the first of them all is there."""
+    """Return the turns that a window may show, and True if no earlier ones exist."""
     shown = in_epoch(info, turns)
     complete = complete or begins_in(info, turns)
     if view.as_of is not None:
@@ -89,18 +90,18 @@ def visible(
 
 
 def in_epoch(info: SessionInfo, turns: Iterable[Turn]) -> list[Turn]:
-    """Those of the current epoch that are not hidden."""
+    """Return the turns of the current epoch that are not hidden."""
     epoch = info.epoch
     return [turn for turn in turns if turn.epoch == epoch and not turn.hidden]
 
 
 def begins_in(info: SessionInfo, turns: Sequence[Turn]) -> bool:
-    """Whether the current epoch begins within these turns."""
+    """Return True if the current epoch begins within these turns."""
     return bool(turns) and turns[0].epoch != info.epoch
 
 
 def consolidated(info: SessionInfo, shown: Sequence[Turn], turns: Sequence[Turn]) -> int | None:
-    """The id up to which what is shown of `turns` is summarized; None if that is before all."""
+    """Return the id of the last summarized turn, or None if it is before all of `turns`."""
     pointer = info.last_consolidated
     if not pointer or not shown:
         return None
@@ -108,7 +109,7 @@ def consolidated(info: SessionInfo, shown: Sequence[Turn], turns: Sequence[Turn]
 
 
 def narrows(view: View, turns: Sequence[Turn]) -> bool:
-    """Whether any of these turns, all of which are stored, is out of this view."""
+    """Return True if the view leaves out any of these stored turns."""
     as_of, before_answer = view.as_of, view.before_answer
     if as_of is None:
         return False
@@ -123,7 +124,7 @@ def narrows(view: View, turns: Sequence[Turn]) -> bool:
 
 
 def _as_of(turns: Iterable[Turn], as_of: int, before_answer: int | None) -> Iterable[Turn]:
-    # An answer to a user turn behind `as_of` stays alone, and is left out by `arrange`.
+    # An answer to a user turn after `as_of` finds no exchange, so `arrange` leaves it out.
     for turn in turns:
         if turn.role == "user" or turn.answers is None:
             if turn.id <= as_of:
@@ -133,9 +134,10 @@ def _as_of(turns: Iterable[Turn], as_of: int, before_answer: int | None) -> Iter
 
 
 def _whole_exchanges(turns: Sequence[Turn], pointer: int, *, reached: bool) -> int | None:
-    """`pointer`, brought back to just before a user turn, and never behind the latest one.
+    """Return `pointer` moved back to just before a user turn, at most the latest one.
 
-    None if that is before all of `turns`. `reached` says that they go back to the pointer.
+    Return None if that is before all of `turns`. `reached` is true if they go back to the
+    pointer.
     """
     users = [turn.id for turn in turns if is_said_by_user(turn)]
     if users and pointer >= users[-1]:
@@ -155,10 +157,10 @@ def arrange(
     keep_system: bool = False,
     lead: bool = True,
 ) -> Arrangement:
-    """The exchanges, in the order of their user turns, legal for every provider.
+    """Return the exchanges in the order of their user turns, legal for every provider.
 
-    Without `lead`, the system turns before the first user turn are left out, since with the
-    rest of the session they belong to the exchange before.
+    Pass `lead=False` if earlier turns were not read. System turns before the first user turn
+    are then left out, since they belong to an exchange that is not there.
     """
     arrangement = Arrangement(unanswered, keep_system=keep_system, lead=lead)
     arrangement.extend(turns)
@@ -166,10 +168,12 @@ def arrange(
 
 
 class Arrangement:
-    """The exchanges of turns that come one after the other, made anew only where one changes.
+    """The exchanges of a growing list of turns; only changed exchanges are rebuilt.
 
-    `ids` are those of their user turns, `turns` all that is shown, and `starts` where each
-    exchange begins in it. From the exchange `plain_from` on, each turn is plain.
+    - `ids`: the id of each exchange's user turn.
+    - `turns`: all visible turns, in the order of the window.
+    - `starts`: the index in `turns` at which each exchange begins.
+    - `plain_from`: the index of the first exchange from which on all turns are plain.
     """
 
     def __init__(
@@ -178,9 +182,9 @@ class Arrangement:
         self._unanswered: Unanswered = unanswered
         self._keep_system = keep_system
         self._lead: list[Turn] | None = [] if lead else None
-        self._growing: list[_Growing] = []
-        self._by_user: dict[int, _Growing] = {}
-        self._waiting: dict[str, _Calling] = {}
+        self._growing: list[_GrowingExchange] = []
+        self._by_user: dict[int, _GrowingExchange] = {}
+        self._waiting: dict[str, _CallGroup] = {}
         self._changed: set[int] = set()
         self.exchanges: list[Exchange] = []
         self.ids: list[int] = []
@@ -189,14 +193,14 @@ class Arrangement:
         self.plain_from = 0
 
     def extend(self, turns: Iterable[Turn]) -> None:
-        """Adds turns behind the earlier ones."""
+        """Append turns that were stored after the earlier ones."""
         for turn in turns:
             self._add(turn)
         if self._changed:
-            self._settle()
+            self._rebuild_changed()
 
-    def _settle(self) -> None:
-        """Makes the changed exchanges anew, and the lists from the first of them on."""
+    def _rebuild_changed(self) -> None:
+        """Rebuild the changed exchanges, and the lists from the first of them on."""
         exchanges, last = self.exchanges, len(self._growing) - 1
         first = min(self._changed)
         for place in sorted(self._changed):
@@ -208,10 +212,10 @@ class Arrangement:
             del self.starts[first:], self.ids[first:]
         self.plain_from = min(self.plain_from, first)
         for place in range(first, last + 1):
-            self._show(exchanges[place])
+            self._append_to_lists(exchanges[place])
 
-    def _show(self, exchange: Exchange) -> None:
-        """Adds the last of the exchanges to the lists."""
+    def _append_to_lists(self, exchange: Exchange) -> None:
+        """Append the last exchange to the lists."""
         self.starts.append(len(self.turns))
         self.ids.append(exchange.user.id)
         self.turns += exchange.turns
@@ -224,8 +228,8 @@ class Arrangement:
         if role == "user":
             if not is_blank(turn):
                 if last is not None and last.calls:
-                    self._changed.add(last.place)  # it is no longer the last one
-                new = _Growing(turn, len(self._growing), tuple(self._lead or ()))
+                    self._changed.add(last.place)  # no longer the current exchange
+                new = _GrowingExchange(turn, len(self._growing), tuple(self._lead or ()))
                 self._lead = None
                 self._growing.append(new)
                 self._by_user[turn.id] = new
@@ -233,30 +237,30 @@ class Arrangement:
                     self._changed.add(new.place)
                 else:
                     self.exchanges.append(Exchange(turn, new.groups, new.lead))
-                    self._show(self.exchanges[-1])
+                    self._append_to_lists(self.exchanges[-1])
         elif role == "assistant":
             exchange = last if turn.answers is None else self._by_user.get(turn.answers)
             if exchange is None:
                 return
-            asked = _sound_calls(turn) if turn.tool_calls else []
+            asked = _answerable_calls(turn) if turn.tool_calls else []
             if not asked and is_blank(turn):
                 return
             if turn.tool_calls:
-                calling = _Calling(exchange.place, len(exchange.groups), asked, {})
-                exchange.calls = [*exchange.calls, calling]
-                self._waiting.update((call["id"], calling) for call in asked)
+                call_group = _CallGroup(exchange.place, len(exchange.groups), asked, {})
+                exchange.calls = [*exchange.calls, call_group]
+                self._waiting.update((call["id"], call_group) for call in asked)
             exchange.groups.append((turn,))
             if self._changed or exchange is not last or exchange.calls:
                 self._changed.add(exchange.place)
                 return
-            # As nearly all are: a plain answer to the latest message.
+            # The common case: a plain answer to the latest message.
             self.exchanges[-1].turns.append(turn)
             self.turns.append(turn)
             if not is_plain(turn):
                 self.exchanges[-1].plain = False
                 self.plain_from = len(self.starts)
         elif role == "tool":
-            # An id that was used again means the latest call; of two results the first counts.
+            # A reused id belongs to its latest call. Only the first result of a call is shown.
             found = self._waiting.get(turn.tool_call_id or "")
             if found is not None:
                 found.results.setdefault(turn.tool_call_id or "", turn)
@@ -270,30 +274,32 @@ class Arrangement:
                 self._changed.add(last.place)
 
 
-class _Growing(msgspec.Struct, gc=False):
-    """An exchange as its turns come in: the user turn, its place among them all, and the rest."""
+class _GrowingExchange(msgspec.Struct, gc=False):
+    """An exchange whose turns are still coming in; `place` is its index."""
 
     user: Turn
     place: int
     lead: Sequence[Turn]
     groups: list[Group] = []
-    """Shared with the exchange that is shown, if there are no calls."""
-    calls: Sequence[_Calling] = ()
+    """The same list as in the visible exchange, as long as there are no calls."""
+    calls: Sequence[_CallGroup] = ()
 
     def settled(self, unanswered: Unanswered, *, last: bool) -> Exchange:
         groups = self.groups
         if self.calls:
             groups = groups.copy()
-            for calling in self.calls:
-                groups[calling.place] = calling.settled(groups[calling.place][0], unanswered)
+            for call_group in self.calls:
+                groups[call_group.place] = call_group.settled(
+                    groups[call_group.place][0], unanswered
+                )
             groups = [group for group in groups if group]
             if not last:
-                _end(groups, unanswered)
+                _end_with_answer(groups, unanswered)
         return Exchange(self.user, groups, self.lead)
 
 
-class _Calling(msgspec.Struct, gc=False):
-    """The calls of one assistant turn: which exchange, which of its groups, and the results."""
+class _CallGroup(msgspec.Struct, gc=False):
+    """The calls of one assistant turn: the index of its exchange and group, and the results."""
 
     exchange: int
     place: int
@@ -301,7 +307,7 @@ class _Calling(msgspec.Struct, gc=False):
     results: dict[str, Turn]
 
     def settled(self, turn: Turn, unanswered: Unanswered) -> Group:
-        """The group made whole: each call answered, in the order of the calls, or left out."""
+        """Return the turn and one result for each call, in the order of the calls."""
         asked = self.asked
         if unanswered == "drop":
             asked = [call for call in asked if call["id"] in self.results]
@@ -311,8 +317,8 @@ class _Calling(msgspec.Struct, gc=False):
         return [turn, *results] if asked or not is_blank(turn) else []
 
 
-def _sound_calls(turn: Turn) -> list[dict[str, Any]]:
-    """The calls that can be told apart and answered."""
+def _answerable_calls(turn: Turn) -> list[dict[str, Any]]:
+    """Return the calls that have an id and a name, one for each id."""
     calls: dict[str, dict[str, Any]] = {}
     for call in turn.tool_calls or ():
         match call:
@@ -329,8 +335,8 @@ def _no_result(turn: Turn, call: dict[str, Any]) -> Turn:
     return Turn(role="tool", content=NO_RESULT, tool_call_id=call["id"], time=turn.time)
 
 
-def _end(groups: list[Group], unanswered: Unanswered) -> None:
-    """Sees to it that no result is the last word: some providers refuse a user turn there."""
+def _end_with_answer(groups: list[Group], unanswered: Unanswered) -> None:
+    """End the exchange with an answer, since some providers refuse a user turn after a result."""
     for place in reversed(range(len(groups))):
         if groups[place][0].role == "system":
             continue

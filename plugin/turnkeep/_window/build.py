@@ -1,8 +1,8 @@
-"""The window: which part of a conversation goes to the model.
+"""The window: the part of a conversation that goes to the model.
 
-A pure function of the stored turns and the arguments, computed from the end of the session:
-`_arrange` makes exchanges of the turns, `_cut` says where the window begins, `_message`
-makes messages of it.
+`build_window` is a pure function of the stored turns and its arguments, computed from the
+end of the session: `arrange` turns them into exchanges, `cut` says where the window begins,
+and `message` makes the messages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .arrange import (
     narrows,
     visible,
 )
-from .cut import Bound, first_kept, fit, one, truncated
+from .cut import Bound, first_kept, fit, one_message, truncated
 from .message import Message, to_message
 from .options import WindowOptions
 from .summary import summary_within
@@ -34,17 +34,18 @@ __all__ = ["Window", "build_window"]
 
 
 class Window(NamedTuple):
-    """What is shown: a summary's message, if there is one, and turns behind it."""
+    """A summary message, if there is one, and the turns after it."""
 
     summary: Message | None
     turns: Sequence[Turn]
     plain: bool = False
-    """Whether each of the turns is a plain one; see `is_plain`."""
+    """True if all turns are plain; see `is_plain`."""
 
     def messages(self, options: WindowOptions) -> list[Message]:
+        """Return the chat-completions messages, as the caller's own copies."""
         extra, speakers = options.extra, options.speakers
         if self.plain and not (extra or speakers):
-            # What `to_message` would give, without a call for each of hundreds of turns.
+            # Same as `to_message`, without a call for each of hundreds of turns.
             messages: list[Message] = [
                 {"role": turn.role, "content": turn.content} for turn in self.turns
             ]
@@ -62,17 +63,17 @@ def build_window(
     complete: bool,
     tail: Tail | None = None,
 ) -> Window | None:
-    """The window over the end of a session, or None if more of it must be read.
+    """Return the window over the end of a session, or None if more turns must be read.
 
-    `turns` are the newest, ascending; `complete` says that there are none before. `tail` is
-    what was arranged of the session for the window before.
+    `turns` are the newest ones, ascending. `complete` is true if there are no earlier ones.
+    `tail` holds the arranged turns of the session's previous window.
     """
     if info is None:
         return Window(None, ())
     chat, first, complete = _arranged(info, turns, options, view, complete, tail)
     if first == len(chat.exchanges):
         return Window(None, ()) if complete else None
-    bounds = [Bound(options.max_messages, one, options.slack)]  # the one in tokens comes second
+    bounds = [Bound(options.max_messages, one_message, options.slack)]  # then the bound in tokens
     if options.max_tokens is not None:
         bounds.append(Bound(options.max_tokens, options.cost, options.slack))
     summary = None
@@ -96,7 +97,7 @@ def _arranged(
     complete: bool,
     tail: Tail | None,
 ) -> tuple[Arrangement, int, bool]:
-    """The exchanges, the first one in sight, and whether there is none before that."""
+    """Return the exchanges, the index of the first visible one, and True if it is the oldest."""
     keep_system = options.system == "keep"
     if tail is None or keep_system or narrows(view, turns):
         shown, complete = visible(info, turns, view, complete=complete)
@@ -112,7 +113,7 @@ def _arranged(
 
 
 def _current(exchange: Exchange, bounds: Sequence[Bound], options: WindowOptions) -> Exchange:
-    """The current exchange, which is all that is shown, within the bounds."""
+    """Return the current exchange, cut to the bounds; it is the whole window."""
     exchange = fit(exchange, bounds)
     user = exchange.user
     for bound in bounds[1:]:
@@ -123,9 +124,9 @@ def _current(exchange: Exchange, bounds: Sequence[Bound], options: WindowOptions
 def _beside_summary(
     info: SessionInfo, user: Turn, bounds: list[Bound], options: WindowOptions
 ) -> tuple[Message | None, list[Bound]]:
-    """The summary's message, and what it leaves of the bounds.
+    """Return the summary message, and the bounds for the rest of the window.
 
-    There is none where the latest user turn would not fit beside it.
+    The summary is left out if the latest user turn would not fit beside it.
     """
     summary = summary_within(info, options)
     if summary is None:

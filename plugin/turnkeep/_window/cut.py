@@ -1,9 +1,9 @@
-"""Where a window begins, and what goes when the current exchange alone is too long.
+"""Choose the start of a window, and shorten a current exchange that is too long.
 
-Every cut moves in steps: providers bill a repeated prefix at about a tenth, and a window
-that slides at every turn never repeats one. Where a step falls depends on the turns' ids
-and costs near the cut alone, so that two processes, or one before and after a restart, cut
-at the same place. All functions are pure.
+Every cut moves in steps. Providers bill a repeated prefix at about a tenth, and a window that
+slides at every turn never repeats one. A step depends only on the ids and costs of the turns
+near the cut, so two processes cut at the same place, and so does one after a restart. All
+functions are pure.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ Cost: TypeAlias = Callable[[Turn], int]
 
 
 class Bound(NamedTuple):
-    """The most that a window may cost, the cost of a turn, and the share that a step cuts."""
+    """The largest cost of a window, the cost of a turn, and the share that a step cuts."""
 
     most: int
     cost: Cost
     slack: float
 
 
-def one(_: Turn) -> int:
-    """What a turn costs where messages are counted."""
+def one_message(_: Turn) -> int:
+    """Return the cost of a turn for a bound in messages."""
     return 1
 
 
 def first_kept(
     chat: Arrangement, first: int, messages: Bound, tokens: Bound | None = None, *, complete: bool
 ) -> int | None:
-    """The index of the exchange that a window starts with; None if more must be read to tell.
+    """Return the index of the window's first exchange, or None if more turns must be read.
 
-    `first` is the first exchange that may be shown, and `complete` says that there is none
-    before it. From the end to the front, the bound that is over first says where.
+    `first` is the index of the first exchange that may be shown. `complete` is true if there
+    is none before it. The bound that is reached first, counted from the end, decides.
     """
-    # The first exchange from which on all are within the bound in messages.
+    # From this exchange on, all fit into the bound in messages.
     within = bisect_left(chat.starts, len(chat.turns) - messages.most, first)
     if tokens is not None:
         start = _over_tokens(chat, first, within, tokens)
@@ -58,12 +58,12 @@ def first_kept(
 
 
 def _over_tokens(chat: Arrangement, first: int, within: int, bound: Bound) -> int | None:
-    """Where the bound in tokens cuts; None if the one in messages is over first, or none is.
+    """Return the start for the bound in tokens, or None if that bound is not reached first.
 
-    Of the exchanges from which the rest costs between `(1 - slack)` of the bound and the
-    bound, the one that stands at the roundest id, whose ids, from behind the user turn
-    before, hold the multiple of the highest power of two. It stays the roundest while the
-    chat grows, until it no longer fits.
+    Candidates are the exchanges at which a window of between `(1 - slack)` of the bound and
+    the bound can start. The cut lands on the roundest one: between its id and that of the
+    user turn before lies a multiple of the highest power of two. It stays the roundest while
+    the chat grows, so the cut stays until the window no longer fits.
     """
     exchanges, ids = chat.exchanges, chat.ids
     last = len(exchanges) - 1
@@ -74,7 +74,7 @@ def _over_tokens(chat: Arrangement, first: int, within: int, bound: Bound) -> in
         if cost > bound.most:
             return best if roundest else min(index + 1, last)
         if max(first, within - 1) < index and cost >= (1 - bound.slack) * bound.most:
-            # The highest bit in which they differ is the highest power that lies between.
+            # The highest differing bit is the highest power of two with a multiple between them.
             power = (ids[index - 1] ^ ids[index]).bit_length()
             if power > roundest:
                 best, roundest = index, power
@@ -82,10 +82,10 @@ def _over_tokens(chat: Arrangement, first: int, within: int, bound: Bound) -> in
 
 
 def _on_grid(ids: Sequence[int], over: int, bound: Bound) -> int:
-    """The cut behind the exchange that no longer fits, up to the next multiple among the ids.
+    """Return the first exchange after the next multiple of the step among the ids.
 
-    A step is the bound times its slack. So the cut stays where it is until the id of the
-    exchange that no longer fits has passed the multiple.
+    `over` is the newest exchange that no longer fits, and a step is the bound times its
+    slack. The cut stays where it is until the id of `over` has passed that multiple.
     """
     last = len(ids) - 1
     step = max(1, int(bound.most * bound.slack))
@@ -94,10 +94,10 @@ def _on_grid(ids: Sequence[int], over: int, bound: Bound) -> int:
 
 
 def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
-    """The current exchange, cut in its middle if it alone is over a bound.
+    """Return the current exchange, cut in its middle if it alone is over a bound.
 
-    Whole tool groups go first, the oldest first, then the oldest of the others; the newest
-    group goes last, since it is what the model is to go on from. The user turn stays.
+    Whole tool groups go first, the oldest first, then the oldest of the other groups. The
+    newest group goes last, since the model continues from it. The user turn stays.
     """
     turns = exchange.turns
     if all(sum(map(bound.cost, turns)) <= bound.most for bound in bounds):
@@ -111,7 +111,7 @@ def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
 
 
 def _over(exchange: Exchange, order: Sequence[int], bound: Bound) -> int:
-    """How many groups have to go for a bound, in this order, the last only if it must."""
+    """Return the number of groups to drop for a bound, in this order."""
     costs = [sum(map(bound.cost, exchange.groups[index])) for index in order]
     room = bound.most - bound.cost(exchange.user)
     excess = sum(costs) - room
@@ -128,7 +128,7 @@ def _over(exchange: Exchange, order: Sequence[int], bound: Bound) -> int:
 
 
 def truncated(user: Turn, bound: Bound, overflow: Overflow) -> Turn:
-    """The beginning of a user turn that alone is over the bound, with a mark."""
+    """Return a user turn that alone is over the bound cut to its beginning, with a mark."""
     tokens = bound.cost(user)
     if tokens <= bound.most:
         return user
@@ -141,7 +141,7 @@ def truncated(user: Turn, bound: Bound, overflow: Overflow) -> Turn:
     def fits(text: str) -> bool:
         return bound.cost(msgspec.structs.replace(user, content=text)) <= bound.most
 
-    words = words_of(user)  # without its media, which may be all that is too much
+    words = words_of(user)  # without its media, which may be what costs too much
     cut = words if fits(words) else shortened(words, fits)
     if cut is None:
         raise WindowError(

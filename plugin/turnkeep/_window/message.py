@@ -1,6 +1,6 @@
-"""A turn as a chat-completions message: what of it every provider's API takes.
+"""Turn a stored turn into a chat-completions message that every provider's API takes.
 
-The caller's own copy, with what no API takes left out or said in words.
+The message is the caller's own copy. Parts that no API takes are left out or said in words.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Message: TypeAlias = dict[str, Any]
 MESSAGE_FIELDS: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
-"""Parts that only the model that wrote them takes back; the format has no place for them."""
+"""Part types that only their own model takes back; chat-completions messages have none."""
 
 
 def is_plain(turn: Turn) -> bool:
-    """Whether the message is the role and the text, unless the caller asks for more."""
+    """Return True if the message is just role and text, without `extra` and `speakers`."""
     return not (turn.name or turn.tool_calls or turn.role == "tool") and isinstance(
         turn.content, str
     )
 
 
 def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None = None) -> Message:
-    """The message of a turn, with those of its extra fields that `extra` names.
+    """Return the message of a turn, with the fields of its `extra` that `extra` names.
 
-    `speakers` is how a user's message says who sent it, if that is known.
+    `speakers` says how a user's message names its sender.
     """
     role, content = turn.role, turn.content
     message: Message = {"role": role, "content": content}
@@ -70,7 +70,7 @@ def _said_by(head: str, content: str | list[dict[str, Any]]) -> str | list[dict[
 
 
 def is_blank(turn: Turn) -> bool:
-    """Whether there is nothing in the content that an API would take."""
+    """Return True if the content holds nothing that an API would take."""
     content = turn.content
     if isinstance(content, str):
         return not content or content.isspace()
@@ -78,14 +78,15 @@ def is_blank(turn: Turn) -> bool:
 
 
 def is_said_by_user(turn: Turn) -> bool:
+    """Return True for a user turn with something to show."""
     return turn.role == "user" and not is_blank(turn)
 
 
 def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The content parts that a message of this role may hold, not copied.
+    """Return the content parts that a message of this role may hold, not copied.
 
-    Blank text is left out, which Anthropic refuses. A part that the role can't hold, such as
-    an image in a tool's result, is named in words, so that the model knows that it was there.
+    Blank text is left out, since Anthropic refuses it. A part that the role can't hold, such
+    as an image in a tool result, becomes a short text, so the model knows about it.
     """
     shown = []
     for part in parts:
@@ -104,15 +105,15 @@ def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, An
 
 
 def words_of(turn: Turn) -> str:
-    """The turn's content in words: its text, and short ones for all that is none."""
+    """Return the turn's content as text, with a short text for each other part."""
     if isinstance(turn.content, list):
-        # As a role that can hold nothing but text has it.
+        # A system message can hold nothing but text.
         return "\n".join(part["text"] for part in shown_parts("system", turn.content))
     return turn.content or ""
 
 
 def fits(role: str, part: Mapping[str, Any]) -> bool:
-    """Whether it is a part other than text that the format has for this role."""
+    """Return True for a part, other than text, that a message of this role may hold."""
     if role == "assistant":
         refusal = part.get("refusal")
         return part.get("type") == "refusal" and isinstance(refusal, str) and bool(refusal.strip())
@@ -129,7 +130,7 @@ def fits(role: str, part: Mapping[str, Any]) -> bool:
 
 
 def api_name(name: str) -> str:
-    """The name in the characters that the APIs take: `^[a-zA-Z0-9_-]{1,64}$` (OpenAI)."""
+    """Return the name in the characters that the APIs take: `^[a-zA-Z0-9_-]{1,64}$` (OpenAI)."""
     return _BAD_NAME.sub("_", name)[:64]
 
 
@@ -148,7 +149,7 @@ def _call(call: dict[str, Any], extra: Iterable[str]) -> dict[str, Any]:
 
 
 def _arguments(arguments: object) -> str:
-    """The arguments as the text of a JSON object; some servers parse it and fail on others."""
+    """Return the arguments as a JSON object's text, since some servers fail on anything else."""
     if isinstance(arguments, str):
         try:
             msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
