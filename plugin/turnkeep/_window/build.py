@@ -13,20 +13,11 @@ from typing import NamedTuple
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
-from .arrange import (
-    Arrangement,
-    Exchange,
-    View,
-    arrange,
-    begins_in,
-    consolidated,
-    in_epoch,
-    narrows,
-    visible,
-)
-from .cut import Bound, first_kept, fit, one_message, truncated
-from .message import Message, to_message
+from .arrange import Arrangement, Exchange, arrange
+from .cut import Bound, Cut, first_kept, fit, one_message, reminder_before, truncated
+from .message import Message, is_plain, to_message
 from .options import WindowOptions
+from .sight import View, begins_in, consolidated, in_epoch, narrows, visible
 from .summary import summary_within
 from .tail import Tail
 
@@ -80,13 +71,33 @@ def build_window(
     if info.summary:
         summary, bounds = _beside_summary(info, chat.exchanges[-1].user, bounds, options)
 
-    start = first_kept(chat, first, *bounds, complete=complete)
-    if start is None:
+    cut = first_kept(chat, first, *bounds, complete=complete)
+    if cut is None:
         return None
-    if start == len(chat.exchanges) - 1:
-        current = _current(chat.exchanges[-1], bounds, options)
-        return Window(summary, current.turns, current.plain)
-    return Window(summary, chat.turns[chat.starts[start] :], start >= chat.plain_from)
+    shown, plain = _from(chat, first, cut, bounds, options)
+    return Window(summary if shown else None, shown, plain)
+
+
+def _from(
+    chat: Arrangement, first: int, cut: Cut, bounds: Sequence[Bound], options: WindowOptions
+) -> tuple[Sequence[Turn], bool]:
+    """Return the turns from a cut on, and True if all of them are plain."""
+    start, exchanges = cut.start, chat.exchanges
+    turns: Sequence[Turn]
+    if start == len(exchanges) - 1:
+        current = _current(exchanges[-1], bounds, options)
+        turns, plain = current.turns, current.plain
+        if current is not exchanges[-1]:
+            return turns, plain  # no room for anything before it
+    elif cut.condensed:
+        shown = [cut.condensed.get(at, exchanges[at]) for at in range(start, len(exchanges))]
+        turns, plain = [turn for exchange in shown for turn in exchange.turns], False
+    else:
+        turns, plain = chat.turns[chat.starts[start] :], start >= chat.plain_from
+    reminder = reminder_before(chat, first, start)
+    if reminder and all(bound.of([*reminder, *turns]) <= bound.most for bound in bounds):
+        return [*reminder, *turns], plain and all(map(is_plain, reminder))
+    return turns, plain
 
 
 def _arranged(
@@ -101,24 +112,34 @@ def _arranged(
     keep_system = options.system == "keep"
     if tail is None or keep_system or narrows(view, turns):
         shown, complete = visible(info, turns, view, complete=complete)
-        unanswered = options.unanswered
-        chat = arrange(shown, unanswered=unanswered, keep_system=keep_system, lead=complete)
+        chat = arrange(
+            shown,
+            unanswered=options.unanswered,
+            results=options.results,
+            keep_system=keep_system,
+            lead=complete,
+        )
         return chat, 0, complete
-    chat, first = tail.arranged(info, turns, options.unanswered)
+    complete = complete or begins_in(info, turns)
+    chat, first = tail.arranged(info, turns, options.unanswered, options.results, complete=complete)
     if info.last_consolidated:
         floor = consolidated(info, in_epoch(info, turns), turns)
         if floor is not None:
             return chat, bisect_right(chat.ids, floor, first), True
-    return chat, first, complete or begins_in(info, turns)
+    return chat, first, complete
 
 
 def _current(exchange: Exchange, bounds: Sequence[Bound], options: WindowOptions) -> Exchange:
     """Return the current exchange, cut to the bounds; it is the whole window."""
-    exchange = fit(exchange, bounds)
+    exchange = fit(exchange, bounds, options.overflow)
     user = exchange.user
+    if exchange.opening and any(bound.of(exchange.turns) > bound.most for bound in bounds[1:]):
+        return Exchange(user, (), opening=True)
     for bound in bounds[1:]:
         user = truncated(user, bound, options.overflow)
-    return exchange if user is exchange.user else Exchange(user, exchange.groups, exchange.lead)
+    if user is exchange.user:
+        return exchange
+    return Exchange(user, exchange.groups, exchange.lead)
 
 
 def _beside_summary(

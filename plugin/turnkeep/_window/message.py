@@ -18,6 +18,9 @@ from .speaker import Speakers, name_field, prefix
 
 Message: TypeAlias = dict[str, Any]
 
+EMPTY_MESSAGE: Final = "(empty message)"
+"""Stands for a user turn without content, so that its answer is not orphaned."""
+
 MESSAGE_FIELDS: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
@@ -26,9 +29,10 @@ _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 
 def is_plain(turn: Turn) -> bool:
     """Return True if the message is just role and text, without `extra` and `speakers`."""
-    return not (turn.name or turn.tool_calls or turn.role == "tool") and isinstance(
-        turn.content, str
-    )
+    content, role = turn.content, turn.role
+    if turn.name or turn.tool_calls or role == "tool" or not isinstance(content, str):
+        return False
+    return role != "user" or not is_blank(turn)
 
 
 def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None = None) -> Message:
@@ -42,6 +46,8 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
         return message
     if isinstance(content, list):
         message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
+    if role == "user" and is_blank(turn):
+        message["content"] = EMPTY_MESSAGE
     sender = turn.sender if role == "user" else None
     if role == "tool":
         message["content"] = message["content"] or ""
@@ -74,12 +80,12 @@ def is_blank(turn: Turn) -> bool:
     content = turn.content
     if isinstance(content, str):
         return not content or content.isspace()
-    return not shown_parts(turn.role, content or ())
+    return not content or not shown_parts(turn.role, content)
 
 
 def is_said_by_user(turn: Turn) -> bool:
-    """Return True for a user turn with something to show."""
-    return turn.role == "user" and not is_blank(turn)
+    """Return True for a user turn, even a blank one."""
+    return turn.role == "user"
 
 
 def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -106,6 +112,8 @@ def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, An
 
 def words_of(turn: Turn) -> str:
     """Return the turn's content as text, with a short text for each other part."""
+    if turn.role == "user" and is_blank(turn):
+        return EMPTY_MESSAGE
     if isinstance(turn.content, list):
         # A system message can hold nothing but text.
         return "\n".join(part["text"] for part in shown_parts("system", turn.content))
@@ -143,12 +151,12 @@ def _call(call: dict[str, Any], extra: Iterable[str]) -> dict[str, Any]:
         "type": "function",
         "function": {
             "name": api_name(function["name"]),
-            "arguments": _arguments(function.get("arguments")),
+            "arguments": arguments_text(function.get("arguments")),
         },
     }
 
 
-def _arguments(arguments: object) -> str:
+def arguments_text(arguments: object) -> str:
     """Return the arguments as a JSON object's text, since some servers fail on anything else."""
     if isinstance(arguments, str):
         try:

@@ -9,8 +9,8 @@ import msgspec
 
 from .._errors import WindowError
 from .._records.turn import Turn
-from .arrange import Unanswered
-from .cut import Overflow
+from .calls import Results, Unanswered
+from .fit import Overflow
 from .message import MESSAGE_FIELDS, to_message
 from .resolve import MediaResolver, TextCost
 from .speaker import Speakers
@@ -31,10 +31,11 @@ MAX_MESSAGES: Final = 500
 _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "system": get_args(SystemTurns),
     "unanswered": get_args(Unanswered),
+    "results": get_args(Results),
     "overflow": get_args(Overflow),
     "speakers": (None, *get_args(Speakers)),
 }
-_DEFAULTS: Final = ("drop", "result", "error", None)
+_DEFAULTS: Final = ("drop", "result", "last", "error", None)
 """The defaults of these options; one comparison spares most windows the checks."""
 
 _READ_AHEAD: Final = 16
@@ -51,6 +52,7 @@ class HistoryOptions(TypedDict, total=False):
     slack: float
     system: SystemTurns
     unanswered: Unanswered
+    results: Results
     overflow: Overflow
     extra: Sequence[str]
     speakers: Speakers | None
@@ -67,6 +69,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     slack: float = 0.5
     system: SystemTurns = "drop"
     unanswered: Unanswered = "result"
+    results: Results = "last"
     overflow: Overflow = "error"
     extra: Sequence[str] = ()
     speakers: Speakers | None = None
@@ -87,7 +90,8 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
                 f"slack is a share of the window, from 0 (slide at every turn) to below 1, "
                 f"not {self.slack!r}"
             )
-        if (self.system, self.unanswered, self.overflow, self.speakers) != _DEFAULTS:
+        given = (self.system, self.unanswered, self.results, self.overflow, self.speakers)
+        if given != _DEFAULTS:
             self._check_choices()
         if self.extra and (isinstance(self.extra, str) or MESSAGE_FIELDS & {*self.extra}):
             raise WindowError(

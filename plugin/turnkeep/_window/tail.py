@@ -15,7 +15,8 @@ from typing import Final
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
-from .arrange import Arrangement, Unanswered, in_epoch
+from .arrange import Arrangement, Results, Unanswered
+from .sight import begins_in, in_epoch
 
 __all__ = ["Tail", "Tails"]
 
@@ -29,35 +30,51 @@ _TAIL_OVERHEAD: Final = 8
 class Tail:
     """The arranged turns of one session."""
 
-    __slots__ = ("_arrangement", "_epoch", "_turns", "_unanswered", "weight")
+    __slots__ = ("_arrangement", "_epoch", "_first_id", "_rules", "_turns", "weight")
 
     def __init__(self) -> None:
         self.weight = 0
         self._turns: list[Turn] = []
         self._epoch = 0
-        self._unanswered: Unanswered = "result"
+        self._first_id: int | None = None
+        """The id of the epoch's first turn, or None if that was not read."""
+        self._rules: tuple[Unanswered, Results] = ("result", "last")
         self._arrangement = Arrangement()
 
     def arranged(
-        self, info: SessionInfo, turns: Sequence[Turn], unanswered: Unanswered
+        self,
+        info: SessionInfo,
+        turns: Sequence[Turn],
+        unanswered: Unanswered,
+        results: Results = "last",
+        *,
+        complete: bool = False,
     ) -> tuple[Arrangement, int]:
         """Return the arrangement, and the index of the first exchange of `turns` in it.
 
-        `turns` are the newest of the session.
+        `turns` are the newest of the session. `complete` is true if the epoch begins there.
         """
         known = self._turns
-        new = self._new(turns) if self._epoch == info.epoch else None
+        rules: tuple[Unanswered, Results] = (unanswered, results)
+        first_id = _first_id(info, turns) if complete else None
+        new = self._new(turns) if self._epoch == info.epoch and rules == self._rules else None
         # Up to four times the turns in hand are kept, so a rebuild is rare.
-        if new is None or unanswered != self._unanswered or len(known) + len(new) > 4 * len(turns):
-            self._arrangement = Arrangement(unanswered)
-            self._epoch, self._unanswered = info.epoch, unanswered
+        if (
+            new is None
+            or (complete and first_id != self._first_id)
+            or len(known) + len(new) > 4 * len(turns)
+        ):
+            self._arrangement = Arrangement(unanswered, results, lead=complete)
+            self._epoch, self._rules, self._first_id = info.epoch, rules, first_id
             self._turns = known = []
             new = turns
         if new:
             known += new
             self._arrangement.extend(in_epoch(info, new))
         arranged = self._arrangement
-        return arranged, bisect_left(arranged.ids, turns[0].id) if turns else 0
+        first = bisect_left(arranged.ids, turns[0].id) if turns else 0
+        # The bot's first words are shown only if nothing can be missing before them.
+        return arranged, max(first, 1) if arranged.bot_spoke_first and not complete else first
 
     def _new(self, turns: Sequence[Turn]) -> Sequence[Turn] | None:
         """Return the turns after the known ones, or None if those are no longer stored."""
@@ -68,6 +85,12 @@ class Tail:
         if not 0 < old <= min(len(turns), len(known)) or turns[:old] != known[-old:]:
             return None
         return turns[old:]
+
+
+def _first_id(info: SessionInfo, turns: Sequence[Turn]) -> int | None:
+    if begins_in(info, turns):
+        turns = [turn for turn in turns if turn.epoch == info.epoch][:1]
+    return turns[0].id if turns else None
 
 
 class Tails:
