@@ -228,8 +228,9 @@ async def test_the_window_of_a_reply_takes_the_bounds_of_a_window(asked: Session
 
 
 async def test_a_reply_answers_a_blank_message_like_any_other(asked: Session) -> None:
-    blank = await asked.append("user", "")
-    async with asked.reply() as reply:
+    session = asked.store.session(asked.key)
+    blank = await session.append("user", "")
+    async with session.reply() as reply:
         reply.add_text("Yes?")
     assert reply.turns[0].answers == blank.id
 
