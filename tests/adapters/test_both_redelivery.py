@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.platforms import SECONDS, Platform, echo
+from adapters.platforms import Platform, echo
+from patience import PATIENCE
 from turnkeep.adapter import Busy, ChatSession
 
 pytestmark = pytest.mark.asyncio
@@ -100,7 +101,7 @@ async def test_when_the_process_died_before_the_answer_was_whole_it_is_answered_
     here = platform.private(platform.ada)
     await platform.start(mortal)
     hello = await platform.say(platform.ada, "hello")
-    await asyncio.wait_for(halfway.wait(), SECONDS)
+    await asyncio.wait_for(halfway.wait(), PATIENCE)
     await platform.die()
     await platform.redeliver(hello)
     await platform.shows("half", "to hello", at=here)

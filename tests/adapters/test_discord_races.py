@@ -14,6 +14,7 @@ from adapters.discord_bots import AnsweringBot, key_of, settles
 from adapters.tools import RecordingBot, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import SessionStore, StorageError, TurnkeepError
 from turnkeep.adapter import ChatSession
 from turnkeep.storage.memory import MemoryStorage
@@ -124,7 +125,7 @@ async def test_what_is_changed_while_the_extension_is_reloaded_is_changed_in_the
         await asyncio.sleep(0)  # it waits for the handler
         await server.delete(secret)
         await server.edit(typo, "typo")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             turns = list[str]()
             while "user: secret" in turns or "user: typo" not in turns:
                 await asyncio.sleep(0.01)

@@ -11,9 +11,10 @@ import discord
 import pytest
 from discord.ext import commands
 
-from adapters.tools import SECONDS, RecordingBot, all_turns, connected, keys, said
+from adapters.tools import RecordingBot, all_turns, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import Sender, SessionStore
 from turnkeep_discord import SessionCog, chat_session
 
@@ -52,7 +53,7 @@ async def test_in_a_handler_this_and_all_earlier_messages_of_the_channel_are_sto
             message = await server.say(channel, ada, str(number))
             if number % 10 == 0:
                 await server.redeliver(message)
-        await server.wait_for(lambda: handled == 110, SECONDS)
+        await server.wait_for(lambda: handled == 110)
         for channel in places:
             assert await said(store, f"discord:{channel['id']}") == expected[channel["id"]]
     assert wrong == []
@@ -82,7 +83,7 @@ async def test_a_message_that_no_handler_asks_for_is_stored_by_the_cog(
     async with store, connected(server, bot):
         await bot.add_cog(SessionCog(bot, store))
         await server.say(place, ada, "hello")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not await said(store, f"discord:{place['id']}"):
                 await asyncio.sleep(0.01)
 

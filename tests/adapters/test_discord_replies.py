@@ -12,6 +12,7 @@ import pytest
 from adapters.tools import RecordingBot, all_turns, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep_discord import chat_session, source_id
 
@@ -172,7 +173,7 @@ async def test_an_answer_to_an_interaction_answers_the_latest_message(
         await server.say(place, ada, "hello")
         await server.slash(place, ada, "ask")
         (sent,) = await server.wait_sent(place, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(turns := await all_turns(store, f"discord:{place['id']}")) < 2:
                 await asyncio.sleep(0.01)
     assert (turns[1].content, turns[1].answers) == ("deferred", turns[0].id)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from aiohttp import web
+
+PATIENCE: Final = 300.0
+"""Seconds after which a wait fails: only a hang takes so long, however busy the machine is."""
 
 Found = TypeVar("Found")
 
@@ -75,7 +78,7 @@ class LocalServer:
         self._changed = asyncio.Event()
 
     async def wait_for(
-        self, predicate: Callable[[], Found], timeout: float = 10.0, what: str = "a condition"
+        self, predicate: Callable[[], Found], timeout: float = PATIENCE, what: str = "a condition"
     ) -> Found:
         """Return the predicate's first true value, or raise `TimeoutError` and show the state.
 
