@@ -115,7 +115,7 @@ async def test_what_was_answered_together_with_a_later_message_is_known_too(
     platform: Platform,
 ) -> None:
     here = platform.private(platform.ada)
-    await platform.start(echo, debounce=0.2)
+    await platform.start(echo, debounce=3)
     messages = [await platform.say(platform.ada, text) for text in "ab"]
     lines = ["user: a", "user: b", "assistant: to b"]
     await platform.stores(*lines, at=here)

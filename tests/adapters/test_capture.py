@@ -115,8 +115,9 @@ async def test_a_button_that_is_taken_off_an_answer_leaves_what_the_model_said(
 
 
 async def test_what_a_task_sends_after_its_handler_ended_is_recorded(
-    store: SessionStore, telegram: TelegramEmulator
+    store: SessionStore, telegram: TelegramEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "aiogram.event")
     dispatcher, tasks = Dispatcher(), list[asyncio.Task[None]]()
     SessionMiddleware(store, capture=True).setup(dispatcher)
     go_on = asyncio.Event()
@@ -131,8 +132,7 @@ async def test_what_a_task_sends_after_its_handler_ended_is_recorded(
 
     async with polling(telegram, dispatcher):
         telegram.say(7, "hello")
-        await telegram.wait_for(lambda: tasks and telegram.pending() == 0)
-        await asyncio.sleep(0.05)
+        await telegram.wait_for(lambda: "handled. Duration" in caplog.text)
         go_on.set()
         await tasks[0]
     assert await said(store, "telegram:7") == ["user: hello", "assistant: a reminder"]

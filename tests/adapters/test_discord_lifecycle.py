@@ -199,7 +199,7 @@ async def test_a_handler_may_close_the_bot_itself(
             async with asyncio.timeout(PATIENCE):  # the adapter's own patience is longer
                 await self.close()
 
-    bot = Bot(store)
+    bot = Bot(store, drain_timeout=2 * PATIENCE)
     async with connected(server, bot):
         await server.say(place, ada, "!quit")
         await server.wait_for(bot.is_closed)

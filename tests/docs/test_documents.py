@@ -113,7 +113,6 @@ def test_the_first_command_of_the_readme_installs_and_starts_a_bot_that_remember
             input=said,
             capture_output=True,
             text=True,
-            timeout=300,
             check=True,
             env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path), **pip_settings()},
         ).stdout
