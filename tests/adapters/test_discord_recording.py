@@ -117,19 +117,6 @@ async def test_a_turn_has_the_sender_the_time_and_the_id_of_its_message(
     assert turn.time == discord.utils.snowflake_time(int(message["id"]))
 
 
-async def test_an_edit_changes_what_is_stored_of_a_message(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = RecordingBot(store)
-    async with store, connected(server, bot):
-        message = await server.say(place, ada, "hello")
-        await bot.hears(server, 1)
-        await server.edit(message, "hello!")
-        await server.say(place, ada, "next")
-        await bot.hears(server, 2)
-        assert await said(store, f"discord:{place['id']}") == ["user: hello!", "user: next"]
-
-
 @pytest.mark.parametrize(
     "fields",
     [

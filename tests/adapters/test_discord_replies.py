@@ -106,20 +106,6 @@ async def test_an_answer_that_discord_refuses_is_not_stored(
         assert await said(store, f"discord:{place['id']}") == ["user: hello"]
 
 
-async def test_a_message_that_comes_again_after_its_answer_is_known(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = AnsweringBot(store)
-    async with store, connected(server, bot):
-        message = await server.say(place, ada, "hello")
-        await bot.handles(server, 1)
-        await server.redeliver(message)
-        await bot.handles(server, 2)
-        stored = await said(store, f"discord:{place['id']}")
-    assert stored == ["user: hello", "assistant: hello to you"]
-    assert (bot.asked, len(server.sent(place))) == (1, 1)
-
-
 async def test_a_message_that_comes_again_while_the_model_thinks_is_known(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
