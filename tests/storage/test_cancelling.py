@@ -19,7 +19,8 @@ from turnkeep.storage.jsonl._folder import Folder
 
 pytestmark = pytest.mark.anyio
 
-VERBS: dict[str, tuple[str, Callable[[JsonlStorage], Coroutine[Any, Any, Any]], list[list[str]]]] = {
+Verb = Callable[[JsonlStorage], Coroutine[Any, Any, Any]]
+VERBS: dict[str, tuple[str, Verb, list[list[str]]]] = {
     "edit": (
         "rewrite",
         lambda storage: storage.edit(KEY, 1, Change(content="ONE")),
