@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from turnkeep import SessionKey
 from turnkeep.storage.base import Storage
-from turnkeep.storage.jsonl import JsonlStorage, _chat, _claims, _opened, _rename
+from turnkeep.storage.jsonl import JsonlStorage, _clock
 from turnkeep.storage.jsonl._names import session_path
 from turnkeep.testing import FolderHooks, StorageContract
 
@@ -34,14 +33,12 @@ class TestJsonl(FolderHooks, StorageContract):
 
     @pytest.fixture(autouse=True)
     def patched(self) -> Iterator[None]:
-        """Let a test set the clock of the modules that ask for the time."""
+        """Let a test set the clock."""
         with pytest.MonkeyPatch.context() as self.patch:
             yield
 
     def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
-        clock = SimpleNamespace(now=now.astimezone)
-        for module in (_chat, _claims, _opened, _rename):
-            self.patch.setattr(module, "datetime", clock)
+        self.patch.setattr(_clock, "now", lambda: now)
 
     async def kill(self, storage: Storage, place: Path) -> Path:
         # A copy of half a rename is no state that a crash leaves; see test_rename.py for those.

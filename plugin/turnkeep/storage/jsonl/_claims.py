@@ -16,6 +16,7 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from . import _clock
 from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
 from ._disk import UnsyncedError
@@ -91,7 +92,7 @@ class Claims:
         payload: Mapping[str, Any] | None,
     ) -> tuple[Claim, Batch] | None:
         """Take a lease, and return it with the batch that stores it; None if it is taken."""
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         there = self._held.get((key.text, name))
         kept: dict[str, Any] = {}
         taken_over = False
@@ -116,7 +117,7 @@ class Claims:
         there = self._held.get((key.text, claim.name))
         if there is None or there.claim.owner != claim.owner:
             return None
-        lasting = replace(there.claim, expires_at=_after(datetime.now(timezone.utc), ttl))
+        lasting = replace(there.claim, expires_at=_after(_clock.now(), ttl))
         self._held[key.text, claim.name] = there._replace(claim=lasting)
         return self._stage([there.lasting_until(lasting.expires_at)])
 
@@ -129,7 +130,7 @@ class Claims:
 
     def listed(self, prefix: str, key: SessionKey | None, expired: bool | None) -> list[Claim]:
         """Return claims as `Storage.claims` has them."""
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         chosen = [
             _own(claim)
             for claim, _, _ in self._held.values()
