@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from storage.placed import PlacedContract
-from turnkeep.testing import StorageContract
+from turnkeep import SessionKey
+from turnkeep._records.turn import new_turn
+from turnkeep.storage.memory import MemoryStorage
+from turnkeep.testing import Step, StorageContract, differences
 
 TESTS = Path(__file__).parents[1]
 
@@ -109,6 +113,26 @@ def test_a_storage_that_is_shared_must_let_a_second_one_be_opened(tmp_path: Path
     getattr(PlacedContract(), name)(tmp_path)
     with pytest.raises(AssertionError, match="define the hook `second`"):
         getattr(Shared(), name)(tmp_path)
+
+
+class ForgetsMetadataAtAMerge(MemoryStorage):
+    async def rename(self, old: SessionKey, new: SessionKey) -> None:
+        await super().rename(old, new)
+        await self.update_metadata(new, {"m": None})
+
+
+def test_the_model_says_at_which_step_a_storage_differs_from_it() -> None:
+    a, b = (SessionKey("a", n) for n in (1, 2))
+    steps: list[Step] = [
+        ("append", {"key": a, "turns": [new_turn("user", "a")]}),
+        ("update_metadata", {"key": a, "changes": {"m": 1}}),
+        ("append", {"key": b, "turns": [new_turn("user", "b")]}),
+        ("rename", {"old": a, "new": b}),
+    ]
+    storage, faulty = MemoryStorage(), ForgetsMetadataAtAMerge()
+    assert anyio.run(differences, lambda: storage, steps) == []
+    (found,) = anyio.run(differences, lambda: faulty, steps)
+    assert found.startswith("after step 3, rename")
 
 
 @pytest.mark.parametrize("package", ["pytest", "hypothesis", "trio"])

@@ -1,4 +1,4 @@
-"""Every verb that changes something, as a change of one prepared storage."""
+"""The verbs that change something, each as one change of a prepared storage."""
 
 from __future__ import annotations
 
