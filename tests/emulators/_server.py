@@ -7,7 +7,9 @@ test is a subprocess or lives in the same loop and sees nothing but a socket.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,11 +18,39 @@ from aiohttp import web
 Found = TypeVar("Found")
 
 
+class Clock:
+    """The platform's clock: the real time, and what a test lets pass by hand.
+
+    Tokens, links, drafts and rate limits end by this clock alone, so no test waits for them.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._stopped: float | None = None
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on the platform. The bot's own clock stays as it is."""
+        self._ahead += seconds
+
+    def stop(self) -> None:
+        """Stand still from now on, except for `advance`: a slow machine changes nothing."""
+        self._stopped = time.time()
+
+    def time(self) -> float:
+        """Return the seconds since the epoch, as `time.time()` does."""
+        return (time.time() if self._stopped is None else self._stopped) + self._ahead
+
+    def now(self) -> datetime:
+        """Return the same moment as a date in UTC."""
+        return datetime.fromtimestamp(self.time(), UTC)
+
+
 class LocalServer:
     """An aiohttp server on 127.0.0.1 that remembers its port and can be started again there."""
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
+        self.clock = Clock()
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Event()
 

@@ -421,8 +421,6 @@ async def test_a_text_is_stored_parsed_and_trimmed() -> None:
         for wrong in ("<b>open", "a < b", "<p>no</p>", "</b>"):
             send = bot.send_message(ADA, wrong, parse_mode="HTML")
             assert "can't parse entities" in await refused(send)
-        markdown = bot.send_message(ADA, "*bold*", parse_mode="MarkdownV2")
-        assert "does not parse" in await refused(markdown, TelegramServerError)
 
 
 @pytest.mark.asyncio

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from .._records.turn import Turn
 from .._session.reply import Reply
-from .._session.session import Session
+from .._store import Session
 from ._sent import AS_SENT, is_as_sent
 
 __all__ = ["edit_as_sent", "record_as_sent"]

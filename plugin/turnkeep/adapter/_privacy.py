@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .._session.session import Session
+from .._store import Session
 from ._export import export, forget
 
 __all__ = ["EXPORT_NAME", "NOTHING_KEPT", "export_file", "forget_and_report"]
