@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import anyio
@@ -144,3 +145,6 @@ def test_without_what_the_extra_brings_the_import_names_the_line_that_does(packa
     assert done.returncode == 1
     assert "pip install 'turnkeep[testing]'" in done.stderr.splitlines()[-1]
     assert f"{package!r}, which is not installed" in done.stderr.splitlines()[-1]
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
+    brought = project["optional-dependencies"]["testing"]
+    assert any(requirement.startswith(f"{package}>=") for requirement in brought)
