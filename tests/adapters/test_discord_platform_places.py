@@ -103,7 +103,9 @@ async def test_what_is_deleted_is_forgotten_with_its_threads_and_nothing_else_is
         await server.say(place, ada, "afterwards")
         await bot.hears(server, heard + 1)
         kept = key_of(place) + (f":user:{ada['id']}" if scope == "user_in_channel" else "")
-        await server.wait_for(lambda: "secret" not in on_disk(tmp_path), 5, "an end of it on disk")
+        await server.wait_for(
+            lambda: "secret" not in on_disk(tmp_path), what="an end of it on disk"
+        )
         assert await keys(store) == [kept]
         assert kept in before
         assert len(before) > 1

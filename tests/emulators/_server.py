@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from aiohttp import web
+
+PATIENCE: Final = 300.0
+"""Seconds after which a wait fails: only a hang takes so long, however busy the machine is."""
 
 Found = TypeVar("Found")
 
@@ -105,7 +108,7 @@ class LocalServer:
         self._changed = asyncio.Event()
 
     async def wait_for(
-        self, predicate: Callable[[], Found], timeout: float = 10.0, what: str = "a condition"
+        self, predicate: Callable[[], Found], timeout: float = PATIENCE, what: str = "a condition"
     ) -> Found:
         """Return the predicate's first true value, or raise `TimeoutError` and show the state.
 

@@ -31,7 +31,7 @@ from typing import Final
 from aiohttp import web
 
 from emulators import discord_patch
-from emulators._server import LocalServer
+from emulators._server import PATIENCE, LocalServer
 from emulators.discord_commands import Commands
 from emulators.discord_gateway import PRIVILEGED, Gateway, Intent, Session, shard_of
 from emulators.discord_http import Call, Failure, Front, refusal
@@ -276,12 +276,12 @@ class DiscordEmulator(People, LocalServer):
             if not message["flags"] & LOADING
         ]
 
-    async def wait_ready(self, timeout: float = 10, connections: int = 1) -> None:
+    async def wait_ready(self, timeout: float = PATIENCE, connections: int = 1) -> None:
         """Wait until so many sessions are connected, each with its guilds on the way."""
         what = f"{connections} connections"
         await self.wait_for(lambda: len(self.connections) >= connections, timeout, what)
 
-    async def wait_sent(self, channel: Ref, count: int, timeout: float = 10) -> list[Payload]:
+    async def wait_sent(self, channel: Ref, count: int, timeout: float = PATIENCE) -> list[Payload]:
         """Wait until the bot has at least so many messages in a channel, and return them."""
         what = f"{count} messages of the bot's in channel {ident(channel)}"
         await self.wait_for(lambda: len(self.sent(channel)) >= count, timeout, what)

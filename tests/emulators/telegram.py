@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ._server import LocalServer
+from ._server import PATIENCE, LocalServer
 from .telegram_chats import PHOTO
 from .telegram_errors import BotApiError, flooded
 from .telegram_limits import PER_CHAT, PER_GROUP, Limit
@@ -98,14 +98,14 @@ class TelegramEmulator(People, Queries, LocalServer):
         return [copy.deepcopy(chat.messages[message_id]) for message_id in visible]
 
     async def wait_sent(
-        self, chat_id: int, count: int, timeout: float = 10.0, connection: str = ""
+        self, chat_id: int, count: int, timeout: float = PATIENCE, connection: str = ""
     ) -> list[Json]:
         """`sent`, once there are at least `count`."""
         what = f"{count} messages of the bot in chat {chat_id}"
         await self.wait_for(lambda: len(self.sent(chat_id, connection)) >= count, timeout, what)
         return self.sent(chat_id, connection)
 
-    async def wait_taken(self, timeout: float = 10.0) -> None:
+    async def wait_taken(self, timeout: float = PATIENCE) -> None:
         """Until the bot polls for more: it has begun to handle all that there was."""
         await self.wait_for(lambda: self.polling and not self.pending(), timeout, "the next poll")
 
