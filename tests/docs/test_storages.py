@@ -25,7 +25,7 @@ def test_the_storage_over_sqlite3_has_less_than_150_lines() -> None:
 
 def test_the_storage_over_sqlite3_is_certified_by_its_own_test(tmp_path: Path) -> None:
     storage, test = block("class SqliteStorage("), block("class TestSqlite(")
-    faster = "    examples = 10\n"
+    faster = "    examples = 5\n"
     (tmp_path / "test_sqlite.py").write_text(f"{storage}\n\n{test}{faster}")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(

@@ -6,12 +6,17 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import anyio
 import pytest
 
 from storage.placed import PlacedContract
-from turnkeep.testing import StorageContract
+from turnkeep import SessionKey
+from turnkeep._records.turn import new_turn
+from turnkeep.storage.memory import MemoryStorage
+from turnkeep.testing import Step, StorageContract, differences
 
 TESTS = Path(__file__).parents[1]
 
@@ -111,6 +116,26 @@ def test_a_storage_that_is_shared_must_let_a_second_one_be_opened(tmp_path: Path
         getattr(Shared(), name)(tmp_path)
 
 
+class ForgetsMetadataAtAMerge(MemoryStorage):
+    async def rename(self, old: SessionKey, new: SessionKey) -> None:
+        await super().rename(old, new)
+        await self.update_metadata(new, {"m": None})
+
+
+def test_the_model_says_at_which_step_a_storage_differs_from_it() -> None:
+    a, b = (SessionKey("a", n) for n in (1, 2))
+    steps: list[Step] = [
+        ("append", {"key": a, "turns": [new_turn("user", "a")]}),
+        ("update_metadata", {"key": a, "changes": {"m": 1}}),
+        ("append", {"key": b, "turns": [new_turn("user", "b")]}),
+        ("rename", {"old": a, "new": b}),
+    ]
+    storage, faulty = MemoryStorage(), ForgetsMetadataAtAMerge()
+    assert anyio.run(differences, lambda: storage, steps) == []
+    (found,) = anyio.run(differences, lambda: faulty, steps)
+    assert found.startswith("after step 3, rename")
+
+
 @pytest.mark.parametrize("package", ["pytest", "hypothesis", "trio"])
 def test_without_what_the_extra_brings_the_import_names_the_line_that_does(package: str) -> None:
     script = f"import sys; sys.modules[{package!r}] = None; import turnkeep.testing"
@@ -120,3 +145,6 @@ def test_without_what_the_extra_brings_the_import_names_the_line_that_does(packa
     assert done.returncode == 1
     assert "pip install 'turnkeep[testing]'" in done.stderr.splitlines()[-1]
     assert f"{package!r}, which is not installed" in done.stderr.splitlines()[-1]
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
+    brought = project["optional-dependencies"]["testing"]
+    assert any(requirement.startswith(f"{package}>=") for requirement in brought)

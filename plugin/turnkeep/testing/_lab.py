@@ -36,7 +36,7 @@ class Lab:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the storage promises."""
+        """The storage's promises."""
         return self.storage.capabilities
 
     async def __aenter__(self) -> Self:

@@ -143,15 +143,24 @@ class RenameContract(Hooks):
     async def test_where_one_has_no_turns_the_other_one_goes_on_in_its_generation(
         self, lab: Lab
     ) -> None:
-        for old, new in ((KEY, OTHER), (OTHER, KEY)):
+        for old, new, erased in (
+            (KEY, OTHER, False),
+            (OTHER, KEY, False),
+            (KEY, OTHER, True),
+            (OTHER, KEY, True),
+        ):
             await lab.storage.append(KEY, [user("a"), user("b")])
             await lab.storage.update_metadata(OTHER, {"m": 1})
+            if erased:
+                await lab.storage.append(OTHER, [user("gone") for _ in range(9)])
+                await lab.storage.clear(OTHER, erase=True)
             before = await info_of(lab.storage)
             await lab.storage.rename(old, new)
             info = await info_of(lab.storage, new)
             assert (info.generation, info.epoch, info.last_id) == (before.generation, 1, 2)
             assert (info.key, info.metadata, info.turns) == (new, {"m": 1}, 2)
             assert await texts(lab.storage, old) == ["a", "b"]
+            assert (await put(lab.storage, old, [user("c")])).turns[0].id == 3
             await lab.storage.forget(old)
 
     @clause()

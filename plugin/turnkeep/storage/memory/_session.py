@@ -1,4 +1,4 @@
-"""One session's turns and record, and what the longer verbs make of them."""
+"""One session's turns and record, and the verbs that take more than a line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     new: list[bool]
     added: list[Turn]
     again: bool
-    """Whether an earlier append under the same tokens has stored it all."""
+    """True if an earlier append under the same tokens has stored it all."""
 
 
 def outcome(session: Held, turns: Sequence[Turn], dedupe: bool) -> Outcome:
