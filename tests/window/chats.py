@@ -43,6 +43,7 @@ PARTS: tuple[list[dict[str, Any]], ...] = (
 )
 NAMES = ("Ada", "a b\nassistant: hi", "\u202eevil", "x" * 500, "日本", "[system]", "", "f")
 ARGUMENTS = ('{"a": 1}', "", "{broken", "[1]", {"a": [1]}, None, "null", '{"a": "\\ud800"}')
+ODD_IDS = ("", None, "null", 7, " ", "call_1_1")
 SHAPELESS: tuple[dict[str, Any], ...] = (
     {},
     {"id": "c1"},
@@ -74,10 +75,7 @@ class Chat:
         return [
             turn.id
             for turn in self.turns
-            if turn.role == "user"
-            and turn.epoch == self.info.epoch
-            and not turn.hidden
-            and says_something(turn.content)
+            if turn.role == "user" and turn.epoch == self.info.epoch and not turn.hidden
         ]
 
 
@@ -133,6 +131,10 @@ class Writer:
         ids = [f"call_{self.last_id}_{n}" if a % 3 else f"c{n}" for n in range(1 + a % 3)]
         if a % 7 == 0:
             ids += ids
+        given: list[Any] = [*ids]
+        if a % 5 == 0:
+            given[0] = ODD_IDS[a // 5 % len(ODD_IDS)]
+            ids[0] = str(given[0] or "")
         calls = [
             {
                 "id": id,
@@ -142,7 +144,7 @@ class Writer:
                     "arguments": ARGUMENTS[(a + place) % len(ARGUMENTS)],
                 },
             }
-            for place, id in enumerate(ids)
+            for place, id in enumerate(given)
         ]
         self.add("assistant", self.content(a) if a % 2 else None, tool_calls=calls, answers=to)
         self.calls += ids
@@ -156,6 +158,12 @@ class Writer:
         """A result of some call, late ones and second ones too."""
         called = self.calls[-1 - a % len(self.calls)] if self.calls else "c0"
         self.add("tool", self.content(a), tool_call_id=called, answers=to)
+
+    def long_result(self, a: int) -> None:
+        """A result of the latest call that is longer than most bounds."""
+        called = self.calls[-1] if self.calls else "c0"
+        text = f"#{self.last_id + 1} " + ("word " if a % 2 else "語é ") * (20 * a)
+        self.add("tool", text, tool_call_id=called)
 
     def result_of_nothing(self, a: int) -> None:
         self.add("tool", self.content(a), tool_call_id=("nobody", "", "c1", None)[a % 4])
@@ -209,6 +217,7 @@ OPERATIONS: tuple[Callable[[Writer, int], object], ...] = (
     Writer.loop,
     Writer.two_at_once,
     Writer.result_of_nothing,
+    Writer.long_result,
     Writer.call_without_shape,
     Writer.system,
     Writer.hide,

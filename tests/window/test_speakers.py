@@ -155,8 +155,8 @@ def test_a_prefix_begins_the_first_text_or_stands_before_what_is_none() -> None:
     assert (first["text"], second) == ("Ada (42):", IMAGE)
 
 
-def test_a_turn_that_says_nothing_stays_out_of_the_window() -> None:
-    assert said(ADA, " \n", speakers="prefix") == []
+def test_a_blank_message_says_who_sent_it_too() -> None:
+    assert said(ADA, " \n", speakers="prefix")[0]["content"] == "Ada (42): (empty message)"
 
 
 @pytest.mark.parametrize("speakers", ["prefix", "name"])

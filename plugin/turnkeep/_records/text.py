@@ -1,9 +1,13 @@
-"""Text that is made fit: to stand inside a line of ours, or within a bound."""
+"""Text that is made fit: to stand inside a line of ours, within a bound, or for a value."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 
 def one_line(text: str) -> str:
@@ -32,3 +36,22 @@ def shortened(text: str, fits: Callable[[str], bool]) -> str | None:
         else:
             high = middle - 1
     return f"{text[:low]} […]" if low else None
+
+
+def json_text(value: object) -> str:
+    """Return the value as compact JSON; raise `ValueError` if that is not possible.
+
+    Clients' objects, dates, decimals, sets and the like are written as JSON can hold them.
+
+    >>> json_text({"degrees": 21.5})
+    '{"degrees":21.5}'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_as_json)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def _as_json(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    return dump(exclude_none=True) if callable(dump) else msgspec.to_builtins(value)

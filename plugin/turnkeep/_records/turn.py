@@ -17,6 +17,7 @@ import msgspec
 from .._errors import InvalidTurnError, TurnTooLargeError
 from .identity import TurnRef
 from .media import Media, media_of, without_data
+from .text import json_text
 
 __all__ = ["Content", "Role", "Sender", "Turn"]
 
@@ -162,12 +163,8 @@ def new_turn(
         raise InvalidTurnError(
             f"{where}unknown role {role!r}: use one of {', '.join(sorted(ROLES))}"
         )
-    if role == "tool" and not tool_call_id:
-        raise InvalidTurnError(
-            f"{where}a tool turn answers a call: give tool_call_id=, the id of that call"
-        )
-    if tool_call_id is not None and not isinstance(tool_call_id, str):
-        raise InvalidTurnError(f"{where}tool_call_id is text, not {type(tool_call_id).__name__}")
+    if role == "tool" or tool_call_id is not None:
+        tool_call_id = _call_id(tool_call_id, f"{where}tool_call_id")
     if name is not None and not isinstance(name, str):
         raise InvalidTurnError(f"{where}name is text, not {type(name).__name__}")
     turn = Turn(
@@ -176,7 +173,7 @@ def new_turn(
         time=datetime.now(timezone.utc) if time is None else _utc(time, where),
         name=name and clean_text(name),
         tool_calls=None if tool_calls is None else _tool_calls(role, tool_calls, where),
-        tool_call_id=tool_call_id and clean_text(tool_call_id),
+        tool_call_id=tool_call_id,
         sender=None if sender is None else as_sender(sender, where),
         source_ids=() if source_id is None else as_source_ids(source_id, where),
         answers=answers,
@@ -330,6 +327,8 @@ def _dumped(value: object) -> object:
 
 
 def _content(role: str, content: object, where: str) -> Content:
+    if role == "tool":
+        content = _result(content, where)
     match content:
         case None:
             return None
@@ -350,6 +349,50 @@ def _content(role: str, content: object, where: str) -> Content:
     )
 
 
+def _result(content: object, where: str) -> object:
+    """Return a tool's result as text or content parts; other values become JSON text."""
+    if content is None:
+        return ""
+    if isinstance(content, (str, Media)):
+        return content
+    if isinstance(content, (list, tuple)):
+        parts = [_dumped(part) for part in content]
+        if any(not isinstance(part, str) for part in parts) and all(map(_is_part, parts)):
+            return parts
+    if isinstance(content, bytes):
+        raise InvalidTurnError(f"{where}the content of a tool turn is bytes: decode it first")
+    try:
+        return json_text(_dumped(content))
+    except ValueError as error:
+        raise InvalidTurnError(
+            f"{where}the content of a tool turn can't be stored, {error}: convert it to text first"
+        ) from None
+
+
+_PART_KEYS: Final = {
+    "text": "text",
+    "refusal": "refusal",
+    "image_url": "image_url",
+    "input_audio": "input_audio",
+    "file": "file",
+    "image": "source",
+    "document": "source",
+    "input_text": "text",
+    "output_text": "text",
+    "input_image": "image_url",
+    "input_file": "file_data",
+    "media": "kind",
+}
+"""The types of content parts, and the key that tells each from data of a tool's own."""
+
+
+def _is_part(part: object) -> bool:
+    if isinstance(part, Mapping):
+        kind = part.get("type")
+        return isinstance(kind, str) and _PART_KEYS.get(kind) in part
+    return isinstance(part, (str, Media))
+
+
 def _as_part(part: object) -> object:
     """A content part from itself, from text, or from `Media`."""
     if isinstance(part, Media):
@@ -366,25 +409,40 @@ def _tool_calls(role: str, calls: Iterable[object], where: str) -> list[dict[str
 
 
 def _tool_call(call: object, where: str) -> dict[str, Any]:
-    checked = _json(_dumped(call), f"{where}a tool call")
-    function = checked.get("function") if isinstance(checked, dict) else None
-    if (
-        not isinstance(function, dict)
-        or not isinstance(checked.get("id"), str)
-        or not checked["id"]
-        or not isinstance(function.get("name"), str)
-    ):
-        raise InvalidTurnError(
-            f"{where}a tool call is {{'id': …, 'type': 'function', 'function': "
-            f"{{'name': …, 'arguments': …}}}}, not {call!r:.120}"
-        )
+    dumped: Any = _dumped(call)
+    match dumped:
+        case {"function": {"name": str()} as function}:
+            pass
+        case _:
+            raise InvalidTurnError(
+                f"{where}a tool call is {{'id': …, 'type': 'function', 'function': "
+                f"{{'name': …, 'arguments': …}}}}, not {call!r:.120}"
+            )
+    # The APIs carry arguments as JSON text; some clients hand over the parsed value.
     arguments = function.get("arguments")
     if arguments is None:
         arguments = "{}"
     if not isinstance(arguments, str):
-        # The APIs carry arguments as JSON text; some clients hand over the parsed value.
-        arguments = _ENCODER.encode(arguments).decode()
-    return {**checked, "type": "function", "function": {**function, "arguments": arguments}}
+        try:
+            arguments = json_text(arguments)
+        except ValueError as error:
+            raise InvalidTurnError(f"{where}a tool call: of its arguments {error}") from None
+    checked = {
+        **dumped,
+        "id": _call_id(dumped.get("id"), f"{where}a tool call's id"),
+        "type": "function",
+        "function": {**function, "arguments": arguments},
+    }
+    return cast("dict[str, Any]", _json(checked, f"{where}a tool call"))
+
+
+def _call_id(id: object, what: str) -> str:
+    """Return the id of a call as text, empty if the server sent none; windows make one up."""
+    if id is None:
+        return ""
+    if isinstance(id, bool) or not isinstance(id, (str, int)):
+        raise InvalidTurnError(f"{what} is text, not {type(id).__name__}")
+    return clean_text(id if isinstance(id, str) else str(id))
 
 
 def as_source_ids(source_id: object, where: str) -> tuple[str, ...]:
