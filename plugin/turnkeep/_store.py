@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self, cast
 from ._errors import PartlyDoneError, StorageError, UnknownStorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
-from ._records.turn import MAX_TURN_BYTES, as_source_ids
+from ._records.making import MAX_TURN_BYTES, as_source_ids
 from ._session.consolidate import ConsolidationPolicy, Consolidations
 from ._session.conversation import Conversation
 from ._session.desk import Desk

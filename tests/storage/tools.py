@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from turnkeep import SessionKey, Turn
-from turnkeep._records.turn import new_turn
+from turnkeep._records.making import new_turn
 from turnkeep.storage.base import Appended, SessionInfo
 from turnkeep.storage.jsonl import JsonlStorage
 

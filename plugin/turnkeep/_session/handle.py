@@ -12,7 +12,8 @@ from typing import Literal, Self
 from .._records.identity import TurnRef
 from .._records.info import SessionInfo, own_copy
 from .._records.key import SessionKey
-from .._records.turn import Turn, as_source_ids
+from .._records.making import as_source_ids
+from .._records.turn import Turn
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from .conversation import Conversation

@@ -15,7 +15,9 @@ from anyio import CancelScope
 from msgspec import structs
 
 from .._errors import InvalidTurnError, TurnkeepError
-from .._records.turn import Content, Turn, as_source_ids, clean_text, new_turn
+from .._records.clean import clean_text
+from .._records.making import as_source_ids, new_turn
+from .._records.turn import Content, Turn
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ..storage.base import Change

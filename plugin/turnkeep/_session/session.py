@@ -9,16 +9,11 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from .._errors import InvalidMetadataError, InvalidTurnError
+from .._records.clean import clean_json
 from .._records.identity import Expected
-from .._records.turn import (
-    MessageFields,
-    Turn,
-    TurnFields,
-    as_source_ids,
-    clean_json,
-    from_message,
-    new_turn,
-)
+from .._records.making import as_source_ids, new_turn
+from .._records.message import from_message
+from .._records.turn import MessageFields, Turn, TurnFields
 from .._window.speaker import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
 from ..storage.base import Change

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from .._records.turn import clean_text
+from .._records.clean import clean_text
 from ._split import split_text
 
 __all__ = ["GrowingMessage", "MessageGoneError", "Outlet", "SlowDownError"]
