@@ -72,7 +72,6 @@ class SessionStore:
         )
         self._consolidations = Consolidations(self.desk)
         self.consolidation = consolidation
-        self.desk.after_answer = self._consolidations.after_answer
         self.desk.opening.closing = self._end_work
 
     def __repr__(self) -> str:
@@ -87,6 +86,7 @@ class SessionStore:
     @consolidation.setter
     def consolidation(self, policy: ConsolidationPolicy | None) -> None:
         self._consolidations.policy = policy
+        self.desk.after_answer = None if policy is None else self._consolidations.after_answer
 
     async def __aenter__(self) -> Self:
         await self.desk.opening.open()

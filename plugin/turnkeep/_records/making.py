@@ -55,7 +55,12 @@ def new_turn(
         tool_call_id = as_call_id(tool_call_id, f"{where}tool_call_id")
     if name is not None and not isinstance(name, str):
         raise InvalidTurnError(f"{where}name is text, not {type(name).__name__}")
-    is_plain_id = type(source_id) is str and source_id
+    if source_id is None:
+        source_ids: tuple[str, ...] = ()
+    elif type(source_id) is str and source_id:
+        source_ids = (source_id,)
+    else:
+        source_ids = as_source_ids(source_id, where)
     turn = Turn(
         role=ROLES[role],
         content=content if type(content) is str else as_content(role, content, where),
@@ -64,7 +69,7 @@ def new_turn(
         tool_calls=None if tool_calls is None else as_tool_calls(role, tool_calls, where),
         tool_call_id=tool_call_id,
         sender=None if sender is None else as_sender(sender, where),
-        source_ids=(source_id,) if is_plain_id else as_source_ids(source_id, where),
+        source_ids=source_ids,
         answers=answers,
         also_answers=also_answers,
         interrupted=interrupted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 from .._records.identity import TurnRef
@@ -34,7 +35,7 @@ class Answers:
     def name(self, turn: Turn) -> TurnRef:
         """Return the first name of a turn, as far as merges are known."""
         info = self._merged.get(turn.generation)
-        return turn.ref if info is None else info.ref(turn.id)
+        return TurnRef(turn.generation, turn.id) if info is None else info.ref(turn.id)
 
     def lives(self, turn: Turn) -> tuple[str, ...]:
         """Return a turn's generation, and those that were merged into it, as far as known."""
@@ -51,20 +52,28 @@ class Answers:
         """Return whether this process stored an answer to the turn."""
         return self.name(turn) in self._given
 
-    def open(self, turn: Turn) -> None:
-        """Notes that a reply to the turn begins."""
-        self._open[self.name(turn)] += 1
+    def open(self, turns: Iterable[Turn]) -> list[TurnRef]:
+        """Note that a reply to these turns begins; return their names, for `close`."""
+        names = [self.name(turn) for turn in turns]
+        self._open.update(names)
+        return names
 
-    def close(self, turn: Turn) -> None:
-        """Notes that a reply to the turn has ended."""
-        name = self.name(turn)
-        self._open[name] -= 1
-        if self._open[name] <= 0:
-            del self._open[name]
+    def close(self, names: Iterable[TurnRef], *, given: bool) -> None:
+        """Note that a reply has ended; `given` is whether its answer is stored."""
+        for name in names:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+            if given:
+                self._give(name)
 
-    def give(self, turn: Turn) -> None:
-        """Notes that an answer to the turn is stored."""
-        self._given[self.name(turn)] = None
+    def give(self, turns: Iterable[Turn]) -> None:
+        """Note that an answer to these turns is stored."""
+        for turn in turns:
+            self._give(self.name(turn))
+
+    def _give(self, name: TurnRef) -> None:
+        self._given[name] = None
         if len(self._given) > _ANSWERS_KEPT:
             self._given.popitem(last=False)
 

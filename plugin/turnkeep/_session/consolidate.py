@@ -340,8 +340,7 @@ async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> b
     limit = _READ_AHEAD + (policy.after_messages or policy.keep)
     options = policy.plan.options
     while True:
-        async with desk.use(key) as storage:
-            info, turns, complete = await storage.read(key, limit=limit)
+        info, turns, complete = await desk.read(key, limit=limit)
         if info is None:
             return False
         shown, complete = visible(info, turns, View(), complete=complete)

@@ -47,11 +47,8 @@ class Conversation:
     def __init__(self, desk: Desk, key: SessionKey) -> None:
         self.desk = desk
         self.key = key
-
-    @property
-    def where(self) -> str:
+        self.where = f"session {key.text}: "
         """The beginning of an error's message: it names the session."""
-        return f"session {self.key.text}: "
 
     # Windows.
 
@@ -88,15 +85,13 @@ class Conversation:
 
     async def locate(self, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:
         """Return the record, and a turn as it is stored now; None if it is gone."""
-        async with self.desk.use(self.key) as storage:
-            place: int | None = turn.id
-            info, turns, _ = await storage.read(self.key, after=turn.id - 1, before=turn.id + 1)
-            if info is not None and info.generation != turn.generation and turn.generation:
-                place = info.place(turn.ref)
-                if place is not None and place != turn.id:
-                    info, turns, _ = await storage.read(self.key, after=place - 1, before=place + 1)
-        if info is not None and info.origins:
-            self.desk.answers.learn(info)
+        key, read = self.key, self.desk.read
+        place: int | None = turn.id
+        info, turns, _ = await read(key, after=turn.id - 1, before=turn.id + 1)
+        if info is not None and info.generation != turn.generation and turn.generation:
+            place = info.place(turn.ref)
+            if place is not None and place != turn.id:
+                info, turns, _ = await read(key, after=place - 1, before=place + 1)
         return info, None if place is None or not turns else turns[0]
 
     async def delete_all(self, turns: Sequence[Turn]) -> int:
@@ -154,8 +149,7 @@ class Conversation:
         return desk.is_shared and await desk.leases.is_taken(self.key, answer_name(turn))
 
     async def _has_answer(self, turn: Turn) -> bool:
-        async with self.desk.use(self.key) as storage:
-            behind = await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
+        behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
         return any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind.turns)
 
     async def begin_reply(
@@ -183,9 +177,12 @@ class Conversation:
         expected = Expected(record.generation, there.epoch, turn=there.id)
         if record.generation != to.generation:
             expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
-        also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
+        places = [record.place(one.ref) for one in joined]
+        begun = Begun(there, tuple([one for one in places if one is not None]), expected, sight)
+        if not self.desk.is_shared:
+            return begun
         may, lease = await self._lease(there, anew=anew)
-        return Begun(there, also, expected, sight, not may, lease)
+        return begun._replace(is_lost=not may, lease=lease)
 
     async def _lease(self, turn: Turn, *, anew: bool) -> tuple[bool, str | None]:
         """Takes the lease on a message's answer; returns whether it may be given, and its name."""

@@ -20,7 +20,7 @@ from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.tail import Tails
-from ..storage.base import Appended, Storage
+from ..storage.base import Appended, Snapshot, Storage
 from .answers import Answers
 from .leases import Leases
 from .opening import Opening, Use
@@ -56,6 +56,27 @@ class Desk:
         """Return the lock under which one of this process consolidates a session."""
         return self._locks.setdefault(generation, Lock())
 
+    async def read(
+        self,
+        key: SessionKey,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        newest: bool = True,
+    ) -> Snapshot:
+        """Return a session's record and its turns, as `Storage.read` does."""
+        # As `use` does, without an object: reads and appends are too many for one each.
+        opening = self.opening
+        storage = opening.enter(key, write=False) or await opening.enter_first(key, write=False)
+        try:
+            found = await storage.read(key, after=after, before=before, limit=limit, newest=newest)
+        finally:
+            opening.leave()
+        if found.info is not None and found.info.origins:
+            self.answers.learn(found.info)
+        return found
+
     async def append(
         self,
         key: SessionKey,
@@ -85,9 +106,8 @@ class Desk:
                         raise
                     continue
                 if appended is not None:
-                    info = appended.info
-                    if info is not None and info.origins:
-                        self.answers.learn(info)
+                    if appended.info is not None and appended.info.origins:
+                        self.answers.learn(appended.info)
                     return appended
                 if expected is None:
                     return None
@@ -125,11 +145,7 @@ class Desk:
 
     async def info(self, key: SessionKey) -> SessionInfo | None:
         """Return a session's record as it is now."""
-        async with self.use(key) as storage:
-            info = (await storage.read(key, limit=0)).info
-        if info is not None and info.origins:
-            self.answers.learn(info)
-        return info
+        return (await self.read(key, limit=0)).info
 
 
 def _moved(turn: Turn, ids: int) -> Turn:

@@ -104,8 +104,7 @@ class Handle(History):
 
     async def latest(self) -> Turn | None:
         """Return the turn that was stored last in the current epoch, or None."""
-        async with self._conversation.desk.use(self.key) as storage:
-            info, turns, _ = await storage.read(self.key, limit=1)
+        info, turns, _ = await self._conversation.desk.read(self.key, limit=1)
         return turns[0] if info and turns and turns[0].epoch == info.epoch else None
 
     async def find(self, source_id: str | int) -> Turn | None:

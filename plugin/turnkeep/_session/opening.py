@@ -113,15 +113,8 @@ class Opening:
         loop = _get_running_loop()
         if loop is None or loop is not self._loop or get_ident() != self._thread:
             self.check_loop(key)
-        return self._begin(key, write=write)
-
-    def _begin(self, key: SessionKey | None, *, write: bool) -> Storage:
         if write and self._read_only:
-            about = "" if key is None else f"session {key}: "
-            raise ReadOnlyError(
-                f"{about}this store was opened with read_only=True; "
-                "open another one without it to write"
-            )
+            raise _read_only(key)
         self._running += 1
         return self.storage
 
@@ -142,7 +135,10 @@ class Opening:
         finally:
             self._queued -= 1
         # In turn: those that still wait behind this one hold it up no more.
-        return self._begin(key, write=write)
+        if write and self._read_only:
+            raise _read_only(key)
+        self._running += 1
+        return self.storage
 
     def use(self, key: SessionKey | None = None, *, write: bool = False) -> Use:
         """Return the storage for the time of one verb: `async with opening.use(key) as storage`."""
@@ -195,6 +191,13 @@ class Use:
         traceback: TracebackType | None,
     ) -> None:
         self._opening.leave()
+
+
+def _read_only(key: SessionKey | None) -> ReadOnlyError:
+    about = "" if key is None else f"session {key}: "
+    return ReadOnlyError(
+        f"{about}this store was opened with read_only=True; open another one without it to write"
+    )
 
 
 def _loop() -> object:

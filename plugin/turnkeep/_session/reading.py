@@ -63,14 +63,8 @@ async def read_window(
 ) -> Window:
     """Return the window over a session's end, with what a reply has collected so far."""
     limit = options.first_read
-    opening = desk.opening
     while True:
-        # As `Desk.use` does; but windows are too many for an object each.
-        storage = opening.enter(key, write=False) or await opening.enter_first(key, write=False)
-        try:
-            info, turns, complete = await storage.read(key, limit=limit)
-        finally:
-            opening.leave()
+        info, turns, complete = await desk.read(key, limit=limit)
         view, tail = View(), None
         if info is not None:
             view = sight.view(info)
@@ -132,8 +126,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
     """Return the latest exchange of the current epoch; None without a session."""
     limit = 16
     while True:
-        async with desk.use(key) as storage:
-            info, turns, complete = await storage.read(key, limit=limit)
+        info, turns, complete = await desk.read(key, limit=limit)
         if info is None:
             return None
         current = [turn for turn in turns if turn.epoch == info.epoch]
@@ -175,12 +168,9 @@ class Turns(AsyncIterator[Turn]):
             await self._turn_over()
 
     async def _turn_over(self) -> None:
-        key, after, last = self._key, self._after, self._last
-        async with self._desk.use(key) as storage:
-            if last is None:
-                page = await storage.read(key, after=after, limit=PAGE_TURNS, newest=False)
-            else:
-                page = await storage.read(key, after=after, limit=last)
+        after, last = self._after, self._last
+        limit, newest = (PAGE_TURNS, False) if last is None else (last, True)
+        page = await self._desk.read(self._key, after=after, limit=limit, newest=newest)
         if page.info is not None and self._epoch is None:
             self._epoch = page.info.epoch
         self._page = iter(page.turns)

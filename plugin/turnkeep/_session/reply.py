@@ -16,6 +16,7 @@ from msgspec import structs
 
 from .._errors import InvalidTurnError, TurnkeepError
 from .._records.clean import clean_text
+from .._records.identity import TurnRef
 from .._records.making import as_source_ids, new_turn
 from .._records.turn import Content, Turn
 from .._window.options import HistoryOptions
@@ -70,6 +71,9 @@ EVENTS: Final[dict[State, dict[Event, State]]] = {
 """The table in `Reply`'s docstring. Every change of a reply's state goes through it."""
 
 
+_OPEN: Final = (State.OPEN, State.GONE)
+
+
 class Reply(History):
     """The reply that `session.reply()` gives; use it with `async with`, once.
 
@@ -106,10 +110,11 @@ class Reply(History):
     ) -> None:
         self.turns: list[Turn] = []
         self._conversation = conversation
+        self._where = conversation.where
         self._state = State.NEW
         self._begun = Begun(to)
         self._joined = joined
-        self._opened: list[Turn] = []
+        self._opened: list[TurnRef] = []
         self._keep_interrupted = keep_interrupted
         self._anew = anew
         self._collected: list[Turn] = []
@@ -126,7 +131,7 @@ class Reply(History):
     @property
     def is_open(self) -> bool:
         """Whether it is inside of its block, where it can be added to."""
-        return self._state in (State.OPEN, State.GONE)
+        return self._state in _OPEN
 
     @property
     def discarded(self) -> bool:
@@ -146,17 +151,17 @@ class Reply(History):
         # Before the first await, so that nobody can look and enter between.
         to = self._begun.to
         if to is not None:
-            self._open(to, *self._joined)
+            self._opened = self._conversation.desk.answers.open((to, *self._joined))
         self._happen(Event.ENTER)
         try:
             begun = await self._conversation.begin_reply(to, self._joined, anew=self._anew)
         except BaseException:  # a cancellation too, or the message would stay "being answered"
             self._happen(Event.FAIL)
-            self._close()
+            self._conversation.desk.answers.close(self._opened, given=False)
             raise
         self._begun = begun
         if to is None and begun.to is not None:
-            self._open(begun.to)
+            self._opened = self._conversation.desk.answers.open((begun.to,))
         if begun.is_lost:
             self.discard()
         return self
@@ -179,9 +184,11 @@ class Reply(History):
                 self._happen(Event.FAIL)
             raise
         finally:
-            self._close()
-            with CancelScope(shield=True):
-                await self._conversation.end_reply(self._begun)
+            given = kind is None and self._state is State.STORED
+            self._conversation.desk.answers.close(self._opened, given=given)
+            if self._begun.lease is not None:
+                with CancelScope(shield=True):
+                    await self._conversation.end_reply(self._begun)
         if kind is None and self.turns:
             await self._conversation.after_answer()
 
@@ -194,8 +201,12 @@ class Reply(History):
         if not self._collected:
             self._happen(Event.SAY_NOTHING)
             return
-        turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
-        last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
+        turns = [*self._collected]
+        if interrupted:
+            turns = [replace(turn, interrupted=True) for turn in turns]
+        last = len(turns) - 1
+        while last and turns[last].role != "assistant":
+            last -= 1
         links = tuple(dict.fromkeys(self._links))
         turns[last] = replace(turns[last], source_ids=links)
         self._linked = last
@@ -205,19 +216,9 @@ class Reply(History):
             return
         self.turns = stored
         self._happen(Event.STORE)
-        if not interrupted:
-            for turn in self._opened:
-                self._conversation.desk.answers.give(turn)
-        await self._link_stored(tuple(one for one in self._links if one not in links))
-
-    def _open(self, *to: Turn) -> None:
-        for turn in to:
-            self._conversation.desk.answers.open(turn)
-            self._opened.append(turn)
-
-    def _close(self) -> None:
-        for turn in self._opened:
-            self._conversation.desk.answers.close(turn)
+        # `link` may have been called while this was stored.
+        if late := [one for one in self._links if one not in links]:
+            await self._link_stored(tuple(late))
 
     # What it says.
 
@@ -309,18 +310,15 @@ class Reply(History):
             **fields,
         )
 
-    @property
-    def _where(self) -> str:
-        return self._conversation.where
-
     def _flush(self) -> None:
         """Makes a turn of the text that was collected; blank text is nothing said."""
-        if self.text.strip():
-            self._collected.append(self._turn("assistant", self.text))
+        text = "".join(self._texts)
+        if text.strip():
+            self._collected.append(self._turn("assistant", text))
         self._texts.clear()
 
     def _check_open(self) -> None:
-        if not self.is_open:
+        if self._state not in _OPEN:
             raise TurnkeepError(
                 f"{self._where}this reply is not open; "
                 "use it inside 'async with session.reply() as reply:'"

@@ -68,8 +68,7 @@ class BaseSession(Handle):
         assert appended is not None
         if role == "assistant":
             if to is not None:
-                for answered in (to, *self.joined):
-                    desk.answers.give(answered)
+                desk.answers.give((to, *self.joined))
             await conversation.after_answer()
         return appended.turns[0]
 
