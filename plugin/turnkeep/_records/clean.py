@@ -1,4 +1,4 @@
-"""Values that every storage can hold: clean text, and JSON data as a copy of its own."""
+"""Values that every storage can hold: clean text, and copies of JSON data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 def clean_text(text: str) -> str:
     """Replace lone surrogates and NULs, which storages can't hold, by U+FFFD."""
     if type(text) is not str:
-        text = str.__str__(text)  # a subclass, such as Markup or an enum, can't be encoded
+        text = str.__str__(text)  # msgspec encodes no subclass, such as Markup or an enum
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)
     if text.isascii():
@@ -25,7 +25,7 @@ def clean_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # A pair that came in two pieces of a stream is one character; only a lone one is lost.
+        # Two pieces of a stream may form a pair, which is one character. Only lone ones are lost.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 

@@ -1,4 +1,4 @@
-"""Content, tool results and tool calls on their way into a turn: checked, and copied."""
+"""Checked copies of content, tool results and tool calls, for a turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["as_call_id", "as_content", "as_tool_calls"]
 
 
 def as_content(role: str, content: object, where: str) -> Content:
-    """Return what a turn of this role keeps of the content; raise `InvalidTurnError`."""
+    """Return the content to store in a turn of this role; raise `InvalidTurnError`."""
     if role == "tool":
         content = _result(content, where)
     match content:
@@ -75,7 +75,7 @@ _PART_KEYS: Final = {
     "input_file": "file_data",
     "media": "kind",
 }
-"""The types of content parts, and the key that tells each from data of a tool's own."""
+"""The types of content parts. The key tells each from a tool's own data."""
 
 
 def _is_part(part: object) -> bool:
@@ -138,7 +138,7 @@ def _arguments(value: object) -> str:
 
 
 def as_call_id(id: object, what: str) -> str:
-    """Return the id of a call as text, empty if the server sent none; windows make one up."""
+    """Return the id of a call as text; empty if there is none, and windows make one up."""
     if id is None:
         return ""
     if isinstance(id, bool) or not isinstance(id, (str, int)):

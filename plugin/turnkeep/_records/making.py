@@ -1,7 +1,7 @@
-"""The way into a session: whatever is stored is checked here, once.
+"""The making of turns: everything that is stored is checked here, once.
 
-`new_turn` copies what a user hands in, and replaces what no storage can hold (lone surrogates,
-NULs). It raises `InvalidTurnError` for what could never go back to a model.
+`new_turn` copies what a caller hands in. It replaces lone surrogates and NULs, which no storage
+can hold, and raises `InvalidTurnError` for what no model would ever accept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["MAX_TURN_BYTES", "as_sender", "as_source_ids", "new_turn"]
 MAX_TURN_BYTES: Final = 1024 * 1024
 _encode: Final = msgspec.json.Encoder().encode
 _NUL: Final = b"\\u0000"
-"""How a NUL looks in JSON."""
+"""A NUL, as JSON writes it."""
 
 replace: Final = msgspec.structs.replace
 
@@ -46,7 +46,7 @@ def new_turn(
     max_bytes: int = MAX_TURN_BYTES,
     where: str = "",
 ) -> Turn:
-    """Return a turn with a copy of what a user hands in; `where` names the session in errors."""
+    """Return a new turn. `where` names the session in errors."""
     if not isinstance(role, str) or role not in ROLES:
         raise InvalidTurnError(
             f"{where}unknown role {role!r}: use one of {', '.join(sorted(ROLES))}"
@@ -79,7 +79,7 @@ def new_turn(
     )
     if turn.content is None and not turn.tool_calls:
         raise InvalidTurnError(f"{where}a {role} turn needs content (or, an assistant's, calls)")
-    # One look at the encoded turn, which is measured anyway, spares a look at each of its texts.
+    # The turn is encoded to be measured. The same bytes show what no storage can hold.
     try:
         encoded = _encode(turn)
     except UnicodeEncodeError:  # a lone surrogate
@@ -91,7 +91,7 @@ def new_turn(
 
 
 def _cleaned(turn: Turn) -> Turn:
-    """Return the turn with clean text where `new_turn` took texts as they were."""
+    """Return the turn with clean text in the fields that `new_turn` takes unchanged."""
     content, sender = turn.content, turn.sender
     return replace(
         turn,
@@ -104,8 +104,8 @@ def _cleaned(turn: Turn) -> Turn:
 def _cut(turn: Turn, size: int, max_bytes: int, where: str) -> Turn:
     """Return a tool result that is over the limit, cut with a mark.
 
-    The cut keeps an answer from being lost for a long result. Any other turn raises
-    `TurnTooLargeError`: shortening it is the caller's business.
+    So no answer is lost for a long result. Any other turn raises `TurnTooLargeError`: only the
+    caller can shorten it.
     """
     if turn.role != "tool":
         raise TurnTooLargeError(

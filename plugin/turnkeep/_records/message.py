@@ -1,4 +1,4 @@
-"""Turns from what clients and users have in hand: chat-completions messages, and other turns."""
+"""Turns from other turns, chat-completions dicts, and clients' message objects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["from_message"]
 def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
     """Return a turn from a `Turn`, a chat-completions dict, or a client's message object.
 
-    The fields that belong to a stored turn's old place (its id, epoch, the turn it answers) are
-    left out. Unknown fields of a dict become `extra`.
+    A stored turn loses the fields of its old place: its id, its epoch, and the turn it answers.
+    Unknown fields of a dict become `extra`.
     """
     if isinstance(message, Turn):
         kept = msgspec.structs.asdict(message)
