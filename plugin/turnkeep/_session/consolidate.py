@@ -1,8 +1,8 @@
-"""Consolidation: older exchanges become a summary, in one step, and stay readable.
+"""Consolidation: a summary replaces older exchanges in windows. They stay readable.
 
-What is not summarized yet is read once, from the end of the session back to the pointer. It
-goes to the summarizer in pieces that a model can take, the oldest first, and each piece is
-stored before the next is asked for.
+The turns that are not summarized yet are read once, from the session's end back to
+`last_consolidated`. The summarizer gets them in pieces that fit its model, the oldest first. Each
+summary is stored before the next piece.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ __all__ = ["ConsolidationPolicy", "Summarize", "consolidate"]
 logger: Final = logging.getLogger("turnkeep")
 
 Summarize: TypeAlias = Callable[[list[Message]], Awaitable[str]]
-"""Older messages in, first the summary so far as a system message; their summary out."""
+"""A function from older messages, after the summary so far, to their summary."""
 
 KEEP: Final = 20
 MAX_TOKENS: Final = 16_000
 _READ_AHEAD: Final = 64
 _CALLS_A_PIECE: Final = 3
-"""The summarizer is asked so often for a piece whose turns change meanwhile."""
+"""The most calls of the summarizer for one piece, if its turns keep changing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Consolidation:
 
     @property
     def options(self) -> WindowOptions:
-        """How the messages for the summarizer are made."""
+        """The options for the summarizer's messages."""
         return WindowOptions(
             max_tokens=self.max_tokens, count_tokens=self.count_tokens, speakers=self.speakers
         )
@@ -77,17 +77,16 @@ class Consolidation:
 
 @dataclass(frozen=True, slots=True)
 class ConsolidationPolicy:
-    """When a session is consolidated by itself: after a reply, once it is long enough.
+    """A rule for automatic consolidation: after a reply, once a session is long enough.
 
-    It is, when more than `after_messages` messages, or `after_tokens` tokens, are not
-    summarized yet; at least one of the two is given. The newest `keep` messages are left as
-    they are. `summarize`, `max_tokens`, `count_tokens` and `speakers` are those of
-    `Session.consolidate`.
+    A session is long enough if more than `after_messages` messages, or `after_tokens` tokens, are
+    not summarized yet; give at least one of the two. The newest `keep` messages are not folded.
+    `summarize`, `max_tokens`, `count_tokens` and `speakers` are those of `Session.consolidate`.
 
-    It runs in `task_group` (anyio's or asyncio's, or a trio nursery), or without one at the
-    end of the reply's block, when the reply is stored. A summarizer that fails is logged,
-    and tried again after the next reply. One runs for a session at a time, and closing the
-    store cancels those that run.
+    It runs in `task_group`: anyio's, asyncio's, or a trio nursery. Without one it runs at the end
+    of the reply's block, after the reply is stored. A summarizer that fails is logged, and called
+    again after the next reply. Each session has one consolidation at a time. Closing the store
+    cancels those that run.
     """
 
     summarize: Summarize
@@ -120,7 +119,7 @@ class ConsolidationPolicy:
 
     @property
     def plan(self) -> Consolidation:
-        """The consolidation that the policy runs."""
+        """The consolidation to run."""
         return Consolidation(
             self.summarize,
             keep=self.keep,
@@ -137,21 +136,21 @@ def _check_count(name: str, count: object, *, least: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What may be summarized of a session: `exchanges`, and the id before what stands behind."""
+    """The part of a session that may be summarized: `exchanges`, up to the id `reach`."""
 
     info: SessionInfo
     exchanges: list[Exchange]
     reach: int
 
     def up_to(self, reach: int) -> Backlog:
-        """Return the part of it that ends at this id at most."""
+        """Return the part up to this id."""
         exchanges = [one for one in self.exchanges if one.user.id <= reach]
         return Backlog(self.info, exchanges, min(reach, self.reach))
 
     def piece(self, summary: str | None, plan: Consolidation) -> tuple[int, int]:
-        """Return how many exchanges fit into one call, and the id that they reach to.
+        """Return how many exchanges fit into one call, and the id up to which they reach.
 
-        At least one: an exchange that is too long by itself is cut in its middle.
+        At least one is returned: an exchange that is too long alone is cut in its middle.
         """
         room = plan.max_tokens
         if summary:
@@ -166,10 +165,10 @@ class Backlog:
 def backlog(
     info: SessionInfo, turns: Sequence[Turn], *, keep: int, first_open: int, complete: bool
 ) -> Backlog | None:
-    """What is older than the newest `keep` messages; None if more must be read to tell.
+    """Return the exchanges before the newest `keep` messages; None if more must be read.
 
-    It ends just before a user turn, and before `first_open`, a turn to which a reply is
-    open: its answer would be behind the pointer, unseen. It never takes the latest one.
+    They end just before a user turn, and never include the latest one. They also end before
+    `first_open`, the first turn with an open reply: windows would not show its answer.
     """
     shown, complete = visible(info, turns, View(), complete=complete)
     if not complete:
@@ -184,10 +183,10 @@ def backlog(
 
 
 async def consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool:
-    """Summarize all that is older than what is kept; return whether there was anything.
+    """Summarize everything but the newest messages; return True if there was anything.
 
-    One call at a time does it, of all processes: another one waits, or leaves it to that
-    process.
+    One call at a time works on a session. Another one in this process waits, and one in another
+    process returns False.
     """
     info = await desk.info(key)
     if info is None:
@@ -214,7 +213,7 @@ async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool
             return done
         if begun is None:
             begun, reach = found.info, found.reach
-        # What was said since the first look is left to the next consolidation.
+        # Turns that came since the first look wait for the next consolidation.
         found = found.up_to(reach)
         if found.info.epoch_name != begun.epoch_name or not found.exchanges:
             return done
@@ -235,12 +234,12 @@ async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool
             expected = found.info.expected(revision=True)
             if await storage.consolidate(key, reached, text, expected=expected):
                 done, asked, calls = True, None, 0
-            else:  # it was edited, cleared or merged meanwhile: another look tells
+            else:  # it was edited, cleared or merged meanwhile: look again
                 refused = found.info
 
 
 async def _first_open(desk: Desk, info: SessionInfo) -> int:
-    """Return the lowest id to which a reply is open, in any process; else one above all."""
+    """Return the lowest id with an open reply in any process, or `sys.maxsize`."""
     first = desk.answers.first_open(info)
     return min(first, await desk.leases.first_open(info)) if desk.is_shared else first
 
@@ -248,7 +247,7 @@ async def _first_open(desk: Desk, info: SessionInfo) -> int:
 async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | None:
     limit = 2 * keep + _READ_AHEAD
     while True:
-        # As for a write, so that a read-only store refuses before a model was asked.
+        # As for a write, so that a read-only store raises before the model is paid.
         async with desk.use(key, write=True) as storage:
             info, turns, complete = await storage.read(key, limit=limit)
         if info is None:
@@ -261,7 +260,7 @@ async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | Non
 
 
 def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidation) -> list[Message]:
-    """Return what the summarizer is given."""
+    """Return the messages for the summarizer."""
     messages = [] if summary is None else [summary_message(summary)]
     bound = Bound(plan.max_tokens, plan.options.cost, 0)
     for exchange in piece:
@@ -273,7 +272,7 @@ def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidatio
 
 async def _summarized(key: SessionKey, messages: list[Message], plan: Consolidation) -> str:
     where = f"session {key}: "
-    # A copy: what it does to its messages must not look like a change of the session.
+    # A copy: a change of these messages must not look like a change of the session.
     answer: Any = plan.summarize(copy.deepcopy(messages))
     if not isawaitable(answer):
         raise SummaryError(
@@ -284,7 +283,7 @@ async def _summarized(key: SessionKey, messages: list[Message], plan: Consolidat
 
 
 class Consolidations:
-    """The consolidations that run by a policy, one at a time in each session."""
+    """The automatic consolidations of a store, one at a time in each session."""
 
     def __init__(self, desk: Desk) -> None:
         self.policy: ConsolidationPolicy | None = None
@@ -293,7 +292,7 @@ class Consolidations:
         self._ended = Event()
 
     async def after_answer(self, key: SessionKey) -> None:
-        """Runs the policy, here or in its task group, unless it runs for this session."""
+        """Run the policy, here or in its task group, unless it runs for this session already."""
         policy = self.policy
         if policy is None or key.text in self._scopes:
             return
@@ -310,14 +309,14 @@ class Consolidations:
     async def _run(self, key: SessionKey, policy: ConsolidationPolicy) -> None:
         name = key.text
         if name in self._scopes:
-            return  # two were started before the first one ran
+            return  # two were started before the first ran
         with CancelScope() as scope:
             self._scopes[name] = scope
             try:
                 if await _is_due(self._desk, key, policy):
                     await consolidate(self._desk, key, policy.plan)
             except StoreClosedError:
-                pass  # closed between two steps; the next start goes on
+                pass  # closed between two steps; the next start continues
             except Exception:
                 logger.exception(
                     "session %s: not consolidated; it is tried again after the next reply", key
@@ -327,7 +326,7 @@ class Consolidations:
                 self._ended.set()
 
     async def cancel(self) -> None:
-        """Ends those that run by policy, and returns when they have ended."""
+        """Cancel those that run, and return when they have ended."""
         for scope in self._scopes.values():
             scope.cancel()
         while self._scopes:
@@ -336,7 +335,7 @@ class Consolidations:
 
 
 async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> bool:
-    """Return whether more is not summarized yet than the policy allows."""
+    """Return True if the policy's limit of messages or tokens is passed."""
     limit = _READ_AHEAD + (policy.after_messages or policy.keep)
     options = policy.plan.options
     while True:
@@ -359,7 +358,7 @@ async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> b
 
 
 def _starter(task_group: Any) -> Callable[..., Any] | None:
-    """The function that starts a task in a group of any of the libraries."""
+    """Return the function that starts a task in a group of any of the three libraries."""
     start = getattr(task_group, "start_soon", None)  # anyio, trio
     if callable(start):
         return cast("Callable[..., Any]", start)

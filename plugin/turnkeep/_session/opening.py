@@ -1,9 +1,9 @@
-"""The life of the open storage: opened once, used by verbs, closed when the last verb ended.
+"""The life of a store's storage: opened once, used by verbs, and closed after the last verb.
 
     new ──open──▶ open ──aclose──▶ closed ──open──▶ open
 
-A verb that comes first opens the storage by itself, but not after it was closed. Everything
-runs on the event loop that opened it; any other one gets an error that says so.
+The first verb opens a new storage by itself. A closed one must be opened explicitly. Everything
+runs on the event loop that opened it; other loops get a `WrongLoopError`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage]
+from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage] (see below)
 from collections.abc import Awaitable, Callable
 from threading import get_ident
 from types import TracebackType
@@ -23,10 +23,10 @@ from .._errors import ReadOnlyError, StoreClosedError, WrongLoopError
 from .._records.key import SessionKey
 from ..storage.base import Storage
 
-__all__ = ["Opening", "Use", "uninterrupted"]
+__all__ = ["Opening", "Use", "in_asyncio", "uninterrupted"]
 
-# `_get_running_loop` gives None under trio, where the public function raises; it is exported by
-# `asyncio.events` for event loops, and costs a tenth of what asking anyio would.
+# `asyncio.events` exports `_get_running_loop` for authors of event loops. Under trio it returns
+# None, where the public function raises; and it costs a tenth of a question to anyio.
 
 _REMEDY: Final = (
     "open one SessionStore in each event loop and process "
@@ -39,7 +39,7 @@ _openings: weakref.WeakSet[Opening] = weakref.WeakSet()
 class Opening:
     """The storage of one store, while it is open.
 
-    Openings are counted. `closing`, if set, is awaited before the storage closes.
+    It counts how often it was opened. `closing`, if set, is awaited before the storage closes.
     """
 
     def __init__(self, storage: Storage, *, read_only: bool) -> None:
@@ -59,7 +59,7 @@ class Opening:
         _openings.add(self)
 
     async def open(self) -> None:
-        """Opens the storage, or counts one more who uses it."""
+        """Open the storage, or count one more opening."""
         self.check_loop(None)
         async with self._changing:
             if self.state != "open":
@@ -69,7 +69,7 @@ class Opening:
     async def _open_storage(self) -> None:
         self._thread, self._process, self._loop = get_ident(), os.getpid(), _loop()
         try:
-            # It is held still where closing was cancelled.
+            # A cancelled closing may have left it open.
             if not self._holds_storage:
                 await self.storage.open()
                 self._holds_storage = True
@@ -79,10 +79,10 @@ class Opening:
         self.state = "open"
 
     async def aclose(self) -> None:
-        """Leaves the storage. The last one to leave closes it, when all verbs have ended.
+        """Undo one `open`. The last one closes the storage, after all running verbs.
 
-        A cancellation is raised when that is done: a bot is mostly closed by one, and the
-        storage is to be left.
+        A cancellation is raised after that: most bots are stopped by one, and the storage must
+        be closed all the same.
         """
         self.check_loop(None)
         await uninterrupted(self._leave_and_close)
@@ -103,11 +103,11 @@ class Opening:
             self._thread = 0
 
     def enter(self, key: SessionKey | None, *, write: bool) -> Storage | None:
-        """Begins a verb and returns the open storage; None where the verb has to wait for it.
+        """Begin a verb and return the open storage; None if the verb has to wait for it.
 
-        `leave` ends the verb, and closing waits for that.
+        `leave` ends the verb. Closing waits for that.
         """
-        # Behind those who wait for the opening, even if it is done: calls keep their order.
+        # Verbs that wait for the opening go first, so that calls keep their order.
         if self.state != "open" or self._queued:
             return None
         loop = _get_running_loop()
@@ -119,7 +119,7 @@ class Opening:
         return self.storage
 
     async def enter_first(self, key: SessionKey | None, *, write: bool) -> Storage:
-        """Begins a verb that has to wait; opens the storage if nobody has."""
+        """Begin a verb that has to wait, and open a new storage."""
         self.check_loop(key)
         self._queued += 1
         try:
@@ -134,7 +134,7 @@ class Opening:
                     await self._open_storage()
         finally:
             self._queued -= 1
-        # In turn: those that still wait behind this one hold it up no more.
+        # This verb has had its turn: those that still wait come after it.
         if write and self._read_only:
             raise _read_only(key)
         self._running += 1
@@ -145,18 +145,18 @@ class Opening:
         return Use(self, key, write)
 
     def leave(self) -> None:
-        """Ends a verb."""
+        """End a verb."""
         self._running -= 1
         if self._idle is not None and not self._running:
             self._idle.set()
 
     def forked(self) -> None:
-        """Notes, in a forked child, that the storage is the parent's."""
+        """Remember, in a forked child, that the storage belongs to the parent."""
         if self._thread:
             self._thread = -1
 
     def check_loop(self, key: SessionKey | None) -> None:
-        """Raises `WrongLoopError` where the storage is open on another loop than this one."""
+        """Raise `WrongLoopError` if the storage is open on another loop, thread or process."""
         if not self._thread or (self._thread == get_ident() and self._loop == _loop()):
             return
         about = "" if key is None else f"session {key}: "
@@ -170,7 +170,7 @@ class Opening:
 
 
 class Use:
-    """A verb's time with the storage, see `Opening.use`."""
+    """The time that one verb has the storage, see `Opening.use`."""
 
     __slots__ = ("_key", "_opening", "_write")
 
@@ -193,6 +193,11 @@ class Use:
         self._opening.leave()
 
 
+def in_asyncio() -> bool:
+    """Return True if the running event loop is asyncio's, and not trio's."""
+    return _get_running_loop() is not None
+
+
 def _read_only(key: SessionKey | None) -> ReadOnlyError:
     about = "" if key is None else f"session {key}: "
     return ReadOnlyError(
@@ -201,7 +206,7 @@ def _read_only(key: SessionKey | None) -> ReadOnlyError:
 
 
 def _loop() -> object:
-    """Return what names the running event loop: asyncio's own, or trio's token."""
+    """Return the running event loop of asyncio, or trio's token."""
     loop: object = _get_running_loop()
     if loop is None:
         from trio.lowlevel import current_trio_token  # noqa: PLC0415 (only where trio runs)
@@ -216,9 +221,9 @@ def _part_with_parent() -> None:
 
 
 async def uninterrupted(function: Callable[[], Awaitable[None]]) -> None:
-    """Runs the function to its end; a cancellation that comes meanwhile is raised behind it.
+    """Run the function to its end, and raise a cancellation only after that.
 
-    A shielded scope of anyio keeps off scopes, but not `asyncio.Task.cancel`.
+    anyio's shield holds off cancelled scopes, but not `asyncio.Task.cancel`.
     """
     with CancelScope(shield=True):
         if _get_running_loop() is None:
