@@ -28,22 +28,20 @@ def test_one_store_serves_two_event_loops_one_after_the_other(tmp_path: Path) ->
     assert asyncio.run(talk("two")) == ["one", "two"]
 
 
-def test_a_store_that_was_not_closed_goes_on_in_the_next_loop(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path)
+def test_a_storage_that_was_not_closed_goes_on_in_the_next_loop(tmp_path: Path) -> None:
+    storage = JsonlStorage(tmp_path)
+    asyncio.run(storage.open())
 
     async def talk(text: str) -> None:
-        session = store.session("test:1")
-        await session.append("user", text)
-        under_way = [
-            asyncio.ensure_future(session.append("user", f"{text} {n}")) for n in range(20)
-        ]
+        await put(storage, text)
+        under_way = [asyncio.ensure_future(put(storage, f"{text} {n}")) for n in range(20)]
         await asyncio.sleep(0)
         # The loop ends here, and cancels what is under way.
         assert not all(task.done() for task in under_way)
 
     async def end() -> Sequence[object]:
-        turns = [turn.content async for turn in store.session("test:1").turns()]
-        await store.aclose()
+        turns = await contents(storage)
+        await storage.aclose()
         return turns
 
     for text in ("one", "two", "three"):

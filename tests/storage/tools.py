@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from turnkeep import SessionKey, Turn
 from turnkeep._records.making import new_turn
 from turnkeep.storage.base import Appended, SessionInfo
@@ -21,8 +23,8 @@ KEY = SessionKey("test", "1")
 OTHER = SessionKey("test", "2")
 
 
-def user(text: str, **fields: Any) -> Turn:
-    return new_turn("user", text, **fields)
+def user(text: str, *, token: str = "", **fields: Any) -> Turn:
+    return msgspec.structs.replace(new_turn("user", text, **fields), token=token)
 
 
 @asynccontextmanager

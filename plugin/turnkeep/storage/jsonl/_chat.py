@@ -19,12 +19,12 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, begun_info
+from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
 from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, of_generation, with_more
 from ._nanobot import Foreign
 from ._place import Place
 from ._read import Tail
-from ._writer import Batch
 
 replace: Final = msgspec.structs.replace
 
@@ -87,7 +87,7 @@ class Chat:
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None
         self.version = 0
-        """Names one reading of the file; lines are written only onto the file as it was read."""
+        """The name of one reading of the file: lines are added only to the file as it was read."""
         self.weighed = 0
         self.drop()
 
@@ -102,7 +102,7 @@ class Chat:
         self.weight = _CHAT_OVERHEAD
         self.complete = False
         self.known: Known | None = None
-        """What tells a duplicate; None if fewer turns than that takes were read."""
+        """The means to tell a duplicate; None if fewer turns than that takes were read."""
         self.size = 0
         self.inode = 0
         self.damaged = 0

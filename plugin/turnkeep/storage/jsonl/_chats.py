@@ -20,12 +20,13 @@ from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, Expected, Snapshot, is_expected
+from ._appender import Batch
 from ._chat import Chat
 from ._folder import Folder
 from ._names import session_path
 from ._place import Alias, FileChanged
 from ._workers import Workers, storage_error
-from ._writer import Batch, Writer
+from ._writer import Writer
 
 T = TypeVar("T")
 replace: Final = msgspec.structs.replace

@@ -17,10 +17,11 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
 from ._disk import UnsyncedError
 from ._workers import Workers, storage_error
-from ._writer import Batch, Writer
+from ._writer import Writer
 
 replace: Final = msgspec.structs.replace
 
@@ -41,7 +42,7 @@ class Claims:
         self._end = 0
         self._live = 0
         self.void = True
-        """What is here is not what is in the file."""
+        """The claims here are not those of the file, which has to be read."""
 
     def open(self) -> None:
         """Make ready to run in this loop."""

@@ -9,11 +9,11 @@ from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS
 
 ENTRY_BYTES: Final = 200
-"""What an entry holds in memory, about."""
+"""Memory held by an entry, about."""
 
 
 class Known:
-    """Maps each source id and each token to the latest turn that has it."""
+    """A map of each source id and each token to the latest turn that has it."""
 
     __slots__ = ("sources", "tokens")
 
@@ -50,7 +50,8 @@ class Known:
                     if place:
                         break
                 else:
-                    earlier.update(dict.fromkeys(turn.source_ids, ~index))
+                    if len(turns) > 1:
+                        earlier.update(dict.fromkeys(turn.source_ids, ~index))
             places.append(place)
         return places
 
