@@ -19,12 +19,13 @@ from anyio import CancelScope, Event, sleep
 from msgspec import structs
 
 from .._errors import TurnkeepError
+from .._loop import asyncio_loop
 from .._records.identity import TurnRef
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from ..storage.base import Claim
-from .opening import Opening, in_asyncio
+from .opening import Opening
 
 __all__ = ["CONSOLIDATE", "TTL", "Leases", "answer_name"]
 
@@ -121,7 +122,7 @@ class Leases:
             return
         self._scope, self._ended = CancelScope(), Event()
         renew = partial(self._renew, self._scope, self._ended)
-        if in_asyncio():
+        if asyncio_loop() is not None:
             self._keeper = asyncio.ensure_future(renew())
         else:
             from trio.lowlevel import spawn_system_task  # noqa: PLC0415 (only where trio runs)

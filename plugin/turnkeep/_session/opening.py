@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage] (see below)
 from collections.abc import Awaitable, Callable
 from threading import get_ident
 from types import TracebackType
@@ -20,13 +19,11 @@ from typing import Any, Final, Literal
 from anyio import CancelScope, Event, Lock
 
 from .._errors import ReadOnlyError, StoreClosedError, WrongLoopError
+from .._loop import asyncio_loop
 from .._records.key import SessionKey
 from ..storage.base import Storage
 
-__all__ = ["Opening", "Use", "in_asyncio", "uninterrupted"]
-
-# `asyncio.events` exports `_get_running_loop` for authors of event loops. Under trio it returns
-# None, where the public function raises; and it costs a tenth of a question to anyio.
+__all__ = ["Opening", "Use", "uninterrupted"]
 
 _REMEDY: Final = (
     "open one SessionStore in each event loop and process "
@@ -110,7 +107,7 @@ class Opening:
         # Verbs that wait for the opening go first, so that calls keep their order.
         if self.state != "open" or self._queued:
             return None
-        loop = _get_running_loop()
+        loop = asyncio_loop()
         if loop is None or loop is not self._loop or get_ident() != self._thread:
             self.check_loop(key)
         if write and self._read_only:
@@ -193,11 +190,6 @@ class Use:
         self._opening.leave()
 
 
-def in_asyncio() -> bool:
-    """Return True if the running event loop is asyncio's, and not trio's."""
-    return _get_running_loop() is not None
-
-
 def _read_only(key: SessionKey | None) -> ReadOnlyError:
     about = "" if key is None else f"session {key}: "
     return ReadOnlyError(
@@ -207,7 +199,7 @@ def _read_only(key: SessionKey | None) -> ReadOnlyError:
 
 def _loop() -> object:
     """Return the running event loop of asyncio, or trio's token."""
-    loop: object = _get_running_loop()
+    loop: object = asyncio_loop()
     if loop is None:
         from trio.lowlevel import current_trio_token  # noqa: PLC0415 (only where trio runs)
 
@@ -226,7 +218,7 @@ async def uninterrupted(function: Callable[[], Awaitable[None]]) -> None:
     anyio's shield holds off cancelled scopes, but not `asyncio.Task.cancel`.
     """
     with CancelScope(shield=True):
-        if _get_running_loop() is None:
+        if asyncio_loop() is None:
             await function()
             return
         task: asyncio.Task[Any] = asyncio.ensure_future(_awaited(function))
