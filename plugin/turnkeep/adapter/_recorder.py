@@ -146,9 +146,7 @@ class Recorder:
             except FAILURES:
                 if self._later.is_full:
                     raise
-                logger.exception(
-                    "%s: a message is answered now and recorded later", session
-                )
+                logger.exception("%s: a message is answered now and recorded later", session)
             else:
                 await self._later.settle()
                 return received

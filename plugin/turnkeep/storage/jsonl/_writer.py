@@ -34,6 +34,10 @@ Durability = Literal["os", "disk"]
 MAX_OPEN_FILES: Final = 512
 
 
+_NO_LOOP: Final = object()
+"""In the place of a loop, before there was one; under trio `asyncio_loop` returns None."""
+
+
 class Writer:
     """Gathers batches on the loop, and writes them on a thread."""
 
@@ -43,7 +47,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._gathering: Batch | None = None
         self._writing: Batch | None = None
-        self._loop: object = None
+        self._loop: object = _NO_LOOP
         self._call: Callable[..., object] | None = None
 
     # On the loop.
