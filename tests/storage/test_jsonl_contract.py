@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from turnkeep import SessionKey
 from turnkeep.storage.base import Storage
-from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl import JsonlStorage, _clock
 from turnkeep.storage.jsonl._names import session_path
 from turnkeep.testing import FolderHooks, StorageContract
 
@@ -30,9 +31,11 @@ class TestJsonl(FolderHooks, StorageContract):
 
     @pytest.fixture(autouse=True)
     def close_the_killed(self) -> Iterator[None]:
-        """Closes, at last, what died."""
+        """Closes, at last, what died; the clock goes on."""
         self.killed: list[JsonlStorage] = []
+        self.patched = pytest.MonkeyPatch()
         yield
+        self.patched.undo()
         for storage in self.killed:
             anyio.run(storage.aclose)
 
@@ -66,6 +69,9 @@ class TestJsonl(FolderHooks, StorageContract):
                 patched.setattr(os, name, failing(getattr(os, name)))
             patched.setattr(os, "open", failing(os.open, is_open=True))
             yield
+
+    def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
+        self.patched.setattr(_clock, "now", lambda: now)
 
     async def damage(self, place: Path, key: SessionKey, turn_id: int) -> None:
         path = session_path(place, key)

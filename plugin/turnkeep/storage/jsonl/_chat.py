@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, begun_info
+from . import _clock
 from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
 from ._lines import METADATA_EVERY, MORE, encode, encode_metadata, with_more
@@ -207,7 +208,7 @@ class Chat:
             older = self._stored(places, older)
         lines: list[bytes] = []
         own: list[int] = []  # which of the lines are turns
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         info = self.info
         for index, turn in enumerate(turns):
             place = 0 if places is None else places[index]
@@ -259,7 +260,7 @@ class Chat:
 
     def note(self, op: str, **changes: Any) -> bytes:
         """Return a metadata line that changes the record; the session begins if there is none."""
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         info = self.info or self._begun(now)
         self.info = replace(info, updated_at=now, **changes)
         data = self._metadata(self.info, op)

@@ -9,8 +9,8 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..base import Expected, is_expected, merge_metadata
+from . import _clock
 from ._chat import Chat
-from ._opened import now
 from ._place import FileChanged
 from ._several import FolderVerbs
 
@@ -38,7 +38,7 @@ class RecordVerbs(FolderVerbs):
                 summary=None,
                 turns=0,
                 revision=chat.info.revision + bool(chat.info.turns),
-                updated_at=now(),
+                updated_at=_clock.now(),
             )
             try:
                 where = f"session {chat.key}"

@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
 from time import sleep
@@ -24,6 +23,7 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo, merged, shifted
+from . import _clock
 from ._alias import alias_path, write_alias
 from ._blocks import line_at, lines_forward
 from ._disk import (
@@ -193,7 +193,7 @@ class Renaming:
         if damaged := moved.damaged + there.damaged:
             with self._writing(self._joined_damaged) as file:
                 file.writelines(line + b"\n" for line in damaged)
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         with writing_anew(self._joined, self._workplace, now) as file:
             if info is not None:
                 info = replace(info, key=new, updated_at=now)

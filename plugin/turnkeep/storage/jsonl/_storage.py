@@ -23,10 +23,10 @@ from ..base import (
     SessionInfo,
     Snapshot,
 )
+from . import _clock
 from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
 from ._lines import of_generation
-from ._opened import now
 from ._place import FileChanged
 from ._record_verbs import RecordVerbs, at_hand
 
@@ -235,7 +235,7 @@ class JsonlStorage(RecordVerbs):
             chat.info,
             turns=chat.info.turns - gone,
             revision=chat.info.revision + 1,
-            updated_at=now(),
+            updated_at=_clock.now(),
         )
         try:
             where = f"session {chat.key}"
