@@ -235,8 +235,12 @@ class SessionStore:
     async def forget(self, key: SessionKey | str) -> bool:
         """Delete a session for good, with its record; return True if there was one."""
         key = as_key(key)
+        info = await self.desk.info(key)
         async with self.desk.use(key, write=True) as storage:
-            return await storage.forget(key)
+            forgotten = await storage.forget(key)
+        if info is not None:
+            self.desk.tails.forget(info.generation)
+        return forgotten
 
 
 class Session(BaseSession):

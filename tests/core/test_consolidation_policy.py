@@ -13,6 +13,7 @@ import anyio
 import pytest
 import trio
 
+from patience import PATIENCE
 from turnkeep import ConsolidationPolicy, Session, SessionStore, SummaryError
 
 from .conftest import Place
@@ -213,7 +214,7 @@ async def test_closing_the_store_cancels_it_and_the_next_opening_begins_again(
             await summarize.called.wait()
             if in_group:
                 await ended.wait()  # else the reply ends with the summary
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE):
                 await store.aclose()
         assert ended.is_set()
     async with place() as store:

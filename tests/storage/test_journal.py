@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from storage.tools import contents, damaged, grep, lines, messages, opened, path_of, spawn, user
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change
@@ -117,7 +118,7 @@ LOSSES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@many(60, proof=True)
 @given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=4), min_size=1), LOSSES)
 def test_what_was_acknowledged_is_there_whatever_the_files_lost(
     batches: list[list[int]], losses: list[Any]

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from turnkeep import SessionKey
@@ -29,15 +28,17 @@ class TestJsonl(FolderHooks, StorageContract):
     def make_storage(self, place: Path) -> Storage:
         return JsonlStorage(place, durability=self.durability)
 
+    def second(self, storage: Storage, place: Path) -> Storage:
+        return JsonlStorage(place, lock_timeout=0)
+
     @pytest.fixture(autouse=True)
-    def close_the_killed(self) -> Iterator[None]:
-        """Closes, at last, what died; the clock goes on."""
-        self.killed: list[JsonlStorage] = []
-        self.patched = pytest.MonkeyPatch()
-        yield
-        self.patched.undo()
-        for storage in self.killed:
-            anyio.run(storage.aclose)
+    def patched(self) -> Iterator[None]:
+        """Let a test set the clock."""
+        with pytest.MonkeyPatch.context() as self.patch:
+            yield
+
+    def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
+        self.patch.setattr(_clock, "now", lambda: now)
 
     async def kill(self, storage: Storage, place: Path) -> Path:
         # A copy of half a rename is no state that a crash leaves; see test_rename.py for those.
@@ -45,7 +46,6 @@ class TestJsonl(FolderHooks, StorageContract):
         copy = place.with_name(f"killed {len(list(place.parent.iterdir()))}")
         async with storage._renaming:
             shutil.copytree(place, copy)
-        self.killed.append(storage)
         return copy
 
     @contextmanager
@@ -69,9 +69,6 @@ class TestJsonl(FolderHooks, StorageContract):
                 patched.setattr(os, name, failing(getattr(os, name)))
             patched.setattr(os, "open", failing(os.open, is_open=True))
             yield
-
-    def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
-        self.patched.setattr(_clock, "now", lambda: now)
 
     async def damage(self, place: Path, key: SessionKey, turn_id: int) -> None:
         path = session_path(place, key)

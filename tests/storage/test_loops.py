@@ -11,6 +11,7 @@ import anyio
 import pytest
 import trio
 
+from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, messages, opened, path_of, put, user
 from turnkeep import SessionStore
 from turnkeep.storage.jsonl import JsonlStorage
@@ -45,8 +46,8 @@ def test_a_storage_that_was_not_closed_goes_on_in_the_next_loop(tmp_path: Path) 
         return turns
 
     for text in ("one", "two", "three"):
-        asyncio.run(asyncio.wait_for(talk(text), 10))
-    turns = asyncio.run(asyncio.wait_for(end(), 10))
+        asyncio.run(asyncio.wait_for(talk(text), PATIENCE))
+    turns = asyncio.run(asyncio.wait_for(end(), PATIENCE))
     assert [turn for turn in turns if " " not in str(turn)] == ["one", "two", "three"]
     assert turns == messages(path_of(tmp_path))
 
@@ -63,8 +64,8 @@ def test_a_loop_that_ends_at_any_moment_does_not_stop_the_next_one(tmp_path: Pat
 
     for steps in range(12):
         asyncio.run(talk(steps))
-        asyncio.run(asyncio.wait_for(put(storage, f"done {steps}"), 10))
-    asyncio.run(asyncio.wait_for(storage.aclose(), 10))
+        asyncio.run(asyncio.wait_for(put(storage, f"done {steps}"), PATIENCE))
+    asyncio.run(asyncio.wait_for(storage.aclose(), PATIENCE))
     done = [text for text in messages(path_of(tmp_path)) if text.startswith("done")]
     assert done == [f"done {steps}" for steps in range(12)]
 

@@ -128,7 +128,7 @@ def spawn(code: str, *arguments: object, under: Sequence[str] = ()) -> subproces
 def run(code: str, *arguments: object, under: Sequence[str] = ()) -> str:
     """What this code prints, in a process of its own."""
     with spawn(code, *arguments, under=under) as process:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate()
     assert process.returncode == 0, error
     return out
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from profiles import many
 from turnkeep import Turn, WindowError
 from turnkeep._window.arrange import View
 from turnkeep._window.options import WindowOptions
@@ -21,7 +22,6 @@ from turnkeep._window.tokens import MEDIA_TOKENS, message_tokens
 from .chats import (
     CHATS,
     CHATS_WITH_A_USER,
-    NOW,
     OPTIONS,
     SIGHTS,
     WIDE,
@@ -30,7 +30,6 @@ from .chats import (
     id_of,
     ids_of,
     info_of,
-    many,
     says_something,
     view_of,
     window,
@@ -38,6 +37,7 @@ from .chats import (
     words,
 )
 from .grown import plain_chat
+from .writer import NOW
 
 
 def said(window: Messages) -> Messages:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from profiles import many
 from turnkeep import check_messages
 from turnkeep._window.arrange import NO_RESULT
 from turnkeep._window.options import WindowOptions
@@ -18,13 +19,12 @@ from .chats import (
     WIDE,
     Chat,
     Messages,
-    Writer,
     info_of,
-    many,
     view_of,
     window,
     window_or_error,
 )
+from .writer import Writer
 
 NO_IDS = ["", None, "null", " "]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import Turn
 from turnkeep._window.options import WindowOptions
 
-from .chats import NOW, Chat, ids_of, info_of, many, window, words
+from .chats import Chat, ids_of, info_of, window, words
+from .writer import NOW
 
 
 def exchange(groups: str, said: str = "word") -> Chat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
+from profiles import many
 from turnkeep._window.arrange import BOT_FIRST, NO_ANSWER, NO_RESULT, View
 from turnkeep._window.calls import as_call_id
 from turnkeep._window.options import WindowOptions
@@ -17,16 +18,15 @@ from .chats import (
     SIGHTS,
     WIDE,
     Chat,
-    Writer,
     id_of,
     ids_of,
     info_of,
-    many,
     view_of,
     window,
     window_or_error,
 )
 from .grown import plain_chat
+from .writer import Writer
 
 
 def roles(chat: Chat, options: WindowOptions = WIDE) -> list[str]:

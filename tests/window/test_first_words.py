@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import SessionStore, Turn, check_messages
 from turnkeep._window.arrange import BOT_FIRST, View
 from turnkeep._window.message import EMPTY_MESSAGE
 from turnkeep._window.options import WindowOptions
 
-from .chats import CHATS, NOW, WIDE, Chat, Messages, Writer, info_of, many, says_something, window
+from .chats import CHATS, WIDE, Chat, Messages, info_of, says_something, window
 from .grown import calls as model_calls
 from .grown import cuts
 from .rules import refused_by_mistral, refused_by_openai
+from .writer import NOW, Writer
 
 PLACEHOLDER = {"role": "user", "content": BOT_FIRST}
 

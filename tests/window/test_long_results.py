@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import Turn, check_messages, estimate_tokens
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import message_tokens
 
-from .chats import NOW, Chat, Messages, Writer, info_of, many, window, words
+from .chats import Chat, Messages, info_of, window, words
+from .writer import NOW, Writer
 
 TRUNCATE: dict[str, Any] = {"max_tokens": 4000, "overflow": "truncate"}
 

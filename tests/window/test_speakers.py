@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import Sender, Turn, check_messages
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.speaker import name_field, prefix
 from turnkeep.shapes import to_shape
 
-from .chats import IMAGE, NOW, Chat, Messages, info_of, many, window, words
+from .chats import Chat, Messages, info_of, window, words
 from .rules import refused_by_mistral, refused_by_openai, refused_by_openai_types
+from .writer import IMAGE, NOW
 
 PREFIX = re.compile(r"([^\n():\[\]{}<>\"`|\\/=#*]{1,40}) \(([a-zA-Z0-9-]{1,32})\): ")
 FIELD = re.compile(r"[a-zA-Z0-9_-]{1,64}")

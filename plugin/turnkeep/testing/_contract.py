@@ -16,6 +16,7 @@ from ._epochs import EpochContract
 from ._erasing import ErasingContract
 from ._expected import ExpectedContract
 from ._failing import FailingContract
+from ._forget import ForgetContract
 from ._life import LifeContract
 from ._model import check_against_model
 from ._read_back import ReadContract
@@ -33,6 +34,7 @@ class StorageContract(
     EpochContract,
     SessionsContract,
     RenameContract,
+    ForgetContract,
     ClaimContract,
     ConcurrencyContract,
     SharedContract,
@@ -70,5 +72,6 @@ class StorageContract(
             lambda: tmp_path_factory.mktemp("model"),
             survives=self.survives,
             backend=backend,
+            examples=self.examples,
             set_clock=self.set_clock if self.offers("set_clock") else None,
         )
