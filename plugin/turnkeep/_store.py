@@ -14,9 +14,9 @@ from ._errors import PartlyDoneError, StorageError, UnknownStorageError, Unsuppo
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_source_ids
-from ._session.consolidate import ConsolidationPolicy, Consolidations
 from ._session.conversation import Conversation
 from ._session.desk import Desk
+from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.session import BaseSession
 from .storage.base import Hit, Storage
 

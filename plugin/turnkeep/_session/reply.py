@@ -7,7 +7,6 @@ of them at once. Nothing is locked while the model works.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,51 +23,11 @@ from ..shapes import Shape
 from ..storage.base import Change
 from .conversation import Begun, Conversation
 from .history import AnyWindow, History
+from .states import EVENTS, Event, State
 
-__all__ = ["EVENTS", "Event", "Reply", "State"]
+__all__ = ["Reply"]
 
 replace: Final = structs.replace
-
-
-class State(Enum):
-    """The states of a reply, see `Reply`."""
-
-    NEW = "new"
-    OPEN = "open"
-    GONE = "gone"
-    STORED = "stored"
-    EMPTY = "empty"
-    DISCARDED = "discarded"
-    FAILED = "failed"
-
-
-class Event(Enum):
-    """The events in a reply's life, see `Reply`."""
-
-    ENTER = "enter"
-    LOSE = "lose"
-    STORE = "store"
-    SAY_NOTHING = "say nothing"
-    REFUSE = "refuse"
-    FAIL = "fail"
-
-
-EVENTS: Final[dict[State, dict[Event, State]]] = {
-    State.NEW: {Event.ENTER: State.OPEN, Event.LOSE: State.DISCARDED},
-    State.OPEN: {
-        Event.LOSE: State.GONE,
-        Event.STORE: State.STORED,
-        Event.SAY_NOTHING: State.EMPTY,
-        Event.REFUSE: State.DISCARDED,
-        Event.FAIL: State.FAILED,
-    },
-    State.GONE: {Event.REFUSE: State.DISCARDED, Event.FAIL: State.FAILED},
-    State.STORED: {},
-    State.EMPTY: {},
-    State.DISCARDED: {},
-    State.FAILED: {},
-}
-"""The table in `Reply`'s docstring. Every change of a reply's state uses it."""
 
 
 _OPEN: Final = (State.OPEN, State.GONE)
