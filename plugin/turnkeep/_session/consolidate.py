@@ -224,7 +224,7 @@ async def _summarized(key: SessionKey, messages: list[Message], plan: Consolidat
     answer: Any = plan.summarize(copy.deepcopy(messages))
     if not isawaitable(answer):
         raise SummaryError(
-            f"{where}summarize gave {type(answer).__name__} and is to be an async function: "
+            f"{where}summarize returned {type(answer).__name__}, but must be an async function: "
             "write 'async def'; nothing was changed"
         )
     return checked_summary(await answer, where)

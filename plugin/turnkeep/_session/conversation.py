@@ -156,11 +156,11 @@ class Conversation:
         return any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind.turns)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
         """Find the message that a reply answers: `to`, or the latest user turn.
 
-        Only one process answers a message. With `anew` it may be answered again.
+        Only one process answers a message. With `again` it may be answered again.
         """
         if to is None:
             latest = await read_latest_exchange(self.desk, self.key)
@@ -170,7 +170,7 @@ class Conversation:
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
                 return Begun(expected=info.expected(), sight=sight)
-            _, lease = await self._lease(to, anew=True)
+            _, lease = await self._lease(to, again=True)
             return Begun(to, (), info.expected(turn=to.id), sight, lease=lease)
         sight = Sight.of(to, joined)
         record, there = await self.locate(to)
@@ -184,10 +184,10 @@ class Conversation:
         begun = Begun(there, tuple([one for one in places if one is not None]), expected, sight)
         if not self.desk.is_shared:
             return begun
-        may, lease = await self._lease(there, anew=anew)
+        may, lease = await self._lease(there, again=again)
         return begun._replace(is_lost=not may, lease=lease)
 
-    async def _lease(self, turn: Turn, *, anew: bool) -> tuple[bool, str | None]:
+    async def _lease(self, turn: Turn, *, again: bool) -> tuple[bool, str | None]:
         """Take the lease on a message's answer; return True if it may be answered, and the name."""
         desk = self.desk
         if not desk.is_shared:
@@ -195,7 +195,7 @@ class Conversation:
         name, (generation, id) = answer_name(turn), desk.answers.name(turn)
         if not await desk.leases.take(self.key, name, {"generation": generation, "id": id}):
             return False, None
-        if anew or desk.answers.was_given(turn) or not await self._has_answer(turn):
+        if again or desk.answers.was_given(turn) or not await self._has_answer(turn):
             return True, name
         await desk.leases.drop(self.key, name)
         return False, None

@@ -63,12 +63,12 @@ class ConsolidationPolicy:
                 check_count(name, getattr(self, name), least=1)
         if self.after_messages is not None and self.after_messages <= self.keep:
             raise SummaryError(
-                f"after_messages ({self.after_messages}) is more than keep ({self.keep}), "
-                "or there is nothing to summarize when it is reached"
+                f"after_messages ({self.after_messages}) must be more than keep ({self.keep}): "
+                "otherwise there is nothing to summarize"
             )
         if self.task_group is not None and _starter(self.task_group) is None:
             raise SummaryError(
-                "task_group is one of anyio or asyncio, or a trio nursery, "
+                "task_group is a task group of anyio or asyncio, or a trio nursery, "
                 f"not {self.task_group!r:.80}"
             )
 

@@ -66,7 +66,7 @@ class Reply(History):
         joined: Sequence[Turn] = (),
         *,
         keep_interrupted: bool = False,
-        anew: bool = False,
+        again: bool = False,
     ) -> None:
         self.turns: list[Turn] = []
         self._conversation = conversation
@@ -76,7 +76,7 @@ class Reply(History):
         self._joined = joined
         self._opened: list[TurnRef] = []
         self._keep_interrupted = keep_interrupted
-        self._anew = anew
+        self._again = again
         self._collected: list[Turn] = []
         self._texts: list[str] = []
         self._links: list[str] = []
@@ -114,7 +114,7 @@ class Reply(History):
             self._opened = self._conversation.desk.answers.open((to, *self._joined))
         self._happen(Event.ENTER)
         try:
-            begun = await self._conversation.begin_reply(to, self._joined, anew=self._anew)
+            begun = await self._conversation.begin_reply(to, self._joined, again=self._again)
         except BaseException:  # also a cancellation, or the message would seem open forever
             self._happen(Event.FAIL)
             self._conversation.desk.answers.close(self._opened, given=False)
@@ -199,7 +199,7 @@ class Reply(History):
         if not isinstance(text, str):
             raise InvalidTurnError(
                 f"{self._where}a piece of a reply is text, not {type(text).__name__}: "
-                "leave out a piece that has none"
+                "leave out pieces without text"
             )
         if text:  # an empty piece must not separate the calls around it
             self._texts.append(text)

@@ -127,7 +127,7 @@ class BaseSession(Handle):
             self.turn,
             self.joined,
             keep_interrupted=keep_interrupted,
-            anew=self.was_answered,
+            again=self.was_answered,
         )
 
     async def edit(

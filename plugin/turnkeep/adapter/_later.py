@@ -54,10 +54,10 @@ class Owing(Conversation):
             return window_alone(self.key, sight.turns, options, collected)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
         try:
-            return await super().begin_reply(to, joined, anew=anew)
+            return await super().begin_reply(to, joined, again=again)
         except FAILURES:
             if to is None:
                 raise
@@ -89,9 +89,9 @@ class Aside(Conversation):
         return window_alone(self.key, sight.turns, options, collected)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
-        begun = await super().begin_reply(to, joined, anew=anew)
+        begun = await super().begin_reply(to, joined, again=again)
         if begun.is_lost and to is not None and await self._recorded(to) is not None:
             return begun._replace(is_lost=False)
         return begun
