@@ -239,7 +239,7 @@ async def test_a_piece_that_is_no_text_is_refused_and_the_reply_goes_on(asked: S
     piece: Any = None
     async with asked.reply() as reply:
         reply.add_text("A cat.")
-        with pytest.raises(InvalidTurnError, match="leave out a piece that has none"):
+        with pytest.raises(InvalidTurnError, match="leave out pieces without text"):
             reply.add_text(piece)
     assert await said(asked) == ["What is there?", "A cat."]
 

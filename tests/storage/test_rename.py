@@ -14,7 +14,7 @@ import pytest
 
 from storage.tools import KEY, OTHER, contents, files, listed, opened, path_of, put, spawn
 from turnkeep import SessionKey, StorageError
-from turnkeep._records.turn import new_turn
+from turnkeep._records.making import new_turn
 from turnkeep.storage.jsonl import JsonlStorage
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from turnkeep import SessionKey, Turn
-from turnkeep._records.turn import new_turn
+from turnkeep._records.making import new_turn
 from turnkeep.storage.base import Appended, SessionInfo
 from turnkeep.storage.jsonl import JsonlStorage
 

@@ -1,4 +1,4 @@
-"""One session at the desk: the verbs that sessions and their replies are made of."""
+"""The verbs of one session at the desk. Sessions and replies are made of them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ __all__ = ["Begun", "Conversation"]
 
 
 class Begun(NamedTuple):
-    """What a reply was begun on.
+    """The beginning of a reply.
 
-    `to` is the message that it answers, as it is stored now, `also` are the ids of earlier ones
-    that it answers with it, and `expected` is the state of the session that its turns belong
-    to. `sight` is what its windows show. `is_lost` is whether there is nothing to answer: the
-    message is gone, or another process answers it. `lease` names what `end_reply` gives back.
+    - `to` is the message that it answers, as it is stored now.
+    - `also` are the ids of earlier messages that it answers too.
+    - `expected` is the state of the session that its turns belong to.
+    - `sight` tells its windows which turns to show.
+    - `is_lost` is True if there is nothing to answer: the message is gone, or another process
+      answers it.
+    - `lease` is the name of the lease that `end_reply` gives back.
     """
 
     to: Turn | None = None
@@ -47,11 +50,8 @@ class Conversation:
     def __init__(self, desk: Desk, key: SessionKey) -> None:
         self.desk = desk
         self.key = key
-
-    @property
-    def where(self) -> str:
-        """The beginning of an error's message: it names the session."""
-        return f"session {self.key.text}: "
+        self.where = f"session {key.text}: "
+        """The beginning of each error message; it names the session."""
 
     # Windows.
 
@@ -63,7 +63,7 @@ class Conversation:
         sight: Sight,
         collected: Sequence[Turn] = (),
     ) -> AnyWindow:
-        """Return the window, over so much of the session's end as it needs."""
+        """Return the window; read only as much of the session's end as it needs."""
         try:
             bounds = WindowOptions(max_messages=max_messages, **options)
             shapes: Any = None if shape == "openai" else import_module("turnkeep.shapes._convert")
@@ -87,20 +87,18 @@ class Conversation:
     # Turns in hand.
 
     async def locate(self, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:
-        """Return the record, and a turn as it is stored now; None if it is gone."""
-        async with self.desk.use(self.key) as storage:
-            place: int | None = turn.id
-            info, turns, _ = await storage.read(self.key, after=turn.id - 1, before=turn.id + 1)
-            if info is not None and info.generation != turn.generation and turn.generation:
-                place = info.place(turn.ref)
-                if place is not None and place != turn.id:
-                    info, turns, _ = await storage.read(self.key, after=place - 1, before=place + 1)
-        if info is not None and info.origins:
-            self.desk.answers.learn(info)
+        """Return the record, and the turn as it is stored now or None if it is gone."""
+        key, read = self.key, self.desk.read
+        place: int | None = turn.id
+        info, turns, _ = await read(key, after=turn.id - 1, before=turn.id + 1)
+        if info is not None and info.generation != turn.generation and turn.generation:
+            place = info.place(turn.ref)
+            if place is not None and place != turn.id:
+                info, turns, _ = await read(key, after=place - 1, before=place + 1)
         return info, None if place is None or not turns else turns[0]
 
     async def delete_all(self, turns: Sequence[Turn]) -> int:
-        """Takes several turns in hand away, in one step where they are of one generation."""
+        """Delete several turns in hand, in one step if they are of one generation."""
         if not turns:
             return 0
         async with self.desk.use(self.key, write=True) as storage:
@@ -112,14 +110,14 @@ class Conversation:
         return len(gone) + sum([await self.delete(turn) is not None for turn in left])
 
     async def begin_again(self, is_due: Callable[[Turn], bool]) -> None:
-        """Clears the session if its latest turn says so; of several processes one does it."""
+        """Clear the session if its latest turn is due; of several processes only one does."""
         async with self.desk.use(self.key, write=True) as storage:
             info, turns, _ = await storage.read(self.key, limit=1)
             if info and turns and turns[-1].epoch == info.epoch and is_due(turns[-1]):
                 await storage.clear(self.key, expected=info.expected())
 
     async def edit(self, turn: Turn | int, change: Change) -> Turn | None:
-        """Changes a turn in hand wherever it is now, or the one with an id."""
+        """Edit a turn in hand, wherever it is now, or the turn with an id."""
         key = self.key
         if isinstance(turn, int):
             async with self.desk.use(key, write=True) as storage:
@@ -131,7 +129,7 @@ class Conversation:
         return await self.desk.change(key, turn, edit)
 
     async def delete(self, turn: Turn | int) -> Turn | None:
-        """Takes a turn in hand away wherever it is now, or the one with an id."""
+        """Delete a turn in hand, wherever it is now, or the turn with an id."""
         key = self.key
         if isinstance(turn, int):
             async with self.desk.use(key, write=True) as storage:
@@ -147,23 +145,22 @@ class Conversation:
     # Answers.
 
     async def was_answered(self, turn: Turn) -> bool:
-        """Return whether a message has an answer, or one is on its way, in any process."""
+        """Return True if a message has an answer, or any process is answering it."""
         desk = self.desk
         if desk.answers.is_answered(turn) or await self._has_answer(turn):
             return True
         return desk.is_shared and await desk.leases.is_taken(self.key, answer_name(turn))
 
     async def _has_answer(self, turn: Turn) -> bool:
-        async with self.desk.use(self.key) as storage:
-            behind = await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
+        behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
         return any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind.turns)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
-        """Finds what a reply answers: this message, or the latest user turn.
+        """Find the message that a reply answers: `to`, or the latest user turn.
 
-        One of all processes answers a message. `anew` is whether it may be answered once more.
+        Only one process answers a message. With `again` it may be answered again.
         """
         if to is None:
             latest = await read_latest_exchange(self.desk, self.key)
@@ -173,44 +170,47 @@ class Conversation:
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
                 return Begun(expected=info.expected(), sight=sight)
-            _, lease = await self._lease(to, anew=True)
+            _, lease = await self._lease(to, again=True)
             return Begun(to, (), info.expected(turn=to.id), sight, lease=lease)
         sight = Sight.of(to, joined)
         record, there = await self.locate(to)
-        if record is None or there is None:  # deleted, or forgotten, and perhaps begun again
+        if record is None or there is None:  # deleted, or forgotten with its session
             return Begun(to, (), None, sight, is_lost=True)
-        # A message of before a reset is answered into its own epoch: not any more.
+        # The answer belongs to its message's epoch. After a reset it is refused.
         expected = Expected(record.generation, there.epoch, turn=there.id)
         if record.generation != to.generation:
             expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
-        also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
-        may, lease = await self._lease(there, anew=anew)
-        return Begun(there, also, expected, sight, not may, lease)
+        places = [record.place(one.ref) for one in joined]
+        begun = Begun(there, tuple([one for one in places if one is not None]), expected, sight)
+        if not self.desk.is_shared:
+            return begun
+        may, lease = await self._lease(there, again=again)
+        return begun._replace(is_lost=not may, lease=lease)
 
-    async def _lease(self, turn: Turn, *, anew: bool) -> tuple[bool, str | None]:
-        """Takes the lease on a message's answer; returns whether it may be given, and its name."""
+    async def _lease(self, turn: Turn, *, again: bool) -> tuple[bool, str | None]:
+        """Take the lease on a message's answer; return True if it may be answered, and the name."""
         desk = self.desk
         if not desk.is_shared:
             return True, None
         name, (generation, id) = answer_name(turn), desk.answers.name(turn)
         if not await desk.leases.take(self.key, name, {"generation": generation, "id": id}):
             return False, None
-        if anew or desk.answers.was_given(turn) or not await self._has_answer(turn):
+        if again or desk.answers.was_given(turn) or not await self._has_answer(turn):
             return True, name
         await desk.leases.drop(self.key, name)
         return False, None
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
-        """Stores what a reply collected; None where the session is not as expected any more."""
+        """Store a reply's turns; return None if the session is no longer as expected."""
         appended = await self.desk.append(self.key, turns, expected=begun.expected, dedupe=False)
         return None if appended is None else appended.turns
 
     async def end_reply(self, begun: Begun) -> None:
-        """Gives the lease on an answer back."""
+        """Give the reply's lease back."""
         if begun.lease is not None:
             await self.desk.leases.drop(self.key, begun.lease)
 
     async def after_answer(self) -> None:
-        """Does what the store wants done when an answer is stored: consolidation."""
+        """Do the store's work after a stored answer: consolidation."""
         if self.desk.after_answer is not None:
             await self.desk.after_answer(self.key)

@@ -1,4 +1,4 @@
-"""Reading a session's end, only as far back as an answer needs."""
+"""Functions that read a session's end, only as far back as an answer needs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ PAGE_TURNS: Final = 500
 
 
 class Sight(NamedTuple):
-    """What a window shows of the stored turns.
+    """The part of the stored turns that a window shows.
 
-    `up_to`: nothing that was said behind this turn. `to_answer`: that turn is the message in
-    hand, so the answers that it has already are left out. `turns` are that message and those
-    that are answered with it, as they are in hand.
+    - `up_to`: the window leaves out everything after this turn.
+    - `to_answer`: that turn is the message in hand, so the window leaves out its answers.
+    - `turns`: that message, and the messages that are answered with it.
     """
 
     up_to: TurnRef | None = None
@@ -42,11 +42,11 @@ class Sight(NamedTuple):
 
     @classmethod
     def of(cls, message: Turn, joined: Sequence[Turn]) -> Sight:
-        """Return what the window to answer a message with shows."""
+        """Return the sight of a reply to this message."""
         return cls(message.ref, True, (*joined, message))
 
     def view(self, info: SessionInfo) -> View:
-        """Return it by the ids that the session has now; of another life nothing is in sight."""
+        """Return the same by the session's current ids; nothing is in sight of another life."""
         if self.up_to is None:
             return View()
         place = info.place(self.up_to) if self.up_to.generation else self.up_to.id
@@ -54,28 +54,22 @@ class Sight(NamedTuple):
         return View(as_of=as_of, before_answer=as_of if self.to_answer else None)
 
     def shift(self, view: View) -> int:
-        """Return how far ids went up since, by a merge."""
+        """Return how far a merge has raised the ids since."""
         return 0 if self.up_to is None or not view.as_of else view.as_of - self.up_to.id
 
 
 async def read_window(
     desk: Desk, key: SessionKey, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
 ) -> Window:
-    """Return the window over a session's end, with what a reply has collected so far."""
+    """Return the window over a session's end, with a reply's turns so far."""
     limit = options.first_read
-    opening = desk.opening
     while True:
-        # As `Desk.use` does; but windows are too many for an object each.
-        storage = opening.enter(key, write=False) or await opening.enter_first(key, write=False)
-        try:
-            info, turns, complete = await storage.read(key, limit=limit)
-        finally:
-            opening.leave()
+        info, turns, complete = await desk.read(key, limit=limit)
         view, tail = View(), None
         if info is not None:
             view = sight.view(info)
             if collected:
-                # What was collected answers the message in hand; what else did is hidden.
+                # The collected turns answer the message in hand. Its other answers are hidden.
                 before = view.before_answer
                 turns = [turn for turn in turns if before is None or turn.answers != before]
                 turns += _placed(collected, info, sight.shift(view))
@@ -91,7 +85,7 @@ async def read_window(
 def window_alone(
     key: SessionKey, turns: Sequence[Turn], options: WindowOptions, collected: Sequence[Turn]
 ) -> Window:
-    """Return the window over these stored turns alone, where the session can't be read."""
+    """Return the window over these stored turns alone, for a session that can't be read."""
     last = turns[-1]
     info = SessionInfo(
         key=key,
@@ -121,7 +115,7 @@ def _placed(collected: Sequence[Turn], info: SessionInfo, shift: int) -> list[Tu
 
 
 class LatestExchange(NamedTuple):
-    """The end of a session: its record, its latest user turn, and what it read of the epoch."""
+    """The end of a session: its record, its latest user turn, and the turns that were read."""
 
     info: SessionInfo
     user: Turn | None
@@ -132,8 +126,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
     """Return the latest exchange of the current epoch; None without a session."""
     limit = 16
     while True:
-        async with desk.use(key) as storage:
-            info, turns, complete = await storage.read(key, limit=limit)
+        info, turns, complete = await desk.read(key, limit=limit)
         if info is None:
             return None
         current = [turn for turn in turns if turn.epoch == info.epoch]
@@ -147,7 +140,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
 
 
 class Turns(AsyncIterator[Turn]):
-    """Reads a page at a time. No generator, so that whoever breaks off leaves nothing open."""
+    """An iterator that reads page by page. Unlike a generator, it never needs closing."""
 
     def __init__(
         self,
@@ -175,12 +168,9 @@ class Turns(AsyncIterator[Turn]):
             await self._turn_over()
 
     async def _turn_over(self) -> None:
-        key, after, last = self._key, self._after, self._last
-        async with self._desk.use(key) as storage:
-            if last is None:
-                page = await storage.read(key, after=after, limit=PAGE_TURNS, newest=False)
-            else:
-                page = await storage.read(key, after=after, limit=last)
+        after, last = self._after, self._last
+        limit, newest = (PAGE_TURNS, False) if last is None else (last, True)
+        page = await self._desk.read(self._key, after=after, limit=limit, newest=newest)
         if page.info is not None and self._epoch is None:
             self._epoch = page.info.epoch
         self._page = iter(page.turns)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from .._errors import SummaryError
+from .._records.clean import clean_text
 from .._records.info import SessionInfo
 from .._records.text import shortened
-from .._records.turn import clean_text
 from .message import Message
 from .options import WindowOptions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .._records.turn import new_turn
+from .._records.making import new_turn
 from ..storage.base import DEDUPE_TURNS
 from ._hooks import Hooks
 from ._lab import Lab, clause

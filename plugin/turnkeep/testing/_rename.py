@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 
 from .._records.key import SessionKey
-from .._records.turn import new_turn
+from .._records.making import new_turn
 from ..storage.base import Change, Expected, Storage
 from ._hooks import Hooks
 from ._lab import Lab, clause

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from .._records.key import SessionKey
-from .._records.turn import Turn, new_turn
+from .._records.making import new_turn
+from .._records.turn import Turn
 from ..storage.base import Change, Claim
 
 __all__ = ["KEYS", "NEVER", "Step", "verbs"]

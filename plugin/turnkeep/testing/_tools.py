@@ -9,7 +9,8 @@ import anyio
 import anyio.lowlevel
 
 from .._records.key import SessionKey
-from .._records.turn import Turn, new_turn
+from .._records.making import new_turn
+from .._records.turn import Turn
 from ..storage.base import Appended, Claim, Expected, SessionInfo, Storage
 
 KEY = SessionKey("test", "1")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from anyio import Event
+from msgspec import Struct, field
 
 from ._claims_file import ClaimsFile, Write
 from ._disk import (
@@ -31,37 +32,33 @@ from ._place import FileChanged
 MAX_OPEN_FILES: Final = 512
 
 
-class Job:
-    """The lines to add to one file, at the size and in the version that was read."""
+class Job(Struct, eq=False):
+    """The lines to add to one file, at the size and in the version that was read.
 
-    __slots__ = ("lines", "path", "size", "version", "written")
+    `written` is the time of change to give to the file.
+    """
 
-    def __init__(self, path: Path, version: int, size: int) -> None:
-        self.path = path
-        self.version = version
-        self.size = size
-        self.lines: list[bytes] = []
-        self.written: datetime
-        """The time of change to give to the file."""
+    path: Path
+    version: int
+    size: int
+    written: datetime
+    lines: list[bytes] = []
 
 
-class Batch:
-    """All that is written together. `done` is set when all of it was tried."""
+class Batch(Struct, eq=False):
+    """All that is written together. `done` is set when all of it was tried.
 
-    __slots__ = (
-        "claims", "claims_error", "closes", "done", "errors", "finished", "jobs", "retired",
-    )  # fmt: skip
+    The batch that `closes` is the last one: the thread ends.
+    """
 
-    def __init__(self) -> None:
-        self.done = Event()
-        self.finished = False
-        self.jobs: dict[int, Job] = {}
-        self.errors: dict[int, BaseException] = {}
-        self.retired: list[int] = []
-        self.claims: list[Write] = []
-        self.claims_error: BaseException | None = None
-        self.closes = False
-        """It is the last one: the thread ends."""
+    done: Event = field(default_factory=Event)
+    finished: bool = False
+    jobs: dict[int, Job] = {}
+    errors: dict[int, BaseException] = {}
+    retired: list[int] = []
+    claims: list[Write] = []
+    claims_error: BaseException | None = None
+    closes: bool = False
 
     def fail(self, error: BaseException) -> None:
         """Have all that wait for it raise this, but for those whose own error is known."""

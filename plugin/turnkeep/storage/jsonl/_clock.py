@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(timezone.utc)
+now: Callable[[], datetime] = partial(datetime.now, timezone.utc)
+"""Return the time, in UTC."""

@@ -63,7 +63,6 @@ class JsonlStorage(RecordVerbs):
         expected: Expected | None = None,
         dedupe: bool = True,
     ) -> Appended | None:
-        self._check_writable(key)
         known = False
         for turn in turns:
             if turn.token or (dedupe and turn.source_ids):
@@ -74,7 +73,7 @@ class JsonlStorage(RecordVerbs):
             chat = self._chats.at_hand(key)
             there = None
             if chat is not None and (chat.known is not None or not known):
-                there = at_hand(chat, expected)
+                there = True if expected is None else at_hand(chat, expected)
             if chat is not None and there is not None:
                 try:
                     staged = self._stage(chat, turns, {}, there, known, dedupe)
@@ -90,6 +89,8 @@ class JsonlStorage(RecordVerbs):
                 await self._writer.wait(batch)
                 if version in batch.errors and not await self._chats.written(chat, batch, version):
                     continue
+                if chat.batch is batch:
+                    chat.batch = None
             return Appended(added.turns, added.new, info)
 
     async def _stage_locked(
@@ -101,6 +102,7 @@ class JsonlStorage(RecordVerbs):
         dedupe: bool,
     ) -> tuple[Chat, _Staged | None]:
         """Stage an append to a session that is not at hand, or where older turns are needed."""
+        self._check_writable(key)
         settled = False
         while True:
             async with self._chats.session(key, known=known, settled=settled, write=True) as chat:

@@ -21,6 +21,7 @@ from typing import Final, Literal
 
 from anyio import Event, get_cancelled_exc_class
 
+from ..._loop import asyncio_loop
 from ._appender import Appender, Batch, Job
 from ._claims_file import ClaimsFile, Write
 from ._journal import Journal
@@ -33,6 +34,10 @@ Durability = Literal["os", "disk"]
 MAX_OPEN_FILES: Final = 512
 
 
+_NO_LOOP: Final = object()
+"""In the place of a loop, before there was one; under trio `asyncio_loop` returns None."""
+
+
 class Writer:
     """Gathers batches on the loop, and writes them on a thread."""
 
@@ -42,7 +47,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._gathering: Batch | None = None
         self._writing: Batch | None = None
-        self._loop: object = None
+        self._loop: object = _NO_LOOP
         self._call: Callable[..., object] | None = None
 
     # On the loop.
@@ -55,7 +60,7 @@ class Writer:
         batch = self._gathering or self._gather()
         job = batch.jobs.get(version)
         if job is None:
-            job = batch.jobs[version] = Job(path, version, size)
+            job = batch.jobs[version] = Job(path, version, size, written)
         job.lines.append(lines)
         job.written = written
         return batch
@@ -74,7 +79,7 @@ class Writer:
 
     async def wait(self, batch: Batch) -> None:
         """Return when all of the batch was tried."""
-        if running_loop() is not self._loop:
+        if asyncio_loop() is not self._loop:
             self._answer_here()
         if not batch.finished:
             await batch.done.wait()
@@ -115,9 +120,12 @@ class Writer:
     def _gather(self) -> Batch:
         # One that an ended loop left behind is sent by the next `wait` or `aclose`.
         if self._gathering is None:
-            self._answer_here()
+            if asyncio_loop() is not self._loop:
+                self._answer_here()
             self._gathering = Batch()
-            self._send_soon()
+            # One turn of the loop later, so that all that run in this one are in.
+            assert self._call is not None
+            self._call(self._send, self._gathering)
         return self._gathering
 
     def _answer_here(self) -> None:
@@ -130,12 +138,7 @@ class Writer:
                     # Those who waited there have ended with their loop.
                     batch.done = Event()
             if self._gathering is not None:
-                self._send_soon()
-
-    def _send_soon(self) -> None:
-        # One turn of the loop later, so that all that run in this one are in.
-        assert self._call is not None
-        self._call(self._send, self._gathering)
+                self._call(self._send, self._gathering)
 
     def _send(self, batch: Batch) -> None:
         if batch is not self._gathering:
