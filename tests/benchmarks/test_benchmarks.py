@@ -16,6 +16,7 @@ LATE = ("stall_ms", "late_p99_ms")
 EXCHANGES = ("exchanges", "per_second", "p50_ms", "p99_ms", "stall_ms", "late_p99_ms", "disk_mb")
 FIGURES = {
     "window": WINDOW,
+    "tokens": ("to_cl100k", "to_o200k", "to_anthropic", "to_most", "us"),
     "chats": EXCHANGES,
     "single": EXCHANGES,
     "busy": EXCHANGES,

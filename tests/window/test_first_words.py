@@ -14,7 +14,7 @@ from turnkeep._window.arrange import BOT_FIRST, View
 from turnkeep._window.message import EMPTY_MESSAGE
 from turnkeep._window.options import WindowOptions
 
-from .chats import CHATS, WIDE, Chat, Messages, info_of, says_something, window
+from .chats import CHATS, WIDE, Chat, Messages, info_of, says_something, window, words
 from .grown import calls as model_calls
 from .grown import cuts
 from .rules import refused_by_mistral, refused_by_openai
@@ -105,7 +105,11 @@ def test_a_reminder_before_a_cut_is_left_out_where_there_is_no_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "most"), [(WindowOptions(max_messages=20), 28), (WindowOptions(max_tokens=300), 28)]
+    ("options", "most"),
+    [
+        (WindowOptions(max_messages=20), 28),
+        (WindowOptions(max_tokens=240, count_tokens=words), 28),
+    ],
 )
 def test_with_reminders_a_window_is_cut_in_steps_too(options: WindowOptions, most: int) -> None:
     turns: list[Turn] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import msgspec
 
 from .._errors import MissingExtraError, WindowError
+from .estimate import estimate_tokens
 
 if TYPE_CHECKING:
     import tiktoken
@@ -35,19 +36,8 @@ MEDIA_TOKENS: Final = 1000
 """Tokens that a content part without text counts as; a 1024² picture costs 765 to 1,600."""
 
 _REMEMBERED: Final = 10_000
+_SHORT: Final = 64
 _COUNTED_APART: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
-
-
-def estimate_tokens(text: str) -> int:
-    """Return a quick estimate of a text's tokens, rather too high than too low.
-
-    A token is about four bytes of English; other languages take more bytes and more tokens.
-
-    >>> estimate_tokens("The quick brown fox jumps over the lazy dog.")
-    13
-    """
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return -(-size * 2 // 7)
 
 
 def tiktoken_counter(encoding: str | tiktoken.Encoding = "o200k_base") -> TokenCounter:
@@ -105,7 +95,9 @@ def whole_message_tokens(message: Mapping[str, Any], count: MessageCounter) -> i
 def text_tokens(text: str, count: TokenCounter) -> int:
     """Return the tokens of a text; counts are cached."""
     if count is estimate_tokens:
-        return estimate_tokens(text)  # quicker than the cache
+        if len(text) <= _SHORT:
+            return estimate_tokens(text)  # quicker than the cache
+        return _remembered(count, len(text), hash(text), lambda: estimate_tokens(text))
     what = f"a text of {len(text)} characters"
     return _remembered(count, len(text), hash(text), lambda: _ask(count, text, what))
 
