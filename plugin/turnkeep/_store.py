@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -150,13 +151,13 @@ class SessionStore:
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Move a session to another key. The old key becomes an alias of the new one.
 
-        If both have turns, the old ones become earlier epochs of the new session, whose ids
-        rise. Open replies of any process and turns in hand stay valid. Renaming again does
-        nothing.
+        Where both have turns, the old ones become earlier epochs of the new, whose ids go up.
+        Replies that are open, in any process, and turns in hand go on as what they were.
+        Doing it again does nothing. Where `new` is an alias of the session, it moves back.
         """
         old, new = as_key(old), as_key(new)
         async with self.desk.use(old, write=True) as storage:
-            await storage.rename(old, new)
+            await self.desk.surely(partial(storage.rename, old, new))
 
     async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
         """Make `key` mean the session of `to`, for one person on two platforms.
@@ -174,7 +175,8 @@ class SessionStore:
         """
         alias = as_key(alias)
         async with self.desk.use(alias, write=True) as storage:
-            return await storage.unlink(alias)
+            gone, lost = await self.desk.surely(partial(storage.unlink, alias))
+        return gone or lost
 
     async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
         """Return the turns that contain all these words, the newest first.
@@ -199,17 +201,20 @@ class SessionStore:
         `(await session.info()).summary` is not None, `clear(erase=True)` deletes it too.
         """
         report: dict[str, int] = {}
-        failed: dict[SessionKey, Exception] = {}
+        failed: dict[SessionKey, StorageError | None] = {}
         async for info in self._each_session(prefix):
             try:
                 if count := await self.session(info.key).forget_sender(sender_id):
                     report[info.key.text] = count
             except StorageError as error:
                 failed[info.key] = error
+        # The list leaves out those of which not even the record can be read.
+        async with self.desk.use() as storage:
+            found = await storage.find_all([str(sender_id)], prefix=prefix)
+        failed |= {key: None for key in found.unread if key not in failed}
         if failed:
-            raise PartlyDoneError("forget_sender", [*failed], report) from next(
-                iter(failed.values())
-            )
+            causes = filter(None, failed.values())
+            raise PartlyDoneError("forget_sender", [*failed], report) from next(causes, None)
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:

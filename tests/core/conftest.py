@@ -11,6 +11,8 @@ import pytest
 from turnkeep import Session, SessionStore
 from turnkeep.storage.memory import MemoryStorage
 
+from .two import Two
+
 
 class Place(Protocol):
     """Makes a store over the one place of the test: a second one is a restart."""
@@ -50,3 +52,10 @@ def session(store: SessionStore) -> Session:
 async def asked(session: Session) -> Session:
     """The session, bound to a message that waits for its answer."""
     return await session.receive("What is there?", source_id="m1")
+
+
+@pytest.fixture
+async def two(anyio_backend: str) -> AsyncIterator[Two]:
+    two = Two()
+    async with two.a, two.b:
+        yield two

@@ -84,6 +84,16 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 )
         return None
 
+    def epoch_of(self, generation: str) -> int:
+        """Return the epoch that what was said last in a merged generation has now.
+
+        It is the current one where that was cleared since, and for the session's own.
+        """
+        for origin in self.origins:
+            if origin.generation == generation and origin.goes_on == self.epoch:
+                return origin.last_epoch + origin.epochs
+        return self.epoch
+
     def shift(self, generation: str) -> int:
         """Return how far a merge raised the ids of a generation; 0 for the session's own."""
         return next((one.ids for one in self.origins if one.generation == generation), 0)

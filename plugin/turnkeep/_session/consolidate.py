@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Final, TypeAlias
 
@@ -140,14 +141,16 @@ async def consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool:
     if info is None:
         return False
     async with desk.alone(info.generation):
-        if desk.is_shared and not await desk.leases.take(key, CONSOLIDATE):
+        if not desk.is_shared:
+            return await _consolidate(desk, key, plan)
+        lease = await desk.leases.take(key, CONSOLIDATE, mark=info.generation)
+        if lease is None:
             return False
         try:
             return await _consolidate(desk, key, plan)
         finally:
-            if desk.is_shared:
-                with CancelScope(shield=True):
-                    await desk.leases.drop(key, CONSOLIDATE)
+            with CancelScope(shield=True):
+                await desk.leases.drop(lease)
 
 
 async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool:
@@ -180,7 +183,12 @@ async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool
             return done  # a reply was begun meanwhile
         async with desk.use(key, write=True) as storage:
             expected = found.info.expected(revision=True)
-            if await storage.consolidate(key, reached, text, expected=expected):
+            fold = partial(storage.consolidate, key, reached, text, expected=expected)
+            folded, lost = await desk.surely(fold)
+            if lost and not folded:
+                now = (await storage.read(key, limit=0)).info
+                folded = now is not None and now.summary == text
+            if folded:
                 done, asked, calls = True, None, 0
             else:  # it was edited, cleared or merged meanwhile: look again
                 refused = found.info

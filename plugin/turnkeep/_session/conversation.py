@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+
+from msgspec import structs
 
 from .._errors import WindowError
 from .._records.identity import Expected, TurnRef
@@ -16,9 +20,9 @@ from .._window.options import HistoryOptions, WindowOptions
 from .._window.resolve import resolve
 from ..shapes import Shape
 from ..storage.base import DEDUPE_TURNS, Change, Storage
-from .desk import Desk
+from .desk import Desk, moved_answer
 from .history import AnyWindow
-from .leases import answer_name
+from .leases import Lease, answer_name
 from .reading import Sight, read_latest_exchange, read_window
 
 __all__ = ["Begun", "Conversation"]
@@ -27,13 +31,12 @@ __all__ = ["Begun", "Conversation"]
 class Begun(NamedTuple):
     """The beginning of a reply.
 
-    - `to` is the message that it answers, as it is stored now.
-    - `also` are the ids of earlier messages that it answers too.
-    - `expected` is the state of the session that its turns belong to.
-    - `sight` tells its windows which turns to show.
-    - `is_lost` is True if there is nothing to answer: the message is gone, or another process
-      answers it.
-    - `lease` is the name of the lease that `end_reply` gives back.
+    `to` is the message that it answers, as it is stored now, `also` are the ids of earlier ones
+    that it answers with it, and `expected` is the state of the session that its turns belong
+    to. `sight` is what its windows show. `is_lost` is whether there is nothing to answer: the
+    message is gone, or another process answers it. `end_reply` gives the `leases` back.
+    `joined` are the earlier messages, as they are in hand. `key` is the one that the session
+    had then; None without a session.
     """
 
     to: Turn | None = None
@@ -41,7 +44,9 @@ class Begun(NamedTuple):
     expected: Expected | None = None
     sight: Sight = Sight()
     is_lost: bool = False
-    lease: str | None = None
+    leases: tuple[Lease, ...] = ()
+    joined: tuple[Turn, ...] = ()
+    key: SessionKey | None = None
 
 
 class Conversation:
@@ -50,8 +55,19 @@ class Conversation:
     def __init__(self, desk: Desk, key: SessionKey) -> None:
         self.desk = desk
         self.key = key
-        self.where = f"session {key.text}: "
-        """The beginning of each error message; it names the session."""
+
+    def at(self, key: SessionKey) -> Self:
+        """Return the same verbs of the session of this key, which is no alias."""
+        if key == self.key:
+            return self
+        there = copy(self)
+        there.key = key
+        return there
+
+    @property
+    def where(self) -> str:
+        """The beginning of an error's message: it names the session."""
+        return f"session {self.key.text}: "
 
     # Windows.
 
@@ -104,43 +120,73 @@ class Conversation:
         async with self.desk.use(self.key, write=True) as storage:
             generation = turns[-1].generation
             ids = sorted({turn.id for turn in turns if turn.generation == generation})
-            gone = await storage.delete(self.key, ids, expected=Expected(generation))
-        taken = {turn.id for turn in gone}
-        left = [turn for turn in turns if not gone or turn.id not in taken]
-        return len(gone) + sum([await self.delete(turn) is not None for turn in left])
+            delete = partial(storage.delete, self.key, ids, expected=Expected(generation))
+            gone, lost = await self.desk.surely(delete)
+        taken = {turn.ref for turn in gone}
+        left = [turn for turn in turns if turn.ref not in taken]
+        return len(gone) + sum([await self.delete(turn) is not None or lost for turn in left])
 
     async def begin_again(self, is_due: Callable[[Turn], bool]) -> None:
         """Clear the session if its latest turn is due; of several processes only one does."""
         async with self.desk.use(self.key, write=True) as storage:
             info, turns, _ = await storage.read(self.key, limit=1)
             if info and turns and turns[-1].epoch == info.epoch and is_due(turns[-1]):
-                await storage.clear(self.key, expected=info.expected())
+                await self.desk.surely(partial(storage.clear, self.key, expected=info.expected()))
+
+    async def clear(self, *, erase: bool) -> None:
+        """Begins a new epoch; where an answer may be lost, in a way that can be tried again."""
+        key, desk = self.key, self.desk
+        async with desk.use(key, write=True) as storage:
+            if not desk.is_remote:
+                await storage.clear(key, erase=erase)
+                return
+            info = (await storage.read(key, limit=0)).info
+            while info is not None:
+                clear = partial(storage.clear, key, erase=erase, expected=info.expected())
+                done, _ = await desk.surely(clear)
+                if done:
+                    return
+                # It is cleared, by an answer that was lost or by somebody else; or merged.
+                now, oldest, _ = await storage.read(key, limit=1, newest=False)
+                began = now is not None and now.generation == info.generation
+                if began and not (erase and oldest and oldest[0].epoch <= info.epoch):
+                    return
+                info = now
 
     async def edit(self, turn: Turn | int, change: Change) -> Turn | None:
-        """Edit a turn in hand, wherever it is now, or the turn with an id."""
-        key = self.key
+        """Changes a turn in hand wherever it is now, or the one with an id."""
+        key, desk = self.key, self.desk
         if isinstance(turn, int):
-            async with self.desk.use(key, write=True) as storage:
-                return await storage.edit(key, turn, change)
+            async with desk.use(key, write=True) as storage:
+                return (await desk.surely(partial(storage.edit, key, turn, change)))[0]
 
         async def edit(storage: Storage, place: int, expected: Expected) -> Turn | None:
-            return await storage.edit(key, place, change, expected=expected)
+            changed = partial(storage.edit, key, place, change, expected=expected)
+            return (await desk.surely(changed))[0]
 
-        return await self.desk.change(key, turn, edit)
+        return await desk.change(key, turn, edit)
 
     async def delete(self, turn: Turn | int) -> Turn | None:
-        """Delete a turn in hand, wherever it is now, or the turn with an id."""
-        key = self.key
+        """Takes a turn in hand away wherever it is now, or the one with an id."""
+        key, desk = self.key, self.desk
+        was_lost = False
         if isinstance(turn, int):
-            async with self.desk.use(key, write=True) as storage:
-                gone = await storage.delete(key, [turn])
-        else:
+            async with desk.use(key, write=True) as storage:
+                there = (await storage.read(key, after=turn - 1, before=turn + 1)).turns
+            if not there:
+                return None
+            (turn,) = there
 
-            async def delete(storage: Storage, place: int, expected: Expected) -> list[Turn]:
-                return await storage.delete(key, [place], expected=expected)
+        async def delete(storage: Storage, place: int, expected: Expected) -> list[Turn]:
+            nonlocal was_lost
+            taken = partial(storage.delete, key, [place], expected=expected)
+            gone, lost = await desk.surely(taken)
+            was_lost |= lost
+            return gone
 
-            gone = await self.desk.change(key, turn, delete) or []
-        return gone[0] if gone else None
+        gone = await desk.change(key, turn, delete)
+        # Where it is gone after an answer was lost, that one has taken it.
+        return gone[0] if gone else turn if was_lost else None
 
     # Answers.
 
@@ -149,7 +195,8 @@ class Conversation:
         desk = self.desk
         if desk.answers.is_answered(turn) or await self._has_answer(turn):
             return True
-        return desk.is_shared and await desk.leases.is_taken(self.key, answer_name(turn))
+        name = answer_name(turn, desk.answers.name(turn))
+        return desk.is_shared and await desk.leases.is_taken(self.key, name)
 
     async def _has_answer(self, turn: Turn) -> bool:
         behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
@@ -169,9 +216,10 @@ class Conversation:
             info, to, _ = latest
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
-                return Begun(expected=info.expected(), sight=sight)
-            _, lease = await self._lease(to, again=True)
-            return Begun(to, (), info.expected(turn=to.id), sight, lease=lease)
+                return Begun(expected=info.expected(), sight=sight, key=info.key)
+            _, leases = await self._lease([to], again=True)
+            expected = info.expected(turn=to.id)
+            return Begun(to, (), expected, sight, leases=leases, key=info.key)
         sight = Sight.of(to, joined)
         record, there = await self.locate(to)
         if record is None or there is None:  # deleted, or forgotten with its session
@@ -180,35 +228,63 @@ class Conversation:
         expected = Expected(record.generation, there.epoch, turn=there.id)
         if record.generation != to.generation:
             expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
-        places = [record.place(one.ref) for one in joined]
-        begun = Begun(there, tuple([one for one in places if one is not None]), expected, sight)
-        if not self.desk.is_shared:
-            return begun
-        may, lease = await self._lease(there, again=again)
-        return begun._replace(is_lost=not may, lease=lease)
+        also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
+        may, leases = await self._lease([there, *joined], again=again)
+        return Begun(there, also, expected, sight, not may, leases, tuple(joined), record.key)
 
-    async def _lease(self, turn: Turn, *, again: bool) -> tuple[bool, str | None]:
-        """Take the lease on a message's answer; return True if it may be answered, and the name."""
+    async def _lease(self, turns: Sequence[Turn], *, again: bool) -> tuple[bool, tuple[Lease, ...]]:
+        """Takes the leases on an answer; returns whether the first message may be answered."""
         desk = self.desk
         if not desk.is_shared:
-            return True, None
-        name, (generation, id) = answer_name(turn), desk.answers.name(turn)
-        if not await desk.leases.take(self.key, name, {"generation": generation, "id": id}):
-            return False, None
-        if again or desk.answers.was_given(turn) or not await self._has_answer(turn):
-            return True, name
-        await desk.leases.drop(self.key, name)
-        return False, None
+            return True, ()
+        leases: list[Lease] = []
+        for turn in turns:
+            ref = desk.answers.name(turn)
+            payload = {"generation": ref.generation, "id": ref.id}
+            name = answer_name(turn, ref)
+            lease = await desk.leases.take(self.key, name, mark=ref, payload=payload)
+            if lease is not None:
+                leases.append(lease)
+            elif turn is turns[0]:
+                return False, ()
+        first = turns[0]
+        if again or desk.answers.was_given(first) or not await self._has_answer(first):
+            return True, tuple(leases)
+        await self._drop(leases)
+        return False, ()
+
+    async def _drop(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            await self.desk.leases.drop(lease)
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
-        """Store a reply's turns; return None if the session is no longer as expected."""
-        appended = await self.desk.append(self.key, turns, expected=begun.expected, dedupe=False)
-        return None if appended is None else appended.turns
+        """Stores what a reply collected; None where the session is not as expected any more."""
+        key, begun_on = self.key, begun.expected
+        if not begun.joined or begun_on is None:
+            appended = await self.desk.append(key, turns, expected=begun_on, dedupe=False)
+            return None if appended is None else appended.turns
+        turns = self.desk.tokens(turns)
+        revision: tuple[str, int] | None = None
+        while True:
+            # Several messages are answered, and all of them are to be there still.
+            found = [await self.locate(one) for one in begun.joined]
+            info = found[-1][0]
+            if info is None or any(there is None for _, there in found):
+                return None
+            expected = info.moved(begun_on) or begun_on
+            expected = structs.replace(expected, revision=info.revision)
+            shift = info.shift(begun_on.generation)
+            moved = [moved_answer(turn, shift) for turn in turns]
+            appended = await self.desk.append(key, moved, expected=expected, dedupe=False)
+            if appended is not None:
+                return appended.turns
+            if revision == (info.generation, info.revision):
+                return None  # cleared, or the message is deleted
+            revision = info.generation, info.revision
 
     async def end_reply(self, begun: Begun) -> None:
-        """Give the reply's lease back."""
-        if begun.lease is not None:
-            await self.desk.leases.drop(self.key, begun.lease)
+        """Gives the leases on an answer back."""
+        await self._drop(begun.leases)
 
     async def after_answer(self) -> None:
         """Do the store's work after a stored answer: consolidation."""

@@ -25,7 +25,7 @@ from .answers import Answers
 from .leases import Leases
 from .opening import Opening, Use
 
-__all__ = ["Desk"]
+__all__ = ["Desk", "moved_answer"]
 
 T = TypeVar("T")
 replace: Final = structs.replace
@@ -77,6 +77,25 @@ class Desk:
             self.answers.learn(found.info)
         return found
 
+    def tokens(self, turns: list[Turn]) -> list[Turn]:
+        """Return the turns as they can be appended again where an answer may be lost."""
+        return self.leases.tokens(turns) if self.is_remote else turns
+
+    async def surely(self, verb: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+        """Do a verb that is safe to repeat until its answer comes.
+
+        Return the answer, and whether an earlier one was lost: then the verb may have been done
+        before.
+        """
+        tries = 0
+        while True:
+            try:
+                return await verb(), tries > 0
+            except LostAcknowledgementError:
+                tries += 1
+                if tries == _TRIES:
+                    raise
+
     async def append(
         self,
         key: SessionKey,
@@ -94,7 +113,7 @@ class Desk:
         storage = opening.enter(key, write=True) or await opening.enter_first(key, write=True)
         try:
             if self.is_remote:
-                turns = self.leases.tokens(turns)
+                turns = self.tokens(turns)
             tries = 0
             while True:
                 try:
@@ -115,7 +134,7 @@ class Desk:
                 moved = None if info is None else info.moved(expected)
                 if info is None or moved is None:
                     return None
-                turns = [_moved(turn, info.shift(expected.generation)) for turn in turns]
+                turns = [moved_answer(turn, info.shift(expected.generation)) for turn in turns]
                 expected = moved
         finally:
             opening.leave()
@@ -148,7 +167,7 @@ class Desk:
         return (await self.read(key, limit=0)).info
 
 
-def _moved(turn: Turn, ids: int) -> Turn:
-    """Return a turn to store, with the ids of the turns it answers raised by `ids`."""
+def moved_answer(turn: Turn, ids: int) -> Turn:
+    """Return a turn that is to be stored, answering its message where that was merged to."""
     answers: Any = None if turn.answers is None else turn.answers + ids
     return replace(turn, answers=answers, also_answers=tuple(a + ids for a in turn.also_answers))

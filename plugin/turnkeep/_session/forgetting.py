@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .._records.identity import Expected
 from .._records.quote import quotes, requoted
 from ..storage.base import Change
@@ -32,7 +34,9 @@ async def forget_sender(conversation: Conversation, sender_id: str) -> int:
             return len(quoting)
         async with desk.use(key, write=True) as storage:
             expected = Expected(info.generation)
-            gone = await storage.delete(key, sorted(theirs), expected=expected)
+            gone, _ = await desk.surely(
+                partial(storage.delete, key, sorted(theirs), expected=expected)
+            )
             now = info if gone else (await storage.read(key, limit=0)).info
         if now is None or now.generation == info.generation:
             return len(theirs) + len(quoting)

@@ -100,20 +100,22 @@ class Handle(History):
             raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
         if last is not None and (isinstance(last, bool) or last < 1):
             raise ValueError(f"last is a whole number, 1 or more, or None, not {last!r}")
-        return Turns(self._conversation.desk, self.key, epoch, after, last)
+        return Turns(self._conversation.desk, self._conversation.key, epoch, after, last)
 
     async def latest(self) -> Turn | None:
-        """Return the latest turn of the current epoch, or None."""
-        info, turns, _ = await self._conversation.desk.read(self.key, limit=1)
+        """Return the turn that was stored last in the current epoch, or None."""
+        key = self._conversation.key
+        info, turns, _ = await self._conversation.desk.read(key, limit=1)
         return turns[0] if info and turns and turns[0].epoch == info.epoch else None
 
     async def find(self, source_id: str | int) -> Turn | None:
         """Return the turn with this source id, however old, or None."""
         (wanted,) = as_source_ids(source_id, self._conversation.where)
-        async with self._conversation.desk.use(self.key) as storage:
-            return await storage.find(self.key, wanted)
+        key = self._conversation.key
+        async with self._conversation.desk.use(key) as storage:
+            return await storage.find(key, wanted)
 
     async def info(self) -> SessionInfo | None:
         """Return the session's record, or None if nothing was ever stored."""
-        info = await self._conversation.desk.info(self.key)
+        info = await self._conversation.desk.info(self._conversation.key)
         return None if info is None else own_copy(info)

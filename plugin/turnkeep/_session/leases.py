@@ -1,4 +1,4 @@
-"""Leases that other processes see: on answering a message, and on a consolidation.
+"""Leases that other processes can see: who answers, who consolidates, whose turn it is.
 
 Only a storage that several processes share has them. A lease lasts a minute, and is renewed
 while its work goes on. When its process dies it expires, and another process can take it.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 from anyio import CancelScope, Event, sleep
 from msgspec import structs
 
-from .._errors import TurnkeepError
+from .._errors import LostAcknowledgementError, TurnkeepError
 from .._loop import asyncio_loop
 from .._records.identity import TurnRef
 from .._records.info import SessionInfo
@@ -27,7 +27,7 @@ from .._records.turn import Turn
 from ..storage.base import Claim
 from .opening import Opening
 
-__all__ = ["CONSOLIDATE", "TTL", "Leases", "answer_name"]
+__all__ = ["CONSOLIDATE", "HANDLE", "TTL", "Lease", "Leases", "answer_name"]
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -35,14 +35,32 @@ TTL: Final = 60.0
 """The seconds after which a lease expires unless it is renewed."""
 
 CONSOLIDATE: Final = "consolidate"
+HANDLE: Final = "handle"
 ANSWER: Final = "answer:"
 
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.25
 
-def answer_name(turn: Turn) -> str:
-    """Return the name of the lease on answering a message, the same in every process."""
+
+def answer_name(turn: Turn, ref: TurnRef) -> str:
+    """Return the name of the lease on answering a message: every process finds the same one.
+
+    `ref` is the first name of the turn.
+    """
     if turn.source_id is not None:
         return f"{ANSWER}{turn.source_id}"
-    return f"{ANSWER}{turn.generation}/{turn.id}"
+    return f"{ANSWER}{ref.generation}/{ref.id}"
+
+
+class Lease:
+    """A lease that a store holds, until it was dropped as often as it was taken."""
+
+    __slots__ = ("claim", "mark", "times")
+
+    def __init__(self, claim: Claim, mark: Hashable) -> None:
+        self.claim = claim
+        self.mark = mark
+        self.times = 0
 
 
 class Leases:
@@ -52,52 +70,80 @@ class Leases:
         self.owner: Final = secrets.token_hex(8)
         self._opening = opening
         self._counter = count(1)
-        self._held: dict[tuple[str, str], tuple[Claim, int]] = {}
+        self._held: dict[Hashable, Lease] = {}
         self._keeper: object = None
         self._scope: CancelScope | None = None
         self._ended: Event | None = None
 
-    def tokens(self, turns: Sequence[Turn]) -> list[Turn]:
-        """Return the turns, each with a token for a retry of its append."""
+    def tokens(self, turns: Sequence[Turn], first: str | None = None) -> list[Turn]:
+        """Return the turns, each with a token to append it under again; `first` names them all."""
+        first = first or f"{self.owner}.{next(self._counter):x}"
         return [
             turn
             if turn.token
-            else structs.replace(turn, token=f"{self.owner}.{next(self._counter):x}")
-            for turn in turns
+            else structs.replace(turn, token=f"{first}-{place}" if place else first)
+            for place, turn in enumerate(turns)
         ]
 
     async def take(
-        self, key: SessionKey, name: str, payload: Mapping[str, Any] | None = None
-    ) -> bool:
-        """Take a lease, or take it once more; return False if another store has it."""
-        held = self._held.get((key.text, name))
-        if held is not None:
-            self._held[key.text, name] = held[0], held[1] + 1
-            return True
-        async with self._opening.use(key, write=True) as storage:
-            claim = await storage.claim(key, name, owner=self.owner, ttl=TTL, payload=payload)
-        if claim is None:
-            return False
-        _, times = self._held.get((key.text, name), (claim, 0))
-        self._held[key.text, name] = claim, times + 1
-        self._keep()
-        return True
+        self,
+        key: SessionKey,
+        name: str,
+        *,
+        mark: Hashable = None,
+        payload: Mapping[str, Any] | None = None,
+    ) -> Lease | None:
+        """Take a lease, or take it once more; return None where another store has it.
 
-    async def drop(self, key: SessionKey, name: str) -> None:
-        """Drop a lease once. It ends when it was dropped as often as it was taken."""
-        claim, times = self._held.pop((key.text, name), (None, 0))
-        if claim is None:  # the store was closed meanwhile
-            return
-        if times > 1:
-            self._held[key.text, name] = claim, times - 1
-            return
+        `mark` names the work in this process, where the session's key may change meanwhile.
+        """
+        mark = (name, key.text if mark is None else mark)
+        lease = self._held.get(mark)
+        if lease is None:
+            claim = await self._claim(key, name, payload)
+            if claim is None:
+                return None
+            lease = self._held.setdefault(mark, Lease(claim, mark))
+            self._keep()
+        lease.times += 1
+        return lease
+
+    async def _claim(
+        self, key: SessionKey, name: str, payload: Mapping[str, Any] | None
+    ) -> Claim | None:
+        async with self._opening.use(key, write=True) as storage:
+            take = partial(storage.claim, key, name, owner=self.owner, ttl=TTL, payload=payload)
+            try:
+                return await take()
+            except LostAcknowledgementError:
+                return await take()  # its owner gets it again
+
+    async def wait_for(self, key: SessionKey, name: str) -> Lease:
+        """Take a lease as soon as no other store has it."""
+        pause = _FIRST_PAUSE
+        while True:
+            lease = await self.take(key, name)
+            if lease is not None:
+                return lease
+            await sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def drop(self, lease: Lease) -> None:
+        """End a lease that was taken, when it was dropped as often as it was taken."""
+        lease.times -= 1
+        if lease.times or self._held.get(lease.mark) is not lease:
+            return  # it is in use, or was lost, or the store was closed meanwhile
+        del self._held[lease.mark]
         if not self._held and self._scope is not None:
             self._scope.cancel()
+        claim = lease.claim
         try:
-            async with self._opening.use(key, write=True) as storage:
+            async with self._opening.use(claim.key, write=True) as storage:
                 await storage.release(claim)
         except TurnkeepError as error:
-            logger.warning("session %s: %r is leased until it expires: %s", key, name, error)
+            logger.warning(
+                "session %s: %r is leased until it expires: %s", claim.key, claim.name, error
+            )
 
     async def is_taken(self, key: SessionKey, name: str) -> bool:
         """Return True if another store has this lease."""
@@ -134,21 +180,27 @@ class Leases:
             with scope:
                 while self._held:
                     await sleep(TTL / 3)
-                    for place, (claim, _) in list(self._held.items()):
-                        await self._renew_one(place, claim)
+                    for lease in list(self._held.values()):
+                        await self._renew_one(lease)
         finally:
             self._keeper = self._scope = None
             ended.set()
             if self._held and scope.cancel_called:
                 self._keep()  # one was taken while this was ending
 
-    async def _renew_one(self, place: tuple[str, str], claim: Claim) -> None:
+    async def _renew_one(self, lease: Lease) -> None:
+        claim = lease.claim
         try:
             async with self._opening.use(claim.key, write=True) as storage:
-                if not await storage.renew(claim, ttl=TTL):
-                    logger.warning("session %s: the lease %r was lost", *place)
+                is_ours = await storage.renew(claim, ttl=TTL)
         except TurnkeepError as error:
-            logger.warning("session %s: the lease %r is not renewed: %s", *place, error)
+            logger.warning(
+                "session %s: the lease %r is not renewed: %s", claim.key, claim.name, error
+            )
+            return
+        if not is_ours and self._held.get(lease.mark) is lease:
+            logger.warning("session %s: the lease %r was lost", claim.key, claim.name)
+            del self._held[lease.mark]
 
     async def aclose(self) -> None:
         """Stop the renewals; the leases then expire."""

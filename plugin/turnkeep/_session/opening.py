@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -56,23 +57,34 @@ class Opening:
         _openings.add(self)
 
     async def open(self) -> None:
-        """Open the storage, or count one more opening."""
-        self.check_loop(None)
-        async with self._changing:
+        """Opens the storage, or counts one more who uses it."""
+        async with self._change(None):
             if self.state != "open":
                 await self._open_storage()
             self._openings += 1
 
-    async def _open_storage(self) -> None:
-        self._thread, self._process, self._loop = get_ident(), os.getpid(), _loop()
+    @asynccontextmanager
+    async def _change(self, key: SessionKey | None) -> AsyncGenerator[None, None]:
+        """Lets one at a time open or close; all of them run on one loop."""
+        self.check_loop(key)
+        if not self._thread:
+            # Before the first await, so that another thread can't come between.
+            self._process, self._loop, self._thread = os.getpid(), _loop(), get_ident()
+            self._changing = Lock()  # one serves the loops of one library
+        self._queued += 1
         try:
-            # A cancelled closing may have left it open.
-            if not self._holds_storage:
-                await self.storage.open()
-                self._holds_storage = True
-        except BaseException:
-            self._thread = 0
-            raise
+            async with self._changing:
+                yield
+        finally:
+            self._queued -= 1
+            if not (self._queued or self._holds_storage):
+                self._thread = 0
+
+    async def _open_storage(self) -> None:
+        # It is held still where closing failed.
+        if not self._holds_storage:
+            await self.storage.open()
+            self._holds_storage = True
         self.state = "open"
 
     async def aclose(self) -> None:
@@ -85,7 +97,7 @@ class Opening:
         await uninterrupted(self._leave_and_close)
 
     async def _leave_and_close(self) -> None:
-        async with self._changing:
+        async with self._change(None):
             self._openings = max(0, self._openings - 1)
             if self._openings or not self._holds_storage:
                 return
@@ -97,7 +109,6 @@ class Opening:
                 await self._idle.wait()
             await self.storage.aclose()
             self._holds_storage = False
-            self._thread = 0
 
     def enter(self, key: SessionKey | None, *, write: bool) -> Storage | None:
         """Begin a verb and return the open storage; None if the verb has to wait for it.
@@ -116,21 +127,16 @@ class Opening:
         return self.storage
 
     async def enter_first(self, key: SessionKey | None, *, write: bool) -> Storage:
-        """Begin a verb that has to wait, and open a new storage."""
-        self.check_loop(key)
-        self._queued += 1
-        try:
-            async with self._changing:
-                if self.state == "closed":
-                    about = "" if key is None else f"session {key}: "
-                    raise StoreClosedError(
-                        f"{about}the store is closed, and nothing was stored; "
-                        "open it again with 'async with store:'"
-                    )
-                if self.state == "new":
-                    await self._open_storage()
-        finally:
-            self._queued -= 1
+        """Begins a verb that has to wait; opens the storage if nobody has."""
+        async with self._change(key):
+            if self.state == "closed":
+                about = "" if key is None else f"session {key}: "
+                raise StoreClosedError(
+                    f"{about}the store is closed, and nothing was stored; "
+                    "open it again with 'async with store:'"
+                )
+            if self.state == "new":
+                await self._open_storage()
         # This verb has had its turn: those that still wait come after it.
         if write and self._read_only:
             raise _read_only(key)

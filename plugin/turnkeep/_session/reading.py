@@ -14,6 +14,7 @@ from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
 from .._window.options import WindowOptions
+from ..storage.base import Snapshot
 from .desk import Desk
 
 __all__ = [
@@ -53,6 +54,12 @@ class Sight(NamedTuple):
         as_of = 0 if place is None else place
         return View(as_of=as_of, before_answer=as_of if self.to_answer else None)
 
+    def is_past(self, info: SessionInfo, view: View) -> bool:
+        """Return whether a merge has made an earlier epoch of what is in sight."""
+        if self.up_to is None or not view.as_of:
+            return False
+        return info.epoch_of(self.up_to.generation) != info.epoch
+
     def shift(self, view: View) -> int:
         """Return how far a merge has raised the ids since."""
         return 0 if self.up_to is None or not view.as_of else view.as_of - self.up_to.id
@@ -68,18 +75,39 @@ async def read_window(
         view, tail = View(), None
         if info is not None:
             view = sight.view(info)
+            past = bool(info.origins) and sight.is_past(info, view)
+            if past:
+                found = await _read_past(desk, info, sight, view, limit)
+                info, turns, complete = found.info or info, found.turns, found.complete
             if collected:
                 # The collected turns answer the message in hand. Its other answers are hidden.
                 before = view.before_answer
                 turns = [turn for turn in turns if before is None or turn.answers != before]
                 turns += _placed(collected, info, sight.shift(view))
                 view = View(as_of=view.as_of)
-            else:
+            elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
         window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
             return window
         limit *= 2
+
+
+async def _read_past(
+    desk: Desk, info: SessionInfo, sight: Sight, view: View, limit: int
+) -> Snapshot:
+    """Return what is in sight of an epoch that a merge has made an earlier one."""
+    assert sight.up_to is not None
+    assert view.as_of is not None
+    async with desk.use(info.key) as storage:
+        past = await storage.read(info.key, before=view.as_of + 1, limit=limit)
+    info = msgspec.structs.replace(
+        info,
+        epoch=info.epoch_of(sight.up_to.generation),
+        summary=None,
+        last_consolidated=0,
+    )
+    return Snapshot(info, past.turns, past.complete)
 
 
 def window_alone(

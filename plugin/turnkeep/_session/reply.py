@@ -120,6 +120,9 @@ class Reply(History):
             self._conversation.desk.answers.close(self._opened, given=False)
             raise
         self._begun = begun
+        if begun.key is not None:
+            # What an alias meant when the reply began is meant until its end.
+            self._conversation = self._conversation.at(begun.key)
         if to is None and begun.to is not None:
             self._opened = self._conversation.desk.answers.open((begun.to,))
         if begun.is_lost:
@@ -146,7 +149,7 @@ class Reply(History):
         finally:
             given = kind is None and self._state is State.STORED
             self._conversation.desk.answers.close(self._opened, given=given)
-            if self._begun.lease is not None:
+            if self._begun.leases:
                 with CancelScope(shield=True):
                     await self._conversation.end_reply(self._begun)
         if kind is None and self.turns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Self, Unpack
 
 import msgspec
@@ -64,10 +65,10 @@ class BaseSession(Handle):
             where=conversation.where,
             **fields,
         )
-        appended = await desk.append(self.key, [turn], expected=expected)
-        if appended is None:  # the message's session was forgotten; the turn begins a new one
+        appended = await desk.append(conversation.key, [turn], expected=expected)
+        if appended is None:  # the message's session was forgotten; what is said now begins anew
             turn = msgspec.structs.replace(turn, answers=None, also_answers=())
-            appended = await desk.append(self.key, [turn])
+            appended = await desk.append(conversation.key, [turn])
         assert appended is not None
         if role == "assistant":
             if to is not None:
@@ -75,13 +76,20 @@ class BaseSession(Handle):
             await conversation.after_answer()
         return appended.turns[0]
 
-    async def extend(self, turns: Iterable[Turn | Mapping[str, Any] | object]) -> list[Turn]:
-        """Store several turns, all or none, and return them.
+    async def extend(
+        self,
+        turns: Iterable[Turn | Mapping[str, Any] | object],
+        *,
+        token: str | None = None,
+    ) -> list[Turn]:
+        """Stores several turns, all or none, and returns them.
 
         Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or a
-        message object of the `openai` package.
+        message object of the `openai` package. `token` is that of a
+        `LostAcknowledgementError`, with which the same turns are stored once.
         """
-        desk, where = self._conversation.desk, self._conversation.where
+        conversation = self._conversation
+        desk, where = conversation.desk, conversation.where
         made = [
             from_message(
                 turn,
@@ -90,7 +98,9 @@ class BaseSession(Handle):
             )
             for place, turn in enumerate(turns, 1)
         ]
-        appended = await desk.append(self.key, made)
+        if token:
+            made = desk.leases.tokens(made, token)
+        appended = await desk.append(conversation.key, made)
         assert appended is not None
         return appended.turns
 
@@ -109,11 +119,15 @@ class BaseSession(Handle):
             where=conversation.where,
             **fields,
         )
-        appended = await desk.append(self.key, [turn])
+        appended = await desk.append(conversation.key, [turn])
         assert appended is not None
-        turn = appended.turns[0]
+        turn, info = appended.turns[0], appended.info
         answered = not appended.new[0] and await conversation.was_answered(turn)
-        return self.bind(turn, answered=answered)
+        bound = self.bind(turn, answered=answered)
+        if info is not None and info.key != conversation.key:
+            # What an alias meant when the message came is meant for as long as it is in hand.
+            bound._conversation = conversation.at(info.key)  # noqa: SLF001 (a copy of itself)
+        return bound
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         """Return the assistant's part, a transaction: `async with session.reply() as reply:`.
@@ -188,9 +202,9 @@ class BaseSession(Handle):
         The exchange is the latest user turn and its answers. With `answers_only` the user turn
         stays, and can be answered again.
         """
-        desk = self._conversation.desk
+        desk, key = self._conversation.desk, self._conversation.key
         while True:
-            latest = await read_latest_exchange(desk, self.key)
+            latest = await read_latest_exchange(desk, key)
             if latest is None or latest.user is None:
                 return []
             info, newest, turns = latest.info, latest.user, latest.turns
@@ -201,9 +215,15 @@ class BaseSession(Handle):
                 or turn.answers == newest.id
                 or (turn.answers is None and turn.id > newest.id and not turn.hidden)
             ]
-            async with desk.use(self.key, write=True) as storage:
-                gone = await storage.delete(self.key, ids, expected=info.expected())
-                now = info if gone or not ids else (await storage.read(self.key, limit=0)).info
+            async with desk.use(key, write=True) as storage:
+                delete = partial(storage.delete, key, ids, expected=info.expected())
+                gone, lost = await desk.surely(delete)
+                now = info if gone or not ids else (await storage.read(key, limit=0)).info
+            if lost and not gone:
+                # The answer that was lost may have said that they are gone.
+                theirs = [turn for turn in turns if turn.id in ids]
+                if (await self._conversation.locate(theirs[0]))[1] is None:
+                    gone, now = theirs, info
             if now is None or now.expected() == info.expected():
                 desk.answers.take_back(newest)
                 return gone
@@ -214,8 +234,7 @@ class BaseSession(Handle):
 
         With `erase` the old turns are deleted for good. Open replies store nothing.
         """
-        async with self._conversation.desk.use(self.key, write=True) as storage:
-            await storage.clear(self.key, erase=erase)
+        await self._conversation.clear(erase=erase)
 
     async def consolidate(
         self,
@@ -248,7 +267,7 @@ class BaseSession(Handle):
             count_tokens=count_tokens,
             speakers=speakers,
         )
-        return await consolidate(self._conversation.desk, self.key, plan)
+        return await consolidate(self._conversation.desk, self._conversation.key, plan)
 
     async def update_metadata(
         self, changes: Mapping[str, Any] | None = None, /, **more: Any
@@ -265,6 +284,7 @@ class BaseSession(Handle):
             checked = clean_json({**(changes or {}), **more}, what)
         except ValueError as error:
             raise InvalidMetadataError(str(error)) from None
-        async with self._conversation.desk.use(self.key, write=True) as storage:
-            merged = await storage.update_metadata(self.key, checked)
+        desk, key = self._conversation.desk, self._conversation.key
+        async with desk.use(key, write=True) as storage:
+            merged, _ = await desk.surely(partial(storage.update_metadata, key, checked))
         return copy.deepcopy(dict(merged))

@@ -38,6 +38,11 @@ class Places:
         if len(self._keys) > _PLACES_KEPT:
             self._keys.popitem(last=False)
 
+    def move(self, source_id: str, old: SessionKey, new: SessionKey) -> None:
+        """Notes what an alias meant when a message came."""
+        if self._keys.get(source_id) == old:
+            self._keys[source_id] = new
+
     def of(self, source_id: str) -> SessionKey | None:
         return self._keys.get(source_id)
 

@@ -65,6 +65,7 @@ class Owing(Conversation):
             return Begun(to, tuple(one.id for one in joined), None, Sight.of(to, joined))
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
+        turns = self.desk.tokens(turns)  # it may be stored already when its error comes
         try:
             return await super().store_reply(turns, begun)
         except FAILURES:

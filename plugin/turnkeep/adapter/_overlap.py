@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from anyio import CancelScope, Lock, current_time, sleep_until
 
 from .._records.identity import TurnRef
 from .._records.turn import Turn
-from .._store import Session
+from .._session.leases import HANDLE, Lease
+from .._store import Session, SessionStore
+from ._chat import FAILURES
 
 __all__ = ["Busy", "Overlap"]
+
+logger: Final = logging.getLogger("turnkeep")
 
 Busy: TypeAlias = Literal["parallel", "queue", "latest", "collect", "drop"]
 BUSY: Final = get_args(Busy)
@@ -58,6 +64,35 @@ class _Line:
         self.bursts: dict[tuple[str, str], _Message] = {}
 
 
+class _Room:
+    """What is under way in all sessions of a store, for all who handle its messages."""
+
+    def __init__(self) -> None:
+        self.in_hand: set[TurnRef] = set()
+        self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
+        self._handled: OrderedDict[TurnRef, None] = OrderedDict()
+
+    def line(self, lives: tuple[str, ...]) -> _Line:
+        """Return a session's line, by its lives: a link, a merge or a rename does not part it."""
+        line = next((self._lines[life] for life in lives if life in self._lines), None) or _Line()
+        for life in lives:
+            self._lines.setdefault(life, line)
+        return line
+
+    def knows(self, name: TurnRef) -> bool:
+        """Return whether a message is in hand, or was handled."""
+        return name in self.in_hand or name in self._handled
+
+    def note_handled(self, names: Iterable[TurnRef]) -> None:
+        """One whose handler failed, or was cancelled, is handled when it is delivered again."""
+        self._handled.update(dict.fromkeys(names))
+        while len(self._handled) > _HANDLED_KEPT:
+            self._handled.popitem(last=False)
+
+
+_rooms: Final[WeakKeyDictionary[SessionStore, _Room]] = WeakKeyDictionary()
+
+
 class Overlap:
     """The runner of message handlers, which keeps those of one session out of each other's way.
 
@@ -73,17 +108,15 @@ class Overlap:
     without another message, the handler of the last one runs, and answers them all. The parts of
     an album are always joined like this. A message that is delivered again is handled once.
 
-    This holds within one process. It depends only on a session's key and the ids of turns, which
-    a shared storage could keep for several processes.
+    Keys that are linked are one session, also where two adapters handle its messages. Where
+    several processes share the storage, the handlers of a session run one after the other in
+    all of them, except with `"parallel"`; what is cancelled, joined or dropped is so in one.
     """
 
     def __init__(self, busy: Busy = "parallel", *, debounce: float = 0) -> None:
         check_overlap(busy, debounce)
         self.busy: Busy = busy
         self.debounce = debounce
-        self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
-        self._in_hand: set[TurnRef] = set()
-        self._handled: OrderedDict[TurnRef, None] = OrderedDict()
 
     async def run(
         self,
@@ -105,35 +138,23 @@ class Overlap:
         if session.turn is None:
             return await handle(session)
         name = session.name(session.turn)
-        if session.already_answered or name in self._in_hand or name in self._handled:
+        room = _rooms.setdefault(session.store, _Room())
+        if session.already_answered or room.knows(name):
             return None  # delivered again
-        self._in_hand.add(name)
-        line = self._line(session, session.turn)
+        room.in_hand.add(name)
+        line = room.line(session.lives(session.turn))
         mine = _Message(session, session.turn)
         try:
             with mine.scope:
                 await self._burst(line, mine, album, debounce)
                 result = await self._in_line(line, mine, session, handle, busy)
                 if not mine.superseded:
-                    self._note_handled(session, mine)
+                    room.note_handled(session.name(turn) for turn in mine.turns)
                 return result
             return None
         finally:
-            if not mine.superseded:  # otherwise the message that took them over closes them
-                self._in_hand.difference_update(session.name(turn) for turn in mine.turns)
-
-    def _line(self, session: Session, turn: Turn) -> _Line:
-        """Return the line of a session's messages, the same one after a link or a merge."""
-        lives = session.lives(turn)
-        line = next((self._lines[life] for life in lives if life in self._lines), None) or _Line()
-        self._lines[lives[0]] = line
-        return line
-
-    def _note_handled(self, session: Session, mine: _Message) -> None:
-        """Forget a message whose handler failed, so that a second delivery is handled."""
-        self._handled.update(dict.fromkeys(session.name(turn) for turn in mine.turns))
-        while len(self._handled) > _HANDLED_KEPT:
-            self._handled.popitem(last=False)
+            if not mine.superseded:  # else they are in the hands of the one that took them along
+                room.in_hand.difference_update(session.name(turn) for turn in mine.turns)
 
     async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
         """Wait until no message follows. A message that follows takes this one over."""
@@ -170,8 +191,10 @@ class Overlap:
             mine.take_along(line.collecting)
             line.collecting = mine
         try:
-            async with line.lock:
-                if mine.superseded:  # a later one took it over just now
+            async with line.lock, _turn(session, wait=busy != "drop") as is_mine:
+                if not is_mine:
+                    return None
+                if mine.superseded:  # between the moment when it was its turn and this one
                     return None
                 if line.collecting is mine:
                     line.collecting = None
@@ -183,6 +206,34 @@ class Overlap:
                 line.running = None
             if line.collecting is mine:
                 line.collecting = None
+
+
+@asynccontextmanager
+async def _turn(session: Session, *, wait: bool) -> AsyncGenerator[bool, None]:
+    """Takes the turn of the session's handlers among all processes that share the storage.
+
+    A storage that fails holds up no handler: the order is then kept in this process alone.
+    """
+    desk = session.store.desk
+    if not desk.is_shared:
+        yield True
+        return
+    lease: Lease | None = None
+    is_mine = True
+    try:
+        if wait:
+            lease = await desk.leases.wait_for(session.key, HANDLE)
+        else:
+            lease = await desk.leases.take(session.key, HANDLE)
+            is_mine = lease is not None
+    except FAILURES as error:
+        logger.warning("%s: other processes may handle it at the same time: %s", session, error)
+    try:
+        yield is_mine
+    finally:
+        if lease is not None:
+            with CancelScope(shield=True):
+                await desk.leases.drop(lease)
 
 
 def _bound(session: S, turns: tuple[Turn, ...]) -> S:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from anyio import Lock
 
-from .._errors import TurnkeepError
+from .._errors import LostAcknowledgementError, TurnkeepError
 from .._records.key import SessionKey
 from .._records.quote import reply_to
 from .._records.turn import Sender, Turn
@@ -135,7 +135,12 @@ class Recorder:
             self._places.note(source_id, session.key)
         if quoted is not None:
             extra = {**(extra or {}), **reply_to(*quoted)}
-        fields = {"source_id": source_id, "sender": sender, "time": time, "extra": extra}
+        fields: dict[str, Any] = {
+            "source_id": source_id,
+            "sender": sender,
+            "time": time,
+            "extra": extra,
+        }
         if self._later is None:
             return await self._receive(session, content, fields)
         if self._later.holds(session.key):
@@ -143,10 +148,12 @@ class Recorder:
         if not self._later.holds(session.key):
             try:
                 received = await self._receive(session, content, fields)
-            except FAILURES:
+            except FAILURES as error:
                 if self._later.is_full:
                     raise
                 logger.exception("%s: a message is answered now and recorded later", session)
+                if isinstance(error, LostAcknowledgementError):
+                    fields["token"] = error.token or ""  # it may be stored already
             else:
                 await self._later.settle()
                 return received
@@ -155,6 +162,16 @@ class Recorder:
     async def _receive(
         self, session: ChatSession, content: object, fields: dict[str, Any]
     ) -> ChatSession:
+        received = await self._begin(session, content, fields)
+        source_id, key = fields["source_id"], received.conversation.key
+        if source_id is not None and key != session.key:
+            self._places.move(source_id, session.key, key)
+        return received
+
+    async def _begin(
+        self, session: ChatSession, content: object, fields: dict[str, Any]
+    ) -> ChatSession:
+        """Records a message, the first one of a new epoch where that is due."""
         if self._reset is None:
             return await session.receive(content, **fields)
         # Of two messages at once only one may end the silence, and start over.

@@ -12,7 +12,7 @@ from .._records.making import new_turn
 from ..storage.base import Change, Expected, Storage
 from ._hooks import Hooks
 from ._lab import Lab, clause
-from ._tools import KEY, OTHER, THIRD, expected_of, info_of, put, state, take, texts, user
+from ._tools import KEY, OTHER, THIRD, expected_of, info_of, keys, put, state, take, texts, user
 
 
 async def _two_sessions(storage: Storage) -> None:
@@ -77,8 +77,40 @@ class RenameContract(Hooks):
         before = await state(lab.storage)
         await lab.storage.rename(KEY, OTHER)
         await lab.storage.rename(OTHER, OTHER)
-        await lab.storage.rename(OTHER, KEY)
         assert await state(lab.storage) == before
+
+    @clause()
+    async def test_renaming_back_moves_the_session_back(self, lab: Lab) -> None:
+        storage = lab.storage
+        await storage.append(KEY, [user("a", source_id="s")])
+        await take(storage, KEY, "work", "me")
+        before = await info_of(storage)
+        for _ in range(2):
+            await storage.rename(KEY, OTHER)
+            await storage.rename(OTHER, THIRD)
+            await storage.rename(KEY, KEY)
+            storage = await lab.again()
+            info = await info_of(storage, OTHER)
+            assert (info.key, info.generation, info.last_id) == (KEY, before.generation, 1)
+            assert await keys(storage) == [KEY]
+            for key in (KEY, OTHER, THIRD):
+                assert await texts(storage, key) == ["a"]
+            assert [claim.key for claim in await storage.claims()] == [KEY]
+        assert await storage.unlink(KEY) is False
+        assert await storage.unlink(THIRD) is True
+        await storage.forget(KEY)
+        assert (await storage.read(KEY)).info is None
+        await storage.append(OTHER, [user("b")])
+        assert (await info_of(storage, KEY)).key == KEY
+
+    @clause()
+    async def test_renaming_back_what_does_not_exist_turns_the_alias(self, lab: Lab) -> None:
+        await lab.storage.rename(KEY, OTHER)
+        await lab.storage.rename(OTHER, KEY)
+        storage = await lab.again()
+        await storage.append(OTHER, [user("a")])
+        assert (await info_of(storage, OTHER)).key == KEY
+        assert await keys(storage) == [KEY]
 
     @clause()
     async def test_where_both_have_turns_the_old_become_earlier_epochs_of_the_new(

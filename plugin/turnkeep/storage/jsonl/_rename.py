@@ -24,7 +24,7 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo, merged, shifted
 from . import _clock
-from ._alias import alias_path, write_alias
+from ._alias import alias_of, alias_path, write_alias
 from ._blocks import line_at, lines_forward
 from ._disk import (
     IrregularFileError,
@@ -164,6 +164,9 @@ class Renaming:
             # Only where the source is gone is the alias followed.
             source.with_suffix(DAMAGED_SUFFIX).unlink(missing_ok=True)
             source.unlink(missing_ok=True)
+        back = alias_path(self._folder, new)
+        if alias_of(back) is not None:  # the session comes back to what was its alias
+            remove(back)
         for folder in {source.parent, target.parent}:
             sync_folder(folder)
         self._intent.unlink()

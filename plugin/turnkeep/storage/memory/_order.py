@@ -36,6 +36,8 @@ class Order:
 
     @asynccontextmanager
     async def _wait(self, *keys: SessionKey) -> AsyncGenerator[None, None]:
+        if not self._in_line:
+            self._line = Lock()  # one serves the loops of one library
         self._in_line += keys
         try:
             async with self._line:

@@ -239,9 +239,11 @@ class MemoryStorage:
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
         async with self._order.rename(old, new):
-            old, new = self._resolve(old), self._resolve(new)
+            old, asked, new = self._resolve(old), new, self._resolve(new)
             if old == new:
-                return
+                if asked == old:
+                    return
+                new = asked  # back to what became an alias
             moved, there = self._sessions.get(old), self._sessions.get(new)
             now = self._clock()
             kept = moved or there
@@ -255,6 +257,7 @@ class MemoryStorage:
                 alias: new if key == old else key for alias, key in self._aliases.items()
             }
             self._aliases[old] = new
+            self._aliases.pop(new, None)
             self._claims.move(old, new)
 
     async def unlink(self, alias: SessionKey) -> bool:
