@@ -14,7 +14,7 @@ import pytest
 
 from storage.placed import PlacedContract
 from turnkeep import SessionKey
-from turnkeep._records.turn import new_turn
+from turnkeep._records.making import new_turn
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep.testing import Step, StorageContract, differences
 
