@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from storage.tools import KEY, OTHER, contents, opened, path_of, put, user
-from turnkeep import StorageError
+from turnkeep import SessionStore, StorageError
 from turnkeep._errors import LostAcknowledgementError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage
@@ -115,6 +115,39 @@ async def test_the_latest_exchange_is_taken_away_once_though_its_acknowledgement
             await storage.delete(KEY, [2], expected=expected)
         assert await storage.delete(KEY, [2], expected=expected) == []
         assert await contents(storage) == ["one"]
+
+
+@pytest.mark.parametrize("verb", ["edit", "delete", "undo"])
+async def test_a_change_that_is_done_again_is_acknowledged_only_when_its_folder_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    async with SessionStore(tmp_path / "sessions") as store:
+        session = store.session(KEY)
+        await session.extend([{"role": "user", "content": text} for text in ("one", "two")])
+
+        async def change() -> object:
+            match verb:
+                case "edit":
+                    return await session.edit(2, "TWO")
+                case "delete":
+                    return await session.delete(2)
+                case _:
+                    return await session.undo()
+
+        with folders_not_synced(monkeypatch), pytest.raises(LostAcknowledgementError):
+            await change()
+        left = [turn.content async for turn in session.turns()]
+        assert left == ["one", *(["TWO"] if verb == "edit" else [])]
+        synced: list[str] = []
+        real = os.fsync
+
+        def fsync(fd: int) -> None:
+            synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+            real(fd)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        await session.edit(1, "one")
+        assert synced == ["test"]
 
 
 async def test_an_erasing_reset_expects_what_it_was_decided_on_and_is_done_once(

@@ -115,11 +115,18 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+unsynced: Final[set[Path]] = set()
+"""Folders of this process in which names were changed, and that could not be synced yet."""
+
+
 def sync_changed(folders: Iterable[Path]) -> None:
     """Sync folders in which names were changed; raises `UnsyncedError` if it can't."""
+    changed = {*folders}
+    unsynced.update(changed)
     try:
-        for folder in {*folders}:
+        for folder in changed:
             sync_folder(folder)
+            unsynced.discard(folder)
     except OSError as error:
         raise UnsyncedError(*error.args) from error
 

@@ -53,22 +53,19 @@ class FolderVerbs(ClaimVerbs):
                 if new == source:
                     return
                 target = new  # back to what became an alias
-            for chat in (moved, there):
-                self._chats.drop(chat)
-            await self._refresh_claims()
-            done: list[bool] = []
-            try:
-                await self._workers.run(
-                    f"session {old}", _noting, done, self._folder.rename, source, target
-                )
-            finally:
-                self._chats.aliases.pop(target.text, None)
-                batch = self._claims.move(source, target) if done else None
-            await self._claims.stored(source, batch, done=True)
-
-    async def _resolved(self, key: SessionKey) -> SessionKey:
-        async with self._chats.session(key) as chat:
-            return chat.key
+            async with self._renaming:
+                for chat in (moved, there):
+                    self._chats.drop(chat)
+                await self._refresh_claims()
+                done: list[bool] = []
+                try:
+                    await self._workers.run(
+                        f"session {old}", _noting, done, self._folder.rename, source, target
+                    )
+                finally:
+                    self._chats.aliases.pop(target.text, None)
+                    batch = self._claims.move(source, target) if done else None
+                await self._claims.stored(source, batch, done=True)
 
     async def unlink(self, alias: SessionKey) -> bool:
         self._check_writable(alias)
