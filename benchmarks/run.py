@@ -22,6 +22,7 @@ from typing import Any
 HERE = Path(__file__).parent
 WORKLOADS = (
     "window",
+    "tokens",
     "chats",
     "single",
     "busy",

@@ -6,7 +6,8 @@ RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 
 # Beside a bot of your own, with turnkeep from the registry, these lines are
 # RUN pip install --no-cache-dir 'turnkeep[aiogram]' openai
-COPY pyproject.toml hatch_build.py README.md LICENSE /src/
+COPY pyproject.toml README.md LICENSE /src/
+COPY .ci/hatch_build.py /src/.ci/
 COPY plugin /src/plugin
 COPY adapters /src/adapters
 RUN pip install --no-cache-dir '/src[aiogram]' openai

@@ -33,7 +33,7 @@ from ._records.info import SessionInfo
 from ._records.key import SessionKey
 from ._records.media import Media
 from ._records.turn import MessageFields, Sender, Turn, TurnFields
-from ._session.consolidate import ConsolidationPolicy
+from ._session.policy import ConsolidationPolicy
 from ._session.reply import Reply
 from ._store import Session, SessionStore
 from ._window.check import check_messages

@@ -9,19 +9,19 @@ TurnkeepError
 ├── WindowError              (ValueError)    a window that can't be built as asked
 ├── SummaryError             (ValueError)    a summary that can't be stored
 ├── UnknownStorageError      (ValueError)    a `where` that names no storage
-├── MissingExtraError        (ImportError)   a package that an extra would bring
+├── MissingExtraError        (ImportError)   a missing package that an extra installs
 ├── StoreClosedError         (RuntimeError)  a store used after its last `aclose()`
 ├── ReadOnlyError            (RuntimeError)  a write through a read-only store
 ├── StoreLockedError         (TimeoutError)  a folder that another process owns
 ├── StorageError             (OSError)       the storage failed to read or write
-│   ├── LostAcknowledgementError             … and may have done it all the same
-│   └── PartlyDoneError                      … in some sessions of many
+│   ├── LostAcknowledgementError             … or has done it, and its answer was lost
+│   └── PartlyDoneError                      … in some of many sessions
 ├── WrongLoopError           (RuntimeError)  a store used from another loop, thread or process
 └── UnsupportedError         (NotImplementedError)  a verb that the storage does not have
 ```
 
-Each subclasses the standard exception that a caller would expect, so that
-`except OSError` around a bot's storage calls does what it says.
+Each is a subclass of the standard exception that a caller would expect. So `except OSError`
+around a bot's storage calls catches every failure of the storage.
 """
 
 from __future__ import annotations
@@ -58,31 +58,31 @@ class InvalidKeyError(TurnkeepError, ValueError):
 
 
 class InvalidTurnError(TurnkeepError, ValueError):
-    """A turn can't be stored as it is; nothing of it was."""
+    """A turn can't be stored. Nothing of it was."""
 
 
 class TurnTooLargeError(InvalidTurnError):
-    """A turn is larger, encoded, than the store's `max_turn_bytes`."""
+    """An encoded turn is larger than the store's `max_turn_bytes`."""
 
 
 class InvalidMetadataError(TurnkeepError, ValueError):
-    """Session metadata is not JSON, or over its limit of 8 KiB encoded."""
+    """Session metadata is not JSON, or has more than 8 KiB encoded."""
 
 
 class WindowError(TurnkeepError, ValueError):
-    """A window can't be built with the bounds or options that were asked for."""
+    """A window can't be built with these bounds or options."""
 
 
 class SummaryError(TurnkeepError, ValueError):
-    """A summary is no text, or a conversation can't be consolidated as asked."""
+    """A summary is no text, or the options of a consolidation are wrong."""
 
 
 class UnknownStorageError(TurnkeepError, ValueError):
-    """The first argument of `SessionStore` names no storage that there is."""
+    """The first argument of `SessionStore` names no storage."""
 
 
 class MissingExtraError(TurnkeepError, ImportError):
-    """A package is missing that an extra of turnkeep brings."""
+    """A package is missing that an extra of turnkeep installs."""
 
     def __init__(self, what: str, extra: str, package: str) -> None:
         super().__init__(
@@ -93,7 +93,7 @@ class MissingExtraError(TurnkeepError, ImportError):
 
 
 class StoreClosedError(TurnkeepError, RuntimeError):
-    """The store was closed by the last one who had opened it."""
+    """The store was closed and not opened again."""
 
 
 class ReadOnlyError(TurnkeepError, RuntimeError):
@@ -101,15 +101,15 @@ class ReadOnlyError(TurnkeepError, RuntimeError):
 
 
 class StoreLockedError(TurnkeepError, TimeoutError):
-    """Another process owns the folder, and kept it for all of `lock_timeout`."""
+    """Another process owned the folder for all of `lock_timeout`."""
 
 
 class StorageError(TurnkeepError, OSError):
-    """The storage could not read or write; `__cause__` is what it met."""
+    """The storage could not read or write. `__cause__` is the reason."""
 
 
 class LostAcknowledgementError(StorageError):
-    """The storage may have done it or not; its answer was lost on the way.
+    """The call may have taken effect or not: the storage's answer was lost.
 
     `token` is the one to append under again, so that the turns are stored once. Edits,
     deletions and renames can be repeated as they are. A `clear` or a `forget` that is
@@ -120,24 +120,25 @@ class LostAcknowledgementError(StorageError):
 
 
 class PartlyDoneError(StorageError):
-    """A change of many sessions left some out, whose keys are `sessions`; the others have it.
+    """A change of many sessions failed in some of them. The others are changed.
 
-    `report` is what the call would have returned. It can be called again.
+    `sessions` are the keys of those that failed. `report` is the result for the others. The call
+    can be repeated.
     """
 
     def __init__(self, verb: str, sessions: Sequence[object], report: object) -> None:
         self.sessions: list[str] = [str(key) for key in sessions]
         self.report = report
         super().__init__(
-            f"{verb} left {len(self.sessions)} sessions out, which can't be read or written: "
-            f"{', '.join(self.sessions[:5])}{', …' if len(self.sessions) > 5 else ''}; "
-            "the others are done. Mend or remove these, and call it again"
+            f"{verb} failed in {len(self.sessions)} sessions that can't be read or written: "
+            f"{', '.join(self.sessions[:5])}{', …' if len(self.sessions) > 5 else ''}. "
+            "The others are done. Mend or remove these, and call it again"
         )
 
 
 class WrongLoopError(TurnkeepError, RuntimeError):
-    """A store is used from another event loop, thread or process than the one that opened it."""
+    """A store is used in another event loop, thread or process than it was opened in."""
 
 
 class UnsupportedError(TurnkeepError, NotImplementedError):
-    """The storage does not have this verb, see its `capabilities`."""
+    """The storage does not have this verb. See its `capabilities`."""

@@ -1,4 +1,4 @@
-"""The store: what a bot opens once and keeps."""
+"""The store: a bot opens one and keeps it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any, Final, Literal, Self, cast
 from ._errors import PartlyDoneError, StorageError, UnknownStorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
-from ._records.turn import MAX_TURN_BYTES, as_source_ids
-from ._session.consolidate import ConsolidationPolicy, Consolidations
+from ._records.making import MAX_TURN_BYTES, as_source_ids
 from ._session.conversation import Conversation
 from ._session.desk import Desk
+from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.session import BaseSession
 from .storage.base import Hit, Storage
 
@@ -28,23 +28,24 @@ _PAGE_SESSIONS: Final = 1000
 
 
 class SessionStore:
-    """Keeps the sessions of a bot.
+    """The sessions of a bot.
 
-    `where` is a folder for JSONL files (a path, or `jsonl:PATH`), `memory:`, or a storage
-    object. Making a store does no I/O: it opens at `async with`, or at first use. Openings
-    are counted, and it closes when the last one who opened it leaves; a store that was
-    opened by use alone closes at `aclose()`. After that it raises `StoreClosedError` until
-    it is opened by `async with` again.
+    `where` is a folder for JSONL files (a path, or `jsonl:PATH`), `memory:`, or a storage object.
+    The constructor does no I/O: the store opens at `async with`, or at first use. Several parts
+    of a program may open it; it closes when the last of them leaves. A store that was opened by
+    use alone closes at `aclose()`. After that it raises `StoreClosedError` until the next
+    `async with`.
 
-    `durability`: what an append survives when it returns, the death of the process ("os")
-    or of the machine ("disk"). `read_only` locks and writes nothing. `lock_timeout`, in
-    seconds, is how long to wait for another process to leave the folder. `max_turn_bytes`
-    is the size of a turn, encoded, over which it is refused. A storage object has its own
-    durability and lock. `consolidation`, which may be set later too, says when older turns
-    are folded into a summary.
+    - `durability`: after an append returns, its turn survives the death of the process (`"os"`)
+      or of the machine (`"disk"`).
+    - `read_only`: the store locks and writes nothing.
+    - `lock_timeout`: the seconds to wait for another process to leave the folder.
+    - `max_turn_bytes`: the largest encoded turn that is stored.
+    - `consolidation`: the rule by which older turns are folded into a summary. It may be set
+      later too.
 
-    Raises `UnknownStorageError` for a `where` that names no storage, and `ValueError` for
-    an option that has no such value.
+    A storage object has its own durability and lock. Raises `UnknownStorageError` for a `where`
+    that names no storage, and `ValueError` for any other value that is not allowed.
     """
 
     def __init__(
@@ -73,7 +74,6 @@ class SessionStore:
         )
         self._consolidations = Consolidations(self.desk)
         self.consolidation = consolidation
-        self.desk.after_answer = self._consolidations.after_answer
         self.desk.opening.closing = self._end_work
 
     def __repr__(self) -> str:
@@ -82,12 +82,13 @@ class SessionStore:
 
     @property
     def consolidation(self) -> ConsolidationPolicy | None:
-        """The policy by which sessions are consolidated after an answer; it can be set."""
+        """The rule by which sessions are consolidated after an answer. It can be set."""
         return self._consolidations.policy
 
     @consolidation.setter
     def consolidation(self, policy: ConsolidationPolicy | None) -> None:
         self._consolidations.policy = policy
+        self.desk.after_answer = None if policy is None else self._consolidations.after_answer
 
     async def __aenter__(self) -> Self:
         await self.desk.opening.open()
@@ -102,10 +103,10 @@ class SessionStore:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Leaves the store. The last one to leave closes it, when all calls have ended.
+        """Leave the store. The last one to leave closes it, after all running calls.
 
-        A cancellation, of a task or a scope, is raised when the store is closed, so that its
-        folder is free.
+        A cancellation of a task or a scope is raised only after the store is closed, so its
+        folder is always free.
         """
         await self.desk.opening.aclose()
 
@@ -116,7 +117,7 @@ class SessionStore:
     # Sessions.
 
     def session(self, key: SessionKey | str) -> Session:
-        """Return a handle on the session of this key; no I/O, and no session begins by it."""
+        """Return a handle on the session of this key. There is no I/O, and no session begins."""
         return Session(self, Conversation(self.desk, as_key(key)))
 
     async def list_sessions(
@@ -125,8 +126,8 @@ class SessionStore:
         """Return one page of the sessions, the last written first.
 
         `prefix` is the beginning of a key, such as `"telegram:"`. `after` is an item of the
-        page before: `page = await store.list_sessions(after=page[-1])`. With `limit=None` it
-        is all of them in one page.
+        previous page: `page = await store.list_sessions(after=page[-1])`. With `limit=None` the
+        page has all of them.
         """
         if limit is not None and limit < 1:
             raise ValueError(f"limit is a whole number, 1 or more, or None, not {limit!r}")
@@ -135,7 +136,7 @@ class SessionStore:
         return [own_copy(info) for info in page.sessions]
 
     async def _each_session(self, prefix: str) -> AsyncIterator[SessionInfo]:
-        """Iterate over all sessions by key, so that each comes once, also if it is written to."""
+        """Iterate over all sessions by key, each once, even if it is written to meanwhile."""
         after: SessionInfo | None = None
         while True:
             async with self.desk.use() as storage:
@@ -148,7 +149,7 @@ class SessionStore:
                 return
 
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
-        """Moves a session to another key; the old one becomes an alias of the new.
+        """Move a session to another key. The old key becomes an alias of the new one.
 
         Where both have turns, the old ones become earlier epochs of the new, whose ids go up.
         Replies that are open, in any process, and turns in hand go on as what they were.
@@ -159,18 +160,18 @@ class SessionStore:
             await self.desk.surely(partial(storage.rename, old, new))
 
     async def link(self, key: SessionKey | str, to: SessionKey | str) -> None:
-        """From now on `key` means the session of `to`: one person on two platforms.
+        """Make `key` mean the session of `to`, for one person on two platforms.
 
-        What was said under `key` before becomes earlier epochs of that session; nothing is
-        linked unless you do. `rename` by another name, for what it is mostly wanted for.
+        The turns of `key` become earlier epochs of that session. It is `rename`, by the name of
+        its most frequent use.
         """
         await self.rename(key, to)
 
     async def unlink(self, alias: SessionKey | str) -> bool:
-        """Takes a link, or an alias that a rename left, back; returns whether there was one.
+        """Remove a link, or an alias that a rename left; return True if there was one.
 
-        What is said under `alias` from now on begins a session of its own. What was said
-        before stays in the session that it was linked to.
+        The next turn under `alias` begins a session of its own. Earlier turns stay in the
+        session that it was linked to.
         """
         alias = as_key(alias)
         async with self.desk.use(alias, write=True) as storage:
@@ -178,9 +179,9 @@ class SessionStore:
         return gone or lost
 
     async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
-        """Return the turns that have all these words, the newest first.
+        """Return the turns that contain all these words, the newest first.
 
-        Raises `UnsupportedError` where the storage has no search.
+        Raises `UnsupportedError` if the storage has no search.
         """
         async with self.desk.use() as storage:
             if not storage.capabilities.search:
@@ -188,15 +189,16 @@ class SessionStore:
             return await storage.search(text, prefix=prefix, limit=limit)
 
     async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
-        """Takes away for good what one person wrote, its answers and quotes, in every session.
+        """Delete for good all that one person wrote, its answers and quotes, in every session.
 
-        `sender_id` is the platform's; give its `prefix`, such as `"telegram:"`, since another
-        platform may give the same id to somebody else; a session that was linked to another key
-        has that key. Returns how many turns went, or lost a quote, by the text of their
-        session's key. A session that can't be read or written does not hold up the others: at
-        the end `PartlyDoneError` names it, with the report. A summary that was made of
-        the turns stays: where `(await session.info()).summary` is not empty,
-        `clear(erase=True)` takes it away too.
+        `sender_id` is the platform's. Give the platform's `prefix` too, such as `"telegram:"`:
+        another platform may use the same id for somebody else. A linked session has the key
+        that it was linked to.
+
+        Return how many turns were deleted or lost a quote, by the text of each session's key. A
+        session that can't be read or written does not stop the others: at the end
+        `PartlyDoneError` names it, and has the report. A summary of the deleted turns stays; if
+        `(await session.info()).summary` is not None, `clear(erase=True)` deletes it too.
         """
         report: dict[str, int] = {}
         failed: dict[SessionKey, StorageError | None] = {}
@@ -216,11 +218,11 @@ class SessionStore:
         return report
 
     async def delete(self, source_id: str | int, *, prefix: str = "") -> int:
-        """Takes away for good every turn with this source id; returns how many there were.
+        """Delete for good every turn with this source id; return how many there were.
 
-        For a platform's event that names a message and not the session it is in. It looks
-        through every session with the prefix, so give one. A session that can't be read does
-        not hold up the others: at the end `PartlyDoneError` names it.
+        It is for events that name a message and not its session. It looks through every session
+        with the prefix, so give one. A session that can't be read does not stop the others: at
+        the end `PartlyDoneError` names it.
         """
         count = 0
         async with self.desk.use(write=True) as storage:
@@ -236,18 +238,21 @@ class SessionStore:
         return count
 
     async def forget(self, key: SessionKey | str) -> bool:
-        """Takes a session away for good, with its record; returns whether there was one."""
+        """Delete a session for good, with its record; return True if there was one."""
         key = as_key(key)
+        info = await self.desk.info(key)
         async with self.desk.use(key, write=True) as storage:
-            return await storage.forget(key)
+            forgotten = await storage.forget(key)
+        if info is not None:
+            self.desk.tails.forget(info.generation)
+        return forgotten
 
 
 class Session(BaseSession):
-    """A handle on one session; made by `SessionStore.session`, without I/O.
+    """A handle on one session. `SessionStore.session` makes it, without I/O.
 
-    In a bot's handler it is bound to the message in hand, which is then its `turn`: the
-    window ends with that message, and the reply answers it. A handle may be used by many
-    tasks at once.
+    In a bot's handler it is bound to the message in hand, its `turn`. Then the window ends with
+    that message, and the reply answers it. Many tasks may use a handle at once.
     """
 
     store: SessionStore
@@ -264,10 +269,10 @@ def as_key(key: SessionKey | str) -> SessionKey:
 
 def _storage(where: object, options: Mapping[str, Any]) -> Storage:
     if not isinstance(where, (str, os.PathLike)):
-        # A list has `append` too, and a class has all of a storage's verbs.
+        # A list has `append` too, and a storage's class has all of its verbs.
         if isinstance(where, type) or not (hasattr(where, "append") and hasattr(where, "aclose")):
             raise UnknownStorageError(
-                f"a store is made of a path, a URL or a storage, not {where!r:.80}: "
+                f"a store needs a path, a URL or a storage object, not {where!r:.80}: "
                 "write SessionStore('./sessions')"
             )
         return cast("Storage", where)
@@ -275,10 +280,12 @@ def _storage(where: object, options: Mapping[str, Any]) -> Storage:
     scheme, rest = (found[1].lower(), found[2]) if found else ("jsonl", os.fspath(where))
     if scheme == "memory":
         if rest.strip("/"):
-            raise UnknownStorageError(f"{where!r}: what is in memory has no place: write 'memory:'")
+            raise UnknownStorageError(
+                f"{where!r}: sessions in memory have no path: write 'memory:'"
+            )
         return cast("Storage", import_module("turnkeep.storage.memory").MemoryStorage())
     if scheme == "jsonl":
-        # 'jsonl://sessions' would be a folder at the root, where nobody looks for it.
+        # 'jsonl://sessions' would be a folder at the root, which is never meant.
         if not rest or "\0" in rest or (found and re.match(r"//(?!/)", rest)):
             raise UnknownStorageError(f"{where!r} names no folder: write 'jsonl:./sessions'")
         folder = Path(rest).expanduser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -56,6 +57,26 @@ class Chat:
     async def end(self) -> list[object]:
         self.open.set()
         return await asyncio.gather(*self.tasks)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def patient_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's clock stands still while anything runs, and goes on when all wait for it.
+
+    So a burst is as quick as it is written here on any machine, and no pause takes its time.
+    """
+    loop: Any = asyncio.get_running_loop()
+    now, select = loop.time(), loop._selector.select
+
+    def wait(timeout: float | None) -> object:
+        nonlocal now
+        ready = select(timeout if timeout is None else 0)
+        if not ready:
+            now += timeout or 0
+        return ready
+
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(loop._selector, "select", wait)
 
 
 @pytest_asyncio.fixture

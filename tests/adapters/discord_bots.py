@@ -13,6 +13,7 @@ from discord.ext import commands
 
 from adapters.tools import said
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_discord import SessionCog
@@ -55,7 +56,7 @@ def key_of(place: Payload) -> str:
 async def settles(store: SessionStore, key: str, expected: list[str]) -> None:
     """Waits until this is what is stored of a session; shows the difference if it never is."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await said(store, key) != expected:
                 await asyncio.sleep(0.01)
     found = await said(store, key)

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from adapters.tools import all_turns, said
 from emulators._server import LocalServer
+from patience import PATIENCE
 from turnkeep import SessionStore, Turn
 from turnkeep.adapter import ChatSession
 
@@ -30,7 +31,6 @@ Sharing = Literal["default", "chat", "user in chat", "user", "account"]
 Choosing = Callable[[str], str | None]
 """A scope that is a function: from the name of who wrote to a key, or None for no session."""
 
-SECONDS = 10.0
 TOLD = "(told)"
 
 
@@ -295,7 +295,7 @@ class Platform(ABC):
 
     async def wait(self, predicate: Callable[[], object], what: str = "a condition") -> None:
         try:
-            await self.server.wait_for(predicate, SECONDS, what)
+            await self.server.wait_for(predicate, what=what)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\nheard was {self.heard}") from None
 
@@ -344,7 +344,7 @@ class Platform(ABC):
         """Waits until this is what is stored of a session."""
         found: list[str] = []
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while (found := await self.said(at)) != [*lines]:
                     await asyncio.sleep(0.01)
         except TimeoutError:

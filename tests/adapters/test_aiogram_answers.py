@@ -15,6 +15,7 @@ from aiogram.types import CallbackQuery, Message
 
 from adapters.tools import all_turns, polling, said
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
@@ -189,7 +190,7 @@ async def test_an_answer_after_the_group_became_a_supergroup_goes_there(
 
     async with polling(telegram, dispatcher):
         telegram.say(-5, "hello")
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         telegram.migrate(-5, GROUP)
         migrated.set()
         await telegram.wait_sent(GROUP, 1)

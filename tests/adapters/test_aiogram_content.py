@@ -124,21 +124,6 @@ async def test_a_message_leaves_a_sensible_turn(
     assert turn.text in str(message["content"])
 
 
-async def test_an_album_is_a_turn_for_each_part_and_one_answer(store: SessionStore) -> None:
-    telegram, dispatcher = TelegramEmulator(), Dispatcher()
-    SessionMiddleware(store).setup(dispatcher)
-
-    @dispatcher.message()
-    async def handle(message: object, chat_session: Any) -> None:
-        await chat_session.append("assistant", f"{len(chat_session.joined) + 1} photos")
-
-    async with store:
-        await feed(dispatcher, *telegram.album(7, ["my cats", "", ""]))
-        turns = await all_turns(store, "telegram:7")
-    assert [len(turn.media) for turn in turns] == [1, 1, 1, 0]
-    assert turns[-1].content == "3 photos"
-
-
 async def test_a_pressed_button_is_recorded_by_its_label(store: SessionStore) -> None:
     telegram, dispatcher = TelegramEmulator(), Dispatcher()
     SessionMiddleware(store).setup(dispatcher)

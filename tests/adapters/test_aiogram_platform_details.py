@@ -13,6 +13,7 @@ from aiogram.types import CallbackQuery, Message
 from adapters.test_aiogram_platform_places import both_polling
 from adapters.tools import all_turns, keys, polling, said
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, per_account
@@ -237,7 +238,7 @@ async def test_an_answer_in_flight_in_the_supergroup_is_kept_when_the_groups_his
         telegram.say(OLD, "before")
         await ended(caplog, telegram, 1)
         telegram.say(GROUP, "early")
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         telegram.migrate(OLD, GROUP)
         await ended(caplog, telegram, 3)
         go.set()

@@ -94,7 +94,7 @@ async def test_a_flags_debounce_joins_a_burst(
 ) -> None:
     dispatcher = recording(store)
 
-    @dispatcher.message(flags={"turnkeep": {"debounce": 0.05}})
+    @dispatcher.message(flags={"turnkeep": {"debounce": 3}})
     async def joined(message: Message, chat_session: ChatSession) -> None:
         await chat_session.answer(f"to {len(chat_session.joined) + 1} messages")
 

@@ -13,6 +13,7 @@ from aiogram.types import Message
 
 from adapters.tools import all_turns, keys, polling, said
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
@@ -158,7 +159,7 @@ async def test_an_answer_in_flight_goes_to_the_supergroup(
     begun, go = asyncio.Event(), asyncio.Event()
     async with polling(telegram, answering(store, begun, go)):
         telegram.say(OLD, "hello")
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         telegram.migrate(OLD, NEW, new_first=new_first)
         await ended(2)
         go.set()
@@ -175,7 +176,7 @@ async def test_a_migration_that_is_first_seen_when_an_answer_is_refused_moves_th
     begun, go = asyncio.Event(), asyncio.Event()
     async with polling(telegram, answering(store, begun, go)):
         telegram.say(OLD, "hello")
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), PATIENCE)
         telegram.open_chat(NEW)
         telegram.open_chat(OLD).migrated_to = NEW  # and the bot is not told of it
         go.set()

@@ -18,8 +18,9 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler, setup_applicati
 from aiohttp import web
 from fastapi import FastAPI
 
-from adapters.tools import SECONDS, QuickSession, said
+from adapters.tools import QuickSession, said
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore, StoreClosedError
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
@@ -60,13 +61,13 @@ async def uvicorn_serving(app: FastAPI) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not server.started:
                 await asyncio.sleep(0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        await asyncio.wait_for(task, SECONDS)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 def returning(store: SessionStore, *, capture: bool) -> Dispatcher:

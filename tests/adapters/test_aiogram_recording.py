@@ -13,7 +13,7 @@ from aiogram.filters import Command
 from aiogram.fsm.storage.memory import MemoryStorage
 from aiogram.types import Message
 
-from adapters.tools import SECONDS, all_turns, feed, keys, polling, said
+from adapters.tools import all_turns, feed, keys, polling, said
 from emulators.telegram import PHOTO, TelegramEmulator
 from emulators.telegram_chats import ANONYMOUS_ADMIN
 from turnkeep import Sender, Session, SessionStore
@@ -60,7 +60,7 @@ async def test_messages_are_stored_in_their_order_whatever_their_handlers_do(
             chat = random.choice((1, 2, 3, 4))
             telegram.say(chat, f"{number}", user_id=random.choice((11, 12)))
             expected[chat].append(f"user: {number}")
-        await telegram.wait_for(lambda: handled == 200, SECONDS)
+        await telegram.wait_for(lambda: handled == 200)
         for chat, texts in expected.items():
             assert await said(store, f"telegram:{chat}") == texts
 

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from adapters.tools import QuickSession, said
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
@@ -66,7 +67,7 @@ async def test_a_webhook_records_and_answers_once(
         telegram.say(7, "return it")
         sent = await telegram.wait_sent(7, 2)
         wanted = 4 if capture else 3
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(await said(store, "telegram:7")) < wanted:
                 await asyncio.sleep(0.01)
         await bot.delete_webhook()

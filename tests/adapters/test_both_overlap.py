@@ -147,7 +147,7 @@ async def test_chats_do_not_wait_for_each_other(platform: Platform) -> None:
 async def test_a_debounce_joins_what_one_person_writes_in_a_burst(platform: Platform) -> None:
     slow, here = Slow(), platform.group
     slow.may_end.set()
-    await platform.start(slow, debounce=0.25)
+    await platform.start(slow, debounce=3)
     for person, text in ((platform.ada, "a"), (platform.bob, "x"), (platform.ada, "b")):
         await platform.say(person, text, at=here)
     await platform.wait(lambda: len(platform.sent(here)) == 2, "two answers")

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.platforms import SECONDS, Platform, echo
+from adapters.platforms import Platform, echo
+from patience import PATIENCE
 from turnkeep.adapter import Busy, ChatSession
 
 pytestmark = pytest.mark.asyncio
@@ -100,7 +101,7 @@ async def test_when_the_process_died_before_the_answer_was_whole_it_is_answered_
     here = platform.private(platform.ada)
     await platform.start(mortal)
     hello = await platform.say(platform.ada, "hello")
-    await asyncio.wait_for(halfway.wait(), SECONDS)
+    await asyncio.wait_for(halfway.wait(), PATIENCE)
     await platform.die()
     await platform.redeliver(hello)
     await platform.shows("half", "to hello", at=here)
@@ -114,7 +115,7 @@ async def test_what_was_answered_together_with_a_later_message_is_known_too(
     platform: Platform,
 ) -> None:
     here = platform.private(platform.ada)
-    await platform.start(echo, debounce=0.2)
+    await platform.start(echo, debounce=3)
     messages = [await platform.say(platform.ada, text) for text in "ab"]
     lines = ["user: a", "user: b", "assistant: to b"]
     await platform.stores(*lines, at=here)

@@ -10,6 +10,7 @@ import pytest
 from adapters.on_telegram import Telegram
 from adapters.platforms import Platform, echo
 from adapters.tools import keys
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 
@@ -111,7 +112,7 @@ async def test_one_person_on_both_platforms_is_one_session_where_that_is_said(
             f"user: on {other_platform}",
             f"assistant: to on {other_platform}",
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await platform.said(here) != lines:  # an answer is stored when it is sent
                 await asyncio.sleep(0.01)
         assert await keys(store) == [other_platform.key(there)]

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from adapters.platforms import Place, Platform
+from patience import PATIENCE
 from turnkeep import StorageError
 from turnkeep.adapter import ChatSession
 
@@ -137,7 +138,7 @@ async def test_an_answer_that_alone_is_not_taken_is_recorded_later(platform: Pla
 
     await platform.start(wait, on_storage_error="later")
     await platform.say(platform.ada, "a")
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), PATIENCE)
     kept = platform.file(here).rename(platform.folder.parent / "kept")
     broken(platform)
     go_on.set()

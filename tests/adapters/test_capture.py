@@ -15,6 +15,7 @@ from adapters.tools import RecordingBot, connected, polling, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import Session, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
@@ -114,8 +115,9 @@ async def test_a_button_that_is_taken_off_an_answer_leaves_what_the_model_said(
 
 
 async def test_what_a_task_sends_after_its_handler_ended_is_recorded(
-    store: SessionStore, telegram: TelegramEmulator
+    store: SessionStore, telegram: TelegramEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "aiogram.event")
     dispatcher, tasks = Dispatcher(), list[asyncio.Task[None]]()
     SessionMiddleware(store, capture=True).setup(dispatcher)
     go_on = asyncio.Event()
@@ -130,8 +132,7 @@ async def test_what_a_task_sends_after_its_handler_ended_is_recorded(
 
     async with polling(telegram, dispatcher):
         telegram.say(7, "hello")
-        await telegram.wait_for(lambda: tasks and telegram.pending() == 0)
-        await asyncio.sleep(0.05)
+        await telegram.wait_for(lambda: "handled. Duration" in caplog.text)
         go_on.set()
         await tasks[0]
     assert await said(store, "telegram:7") == ["user: hello", "assistant: a reminder"]
@@ -211,7 +212,7 @@ async def test_discord_tells_of_a_message_later_and_it_is_recorded_once(
         await bot.hears(server, 1)
         sent = server.sent(place)
         session: Session = store.session(key)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             for message in sent:  # each is known in the end, in one turn or another
                 while await session.find(f"{place['id']}:{message['id']}") is None:
                     await asyncio.sleep(0.02)
@@ -244,6 +245,6 @@ async def test_a_discord_placeholder_that_was_recorded_becomes_the_reply(
     async with connected(server, bot := Bot(store, capture=True)):
         await server.say(place, ada, "where?")
         await bot.hears(server, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await said(store, key) != ["user: where?", "assistant: found"]:
                 await asyncio.sleep(0.01)

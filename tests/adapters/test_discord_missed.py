@@ -15,6 +15,7 @@ from discord.ext import commands
 from adapters.tools import RecordingBot, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import SessionStore, TurnkeepError
 from turnkeep.adapter import ChatSession
 from turnkeep_discord import SessionCog, in_turn, record_sent, source_id
@@ -34,7 +35,7 @@ def key_of(place: Payload) -> str:
 
 
 async def until(store: SessionStore, key: str, turns: list[str]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await said(store, key) != turns:
             await asyncio.sleep(0.01)
 

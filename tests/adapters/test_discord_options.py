@@ -80,7 +80,7 @@ async def test_what_the_bot_sends_is_captured_once_as_it_stands_in_the_end(
         while "assistant: more than that" not in await said(store, key_of(place)):
             await asyncio.sleep(0.05)
         await channel.send("good night")
-        await asyncio.sleep(0.2)
+        await server.wait_for(lambda: bot.cached_messages[-1].content == "good night")
     turns = await said(store, key_of(place))
     assert turns[-1] == "assistant: good night", "recorded at the end, at the latest"
     assert len(turns) == 4

@@ -296,7 +296,9 @@ async def test_a_channel_is_forgotten_with_the_threads_that_were_archived(
         await bot.hears(server, 2)
         await server.archive(thread)
         await server.delete_channel(gone)
-        await server.wait_for(lambda: "secret" not in on_disk(tmp_path), 2, "an end of it on disk")
+        await server.wait_for(
+            lambda: "secret" not in on_disk(tmp_path), what="an end of it on disk"
+        )
 
 
 async def test_emojis_and_times_are_read_as_people_read_them(
@@ -382,5 +384,5 @@ async def test_what_was_said_in_a_deleted_channel_goes_from_sessions_that_hold_m
         await server.say(gone, ada, "secret of the channel")
         await bot.hears(server, 2)
         await server.delete_channel(gone)
-        await server.wait_for(lambda: "secret" not in on_disk(tmp_path), 10, "an end of it")
+        await server.wait_for(lambda: "secret" not in on_disk(tmp_path), what="an end of it")
         assert "stays" in on_disk(tmp_path)

@@ -44,7 +44,7 @@ async def test_each_place_is_a_session_of_its_own_and_is_answered_there(
         for channel, text in ((place, "here"), (where, "there")):
             await settles(store, key_of(channel), [f"user: {text}", f"assistant: echo: {text} "])
             (answer,) = server.sent(channel)
-            assert answer["content"] == f"echo: {text} "
+            assert answer["content"] == f"echo: {text}"  # Discord trims it
             turns = await all_turns(store, key_of(channel))
             assert turns[1].source_ids == (f"{channel['id']}:{answer['id']}",)
     assert await keys(store) == sorted([key_of(place), key_of(where)])
@@ -62,8 +62,8 @@ async def test_a_forum_post_is_a_session_that_begins_with_its_first_message(
             await server.say(post, ada, "Thanks")
             await settles(store, key_of(post), [*talk, "user: Thanks", "assistant: echo: Thanks "])
             assert [one["content"] for one in server.sent(post)] == [
-                f"echo: Why {number}? ",
-                "echo: Thanks ",
+                f"echo: Why {number}?",
+                "echo: Thanks",
             ]
     assert await keys(store) == sorted(key_of(post) for post in posts)
 
@@ -103,7 +103,9 @@ async def test_what_is_deleted_is_forgotten_with_its_threads_and_nothing_else_is
         await server.say(place, ada, "afterwards")
         await bot.hears(server, heard + 1)
         kept = key_of(place) + (f":user:{ada['id']}" if scope == "user_in_channel" else "")
-        await server.wait_for(lambda: "secret" not in on_disk(tmp_path), 5, "an end of it on disk")
+        await server.wait_for(
+            lambda: "secret" not in on_disk(tmp_path), what="an end of it on disk"
+        )
         assert await keys(store) == [kept]
         assert kept in before
         assert len(before) > 1

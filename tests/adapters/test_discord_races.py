@@ -14,6 +14,7 @@ from adapters.discord_bots import AnsweringBot, key_of, settles
 from adapters.tools import RecordingBot, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import SessionStore, StorageError, TurnkeepError
 from turnkeep.adapter import ChatSession
 from turnkeep.storage.memory import MemoryStorage
@@ -124,7 +125,7 @@ async def test_what_is_changed_while_the_extension_is_reloaded_is_changed_in_the
         await asyncio.sleep(0)  # it waits for the handler
         await server.delete(secret)
         await server.edit(typo, "typo")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             turns = list[str]()
             while "user: secret" in turns or "user: typo" not in turns:
                 await asyncio.sleep(0.01)
@@ -162,7 +163,7 @@ async def test_a_cog_whose_capture_fails_at_the_end_leaves_the_store_all_the_sam
         await server.wait_for(lambda: len(bot.cached_messages) == 2)
         with suppress(Exception):
             await bot.remove_cog(SessionCog.__cog_name__)
-        assert store._openings == 0
+        assert store.desk.opening._openings == 0
 
 
 async def test_a_prefix_that_asks_for_the_session_it_is_needed_for_is_told_so(

@@ -12,6 +12,7 @@ import pytest
 from adapters.tools import RecordingBot, all_turns, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep_discord import chat_session, source_id
 
@@ -105,20 +106,6 @@ async def test_an_answer_that_discord_refuses_is_not_stored(
         assert await said(store, f"discord:{place['id']}") == ["user: hello"]
 
 
-async def test_a_message_that_comes_again_after_its_answer_is_known(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    bot = AnsweringBot(store)
-    async with store, connected(server, bot):
-        message = await server.say(place, ada, "hello")
-        await bot.handles(server, 1)
-        await server.redeliver(message)
-        await bot.handles(server, 2)
-        stored = await said(store, f"discord:{place['id']}")
-    assert stored == ["user: hello", "assistant: hello to you"]
-    assert (bot.asked, len(server.sent(place))) == (1, 1)
-
-
 async def test_a_message_that_comes_again_while_the_model_thinks_is_known(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
@@ -172,7 +159,7 @@ async def test_an_answer_to_an_interaction_answers_the_latest_message(
         await server.say(place, ada, "hello")
         await server.slash(place, ada, "ask")
         (sent,) = await server.wait_sent(place, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(turns := await all_turns(store, f"discord:{place['id']}")) < 2:
                 await asyncio.sleep(0.01)
     assert (turns[1].content, turns[1].answers) == ("deferred", turns[0].id)

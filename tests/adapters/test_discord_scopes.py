@@ -52,7 +52,7 @@ async def test_a_scope_says_who_shares_a_session(
         for channel, user in ((place, ada), (place, bob), (thread, ada)):
             await server.say(channel, user, "hi")
         heard = 2 if expected == ["discord:all"] else 3
-        await server.wait_for(lambda: len(bot.begun) == heard, 10, "messages")
+        await server.wait_for(lambda: len(bot.begun) == heard, what="messages")
     names = {place["id"]: "C", thread["id"]: "T", ada["id"]: "A", bob["id"]: "B"}
     names[place["guild_id"]] = "G"
     found = await keys(store)
@@ -76,7 +76,7 @@ async def test_where_the_scope_has_no_session_that_is_said(
     bot = Bot(store, scope=lambda where: None)
     async with connected(server, bot):
         await server.say(place, ada, "hello")
-        await server.wait_for(lambda: bool(refused), 10, "an error")
+        await server.wait_for(lambda: bool(refused), what="an error")
     assert "no session here" in refused[0]
 
 
@@ -101,9 +101,9 @@ async def test_commands_have_their_session(
         await bot.tree.sync()
         await server.say(place, ada, "hello")
         await server.say(place, ada, "!recall")
-        await server.wait_for(lambda: len(done) == 1, 10, "recall")
+        await server.wait_for(lambda: len(done) == 1, what="recall")
         await server.slash(place, ada, "ask", {"prompt": "a thing"})
-        await server.wait_for(lambda: len(done) == 2, 10, "ask")
+        await server.wait_for(lambda: len(done) == 2, what="ask")
     assert done[0] == ["hello"]
     assert await said(store, key_of(place)) == [
         "user: hello",

@@ -14,6 +14,7 @@ from adapters.tools import RecordingBot, connected, feed, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep_aiogram import SessionMiddleware
 
@@ -27,7 +28,7 @@ def bytes_in(folder: Path) -> bytes:
 
 
 async def until(happened: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await happened():
             await asyncio.sleep(0.01)
 

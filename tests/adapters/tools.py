@@ -16,10 +16,9 @@ from discord.ext import commands
 
 from emulators.discord import DiscordEmulator, point_at
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import Session, SessionStore, Turn
 from turnkeep_discord import SessionCog, chat_session
-
-SECONDS = 30.0
 
 
 class QuickSession(AiohttpSession):
@@ -42,7 +41,7 @@ async def polling(telegram: TelegramEmulator, dispatcher: Dispatcher) -> AsyncIt
             yield bot
         finally:
             with suppress(RuntimeError):  # it has stopped already
-                await asyncio.wait_for(dispatcher.stop_polling(), SECONDS)
+                await asyncio.wait_for(dispatcher.stop_polling(), PATIENCE)
             await task
 
 
@@ -68,11 +67,11 @@ async def connected(server: DiscordEmulator, bot: commands.Bot) -> AsyncIterator
         try:
             await server.wait_for(lambda: len(server.connections) > before or task.done())
             if not task.done():
-                await asyncio.wait_for(bot.wait_until_ready(), SECONDS)
+                await asyncio.wait_for(bot.wait_until_ready(), PATIENCE)
             yield
         finally:
-            await asyncio.wait_for(bot.close(), SECONDS)
-            await asyncio.wait_for(task, SECONDS)
+            await asyncio.wait_for(bot.close(), PATIENCE)
+            await asyncio.wait_for(task, PATIENCE)
 
 
 class RecordingBot(commands.Bot):
@@ -95,7 +94,7 @@ class RecordingBot(commands.Bot):
 
     async def hears(self, server: DiscordEmulator, count: int) -> None:
         """Waits until so many messages have been handled."""
-        await server.wait_for(lambda: len(self.given) >= count, SECONDS, f"{count} messages")
+        await server.wait_for(lambda: len(self.given) >= count, what=f"{count} messages")
 
 
 async def all_turns(store: SessionStore, key: str) -> list[Turn]:

@@ -108,9 +108,13 @@ async def test_content_that_is_not_json_serialisable(going_on: Session, content:
         await going_on.extend([{"role": "user", "content": each} for each in ("fine", content)])
     with pytest.raises(InvalidTurnError, match=r"^session telegram:12345: .*content"):
         await going_on.edit(1, content)
+
+
+@pytest.mark.parametrize("result", [Odd(), b"Hi", [Odd()], {"a": Odd()}, {(1,): 2}, LOOP])
+async def test_a_tool_result_that_is_not_json(going_on: Session, result: Any) -> None:
     async with going_on.reply() as reply:
         with pytest.raises(InvalidTurnError, match=r"^session telegram:12345: .*content"):
-            reply.add_tool_result("c1", content)
+            reply.add_tool_result("c1", result)
 
 
 @pytest.mark.parametrize("extra", [{"k": Odd()}, {1: "one"}, {"k": LOOP}, [("k", 1)], "k"])

@@ -166,8 +166,15 @@ async def test_undo_leaves_an_answer_to_someone_else_that_came_later(session: Se
 async def test_undo_takes_what_follows_without_naming_a_question(session: Session) -> None:
     await session.append("user", "Hi")
     await session.append("assistant", "Hello!")
+    await session.append("assistant", "Are you there?")
+    assert [turn.content for turn in await session.undo()] == ["Hi", "Hello!", "Are you there?"]
+
+
+async def test_undo_takes_a_blank_message_as_an_exchange_of_its_own(session: Session) -> None:
+    await session.append("user", "Hi")
+    await session.append("assistant", "Hello!")
     await session.append("user", " ")
-    assert [turn.content for turn in await session.undo()] == ["Hi", "Hello!", " "]
+    assert [turn.content for turn in await session.undo()] == [" "]
 
 
 async def test_undo_leaves_hidden_turns(session: Session) -> None:

@@ -244,6 +244,7 @@ async def test_turns_appended_meanwhile_are_not_skipped(session: Session) -> Non
     summarize = Summarizer(gated=True)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(session.consolidate, summarize, keep=0))
+        await summarize.called.wait()
         await talk(session, 4, 20)
         summarize.gate.set()
     await session.consolidate(summarize, keep=0)

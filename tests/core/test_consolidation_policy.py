@@ -13,6 +13,7 @@ import anyio
 import pytest
 import trio
 
+from patience import PATIENCE
 from turnkeep import ConsolidationPolicy, Session, SessionStore, SummaryError
 
 from .conftest import Place
@@ -213,7 +214,7 @@ async def test_closing_the_store_cancels_it_and_the_next_opening_begins_again(
             await summarize.called.wait()
             if in_group:
                 await ended.wait()  # else the reply ends with the summary
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE):
                 await store.aclose()
         assert ended.is_set()
     async with place() as store:
@@ -245,7 +246,10 @@ async def test_a_handler_that_is_cancelled_meanwhile_ends_and_its_reply_is_store
         ({"after_messages": 0}, "after_messages"),
         ({"after_tokens": True}, "after_tokens"),
         ({"after_tokens": 1.5}, "after_tokens"),
-        ({"after_messages": 20, "keep": 20}, r"after_messages \(20\) is more than keep \(20\)"),
+        (
+            {"after_messages": 20, "keep": 20},
+            r"must be more than keep \(20\)",
+        ),
         ({"after_messages": 20, "keep": -1}, "keep"),
         ({"after_messages": 30, "max_tokens": 0}, "max_tokens"),
         ({"after_messages": 30, "task_group": 7}, "task_group"),

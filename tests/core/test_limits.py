@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from turnkeep import Session, SessionStore, TurnTooLargeError
-from turnkeep._records.turn import clean_text, encoded_size
+from turnkeep._records.clean import clean_text
 
 from .conftest import Place
 from .tools import said, stored
@@ -77,7 +78,7 @@ async def test_a_tool_result_over_the_limit_is_cut_to_fit_with_a_mark(
     assert mark == f"[cut: {5000 - kept_length:,} of 5,000 characters left out]"
     # As it is measured: without the place that a storage gives it.
     given = replace(turn, id=0, generation="")
-    assert 1600 <= encoded_size(given) <= 2000
+    assert 1600 <= len(msgspec.json.encode(given)) <= 2000
 
 
 async def test_a_tool_result_that_just_fits_is_left_whole(place: Place) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from patience import PATIENCE
 from turnkeep import Session, SessionStore, StoreClosedError
 from turnkeep.storage.memory import MemoryStorage
 
@@ -204,7 +205,7 @@ async def test_an_answer_that_is_stored_during_a_rename_is_to_its_message(verb: 
 
 async def test_a_store_that_is_closed_while_a_rename_waits_for_an_edit_closes() -> None:
     storage = Halting()
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE):
         store = SessionStore(storage)
         await store.__aenter__()
         session = store.session(NEW)

@@ -227,11 +227,19 @@ async def test_the_window_of_a_reply_takes_the_bounds_of_a_window(asked: Session
         assert len(await reply.get_history(max_tokens=8, slack=0)) == 1
 
 
+async def test_a_reply_answers_a_blank_message_like_any_other(asked: Session) -> None:
+    session = asked.store.session(asked.key)
+    blank = await session.append("user", "")
+    async with session.reply() as reply:
+        reply.add_text("Yes?")
+    assert reply.turns[0].answers == blank.id
+
+
 async def test_a_piece_that_is_no_text_is_refused_and_the_reply_goes_on(asked: Session) -> None:
     piece: Any = None
     async with asked.reply() as reply:
         reply.add_text("A cat.")
-        with pytest.raises(InvalidTurnError, match="leave out a piece that has none"):
+        with pytest.raises(InvalidTurnError, match="leave out pieces without text"):
             reply.add_text(piece)
     assert await said(asked) == ["What is there?", "A cat."]
 
@@ -240,10 +248,10 @@ async def test_a_bad_call_is_refused_and_what_was_collected_stays(asked: Session
     async with asked.reply() as reply:
         reply.add_tool_call("c1", "look", "{}")
         with pytest.raises(InvalidTurnError, match="a tool call is"):
-            reply.add_tool_call("", "look", "{}")
+            reply.add_tool_call("c2", None, "{}")  # type: ignore[arg-type]
         reply.add_tool_result("c1", "a cat")
         with pytest.raises(InvalidTurnError, match="content"):
-            reply.add_tool_result("c1", None)
+            reply.add_tool_result("c1", object())
     assert [turn.role for turn in reply.turns] == ["assistant", "tool"]
 
 

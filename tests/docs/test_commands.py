@@ -16,7 +16,7 @@ from docs.blocks import README, ROOT, commands
 SECONDS: Final = 300
 # Each of them installs packages.
 pytestmark = pytest.mark.timeout(2 * SECONDS)
-TOP: Final = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
+TOP: Final = ("pyproject.toml", ".ci/hatch_build.py", "README.md", "LICENSE")
 FOLDERS: Final = ("plugin", "adapters", "examples")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -18,11 +18,12 @@ import pytest
 import pytest_asyncio
 
 from docs.blocks import README, ROOT, blocks, write_files
-from e2e.bots import SECONDS, Bot, reads, run, said
+from e2e.bots import Bot, reads, run, said
 from emulators import telegram_patch
 from emulators.discord import DiscordEmulator
 from emulators.openai import OpenAIEmulator
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 
 SOURCES: Final = [text for language, text in blocks(README) if language == "python"]
 BOTS: Final = [number for number, text in enumerate(SOURCES) if "_TOKEN" in text]
@@ -48,7 +49,7 @@ class World:
     async def bot(self) -> AsyncIterator[Bot]:
         folder = self.script.parent
         if isinstance(self.platform, DiscordEmulator):  # it pushes to a killed bot for a moment
-            await self.platform.wait_for(lambda: not self.connected(), SECONDS)
+            await self.platform.wait_for(lambda: not self.connected(), PATIENCE)
         async with run(str(self.script), folder, self.environment) as bot:
             await bot.wait_for(self.connected, "it connected")
             yield bot
@@ -203,7 +204,7 @@ def test_a_program_of_the_readme_prints_what_the_readme_says(number: int, tmp_pa
         capture_output=True,
         text=True,
         check=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
     )
     assert ran.stdout == shown[1]
 

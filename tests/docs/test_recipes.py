@@ -11,11 +11,12 @@ import discord
 import pytest
 import pytest_asyncio
 
-from adapters.tools import SECONDS, connected, polling
+from adapters.tools import connected, polling
 from docs.blocks import ROOT, blocks
 from docs.test_documents import run_document
 from emulators.discord import DiscordEmulator
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 
 pytestmark = pytest.mark.asyncio
@@ -44,7 +45,7 @@ async def said(folder: Path, key: str) -> list[str]:
 
 async def stored(folder: Path, key: str, number: int) -> None:
     """Until so many turns are on disk: an answer is stored after it is sent."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while len(await said(folder, key)) < number:
             await asyncio.sleep(0.01)
 

@@ -2,6 +2,8 @@
 
 A bot writes to a log file and not to a pipe: nothing has to be read for it to go on, and what it
 said is there after its death. Every wait is bounded, and every process is reaped by its id.
+
+One test of each example runs the command that users type; the others fork (see `starter.py`).
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from e2e import forks
 from emulators.discord import DiscordEmulator
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 
-__all__ = ["SECONDS", "Bot", "Turns", "free_port", "reads", "run", "said", "turns"]
+__all__ = ["Bot", "Turns", "free_port", "reads", "run", "said", "turns"]
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-# Importing the frameworks alone takes seconds on a busy machine.
-SECONDS: Final = 60.0
 
 Turns = list[dict[str, Any]]
 
@@ -40,15 +42,22 @@ class Bot:
         environment: Mapping[str, str],
         stdin: int = subprocess.DEVNULL,
         arguments: Sequence[str] = (),
+        *,
+        command: bool = False,
     ) -> None:
         self.script = script
         self.log = folder / f"{Path(script).name}.{len(list(folder.glob('*.log')))}.log"
-        ours = {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", **environment}
+        path = str(EXAMPLES / script)
+        whole = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", **environment}
+        self._process: subprocess.Popen[bytes] | forks.Forked
         with self.log.open("wb") as log:
+            if forks.HERE and not command:
+                self._process = forks.Forked(path, folder, whole, arguments, stdin, log.fileno())
+                return
             self._process = subprocess.Popen(
-                [sys.executable, str(EXAMPLES / script), *arguments],
+                [sys.executable, path, *arguments],
                 cwd=folder,
-                env={**os.environ, **ours},
+                env=whole,
                 stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -70,12 +79,15 @@ class Bot:
         return self._process.poll() is None
 
     async def wait_for(self, happened: Callable[[], Any], what: str) -> None:
-        """Waits until something is true; fails at once if the bot ends first."""
-        async with asyncio.timeout(SECONDS):
-            while not happened():
-                if not self.running and not happened():
-                    raise AssertionError(f"{self.script} ended before {what}:\n{self.output}")
-                await asyncio.sleep(0.02)
+        """Wait until something is true; fail at once if the bot ends first."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not happened():
+                    if not self.running and not happened():
+                        raise AssertionError(f"{self.script} ended before {what}:\n{self.output}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise TimeoutError(f"waited {PATIENCE} s in vain until {what}") from None
 
     async def wait_output(self, text: str, count: int = 1) -> None:
         await self.wait_for(lambda: self.output.count(text) >= count, f"it said {text!r}")
@@ -91,7 +103,7 @@ class Bot:
 
     async def ended(self) -> int:
         """The exit status, once the bot has ended."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while self.running:
                 await asyncio.sleep(0.02)
         return self._process.wait()
@@ -116,10 +128,15 @@ class Bot:
 
 @asynccontextmanager
 async def run(
-    script: str, folder: Path, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
+    script: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    stdin: int = subprocess.DEVNULL,
+    *,
+    command: bool = False,
 ) -> AsyncIterator[Bot]:
     """A bot, ended at the latest with the block; its output is shown where a test fails."""
-    bot = Bot(script, folder, environment, stdin)
+    bot = Bot(script, folder, environment, stdin, command=command)
     try:
         yield bot
     finally:
@@ -144,7 +161,7 @@ async def reads(server: TelegramEmulator | DiscordEmulator, chat: Any, *texts: s
         return [message.get("text") or message["content"] for message in server.sent(chat)]
 
     try:
-        await server.wait_for(lambda: shown() == [*texts], SECONDS)
+        await server.wait_for(lambda: shown() == [*texts])
     except TimeoutError as error:
         raise AssertionError(f"they read {shown()}, not {[*texts]}") from error
 

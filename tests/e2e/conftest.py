@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from e2e import forks
 from emulators.discord import DiscordEmulator
 from emulators.openai import OpenAIEmulator
 from emulators.telegram import TelegramEmulator
@@ -37,3 +38,11 @@ async def discord() -> AsyncIterator[DiscordEmulator]:
 def folder(tmp_path: Path) -> Path:
     """Where the bots run; their sessions are in `folder/sessions`."""
     return tmp_path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _starter() -> Iterator[None]:
+    """The starter of bots ends with the tests."""
+    yield
+    if forks.starter.cache_info().currsize:
+        forks.starter().close()

@@ -21,7 +21,12 @@ Start = Callable[..., AbstractAsyncContextManager[Bot]]
 @pytest.fixture
 def start(llm: OpenAIEmulator, folder: Path) -> Start:
     environment = {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "x"}
-    return lambda **more: run("console_bot.py", folder, environment | more, subprocess.PIPE)
+
+    def start(*, command: bool = False, **more: str) -> AbstractAsyncContextManager[Bot]:
+        script, piped = "console_bot.py", subprocess.PIPE
+        return run(script, folder, environment | more, piped, command=command)
+
+    return start
 
 
 async def talk(bot: Bot, *lines: str) -> str:
@@ -38,7 +43,7 @@ async def talk(bot: Bot, *lines: str) -> str:
 async def test_the_conversation_survives_ctrl_c_and_kill_9(
     folder: Path, llm: OpenAIEmulator, start: Start
 ) -> None:
-    async with start() as first:
+    async with start(command=True) as first:
         assert await talk(first, "I am Ada") == "bot> echo: I am Ada\nyou> "
         first.signal(signal.SIGINT)
         assert await first.ended() == 0

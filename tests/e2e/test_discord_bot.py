@@ -72,7 +72,7 @@ async def life(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
             DISCORD_TOKEN=discord.token, OPENAI_BASE_URL=llm.url, OPENAI_API_KEY="x"
         )
         guild = discord.guild("Guild")
-        async with run("discord_bot.py", folder, environment) as bot:
+        async with run("discord_bot.py", folder, environment, command=True) as bot:
             await bot.wait_for(lambda: discord.connections, "it connected")
             yield World(discord, llm, bot, folder, guild, {}, {})
             assert await bot.stop() == 0, "it ends gracefully at SIGTERM"

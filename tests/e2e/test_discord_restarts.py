@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -121,8 +120,7 @@ async def test_ctrl_c_ends_a_copy_that_waits_for_another_to_leave(
         async with world.start(OPENAI_API_KEY="") as new:
             await new.wait_output("No OPENAI_API_KEY is set")
             new.signal(signal.SIGINT)
-            async with asyncio.timeout(5):
-                assert await new.ended() == 0
+            assert await new.ended() == 0
         await world.say("hello")
         await discord.wait_sent(world.dm, 1)
 
@@ -140,10 +138,3 @@ async def test_without_a_key_it_says_so_and_shows_what_it_remembers(
         answers.append(f"You said: hello\n{remembers.format(2)}")
         await world.say("hello")
         await reads(discord, world.dm, *answers)
-
-
-async def test_without_a_token_it_says_so_and_touches_nothing(world: World) -> None:
-    async with world.start(DISCORD_TOKEN="") as bot:
-        assert await bot.ended() == 1
-        assert bot.output.splitlines()[-1].startswith("Set DISCORD_TOKEN to your bot's token")
-    assert not (world.folder / "sessions").exists()

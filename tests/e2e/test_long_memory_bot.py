@@ -13,6 +13,7 @@ import pytest
 
 from e2e.bots import Bot, run, said, turns
 from emulators.openai import OpenAIEmulator, last_user_text
+from patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,9 +24,12 @@ Start = Callable[..., AbstractAsyncContextManager[Bot]]
 def start(llm: OpenAIEmulator, folder: Path) -> Start:
     environment = {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "x"}
     few = {"AFTER_MESSAGES": "6", "KEEP": "2"}
-    return lambda **more: run(
-        "long_memory_bot.py", folder, environment | few | more, subprocess.PIPE
-    )
+
+    def start(*, command: bool = False, **more: str) -> AbstractAsyncContextManager[Bot]:
+        script, piped = "long_memory_bot.py", subprocess.PIPE
+        return run(script, folder, environment | few | more, piped, command=command)
+
+    return start
 
 
 async def talk(bot: Bot, *lines: str) -> None:
@@ -53,7 +57,7 @@ def respond(messages: list[dict[str, str]]) -> str:
 
 async def summary(bot: Bot) -> None:
     """Asks for the summary until there is one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while "Ada lives in Bonn." not in bot.output:
             await talk(bot, "/summary")
 
@@ -62,7 +66,7 @@ async def test_what_was_said_long_ago_is_folded_into_a_summary_and_stays_in_the_
     folder: Path, llm: OpenAIEmulator, start: Start
 ) -> None:
     llm.respond = respond
-    async with start() as bot:
+    async with start(command=True) as bot:
         await talk(bot, "I am Ada", "I live in Bonn", "third")
         assert summaries(llm) == []
         await talk(bot, "fourth")
@@ -94,7 +98,7 @@ async def test_killed_while_the_model_summarizes_it_begins_again_after_the_next_
     llm.respond = never_summarize
     async with start() as bot:
         await talk(bot, "one", "two", "three", "four")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not summaries(llm):
                 await asyncio.sleep(0.01)
         bot.signal(signal.SIGKILL)
@@ -113,6 +117,6 @@ async def test_killed_while_the_model_summarizes_it_begins_again_after_the_next_
 async def test_without_a_key_it_works_too(start: Start) -> None:
     async with start(OPENAI_API_KEY="") as bot:
         await talk(bot, "one", "two", "three", "four")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while "6 earlier messages, from 'one' on." not in bot.output:
                 await talk(bot, "/summary")

@@ -82,7 +82,7 @@ async def life(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
             "OPENAI_BASE_URL": llm.url,
             "OPENAI_API_KEY": "x",
         }
-        async with run("telegram_bot.py", folder, environment) as bot:
+        async with run("telegram_bot.py", folder, environment, command=True) as bot:
             await bot.wait_for(lambda: telegram.polling, "it polled")
             yield World(telegram, llm, bot, folder, 0)
             assert await bot.stop() == 0, "it ends gracefully at SIGTERM"

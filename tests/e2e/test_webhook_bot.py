@@ -65,7 +65,7 @@ async def life(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
             "OPENAI_BASE_URL": llm.url,
             "OPENAI_API_KEY": "x",
         }
-        async with run("webhook_bot.py", folder, environment) as bot:
+        async with run("webhook_bot.py", folder, environment, command=True) as bot:
             await bot.wait_output("Application startup complete")
             yield World(telegram, llm, environment["WEBHOOK_URL"], folder, 0)
         assert llm.rejections == [], "every provider takes the windows"

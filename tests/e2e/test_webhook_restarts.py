@@ -74,9 +74,3 @@ async def test_a_stop_waits_for_the_answer_under_way(
         await bot.ended()
     assert said(folder, "telegram/7") == ["user: hello", "assistant: echo: hello"]
     assert not telegram.pending()
-
-
-async def test_without_an_address_it_says_so(start: Start) -> None:
-    async with start(WEBHOOK_URL="") as bot:
-        assert await bot.ended() != 0
-        assert "WEBHOOK_URL to where Telegram reaches this application." in bot.output

@@ -7,13 +7,45 @@ test is a subprocess or lives in the same loop and sees nothing but a socket.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from aiohttp import web
 
+PATIENCE: Final = 300.0
+"""Seconds after which a wait fails: only a hang takes so long, however busy the machine is."""
+
 Found = TypeVar("Found")
+
+
+class Clock:
+    """The platform's clock: the real time, and what a test lets pass by hand.
+
+    Tokens, links, drafts and rate limits end by this clock alone, so no test waits for them.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._stopped: float | None = None
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on the platform. The bot's own clock stays as it is."""
+        self._ahead += seconds
+
+    def stop(self) -> None:
+        """Stand still from now on, except for `advance`: a slow machine changes nothing."""
+        self._stopped = time.time()
+
+    def time(self) -> float:
+        """Return the seconds since the epoch, as `time.time()` does."""
+        return (time.time() if self._stopped is None else self._stopped) + self._ahead
+
+    def now(self) -> datetime:
+        """Return the same moment as a date in UTC."""
+        return datetime.fromtimestamp(self.time(), UTC)
 
 
 class LocalServer:
@@ -21,6 +53,7 @@ class LocalServer:
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
+        self.clock = Clock()
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Event()
 
@@ -75,7 +108,7 @@ class LocalServer:
         self._changed = asyncio.Event()
 
     async def wait_for(
-        self, predicate: Callable[[], Found], timeout: float = 10.0, what: str = "a condition"
+        self, predicate: Callable[[], Found], timeout: float = PATIENCE, what: str = "a condition"
     ) -> Found:
         """Return the predicate's first true value, or raise `TimeoutError` and show the state.
 

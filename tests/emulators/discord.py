@@ -14,8 +14,10 @@ process (`point_at`), or in another one, started with `server.environment()`. Wh
 must get right is what a bot's history depends on: limits and error codes, echoes of the bot's own
 messages, content hidden without the intent, events replayed by RESUME, messages that come twice.
 
-The state is in `discord_payloads`, what people do in `discord_people`, the websocket in
-`discord_gateway`, the routes in `discord_rest`, `discord_commands` and `discord_interactions`.
+The state is in `discord_payloads` and `discord_files`, what people do in `discord_people`, the
+websocket in `discord_gateway`, the routes in `discord_rest`, `discord_threads`, `discord_commands`
+and `discord_interactions`, the forms in `discord_components`, the limits in `discord_limits`. Time
+is `clock`, which a test can advance: tokens and links end by it.
 """
 
 from __future__ import annotations
@@ -29,11 +31,12 @@ from typing import Final
 from aiohttp import web
 
 from emulators import discord_patch
-from emulators._server import LocalServer
+from emulators._server import PATIENCE, LocalServer
 from emulators.discord_commands import Commands
 from emulators.discord_gateway import PRIVILEGED, Gateway, Intent, Session, shard_of
 from emulators.discord_http import Call, Failure, Front, refusal
 from emulators.discord_interactions import Interactions
+from emulators.discord_limits import GLOBAL_REQUESTS, RateLimits
 from emulators.discord_patch.sitecustomize import redirect
 from emulators.discord_payloads import (
     CHAT_INPUT_COMMAND,
@@ -78,12 +81,13 @@ class DiscordEmulator(People, LocalServer):
     ) -> None:
         super().__init__(port)
         self.token = token
-        self._world = World()
+        self._world = World(self.clock)
         self._gateway = Gateway(self._world, token, privileged)
         self._rest = Rest(self._gateway)
         self._commands = Commands(self._world)
         self._interactions = Interactions(self._rest)
-        self._front = Front(token, self.notify)
+        self._limits = RateLimits(self.clock)
+        self._front = Front(token, self.notify, self._limits)
 
     def routes(self) -> list[web.RouteDef]:
         table = [*self._rest.table(), *self._commands.table(), *self._interactions.table()]
@@ -91,12 +95,12 @@ class DiscordEmulator(People, LocalServer):
             *self._front.routes(table),
             self._front.fallback(),
             web.get("/gateway", self._gateway.handle),
-            web.get("/attachments/{path:.+}", self._attachment),
+            *self._world.files.routes(),
         ]
 
     async def start(self) -> None:
         await super().start()
-        self._world.base_url = self.origin
+        self._world.files.base_url = self.origin
         self._gateway.url = self.origin.replace("http", "ws", 1) + "/gateway"
 
     async def stop(self) -> None:
@@ -149,6 +153,18 @@ class DiscordEmulator(People, LocalServer):
         self._gateway.dispatch("GUILD_ROLE_CREATE", created)
         return role
 
+    def bot_role(self, guild: Ref, bot: Ref | None = None) -> Payload:
+        """Add the role that a guild manages for a bot (this one), and give it to the bot.
+
+        Discord creates it for bots that are invited with permissions.
+        """
+        bot = bot or self.bot
+        role = self._world.role(guild, self._world.users[ident(bot)]["username"], bot)
+        self._gateway.dispatch("GUILD_ROLE_CREATE", {"guild_id": ident(guild), "role": role})
+        member = self._world.member(bot, guild, named=True)
+        self._gateway.dispatch("GUILD_MEMBER_UPDATE", {"guild_id": ident(guild), **member})
+        return role
+
     def channel(self, guild: Ref, name: str = "general", kind: int = TEXT) -> Payload:
         """A channel; `kind` is Discord's number (0 text, 2 voice, 5 news, 13 stage, 15 forum)."""
         channel = self._world.channel(guild, name, kind)
@@ -164,11 +180,12 @@ class DiscordEmulator(People, LocalServer):
             start = self._world.messages[ident(parent)][ident(message)]
         return self._rest.start_thread(parent, name, owner or self._world.owner, start)
 
-    async def archive(self, thread: Ref) -> None:
-        """Archive a thread, of which a bot then hears nothing until somebody writes in it."""
-        stored = self._world.channels[ident(thread)]
-        stored["thread_metadata"]["archived"] = True
-        self._gateway.dispatch("THREAD_UPDATE", stored)
+    async def archive(self, thread: Ref, *, locked: bool = False) -> None:
+        """Archive a thread. A bot hears nothing of it until somebody writes in it.
+
+        Nobody can write in a `locked` one until a moderator unarchives it.
+        """
+        self._rest.change_channel(thread, {"archived": True, "locked": locked})
 
     def dm(self, user: Ref) -> Payload:
         """The direct-message channel with a user."""
@@ -190,7 +207,20 @@ class DiscordEmulator(People, LocalServer):
         """End the outage of a guild, which comes back as if it were new."""
         self._gateway.dispatch_guild(guild)
 
+    async def block(self, user: Ref) -> None:
+        """Let a user block the bot: its direct messages get a 403, 50007."""
+        self._world.closed.add(ident(user))
+
     # What goes wrong.
+
+    def limit_rates(
+        self, requests: int = 5, seconds: float = 5.0, everything: int = GLOBAL_REQUESTS
+    ) -> None:
+        """Limit each bucket to so many requests a window, and all together to so many a second.
+
+        Every answer then says in its headers what is left. 0 lifts a limit.
+        """
+        self._limits.set(requests, seconds, everything)
 
     async def drop_connection(self, resumable: bool = True) -> None:
         """Cut all websockets, without a close frame.
@@ -246,17 +276,13 @@ class DiscordEmulator(People, LocalServer):
             if not message["flags"] & LOADING
         ]
 
-    async def wait_ready(self, timeout: float = 10, connections: int = 1) -> None:
+    async def wait_ready(self, timeout: float = PATIENCE, connections: int = 1) -> None:
         """Wait until so many sessions are connected, each with its guilds on the way."""
         what = f"{connections} connections"
         await self.wait_for(lambda: len(self.connections) >= connections, timeout, what)
 
-    async def wait_sent(self, channel: Ref, count: int, timeout: float = 10) -> list[Payload]:
+    async def wait_sent(self, channel: Ref, count: int, timeout: float = PATIENCE) -> list[Payload]:
         """Wait until the bot has at least so many messages in a channel, and return them."""
         what = f"{count} messages of the bot's in channel {ident(channel)}"
         await self.wait_for(lambda: len(self.sent(channel)) >= count, timeout, what)
         return self.sent(channel)
-
-    async def _attachment(self, request: web.Request) -> web.Response:
-        data = self._world.files.get(request.path)
-        return web.Response(status=404) if data is None else web.Response(body=data)

@@ -69,8 +69,9 @@ class Commands:
         """The data of a command in a person's context menu."""
         user = self.world.users[ident(target)]
         resolved: Payload = {"users": {user["id"]: user}}
-        if "guild_id" in self.world.channels[ident(channel)]:
-            member = {**self.world.member(), "permissions": "0"}
+        guild = self.world.channels[ident(channel)].get("guild_id")
+        if guild is not None:
+            member = {**self.world.member(user, guild), "permissions": "0"}
             resolved["members"] = {user["id"]: member}
         command = self._registered(channel, name, USER)
         return {**_named(command), "target_id": user["id"], "resolved": resolved}

@@ -268,7 +268,7 @@ class Gateway:
         prefix = wanted.get("query") or ""
         members = [
             member
-            for member in self.world.members()
+            for member in self.world.members(str(wanted["guild_id"]))
             if not chosen or member["user"]["id"] in chosen
             if member["user"]["username"].startswith(prefix)
         ]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiohttp import BodyPartReader, web
 
+from emulators.discord_limits import Limited, RateLimits, answer
 from emulators.discord_payloads import Payload
 
 API: Final = "/api/v10"
@@ -29,9 +30,12 @@ _MESSAGES: Final = {
     50003: "Cannot execute action on this channel type",
     50005: "Cannot edit a message authored by another user",
     50006: "Cannot send an empty message",
+    50007: "Cannot send messages to this user",
     50013: "Missing Permissions",
     50016: "Provided too few or too many messages to delete.",
+    50027: "Invalid Webhook Token",
     50035: "Invalid Form Body",
+    50083: "Thread is archived",
     160004: "A thread has already been created for this message",
 }
 _USUAL_CODE: Final = {400: 50035, 403: 50013, 404: 10008}
@@ -60,10 +64,9 @@ def refusal(status: int, code: int | None, message: str, retry_after: float) -> 
     """A refusal that a test asks for; without a code it has the usual one of its status."""
     if status != 429:
         return ApiError(status, _USUAL_CODE.get(status, 0) if code is None else code, message)
-    error = ApiError(429, 0, message or "You are being rate limited.")
-    error.body |= {"retry_after": retry_after, "global": False}
-    # Without `Via`, discord.py takes a 429 for a ban by the proxy, and raises at once.
-    error.headers = {"Via": "1.1 emulator", "Retry-After": str(retry_after)}
+    error = ApiError(429)
+    error.body, error.headers = answer(Limited(retry_after, "user", {}))
+    error.body["message"] = message or error.body["message"]
     return error
 
 
@@ -96,14 +99,15 @@ Handler = Callable[..., Any]
 class Front:
     """Wraps handlers into routes. Handlers are plain functions: nothing in them waits."""
 
-    def __init__(self, token: str, answered: Callable[[], None]) -> None:
+    def __init__(self, token: str, answered: Callable[[], None], limits: RateLimits) -> None:
         self._token = token
         self._answered = answered
+        self._limits = limits
         self.calls: list[Call] = []
         self.failures: list[Failure] = []
 
     def routes(self, table: Iterable[tuple[str, str, Handler]]) -> list[web.RouteDef]:
-        return [web.route(method, API + path, self._bind(h)) for method, path, h in table]
+        return [web.route(method, API + path, self._bind(h, path)) for method, path, h in table]
 
     def fallback(self) -> web.RouteDef:
         """A route of its own for what is missing.
@@ -114,16 +118,18 @@ class Front:
         def refuse(call: Call, **_: str) -> None:
             raise ApiError(501, 0, f"The emulator does not know {call.method} {call.path}")
 
-        return web.route("*", API + "/{rest:.*}", self._bind(refuse))
+        return web.route("*", API + "/{rest:.*}", self._bind(refuse, "/"))
 
-    def _bind(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _bind(
+        self, handler: Handler, route: str
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def serve(request: web.Request) -> web.Response:
             call = await _read(request)
             self.calls.append(call)
-            result, headers = self._answer(handler, call, request)
+            result, headers = self._answer(handler, route, call, request)
             self._answered()
             if call.status == 204:
-                return web.Response(status=204)
+                return web.Response(status=204, headers=headers)
             # discord.py compares the content type with exactly this: no charset may follow.
             return web.Response(
                 body=json.dumps(result).encode(),
@@ -135,22 +141,27 @@ class Front:
         return serve
 
     def _answer(
-        self, handler: Handler, call: Call, request: web.Request
+        self, handler: Handler, route: str, call: Call, request: web.Request
     ) -> tuple[Any, dict[str, str]]:
+        headers: dict[str, str] = {}
         try:
             self._authorize(call, request.headers.get("Authorization"))
             self._refuse_as_told(call)
+            headers = self._limits.take(call.method, route, request.match_info)
             result = handler(call, **request.match_info)
+        except Limited as limited:
+            call.status = 429
+            return answer(limited)
         except ApiError as error:
             call.status = error.status
-            return error.body, error.headers
+            return error.body, headers | error.headers
         except Exception:
             # Not a 500: discord.py repeats those for half a minute before anyone sees them.
             _logger.exception("The emulator failed on %s %s", call.method, call.path)
             call.status = 501
             return {"message": "The emulator failed: see its log", "code": 0}, {}
         call.status = 204 if result is None else 200
-        return result, {}
+        return result, headers
 
     def _authorize(self, call: Call, given: str | None) -> None:
         # These two carry a token of their own in the path.

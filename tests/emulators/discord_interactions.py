@@ -5,11 +5,11 @@ What they are about comes from `discord_commands` and `discord_components`.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
+from emulators.discord_components import opened
 from emulators.discord_gateway import NO_INTENT
 from emulators.discord_http import ApiError, Call, Handler, form_error
 from emulators.discord_payloads import (
@@ -23,12 +23,16 @@ from emulators.discord_payloads import (
     Ref,
     bare,
     ident,
-    now,
 )
 from emulators.discord_rest import Rest
 
+# "Interaction tokens are valid for 15 minutes … but you must send an initial response within 3
+# seconds of receiving the event. If the 3 second deadline is exceeded, the token will be
+# invalidated" (https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback).
+# Within the 15 minutes such a token is a 404, and then any is a 401
+# (https://github.com/discord/discord-api-docs/issues/6851).
 CALLBACK_SECONDS: Final = 3.0
-"""How long Discord waits for the first answer."""
+TOKEN_SECONDS: Final = 15 * 60.0
 
 COMMAND, COMPONENT, MODAL_SUBMIT = 2, 3, 5
 _MESSAGE, _DEFERRED, _DEFERRED_UPDATE, _UPDATE, _MODAL = 4, 5, 6, 7, 9
@@ -43,11 +47,11 @@ class Interaction:
     """
 
     payload: Payload
+    born: float
     touched: Payload | None = None
     acknowledged: bool = False
     original: Payload | None = None
     modal: Payload | None = None
-    born: float = field(default_factory=time.monotonic)
 
 
 class Interactions:
@@ -90,11 +94,12 @@ class Interactions:
         if message is not None:
             payload["message"] = bare(self.world.seen(message, content=True))
         if "guild_id" in place:
-            member = {**self.world.member(user=person), "permissions": "0"}
+            member = self.world.member(person, place["guild_id"], named=True)
+            member["permissions"] = "0"
             payload |= {"guild_id": place["guild_id"], "member": member, "context": 0}
         else:
             payload |= {"user": person, "context": 1}
-        self._known[payload["token"]] = Interaction(payload, touched=message)
+        self._known[payload["token"]] = Interaction(payload, self.world.clock.time(), message)
         self.rest.gateway.dispatch("INTERACTION_CREATE", payload, needs=NO_INTENT)
         return payload
 
@@ -108,7 +113,7 @@ class Interactions:
 
     def post_callback(self, call: Call, interaction: str, token: str) -> Payload:
         known = self._known.get(token)
-        if known is None or time.monotonic() - known.born > CALLBACK_SECONDS:
+        if known is None or self._age(known) > CALLBACK_SECONDS:
             raise ApiError(404, 10062)
         if known.acknowledged:
             raise ApiError(400, 40060)
@@ -125,12 +130,16 @@ class Interactions:
             }
             resource["message"] = self.rest.shown(message)
         elif kind == _MODAL and known.payload["type"] != MODAL_SUBMIT:
-            known.modal = body
+            known.modal = opened(body)
+        elif kind == _DEFERRED_UPDATE and known.payload["type"] == MODAL_SUBMIT:
+            # Also of a form that a command opened, where there is no message to update: what
+            # `defer()` of discord.py sends for any form.
+            known.original = known.touched
         elif kind in (_DEFERRED_UPDATE, _UPDATE) and known.touched is not None:
             known.original = known.touched
             if kind == _UPDATE:
                 changed = Call(call.method, call.path, call.query, body, call.files)
-                self.rest.change_message(changed, known.touched, edited_timestamp=now())
+                self.rest.change_message(changed, known.touched, edited_timestamp=self.world.now())
         else:
             raise form_error("type", "INTERACTION_RESPONSE_TYPE", f"{kind} is no answer to this")
         known.acknowledged = True
@@ -182,6 +191,7 @@ class Interactions:
             fields |= {"type": REPLY, "message_reference": reference}
         if not loading:
             return self.rest.create_message(call, payload["channel_id"], body, **fields)
+        self.rest.wake(payload["channel_id"])
         fields["flags"] = LOADING | body.get("flags", 0)
         message = self.world.message(payload["channel_id"], self.world.bot, "", **fields)
         if not message["flags"] & EPHEMERAL:
@@ -194,14 +204,19 @@ class Interactions:
 
     def _edit(self, call: Call, message: Payload) -> Payload:
         # A placeholder that gets its text has not been edited, says Discord.
-        edited = None if message["flags"] & LOADING else now()
+        edited = None if message["flags"] & LOADING else self.world.now()
         flags = message["flags"] & ~LOADING
         return self.rest.shown(
             self.rest.change_message(call, message, flags=flags, edited_timestamp=edited)
         )
 
+    def _age(self, known: Interaction) -> float:
+        return self.world.clock.time() - known.born
+
     def _interaction(self, token: str) -> Interaction:
         known = self._known.get(token)
+        if known is not None and self._age(known) > TOKEN_SECONDS:
+            raise ApiError(401, 50027)
         if known is None or not known.acknowledged:
             raise ApiError(404, 10015)
         return known

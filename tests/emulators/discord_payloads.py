@@ -7,13 +7,14 @@ No I/O happens here.
 
 from __future__ import annotations
 
-import mimetypes
 import re
-import time
 from collections.abc import Mapping
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
+
+from emulators._server import Clock
+from emulators.discord_files import Files
 
 Payload = dict[str, Any]
 Ref = int | str | Mapping[str, Any]
@@ -36,19 +37,6 @@ _STYLE: Final[Payload] = {
     "flags": 0,
     "position": 1,
 }
-_FORWARDED: Final = (
-    "type",
-    "content",
-    "embeds",
-    "attachments",
-    "timestamp",
-    "edited_timestamp",
-    "flags",
-    "mentions",
-    "mention_roles",
-    "sticker_items",
-    "components",
-)
 _GONE: Final = {"archived": True}
 _PERMISSIONS: Final = str((1 << 53) - 1)  # everyone may do all; refusals are injected
 
@@ -58,9 +46,18 @@ def ident(ref: Ref) -> str:
     return str(ref["id"] if isinstance(ref, Mapping) else ref)
 
 
-def now() -> str:
-    """A timestamp as Discord writes it."""
-    return datetime.now(UTC).isoformat()
+def moment(thing: Mapping[str, Any]) -> float:
+    """Return the time in an id, in seconds since the epoch."""
+    return ((int(thing["id"]) >> 22) + _EPOCH_MS) / 1000
+
+
+def trimmed(text: str) -> str:
+    """Return a text as Discord stores it: without white space at either end.
+
+    Discord does not document it; bots observe it (https://github.com/strinking/futaba/issues/273,
+    https://github.com/Euophrys/mahjong-discord-bot/pull/27).
+    """
+    return text.strip()
 
 
 def bare(message: Payload) -> Payload:
@@ -71,26 +68,35 @@ def bare(message: Payload) -> Payload:
 class World:
     """All that the emulated Discord knows. Every user is a member of every guild."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.files = Files(clock, self.snowflake)
         self._last_snowflake = 0
         self._dated = 0
-        self.base_url = ""
         self.users: dict[str, Payload] = {}
         self.guilds: dict[str, Payload] = {}
         self.roles: dict[str, Payload] = {}
         self.channels: dict[str, Payload] = {}
         self.messages: dict[str, dict[str, Payload]] = {}
-        self.files: dict[str, bytes] = {}
-        self._webhooks: dict[tuple[str, str | None], str] = {}
+        self._members: dict[tuple[str, str], list[str]] = {}
+        """The roles that somebody has in a guild."""
+        self.closed: set[str] = set()
+        """The users who blocked the bot."""
+        self.webhooks: dict[tuple[str, str | None], str] = {}
+        """The ids of webhooks, by channel and by the application that made them, or none."""
         self.bot = self.user("Bot", bot=True)
         self.owner = self.user("Owner")
+
+    def now(self) -> str:
+        """Return the time as Discord writes it."""
+        return self.clock.now().isoformat()
 
     def snowflake(self, at: datetime | None = None) -> str:
         """A new id: its time in the upper bits, and greater than the one before, unless `at`."""
         if at is not None:
             self._dated += 1  # the lower bits tell ids of one millisecond apart
             return str(((int(at.timestamp() * 1000) - _EPOCH_MS) << 22) + self._dated)
-        moment = (int(time.time() * 1000) - _EPOCH_MS) << 22
+        moment = (int(self.clock.time() * 1000) - _EPOCH_MS) << 22
         self._last_snowflake = max(self._last_snowflake + 1, moment)
         return str(self._last_snowflake)
 
@@ -108,19 +114,27 @@ class World:
         self.users[user["id"]] = user
         return user
 
-    def member(self, *, user: Payload | None = None) -> Payload:
+    def member(self, user: Ref, guild: Ref, *, named: bool = False) -> Payload:
         """A guild member, without the `user` part where Discord leaves it out (messages)."""
-        member = {"roles": [], "joined_at": now(), "deaf": False, "mute": False, "flags": 0}
-        return member if user is None else {**member, "user": user}
+        roles = self._members.get((ident(guild), ident(user)), [])
+        member = {"roles": roles, "joined_at": self.now(), "deaf": False, "mute": False, "flags": 0}
+        return {**member, "user": self.users[ident(user)]} if named else member
 
     def guild(self, name: str) -> Payload:
         guild: Payload = {"id": self.snowflake(), "name": name, "owner_id": self.owner["id"]}
         self.guilds[guild["id"]] = guild
         return guild
 
-    def role(self, guild: Ref, name: str) -> Payload:
-        """A role, which nobody needs to have to be mentioned by it."""
+    def role(self, guild: Ref, name: str, bot: Ref | None = None) -> Payload:
+        """A role, which nobody needs to have to be mentioned by it.
+
+        The one that a guild keeps for a bot is managed, and names the bot in its `tags`
+        (https://discord.com/developers/docs/topics/permissions#role-object-role-tags-structure).
+        """
         role = {"id": self.snowflake(), "name": name, "permissions": "0", **_STYLE}
+        if bot is not None:
+            role |= {"managed": True, "tags": {"bot_id": ident(bot)}}
+            self._members.setdefault((ident(guild), ident(bot)), []).append(role["id"])
         self.roles[role["id"]] = role
         self.guilds[ident(guild)].setdefault("roles", []).append(role)
         return role
@@ -144,6 +158,7 @@ class World:
     def thread(self, parent: Ref, name: str, owner: Ref, message: Ref | None = None) -> Payload:
         """A thread; one that starts from a message has that message's id, as on Discord."""
         metadata = {"archived": False, "auto_archive_duration": 1440, "locked": False}
+        now = self.now()
         channel: Payload = {
             "id": self.snowflake() if message is None else ident(message),
             "type": PUBLIC_THREAD,
@@ -153,7 +168,7 @@ class World:
             "name": name,
             "message_count": 0,
             "member_count": 1,
-            "thread_metadata": {**metadata, "archive_timestamp": now(), "create_timestamp": now()},
+            "thread_metadata": {**metadata, "archive_timestamp": now, "create_timestamp": now},
         }
         return self._add_channel(channel)
 
@@ -191,7 +206,7 @@ class World:
     ) -> Payload:
         """A new message, stored; `fields` replace or extend what Discord would fill in.
 
-        An author who is nobody's user is a webhook's face, see `webhook_author`. `at` dates it.
+        An author who is no user is a webhook's face, see `People.post_webhook`. `at` dates it.
         """
         place = self.channels[ident(channel)]
         writer = self.users.get(ident(author))
@@ -203,7 +218,7 @@ class World:
             "channel_id": place["id"],
             "author": writer,
             "content": content,
-            "timestamp": now() if at is None else at.isoformat(),
+            "timestamp": self.now() if at is None else at.isoformat(),
             "edited_timestamp": None,
             "tts": False,
             "mention_everyone": False,
@@ -219,7 +234,7 @@ class World:
         if "guild_id" in place:
             message["guild_id"] = place["guild_id"]
             if writer["id"] in self.users:
-                message["member"] = self.member()
+                message["member"] = self.member(writer, place["guild_id"])
         message |= fields
         self.messages[place["id"]][message["id"]] = message
         place["last_message_id"] = message["id"]
@@ -230,31 +245,6 @@ class World:
         reference: Payload = {"type": 0, "message_id": message["id"]}
         return reference | {k: message[k] for k in ("channel_id", "guild_id") if k in message}
 
-    def webhook(self, channel: Ref, application: Ref | None) -> str:
-        """The id of a channel's webhook: one for each application, and one of no application's."""
-        owner = None if application is None else ident(application)
-        return self._webhooks.setdefault((ident(channel), owner), self.snowflake())
-
-    @staticmethod
-    def webhook_author(webhook: str, name: str) -> Payload:
-        """Who a webhook's message is by: the webhook, under the name that it chose for it."""
-        face = {"global_name": None, "discriminator": "0000", "avatar": None, "public_flags": 0}
-        return {"id": webhook, "username": name, "bot": True, **face}
-
-    def snapshot(self, message: Payload) -> Payload:
-        """What a forward carries of the message, which names neither its author nor its place."""
-        return {"message": {key: message[key] for key in _FORWARDED if key in message}}
-
-    def attachment(self, channel: Ref, filename: str, data: bytes) -> Payload:
-        """A file, kept so that its URL can be fetched from this server."""
-        number = self.snowflake()
-        path = f"/attachments/{ident(channel)}/{number}/{filename}"
-        self.files[path] = data
-        url = self.base_url + path
-        file = {"id": number, "filename": filename, "size": len(data), "url": url, "proxy_url": url}
-        kind, _ = mimetypes.guess_type(filename)
-        return file if kind is None else {**file, "content_type": kind}
-
     def seen(self, message: Payload, *, content: bool) -> Payload:
         """A copy of a message as a bot sees it.
 
@@ -262,6 +252,7 @@ class World:
         mention it, and of its own. The message that a reply refers to is filled in as it is now.
         """
         copy = deepcopy(message)
+        self.files.freshen(copy)
         involved = [message["author"]["id"], *(user["id"] for user in message["mentions"])]
         if not content and "guild_id" in message and self.bot["id"] not in involved:
             copy |= {"content": "", "embeds": [], "attachments": [], "components": []}
@@ -282,18 +273,19 @@ class World:
         default = {"id": number, "name": "@everyone", "permissions": _PERMISSIONS, "position": 0}
         everyone = {**_STYLE, **default, "mentionable": False}
         inside = [c for c in self.channels.values() if c.get("guild_id") == number]
+        me = self.member(self.bot, number, named=True)
         return {
             **self.guilds[number],
             "unavailable": False,
-            "joined_at": now(),
+            "joined_at": self.now(),
             "member_count": len(self.users),
             "roles": [everyone, *self.guilds[number].get("roles", ())],
-            "members": self.members() if all_members else [self.member(user=self.bot)],
+            "members": self.members(number) if all_members else [me],
             "channels": [c for c in inside if c["type"] != PUBLIC_THREAD],
             "threads": [c for c in inside if not c.get("thread_metadata", _GONE)["archived"]],
             "emojis": [],
             "features": [],
         }
 
-    def members(self) -> list[Payload]:
-        return [self.member(user=user) for user in self.users.values()]
+    def members(self, guild: Ref) -> list[Payload]:
+        return [self.member(user, guild, named=True) for user in self.users]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from emulators import discord_components as components
 from emulators.discord_commands import Commands
@@ -20,9 +20,24 @@ from emulators.discord_payloads import (
     Ref,
     World,
     ident,
-    now,
+    trimmed,
 )
 from emulators.discord_rest import Rest
+
+_FORWARDED: Final = (
+    "type",
+    "content",
+    "embeds",
+    "attachments",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "mentions",
+    "mention_roles",
+    "sticker_items",
+    "components",
+)
+_FACE: Final = {"global_name": None, "discriminator": "0000", "avatar": None, "public_flags": 0}
 
 
 class People:
@@ -56,8 +71,11 @@ class People:
         (`webhook_id=…`, `type=…`, `message_snapshots=…`).
         """
         world = self._world
-        uploaded = [world.attachment(channel, *file) for file in (attachments or {}).items()]
-        message = world.message(channel, author, text, at=at, attachments=[*uploaded, *files])
+        place = ident(channel)
+        self._rest.wake(place)
+        uploaded = [world.files.attach(place, *file) for file in (attachments or {}).items()]
+        text, files = trimmed(text), [*uploaded, *files]
+        message = world.message(channel, author, text, at=at, attachments=files)
         pinged = [world.bot] if mentions_bot else []
         if reply_to is not None:
             original = world.messages[ident(channel)][ident(reply_to)]
@@ -77,14 +95,15 @@ class People:
 
     async def speak(self, channel: Ref, author: Ref, data: bytes, seconds: float) -> Payload:
         """Post a voice message: one audio file with its length and its shape, and no text."""
-        file = self._world.attachment(channel, "voice-message.ogg", data)
+        file = self._world.files.attach(ident(channel), "voice-message.ogg", data)
         file |= {"duration_secs": seconds, "waveform": "AAAA"}
         return await self.say(channel, author, "", flags=VOICE_MESSAGE, files=[file])
 
     async def forward(self, message: Payload, channel: Ref, author: Ref) -> Payload:
         """Forward a message: an empty one with a snapshot, which does not say who wrote it."""
         reference = {**self._world.reference(message), "type": 1}
-        snapshots = [self._world.snapshot(message)]
+        # It names neither the author of the message nor its place.
+        snapshots = [{"message": {key: message[key] for key in _FORWARDED if key in message}}]
         return await self.say(
             channel, author, "", message_reference=reference, message_snapshots=snapshots
         )
@@ -96,15 +115,20 @@ class People:
 
         `application` is the bot that made the webhook, as proxies do: its messages tell of it.
         """
-        webhook = self._world.webhook(channel, application)
-        if application is not None:
-            fields["application_id"] = ident(application)
-        face = self._world.webhook_author(webhook, name)
+        owner = None if application is None else ident(application)
+        if owner is not None:
+            fields["application_id"] = owner
+        number = self._world.snowflake()
+        webhook = self._world.webhooks.setdefault((ident(channel), owner), number)
+        face = {"id": webhook, "username": name, "bot": True, **_FACE}
         return await self.say(channel, face, text, webhook_id=webhook, **fields)
 
     async def edit(self, message: Payload, text: str) -> Payload:
         """Change a message's text."""
-        return self._update(message, {"content": text, "edited_timestamp": now()})
+        self._rest.check_active(message["channel_id"])
+        return self._update(
+            message, {"content": trimmed(text), "edited_timestamp": self._world.now()}
+        )
 
     async def unfurl(self, message: Payload) -> Payload:
         """Add the preview of a link: an update in which nothing was edited."""
@@ -172,7 +196,8 @@ class People:
         form = self.form(interaction)
         if form is None:
             raise LookupError("The bot opened no form: wait for `form` first")
-        data = components.filled(self._world, form, answers)
+        guild = interaction.get("guild_id")
+        data = components.filled(self._world, guild, form, answers)
         touched = self._interactions.touched(interaction)
         where = interaction["channel_id"]
         return self._interactions.begin(where, user, MODAL_SUBMIT, data, touched)

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from emulators.discord_gateway import Gateway, Intent
+from emulators.discord_gateway import Intent
 from emulators.discord_http import ApiError, Call, Handler, form_error
 from emulators.discord_payloads import (
     COMPONENTS_V2,
     DM,
     EPHEMERAL,
-    FORUM,
-    HAS_THREAD,
     REPLY,
-    THREAD_CREATED,
-    THREAD_STARTER,
     Payload,
     Ref,
     bare,
     ident,
-    now,
+    moment,
+    trimmed,
 )
+from emulators.discord_threads import Threads
 
 MAX_CONTENT: Final = 2_000
 MAX_EMBED_DESCRIPTION: Final = 4_096
+NONCE_SECONDS: Final = 300
+"""Our reading of "the past few minutes"."""
 
 # What a bot may set on a message, and what it becomes when the bot sends null.
 _FIELDS: Final[Payload] = {
@@ -41,12 +41,8 @@ _FIELDS: Final[Payload] = {
 }
 
 
-class Rest:
+class Rest(Threads):
     """The handlers, and what the test side shares with them."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-        self.world = gateway.world
 
     def table(self) -> list[tuple[str, str, Handler]]:
         channel, message = "/channels/{channel}", "/channels/{channel}/messages/{message}"
@@ -57,6 +53,7 @@ class Rest:
             ("GET", "/oauth2/applications/@me", self.get_application),
             ("GET", "/gateway/bot", self.get_gateway),
             ("GET", channel, self.get_channel),
+            ("PATCH", channel, self.patch_channel),
             ("DELETE", channel, self.delete_channel),
             ("POST", channel + "/typing", self.post_typing),
             ("GET", channel + "/messages", self.list_messages),
@@ -96,6 +93,9 @@ class Rest:
             raise ApiError(404, 10003)
         return self.world.channels[channel]
 
+    def patch_channel(self, call: Call, channel: str) -> Payload:
+        return self.change_channel(self.get_channel(call, channel), call.body)
+
     def delete_channel(self, call: Call, channel: str) -> Payload:
         return self.remove_channel(self.get_channel(call, channel))
 
@@ -122,9 +122,11 @@ class Rest:
     def post_message(self, call: Call, channel: str) -> Payload:
         self.get_channel(call, channel)
         if call.body.get("enforce_nonce"):
-            # discord.py repeats a request whose answer was lost: it must not send twice.
+            # discord.py repeats a request whose answer was lost: it must not send twice. A nonce
+            # is unique "in the past few minutes" (documentation of *Create Message*).
+            oldest = self.world.clock.time() - NONCE_SECONDS
             for message in self.world.messages[channel].values():
-                if message.get("nonce") == str(call.body["nonce"]):
+                if message.get("nonce") == str(call.body["nonce"]) and moment(message) > oldest:
                     return self.shown(message)
         return self.shown(self.create_message(call, channel, call.body))
 
@@ -132,7 +134,7 @@ class Rest:
         found = self._message(call, channel, message)
         if found["author"]["id"] != self.world.bot["id"]:
             raise ApiError(403, 50005)
-        return self.shown(self.change_message(call, found, edited_timestamp=now()))
+        return self.shown(self.change_message(call, found, edited_timestamp=self.world.now()))
 
     def delete_message(self, call: Call, channel: str, message: str) -> None:
         found = self._message(call, channel, message)
@@ -150,6 +152,7 @@ class Rest:
 
     def react(self, call: Call, channel: str, message: str, emoji: str) -> None:
         self._message(call, channel, message)
+        self.check_active(channel)
 
     def post_thread(self, call: Call, channel: str, message: str | None = None) -> Payload:
         self.get_channel(call, channel)
@@ -167,6 +170,10 @@ class Rest:
     def create_message(self, call: Call, channel: str, body: Payload, **extra: Any) -> Payload:
         """Check and store a message of the bot's, and echo it unless it is ephemeral."""
         fields = self._checked(call, body)
+        place = self.world.channels[channel]
+        if place["type"] == DM and place["recipients"][0]["id"] in self.world.closed:
+            raise ApiError(403, 50007)
+        self.wake(channel)
         if reference := body.get("message_reference"):
             fields |= self._reply(channel, reference)
         if "nonce" in body:
@@ -180,6 +187,7 @@ class Rest:
 
     def change_message(self, call: Call, message: Payload, **extra: Any) -> Payload:
         """Edit a message of the bot's, and tell it so unless it is ephemeral."""
+        self.check_active(message["channel_id"])
         fields = self._checked(call, {**message, **call.body})
         named = call.body.get("attachments", message["attachments"]) or []
         kept = {str(file["id"]) for file in named}
@@ -212,25 +220,6 @@ class Rest:
         self.gateway.dispatch(kind, gone)
         return gone
 
-    def start_thread(
-        self, parent: Ref, name: str, owner: Ref, message: Payload | None = None
-    ) -> Payload:
-        """Open a thread, with what Discord itself posts and updates on that occasion."""
-        world, gateway = self.world, self.gateway
-        thread = world.thread(parent, name, owner, message)
-        gateway.dispatch("THREAD_CREATE", {**thread, "newly_created": True})
-        if message is not None:
-            message |= {"thread": thread, "flags": message["flags"] | HAS_THREAD}
-            gateway.dispatch_message("MESSAGE_UPDATE", message)
-            place, text, kind, reference = thread, "", THREAD_STARTER, world.reference(message)
-        else:
-            place, text, kind = world.channels[ident(parent)], name, THREAD_CREATED
-            reference = {"type": 0, "channel_id": thread["id"], "guild_id": thread["guild_id"]}
-        if place["type"] != FORUM:
-            notice = world.message(place, owner, text, type=kind, message_reference=reference)
-            gateway.dispatch_message("MESSAGE_CREATE", notice)
-        return thread
-
     def shown(self, message: Payload) -> Payload:
         """A message as REST answers with it."""
         content = Intent.MESSAGE_CONTENT in self.gateway.privileged
@@ -254,13 +243,15 @@ class Rest:
         return {}
 
     def _uploads(self, call: Call, channel: str) -> list[Payload]:
-        return [self.world.attachment(channel, name, data) for name, data in call.files.items()]
+        return [self.world.files.attach(channel, name, data) for name, data in call.files.items()]
 
     def _checked(self, call: Call, body: Payload) -> Payload:
         """The fields of a message that a bot may set, within Discord's limits."""
         given = {key: body[key] for key in _FIELDS if key in body}
         fields = {k: _FIELDS[k] if value is None else value for k, value in given.items()}
         _limit("content", fields.get("content", ""), MAX_CONTENT)
+        if "content" in fields:
+            fields["content"] = trimmed(fields["content"])
         for embed in fields.get("embeds", ()):
             _limit("embeds", embed.get("description", ""), MAX_EMBED_DESCRIPTION)
         if fields.get("flags", 0) & COMPONENTS_V2 and (
@@ -270,7 +261,7 @@ class Rest:
             raise form_error("content", code, "The field cannot be used with IS_COMPONENTS_V2")
         others = ("embeds", "components", "sticker_ids", "poll")
         filled = call.files or body.get("attachments") or any(fields.get(key) for key in others)
-        if not filled and not fields.get("content", "").strip():
+        if not filled and not fields.get("content"):
             raise ApiError(400, 50006)
         return fields
 

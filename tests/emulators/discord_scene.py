@@ -11,10 +11,11 @@ from typing import Any
 import discord
 from discord.ext import commands
 
+from emulators._server import PATIENCE
 from emulators.discord import DiscordEmulator, point_at
 from emulators.discord_payloads import Payload
 
-SECONDS = 5.0
+SECONDS = PATIENCE
 
 
 class Bot(commands.Bot):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from ._server import LocalServer
+from ._server import PATIENCE, LocalServer
 from .openai_rules import Illegal, Json, check
 
 __all__ = ["OpenAIEmulator", "Request", "last_user_text"]
@@ -114,7 +114,7 @@ class OpenAIEmulator(LocalServer):
         """Cut the connection of the next answer after some chunks, at the latest before its end."""
         self._faults.append(Fault(200, {}, cut_after=after_chunks))
 
-    async def wait_request(self, count: int = 1, timeout: float = 10.0) -> Request:
+    async def wait_request(self, count: int = 1, timeout: float = PATIENCE) -> Request:
         """The request that is the count-th to arrive, once it is there (held or not)."""
         arrived = self.requests
         await self.wait_for(lambda: len(arrived) >= count, timeout, f"{count} requests")

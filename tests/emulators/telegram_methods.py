@@ -13,14 +13,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .telegram_chats import BUSINESS_OWNER, Chat, Chats, user, written
-from .telegram_queries import QueryMethods
-from .telegram_text import BotApiError, Json, bad_request, incoming_text
+from ._server import Clock
+from .telegram_account import keyboard
+from .telegram_chats import BUSINESS_OWNER, Chat, written
+from .telegram_ephemeral import EphemeralMethods
+from .telegram_errors import BotApiError, bad_request
+from .telegram_limits import SendLimits
+from .telegram_text import Json, incoming_text
 from .telegram_updates import UpdateQueue
 
 _JSON_PARAMS = frozenset(
     {
         "allowed_updates",
+        "can_stop",
         "caption_entities",
         "chat_id",
         "commands",
@@ -28,12 +33,17 @@ _JSON_PARAMS = frozenset(
         "draft_id",
         "drop_pending_updates",
         "entities",
+        "ephemeral_message_id",
+        "ephemeral_message_parameters",
         "from_chat_id",
+        "icon_color",
+        "keep_on_stop",
         "limit",
         "media",
         "message_id",
         "message_thread_id",
         "offset",
+        "receiver_user_id",
         "reply_markup",
         "reply_parameters",
         "reply_to_message_id",
@@ -59,34 +69,37 @@ def _decode(name: str, value: Any) -> Any:
         return value
 
 
-class BotMethods(QueryMethods):
-    """One bot's account: its chats, files and drafts, and the methods that work on them.
+class BotMethods(EphemeralMethods):
+    """The methods of one bot's account, those of its topics, drafts and queries included.
 
     `do_<method>` carries out a method, its name in lower case since Telegram's are
     case-insensitive; a refusal is a `BotApiError`.
     """
 
-    def __init__(self, token: str, updates: UpdateQueue, reads_all_messages: bool) -> None:
-        super().__init__()
-        self.me = user(int(token.partition(":")[0]), "Emulated")
-        self.me |= {"is_bot": True, "username": "emulated_bot"}
+    def __init__(
+        self, token: str, updates: UpdateQueue, clock: Clock, reads_all_messages: bool
+    ) -> None:
+        super().__init__(token, updates, clock)
         self.reads_all_messages = reads_all_messages
-        self.updates = updates
-        self.chats = Chats()
-        self.drafts: dict[tuple[int, int], str] = {}
-        self.files: dict[str, bytes] = {"photo": b"jpeg"}
+        self.limits = SendLimits(clock)
 
     async def run(self, method: str, params: Json) -> Any:
         """Carry out a method, given its decoded parameters."""
         do = getattr(self, f"do_{method.lower()}", None)
         if do is None:
             raise BotApiError(404, "Not Found: method not found")
+        self.limits.check(method, params)
         result = do(params)
         return await result if inspect.isawaitable(result) else result
 
     def do_getme(self, params: Json) -> Json:
         reads_all = {"can_read_all_group_messages": self.reads_all_messages}
-        abilities = ("can_join_groups", "supports_inline_queries", "supports_guest_queries")
+        abilities = (
+            "can_join_groups",
+            "supports_inline_queries",
+            "supports_guest_queries",
+            "has_topics_enabled",
+        )
         return {**self.me, **dict.fromkeys(abilities, True), **reads_all}
 
     async def do_getupdates(self, params: Json) -> list[Json]:
@@ -107,7 +120,7 @@ class BotMethods(QueryMethods):
         return {**info, "pending_update_count": len(self.updates)}
 
     def do_getchat(self, params: Json) -> Json:
-        return {**self._chat(params).info, "accent_color_id": 0, "max_reaction_count": 11}
+        return {**self.chat(params).info, "accent_color_id": 0, "max_reaction_count": 11}
 
     def do_sendmessage(self, params: Json) -> Json:
         text, entities = incoming_text(params, "text", "entities")
@@ -119,7 +132,7 @@ class BotMethods(QueryMethods):
         if not params.get(kind):
             raise bad_request(f"there is no {kind} in the request")
         caption, entities = incoming_text(params, "caption", "caption_entities")
-        media = self._media(kind, params[kind], params)
+        media = self.media(kind, params[kind], params)
         return self._send(params, {kind: media, **written("caption", caption, entities)})
 
     def do_senddocument(self, params: Json) -> Json:
@@ -130,41 +143,33 @@ class BotMethods(QueryMethods):
 
     def do_sendmediagroup(self, params: Json) -> list[Json]:
         group = {"media_group_id": str(time.time_ns())}
+        params = _public(params)
         sent = []
         for item in params.get("media") or []:
             caption, entities = incoming_text(item, "caption", "caption_entities")
-            media = {item["type"]: self._media(item["type"], item["media"], params)}
+            media = {item["type"]: self.media(item["type"], item["media"], params)}
             sent.append(self._send(params, media | group | written("caption", caption, entities)))
         return sent
 
     def do_copymessage(self, params: Json) -> Json:
-        source = self._chat(params, "from_chat_id").get(params.get("message_id", 0), "copy")
+        source = self.chat(params, "from_chat_id").get(params.get("message_id", 0), "copy")
         content = {name: source[name] for name in _CONTENT if name in source}
-        return {"message_id": self._send(params, content)["message_id"]}
+        return {"message_id": self._send(_public(params), content)["message_id"]}
 
     def do_forwardmessage(self, params: Json) -> Json:
-        source = self._chat(params, "from_chat_id").get(params.get("message_id", 0), "forward")
+        source = self.chat(params, "from_chat_id").get(params.get("message_id", 0), "forward")
         content = {name: source[name] for name in _CONTENT if name in source}
         origin = {"type": "user", "sender_user": source.get("from"), "date": source["date"]}
-        return self._send(params, {**content, "forward_origin": origin})
-
-    def do_sendmessagedraft(self, params: Json) -> bool:
-        text, _ = incoming_text(params, "text", "entities")
-        if self._chat(params).info["type"] != "private":
-            raise bad_request("TEXTDRAFT_PEER_INVALID")
-        if not params.get("draft_id"):
-            raise bad_request("draft_id must be non-zero")  # the real wording is not known
-        self.drafts[params["chat_id"], params["draft_id"]] = text
-        return True
+        return self._send(_public(params), {**content, "forward_origin": origin})
 
     def do_sendchataction(self, params: Json) -> bool:
-        return bool(self._chat(params))
+        return bool(self.writable(params))
 
     def do_editmessagetext(self, params: Json) -> Json:
         text, entities = incoming_text(params, "text", "entities")
         if not text:
             raise bad_request("message text is empty")
-        if "text" not in self._chat(params).get(params.get("message_id", 0), "edit"):
+        if "text" not in self.chat(params).get(params.get("message_id", 0), "edit"):
             raise bad_request("there is no text in the message to edit")
         return self._edit(params, ("text", "entities"), written("text", text, entities))
 
@@ -177,14 +182,16 @@ class BotMethods(QueryMethods):
         return self._edit(params, (), {})
 
     def do_deletemessage(self, params: Json) -> bool:
-        chat = self._chat(params)
+        chat = self.chat(params)
         message_id = chat.get(params.get("message_id", 0), "delete")["message_id"]
-        if message_id not in chat.own and chat.info["type"] != "private":
+        allowed = chat.info["type"] == "private" or "can_delete_messages" in chat.rights
+        if message_id not in chat.own and not allowed:
             raise bad_request("message can't be deleted")
         del chat.messages[message_id]
         return True
 
     def do_setmycommands(self, params: Json) -> bool:
+        self.commands = params.get("commands") or []
         return True
 
     def do_getfile(self, params: Json) -> Json:
@@ -194,32 +201,19 @@ class BotMethods(QueryMethods):
         known = {"file_id": file_id, "file_unique_id": f"unique-{file_id}"}
         return {**known, "file_size": len(self.files[file_id]), "file_path": f"files/{file_id}"}
 
-    def _chat(self, params: Json, name: str = "chat_id") -> Chat:
-        if not params.get(name):
-            raise bad_request(f"{name} is empty")
-        connection = params.get("business_connection_id", "")
-        chat = self.chats.get((params[name], connection))
-        if chat is None and connection and connection not in self.connections:
-            raise bad_request("business connection not found")
-        if chat is None:
-            raise bad_request("chat not found")
-        if chat.migrated_to is not None:
-            text = "Bad Request: group chat was upgraded to a supergroup chat"
-            raise BotApiError(400, text, migrate_to_chat_id=chat.migrated_to)
-        return chat
-
     def _send(self, params: Json, content: Json) -> Json:
         """Add the bot's message to the chat, or refuse; a message ends the chat's drafts."""
-        chat = self._chat(params)
-        options = params.get("reply_parameters") or {}
-        reply = options.get("message_id") or params.get("reply_to_message_id") or 0
-        if reply and reply not in chat.messages:
-            if not options.get("allow_sending_without_reply"):
-                raise bad_request("message to be replied not found")
-            reply = 0
+        chat = self.writable(params)
+        # Methods that have no such parameter ignore it, as the server ignores what it does not
+        # know: an album or a copy is for all to see.
+        if params.get("ephemeral_message_parameters"):
+            return self.send_ephemeral(chat, params, content)
+        self.check_reply(params)
+        reply = self._replied(chat, params)
         thread_id = params.get("message_thread_id") or 0
-        if thread_id and thread_id not in chat.topics:
-            raise bad_request("message thread not found")
+        inherited = chat.messages.get(reply, {})
+        in_topic = inherited.get("message_thread_id", 0) if "is_topic_message" in inherited else 0
+        self.check_topic(chat, thread_id or in_topic)
         sender: Json = {"from": self.me}
         if chat.connection:  # the bot writes in the name of the account's owner
             sender = {"from": BUSINESS_OWNER, "sender_business_bot": self.me}
@@ -230,45 +224,39 @@ class BotMethods(QueryMethods):
             if topic is None:
                 raise bad_request("direct messages topic not found")  # the wording is not known
             sender |= {"direct_messages_topic": topic}
-        message = {**sender, **content, **_keyboard(params)}
+        message = {**sender, **content, **keyboard(params)}
         stored = chat.add(message, thread_id, bool(thread_id), reply)
         chat.own.add(stored["message_id"])
-        self.drafts = {key: v for key, v in self.drafts.items() if key[0] != params["chat_id"]}
+        self.end_drafts(params["chat_id"])
         return copy.deepcopy(stored)
 
+    @staticmethod
+    def _replied(chat: Chat, params: Json) -> int:
+        """Return the id of the message that is replied to, or 0."""
+        options = params.get("reply_parameters") or {}
+        reply = int(options.get("message_id") or params.get("reply_to_message_id") or 0)
+        if reply and reply not in chat.messages:
+            if not options.get("allow_sending_without_reply"):
+                raise bad_request("message to be replied not found")
+            return 0
+        return reply
+
     def _edit(self, params: Json, names: Sequence[str], content: Json) -> Json:
-        chat = self._chat(params)
+        chat = self.chat(params)
         message = chat.get(params.get("message_id", 0), "edit")
         if message["message_id"] not in chat.own:
             raise bad_request("message can't be edited")
         kept = {k: v for k, v in message.items() if k not in (*names, "reply_markup")}
-        edited = kept | content | _keyboard(params)
+        edited = kept | content | keyboard(params)
         if edited == message:
             raise bad_request(
                 "message is not modified: specified new message content and reply markup are "
                 "exactly the same as a current content and reply markup of the message"
             )
-        edited["edit_date"] = int(time.time())
+        edited["edit_date"] = chat.date
         chat.messages[message["message_id"]] = edited
         return copy.deepcopy(edited)
 
-    def _media(self, kind: str, reference: str | bytes, params: Json) -> Any:
-        """An uploaded file, one sent again by its id, or a URL (which is not fetched)."""
-        if isinstance(reference, str) and reference.startswith("attach://"):
-            reference = params.get(reference.removeprefix("attach://"), b"")
-        if isinstance(reference, str) and reference not in self.files:
-            if not reference.startswith("http"):
-                raise bad_request("wrong file identifier/HTTP URL specified")
-            reference = b""
-        file_id = reference if isinstance(reference, str) else f"file{len(self.files)}"
-        if isinstance(reference, bytes):
-            self.files[file_id] = reference
-        media: Json = {"file_id": file_id, "file_unique_id": f"unique-{file_id}"}
-        media |= {"photo": {"width": 90, "height": 67}, "voice": {"duration": 1}}.get(kind, {})
-        return [media] if kind == "photo" else media
 
-
-def _keyboard(params: Json) -> Json:
-    """Only an inline keyboard becomes part of the message."""
-    markup = params.get("reply_markup") or {}
-    return {"reply_markup": markup} if "inline_keyboard" in markup else {}
+def _public(params: Json) -> Json:
+    return {k: v for k, v in params.items() if k != "ephemeral_message_parameters"}

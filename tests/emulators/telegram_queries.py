@@ -6,30 +6,42 @@ ids; the emulator and its methods take theirs from here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ._server import Clock
+from .telegram_account import Account
 from .telegram_chats import BUSINESS_OWNER, user
-from .telegram_text import Json, bad_request
+from .telegram_errors import BotApiError, bad_request
+from .telegram_text import Json
 from .telegram_updates import UpdateQueue
 
 
-class QueryMethods:
-    """The methods that answer a query, and the business connections of the bot.
+@dataclass(frozen=True)
+class Callback:
+    """A pressed button: the person, the time, and the kind of its message."""
+
+    user_id: int
+    pressed: float
+    ephemeral: bool
+
+
+class QueryMethods(Account):
+    """The methods that answer a query.
 
     `answers` is what the bot answered, by the id of the query, once each.
     """
 
-    def __init__(self) -> None:
-        self.callbacks: set[str] = set()
+    def __init__(self, token: str, updates: UpdateQueue, clock: Clock) -> None:
+        super().__init__(token, updates, clock)
+        self.callbacks: dict[str, Callback] = {}
         self.open_queries: set[str] = set()
         self.answers: dict[str, Any] = {}
-        self.connections: dict[str, Json] = {}
 
     def do_answercallbackquery(self, params: Json) -> bool:
         if params.get("callback_query_id") not in self.callbacks:
-            raise _too_old()
+            raise too_old()
         return True
 
     def do_answerinlinequery(self, params: Json) -> bool:
@@ -48,7 +60,7 @@ class QueryMethods:
 
     def _answer(self, query_id: str | None, answer: Any) -> None:
         if query_id not in self.open_queries:
-            raise _too_old()
+            raise too_old()
         self.open_queries.remove(query_id)
         self.answers[query_id] = answer
 
@@ -57,6 +69,7 @@ class _Telegram(Protocol):
     """What the users' side needs of the emulator."""
 
     updates: UpdateQueue
+    clock: Clock
 
     @property
     def bot(self) -> QueryMethods: ...
@@ -80,7 +93,7 @@ class Queries:
         query_id = _query_of(self)
         chat = {"id": chat_id, "type": "private" if chat_id > 0 else "supergroup"}
         chat["first_name" if chat_id > 0 else "title"] = f"Chat {chat_id}"
-        message = {"message_id": 71, "date": int(time.time()), "chat": chat, "text": text}
+        message = {"message_id": 71, "date": int(self.clock.time()), "chat": chat, "text": text}
         sender = {"from": user(user_id, "Ada"), "guest_query_id": query_id}
         return self.push({"guest_message": message | sender | fields})
 
@@ -90,7 +103,7 @@ class Queries:
             "id": connection_id,
             "user": BUSINESS_OWNER,
             "user_chat_id": BUSINESS_OWNER["id"],
-            "date": int(time.time()),
+            "date": int(self.clock.time()),
             "is_enabled": True,
             "rights": {"can_reply": True},
         }
@@ -104,5 +117,6 @@ def _query_of(telegram: _Telegram) -> str:
     return query_id
 
 
-def _too_old() -> Exception:
+def too_old() -> BotApiError:
+    """Return the refusal of an answer to a query that is unknown or too old."""
     return bad_request("query is too old and response timeout expired or query ID is invalid")

@@ -6,9 +6,12 @@ Kept apart because a bot meets these rules most often, and because they decide w
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
+
+from .telegram_errors import bad_request
+from .telegram_markdown import parse_markdown, parse_markdown_v2
+from .telegram_markup import parse_html, utf16_length
 
 Json = dict[str, Any]
 
@@ -17,66 +20,35 @@ MAX_TEXT = 4096
 (measured against the real server, https://github.com/FerroxLabs/wayland/issues/934)."""
 MAX_CAPTION = 1024
 
-_TAGS = {
-    "b": "bold",
-    "strong": "bold",
-    "i": "italic",
-    "em": "italic",
-    "u": "underline",
-    "ins": "underline",
-    "s": "strikethrough",
-    "strike": "strikethrough",
-    "del": "strikethrough",
-    "code": "code",
-    "pre": "pre",
-    "blockquote": "blockquote",
-    "span": "spoiler",
-    "tg-spoiler": "spoiler",
-    "a": "text_link",
-}
-_ESCAPES = re.compile(r"&(lt|gt|amp|quot|#\d+|#x[0-9a-fA-F]+);")
-
-
-class BotApiError(Exception):
-    """An answer with `ok: false`: the HTTP status, the description, the response parameters."""
-
-    def __init__(self, status: int, description: str, **parameters: int) -> None:
-        super().__init__(f"{status} {description}")
-        self.status = status
-        self.description = description
-        self.parameters = parameters
-
-
-def bad_request(description: str) -> BotApiError:
-    """The commonest refusal, worded as the real server words it."""
-    return BotApiError(400, f"Bad Request: {description}")
-
-
-def utf16_length(text: str) -> int:
-    """The length in the unit in which entities count."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+# As tdlib's `match_bot_commands` finds them (tdlib/td, MessageEntity.cpp): anywhere in a text, so
+# "/home is full" has one, but not as a part of a path or a word.
+_COMMAND = re.compile(r"(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/<>])")
+_PARSERS = {"html": parse_html, "markdown": parse_markdown, "markdownv2": parse_markdown_v2}
 
 
 def command_entities(text: str) -> list[Json]:
-    """The `bot_command` entity which the server adds to a text that begins with a command."""
-    command = re.match(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]+)?", text)
-    if command is None:
-        return []
-    return [{"type": "bot_command", "offset": 0, "length": command.end()}]
+    """Return the `bot_command` entities that the server finds in a text."""
+    return [
+        {
+            "type": "bot_command",
+            "offset": utf16_length(text[: found.start()]),
+            "length": len(found[0]),
+        }
+        for found in _COMMAND.finditer(text)
+    ]
 
 
 def incoming_text(params: Json, field: str, entities_field: str) -> tuple[str, list[Json]]:
     """The text and entities that the server stores for a method's parameters.
 
-    Raises `BotApiError` for what the server refuses. Markdown is not emulated, and says so
-    with a 501, because a text stored unparsed would pass for a faithful one.
+    Raises `BotApiError` for what the server refuses.
     """
     text, entities = params.get(field) or "", list(params.get(entities_field) or [])
     mode = str(params.get("parse_mode") or "").lower()
-    if mode == "html":
-        text, entities = _parse_html(text)
-    elif mode:
-        raise BotApiError(501, f"the emulator does not parse {params['parse_mode']}")
+    if mode:
+        if mode not in _PARSERS:
+            raise bad_request("unsupported parse_mode")
+        text, entities = _PARSERS[mode](text)
     text = text.rstrip()
     if not entities:
         text = text.lstrip()
@@ -87,37 +59,3 @@ def incoming_text(params: Json, field: str, entities_field: str) -> tuple[str, l
     if len(text) > limit:
         raise bad_request(f"{name} is too long")
     return text, [entity for entity in entities if entity["length"] > 0]
-
-
-def _parse_html(source: str) -> tuple[str, list[Json]]:
-    """Telegram's HTML: few tags, each closed, and no bare `<`."""
-    plain = ""
-    open_tags: list[tuple[str, Json]] = []
-    entities: list[Json] = []
-    for piece in re.split(r"(<[^<>]*>)", source):
-        if "<" not in piece:
-            plain += _ESCAPES.sub(lambda found: html.unescape(found[0]), piece)
-            continue
-        tag = re.fullmatch(r"<(/?)([a-z-]+)((?:\s[^<>]*)?)>", piece, re.IGNORECASE)
-        name = tag[2].lower() if tag else ""
-        if tag is None or name not in _TAGS:
-            raise bad_request(f'can\'t parse entities: Unsupported start tag "{name}"')
-        if not tag[1]:
-            entity: Json = {"type": _TAGS[name], "offset": utf16_length(plain), "length": 0}
-            if name == "a" and (link := re.search(r'href="([^"]*)"', tag[3])):
-                entity["url"] = html.unescape(link[1])
-            language = re.search(r'class="language-([^"]*)"', tag[3])
-            if name == "code" and language and open_tags and open_tags[-1][0] == "pre":
-                open_tags[-1][1]["language"] = language[1]
-            open_tags.append((name, entity))
-            continue
-        opened, entity = open_tags.pop() if open_tags else ("", {})
-        if opened != name:
-            raise bad_request(f'can\'t parse entities: Unexpected end tag "{name}"')
-        entity["length"] = utf16_length(plain) - entity["offset"]
-        if not (name == "code" and open_tags and "language" in open_tags[-1][1]):
-            entities.append(entity)
-    if open_tags:
-        name = open_tags[-1][0]
-        raise bad_request(f"can't parse entities: Can't find end tag corresponding to \"{name}\"")
-    return plain, sorted(entities, key=lambda entity: (entity["offset"], -entity["length"]))

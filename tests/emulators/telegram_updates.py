@@ -17,13 +17,17 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from ._server import Clock
 from .telegram_chats import content_of
-from .telegram_text import BotApiError, Json, bad_request
+from .telegram_errors import BotApiError, bad_request
+from .telegram_text import Json
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 ON_REQUEST_ONLY = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 """The kinds that a bot gets only when `allowed_updates` names them."""
 MAX_LONG_POLL = 50
+KEPT_SECONDS = 24 * 3600.0
+"""An update waits for so long (https://core.telegram.org/bots/api#getting-updates)."""
 OTHER_POLL = (
     "Conflict: terminated by other getUpdates request; "
     "make sure that only one bot instance is running"
@@ -40,6 +44,7 @@ class Entry:
 
     update: Json
     lane: str
+    queued: float
     replay: bool = False
 
 
@@ -55,7 +60,10 @@ class UpdateQueue:
     webhook_timeout = 60.0
 
     def __init__(
-        self, notify: Callable[[], None], execute: Callable[[str, Json], Awaitable[object]]
+        self,
+        notify: Callable[[], None],
+        execute: Callable[[str, Json], Awaitable[object]],
+        clock: Clock,
     ) -> None:
         self.confirmed_offset = 0
         self.webhook = ""
@@ -72,6 +80,7 @@ class UpdateQueue:
         self._client: aiohttp.ClientSession | None = None
         self._notify = notify
         self._execute = execute
+        self._clock = clock
 
     @property
     def polling(self) -> bool:
@@ -79,6 +88,7 @@ class UpdateQueue:
         return self._poll is not None
 
     def __len__(self) -> int:
+        self._expire()
         return len(self._entries)
 
     def push(self, kind: str, content: Json) -> Json:
@@ -90,14 +100,15 @@ class UpdateQueue:
         update = {"update_id": self.next_id, kind: copy.deepcopy(content)}
         self.next_id += 1
         if kind not in ON_REQUEST_ONLY if self._allowed is None else kind in self._allowed:
-            self._entries.append(Entry(update, _lane(kind, content)))
+            self._entries.append(Entry(update, _lane(kind, content), self._clock.time()))
             self._wake()
         return copy.deepcopy(update)
 
     def replay(self, update: Json) -> None:
         """Serve this very update again, once, though its id may be confirmed already."""
         lane = _lane(*content_of(update))
-        self._entries.append(Entry(copy.deepcopy(update), lane, replay=True))
+        now = self._clock.time()
+        self._entries.append(Entry(copy.deepcopy(update), lane, now, replay=True))
         self._wake()
 
     async def get(
@@ -114,6 +125,7 @@ class UpdateQueue:
         if self.webhook:
             raise BotApiError(409, WEBHOOK_ACTIVE)
         self._allow(allowed)
+        self._expire()
         if offset < 0:
             self._keep(self._entries[offset:])
         elif offset <= self.next_id:  # the real queue ignores an offset from the future
@@ -167,6 +179,10 @@ class UpdateQueue:
         """None keeps the setting and an empty list restores the default: the documented rule."""
         if kinds is not None:
             self._allowed = frozenset(kinds) or None
+
+    def _expire(self) -> None:
+        oldest = self._clock.time() - KEPT_SECONDS
+        self._entries = [entry for entry in self._entries if entry.queued > oldest]
 
     def _keep(self, entries: list[Entry]) -> None:
         self._entries = entries

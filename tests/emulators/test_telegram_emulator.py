@@ -208,7 +208,7 @@ async def test_a_negative_offset_forgets_all_but_the_last_updates() -> None:
 @pytest.mark.asyncio
 async def test_a_long_poll_waits_for_an_update_and_returns_at_its_timeout_without_one() -> None:
     async with TelegramEmulator() as telegram, connected(telegram) as bot:
-        poll = asyncio.create_task(bot.get_updates(timeout=5))
+        poll = asyncio.create_task(bot.get_updates(timeout=50))
         await telegram.wait_for(lambda: telegram.polling)
         telegram.say(ADA, "late")
         (update,) = await poll
@@ -222,9 +222,9 @@ async def test_of_two_polls_the_older_one_ends_with_409() -> None:
         connected(telegram) as old,
         connected(telegram) as new,
     ):
-        older = asyncio.create_task(old.get_updates(timeout=5))
+        older = asyncio.create_task(old.get_updates(timeout=50))
         await telegram.wait_for(lambda: telegram.polling)
-        newer = asyncio.create_task(new.get_updates(timeout=5))
+        newer = asyncio.create_task(new.get_updates(timeout=50))
         assert "terminated by other getUpdates" in await refused(older, TelegramConflictError)
         telegram.say(ADA, "for the newer one")
         assert len(await newer) == 1
@@ -234,7 +234,7 @@ async def test_of_two_polls_the_older_one_ends_with_409() -> None:
 async def test_a_poll_whose_client_is_gone_takes_nothing_from_its_successor() -> None:
     async with TelegramEmulator() as telegram, connected(telegram) as new:
         async with connected(telegram) as killed:
-            poll = asyncio.create_task(killed.get_updates(timeout=5))
+            poll = asyncio.create_task(killed.get_updates(timeout=50))
             await telegram.wait_for(lambda: telegram.polling)
             poll.cancel()
         await telegram.wait_for(lambda: not telegram.polling)
@@ -421,8 +421,6 @@ async def test_a_text_is_stored_parsed_and_trimmed() -> None:
         for wrong in ("<b>open", "a < b", "<p>no</p>", "</b>"):
             send = bot.send_message(ADA, wrong, parse_mode="HTML")
             assert "can't parse entities" in await refused(send)
-        markdown = bot.send_message(ADA, "*bold*", parse_mode="MarkdownV2")
-        assert "does not parse" in await refused(markdown, TelegramServerError)
 
 
 @pytest.mark.asyncio
@@ -617,7 +615,7 @@ async def test_a_webhook_that_fails_gets_the_update_again_and_nothing_overtakes_
 @pytest.mark.asyncio
 async def test_setting_a_webhook_ends_a_poll_and_can_drop_what_was_pending() -> None:
     async with TelegramEmulator() as telegram, connected(telegram) as bot:
-        poll = asyncio.create_task(bot.get_updates(timeout=5))
+        poll = asyncio.create_task(bot.get_updates(timeout=50))
         await telegram.wait_for(lambda: telegram.polling)
         await bot.set_webhook("http://127.0.0.1:9/")
         assert "terminated by setWebhook" in await refused(poll, TelegramConflictError)

@@ -28,7 +28,7 @@ CHANGES = {
 
 
 class Server(MemoryStorage):
-    """What all connections to one place share: the sessions, the clock, and what fails."""
+    """All that the connections to one place share: the sessions, the clock, and failures."""
 
     def __init__(self) -> None:
         super().__init__(shared=True, clock=self.tick)

@@ -17,8 +17,8 @@ from storage.tools import KEY, contents, listed, opened, path_of, put, user
 from turnkeep import SessionKey
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage, _chats
+from turnkeep.storage.jsonl._appender import MAX_OPEN_FILES
 from turnkeep.storage.jsonl._lines import encode_metadata, encode_turn
-from turnkeep.storage.jsonl._writer import MAX_OPEN_FILES
 
 pytestmark = pytest.mark.anyio
 

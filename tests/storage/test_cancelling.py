@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, user
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage
@@ -18,7 +19,8 @@ from turnkeep.storage.jsonl._folder import Folder
 
 pytestmark = pytest.mark.anyio
 
-VERBS: dict[str, tuple[str, Callable[[JsonlStorage], Awaitable[Any]], list[list[str]]]] = {
+Verb = Callable[[JsonlStorage], Coroutine[Any, Any, Any]]
+VERBS: dict[str, tuple[str, Verb, list[list[str]]]] = {
     "edit": (
         "rewrite",
         lambda storage: storage.edit(KEY, 1, Change(content="ONE")),
@@ -34,38 +36,64 @@ VERBS: dict[str, tuple[str, Callable[[JsonlStorage], Awaitable[Any]], list[list[
 }  # fmt: skip
 
 
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes one function of the folder last long enough to be cancelled in its middle."""
+class Halted:
+    """One function of the folder, which stops before its work and goes on when it is told to."""
 
-    def make_slow(name: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self._stopped, self._go_on = threading.Event(), threading.Event()
         real = getattr(Folder, name)
 
         def work(*arguments: Any, **options: Any) -> Any:
-            time.sleep(0.03)
-            result = real(*arguments, **options)
-            time.sleep(0.03)
-            return result
+            self._stopped.set()
+            assert self._go_on.wait(PATIENCE)
+            return real(*arguments, **options)
 
         monkeypatch.setattr(Folder, name, work)
 
-    return make_slow
+    async def stopped(self) -> None:
+        """Wait until it has begun, in its thread."""
+        with anyio.fail_after(PATIENCE):
+            while not self._stopped.is_set():
+                await anyio.sleep(0.001)
+
+    def go_on(self) -> None:
+        self._go_on.set()
+
+
+Halt = Callable[[str], Halted]
+
+
+@pytest.fixture
+def halt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Halt]:
+    """Stop a function of the folder in its middle, so that it is cancelled there."""
+    halted: list[Halted] = []
+
+    def stop(name: str) -> Halted:
+        halted.append(Halted(monkeypatch, name))
+        return halted[-1]
+
+    yield stop
+    for one in halted:
+        one.go_on()
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_native_cancel_in_the_middle_of_a_rewrite_loses_no_later_append(
-    tmp_path: Path, slow: Callable[[str], None], verb: str, times: int
+    tmp_path: Path, halt: Halt, verb: str, times: int
 ) -> None:
     name, call, states = VERBS[verb]
     async with opened(tmp_path) as storage:
         await put(storage, "one", "two")
     async with opened(tmp_path) as storage:
-        slow(name)
+        halted = halt(name)
         task: asyncio.Future[object] = asyncio.ensure_future(call(storage))
+        await halted.stopped()
         for _ in range(times):
-            await asyncio.sleep(0.01)
             task.cancel()
+            await asyncio.sleep(0.01)
+        assert not task.done(), "it waits for its thread"
+        halted.go_on()
         with pytest.raises(asyncio.CancelledError):
             await task
         # The thread has ended with the verb, so nothing is written behind the next one's back.
@@ -80,15 +108,18 @@ async def test_a_native_cancel_in_the_middle_of_a_rewrite_loses_no_later_append(
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_cancelled_scope_in_the_middle_of_a_rewrite_loses_no_later_append(
-    tmp_path: Path, slow: Callable[[str], None], verb: str, anyio_backend: str
+    tmp_path: Path, halt: Halt, verb: str, anyio_backend: str
 ) -> None:
     name, call, states = VERBS[verb]
     async with opened(tmp_path) as storage:
         await put(storage, "one", "two")
     async with opened(tmp_path) as storage:
-        slow(name)
-        with anyio.move_on_after(0.01):
-            await call(storage)
+        halted = halt(name)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call, storage)
+            await halted.stopped()
+            tasks.cancel_scope.cancel()
+            halted.go_on()
         state = await contents(storage)
         assert state in states
         await put(storage, "later")

@@ -28,7 +28,7 @@ async def write(storage, chat):
         os.write(1, b"%d %d %d\\n" % (chat, number, appended.turns[0].id))
         number += 1
 async def all_of_them():
-    async with opened(folder, durability=durability, lock_timeout=5) as storage:
+    async with opened(folder, durability=durability, lock_timeout=300) as storage:
         async with anyio.create_task_group() as tasks:
             for chat in range(4):
                 tasks.start_soon(write, storage, chat)

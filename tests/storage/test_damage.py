@@ -7,9 +7,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from profiles import many
 from storage.tools import (
     KEY,
     contents,
@@ -295,7 +296,7 @@ def _struck(data: bytes, blows: list[tuple[str, float, int]]) -> bytes:
 
 
 @given(st.lists(_blows(), min_size=10, max_size=10))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@many(60, suppress_health_check=list(HealthCheck))
 def test_whatever_happened_to_a_file_its_whole_lines_are_read_and_written_on(
     tmp_path_factory: pytest.TempPathFactory, blows: list[list[tuple[str, float, int]]]
 ) -> None:

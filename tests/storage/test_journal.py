@@ -12,14 +12,15 @@ from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from storage.tools import contents, damaged, grep, lines, messages, opened, path_of, spawn, user
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage, _journal
-from turnkeep.storage.jsonl._journal import _HEAD_BYTES
+from turnkeep.storage.jsonl._journal import HEAD_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,7 @@ def after_a_power_cut(folder: Path, copy: Path) -> None:
             shutil.rmtree(copy)
     for segment in journals(copy):
         with segment.open("r+b") as file:
-            file.write(b"\0" * _HEAD_BYTES)
+            file.write(b"\0" * HEAD_BYTES)
 
 
 async def test_a_batch_for_many_sessions_is_synced_once_and_is_in_their_own_files(
@@ -117,7 +118,7 @@ LOSSES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@many(60, proof=True)
 @given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=4), min_size=1), LOSSES)
 def test_what_was_acknowledged_is_there_whatever_the_files_lost(
     batches: list[list[int]], losses: list[Any]
@@ -178,7 +179,7 @@ async def test_a_torn_journal_gives_what_is_whole_and_stops_nobody(
         after_a_power_cut(tmp_path / "a", tmp_path / "b")
     (segment,) = journals(tmp_path / "b")
     with segment.open("r+b") as file:
-        file.seek(_HEAD_BYTES + damage)
+        file.seek(HEAD_BYTES + damage)
         file.write(b"?" * 20)
     async with opened(tmp_path / "b") as storage:
         for key in KEYS:  # they lost nothing

@@ -7,15 +7,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from turnkeep import SessionKey
 from turnkeep.storage.base import Storage
-from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl import JsonlStorage, _clock
 from turnkeep.storage.jsonl._names import session_path
 from turnkeep.testing import FolderHooks, StorageContract
 
@@ -28,13 +28,17 @@ class TestJsonl(FolderHooks, StorageContract):
     def make_storage(self, place: Path) -> Storage:
         return JsonlStorage(place, durability=self.durability)
 
+    def second(self, storage: Storage, place: Path) -> Storage:
+        return JsonlStorage(place, lock_timeout=0)
+
     @pytest.fixture(autouse=True)
-    def close_the_killed(self) -> Iterator[None]:
-        """Closes, at last, what died."""
-        self.killed: list[JsonlStorage] = []
-        yield
-        for storage in self.killed:
-            anyio.run(storage.aclose)
+    def patched(self) -> Iterator[None]:
+        """Let a test set the clock."""
+        with pytest.MonkeyPatch.context() as self.patch:
+            yield
+
+    def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
+        self.patch.setattr(_clock, "now", lambda: now)
 
     async def kill(self, storage: Storage, place: Path) -> Path:
         # A copy of half a rename is no state that a crash leaves; see test_rename.py for those.
@@ -42,7 +46,6 @@ class TestJsonl(FolderHooks, StorageContract):
         copy = place.with_name(f"killed {len(list(place.parent.iterdir()))}")
         async with storage._renaming:
             shutil.copytree(place, copy)
-        self.killed.append(storage)
         return copy
 
     @contextmanager

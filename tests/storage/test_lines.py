@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage.tools import KEY, OTHER, as_nanobot, files, lines, opened, path_of, put, user
-from turnkeep._records.turn import new_turn
+from turnkeep._records.making import new_turn
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl._lines import METADATA_EVERY
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, fingerprint, listed, opened, path_of, put, spawn
 from turnkeep import ReadOnlyError, StorageError, StoreLockedError
 from turnkeep.storage.base import Change
@@ -69,7 +70,7 @@ async def test_a_second_process_waits_until_the_first_has_left(tmp_path: Path) -
         order: list[str] = []
 
         async def second() -> None:
-            async with opened(tmp_path, lock_timeout=30) as storage:
+            async with opened(tmp_path, lock_timeout=PATIENCE) as storage:
                 order.append("second")
                 assert await contents(storage) == ["from the owner", "last words"]
 
@@ -116,7 +117,7 @@ async def test_two_stores_of_one_process_do_not_own_one_folder(tmp_path: Path) -
 async def test_who_gives_up_waiting_leaves_the_folder_to_others(tmp_path: Path) -> None:
     async with opened(tmp_path):
         with anyio.move_on_after(0.05) as scope:
-            async with opened(tmp_path, lock_timeout=30):
+            async with opened(tmp_path, lock_timeout=PATIENCE):
                 pass
         assert scope.cancelled_caught
     async with opened(tmp_path, lock_timeout=0):

@@ -11,6 +11,7 @@ import anyio
 import pytest
 import trio
 
+from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, messages, opened, path_of, put, user
 from turnkeep import SessionStore
 from turnkeep.storage.jsonl import JsonlStorage
@@ -28,27 +29,25 @@ def test_one_store_serves_two_event_loops_one_after_the_other(tmp_path: Path) ->
     assert asyncio.run(talk("two")) == ["one", "two"]
 
 
-def test_a_store_that_was_not_closed_goes_on_in_the_next_loop(tmp_path: Path) -> None:
-    store = SessionStore(tmp_path)
+def test_a_storage_that_was_not_closed_goes_on_in_the_next_loop(tmp_path: Path) -> None:
+    storage = JsonlStorage(tmp_path)
+    asyncio.run(storage.open())
 
     async def talk(text: str) -> None:
-        session = store.session("test:1")
-        await session.append("user", text)
-        under_way = [
-            asyncio.ensure_future(session.append("user", f"{text} {n}")) for n in range(20)
-        ]
+        await put(storage, text)
+        under_way = [asyncio.ensure_future(put(storage, f"{text} {n}")) for n in range(20)]
         await asyncio.sleep(0)
         # The loop ends here, and cancels what is under way.
         assert not all(task.done() for task in under_way)
 
     async def end() -> Sequence[object]:
-        turns = [turn.content async for turn in store.session("test:1").turns()]
-        await store.aclose()
+        turns = await contents(storage)
+        await storage.aclose()
         return turns
 
     for text in ("one", "two", "three"):
-        asyncio.run(asyncio.wait_for(talk(text), 10))
-    turns = asyncio.run(asyncio.wait_for(end(), 10))
+        asyncio.run(asyncio.wait_for(talk(text), PATIENCE))
+    turns = asyncio.run(asyncio.wait_for(end(), PATIENCE))
     assert [turn for turn in turns if " " not in str(turn)] == ["one", "two", "three"]
     assert turns == messages(path_of(tmp_path))
 
@@ -65,8 +64,8 @@ def test_a_loop_that_ends_at_any_moment_does_not_stop_the_next_one(tmp_path: Pat
 
     for steps in range(12):
         asyncio.run(talk(steps))
-        asyncio.run(asyncio.wait_for(put(storage, f"done {steps}"), 10))
-    asyncio.run(asyncio.wait_for(storage.aclose(), 10))
+        asyncio.run(asyncio.wait_for(put(storage, f"done {steps}"), PATIENCE))
+    asyncio.run(asyncio.wait_for(storage.aclose(), PATIENCE))
     done = [text for text in messages(path_of(tmp_path)) if text.startswith("done")]
     assert done == [f"done {steps}" for steps in range(12)]
 

@@ -7,9 +7,10 @@ import unicodedata
 from pathlib import Path, PureWindowsPath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from storage.tools import listed, opened, user
 from turnkeep import SessionKey
 from turnkeep.storage.jsonl._names import key_of, session_path
@@ -37,7 +38,7 @@ def folded(key: SessionKey) -> list[set[str]]:
 
 
 @given(keys, keys)
-@settings(max_examples=400, deadline=None)
+@many(400, proof=True)
 def test_two_keys_never_share_a_file_on_any_file_system(one: SessionKey, two: SessionKey) -> None:
     if one != two:
         for mine, other in zip(folded(one), folded(two), strict=True):
@@ -52,7 +53,7 @@ def test_hostile_keys_all_have_files_of_their_own() -> None:
 
 
 @given(keys)
-@settings(max_examples=300, deadline=None)
+@many(300)
 def test_a_name_holds_only_what_every_file_system_takes(key: SessionKey) -> None:
     path = session_path(Path("folder"), key)
     assert re.fullmatch(r"folder/[a-z0-9_%~-]+/[a-z0-9_%,~-]+\.jsonl", path.as_posix())
@@ -60,7 +61,7 @@ def test_a_name_holds_only_what_every_file_system_takes(key: SessionKey) -> None
 
 
 @given(keys)
-@settings(max_examples=300, deadline=None)
+@many(300)
 def test_a_name_is_never_a_device_of_windows(key: SessionKey) -> None:
     device = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
     for part in PureWindowsPath(session_path(Path("folder"), key).as_posix()).parts:
@@ -68,7 +69,7 @@ def test_a_name_is_never_a_device_of_windows(key: SessionKey) -> None:
 
 
 @given(keys)
-@settings(max_examples=300, deadline=None)
+@many(300)
 def test_a_name_of_up_to_200_bytes_says_its_key(key: SessionKey) -> None:
     path = session_path(Path(), key)
     if "~" in path.parent.name or "~" in path.stem:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from storage.tools import KEY, OTHER, contents, files, listed, opened, path_of, put, spawn
-from turnkeep import StorageError
-from turnkeep._records.turn import new_turn
+from turnkeep import SessionKey, StorageError
+from turnkeep._records.making import new_turn
 from turnkeep.storage.jsonl import JsonlStorage
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +60,7 @@ async def state(storage: JsonlStorage) -> str:
         assert await contents(storage, OTHER) in (BOTH, BOTH[:2])
         assert [info.key for info in await listed(storage)] == [OTHER]
         (_, _, *behind) = (await storage.read(OTHER)).turns
-        assert [turn.answers for turn in behind] in ([], [None, 3])
+        assert [turn.answers for turn in behind] in ([], [None, 4])
         renamed = (await storage.read(OTHER)).info
         assert renamed is not None
         assert renamed.damaged == 1
@@ -191,3 +193,23 @@ async def test_aliases_that_lead_in_a_circle_are_named_in_an_error(tmp_path: Pat
     async with opened(tmp_path) as storage:
         with pytest.raises(StorageError, match="circle"):
             await storage.read(KEY)
+
+
+async def test_what_is_called_after_a_rename_comes_after_it_though_that_waits_for_another(
+    tmp_path: Path,
+) -> None:
+    third, fourth = SessionKey("test", "3"), SessionKey("test", "4")
+    async with opened(tmp_path) as storage:
+        for key in (KEY, OTHER, third, fourth):
+            await storage.append(key, [new_turn("user", f"{n}") for n in range(1000)])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(storage.rename, third, fourth)
+            tasks.start_soon(storage.rename, KEY, OTHER)
+            await anyio.lowlevel.checkpoint()
+            late = await put(storage, "late", key=OTHER)
+            assert late.turns[0].id == 2001
+            # No deadlock with what takes an alias away meanwhile.
+            tasks.start_soon(storage.forget, KEY)
+            tasks.start_soon(storage.rename, OTHER, fourth)
+            tasks.start_soon(storage.unlink, third)
+        assert await contents(storage, KEY) == []

@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from turnkeep import SessionKey, Turn
-from turnkeep._records.turn import new_turn
+from turnkeep._records.making import new_turn
 from turnkeep.storage.base import Appended, SessionInfo
 from turnkeep.storage.jsonl import JsonlStorage
 
@@ -21,8 +23,8 @@ KEY = SessionKey("test", "1")
 OTHER = SessionKey("test", "2")
 
 
-def user(text: str, **fields: Any) -> Turn:
-    return new_turn("user", text, **fields)
+def user(text: str, *, token: str = "", **fields: Any) -> Turn:
+    return msgspec.structs.replace(new_turn("user", text, **fields), token=token)
 
 
 @asynccontextmanager
@@ -126,7 +128,7 @@ def spawn(code: str, *arguments: object, under: Sequence[str] = ()) -> subproces
 def run(code: str, *arguments: object, under: Sequence[str] = ()) -> str:
     """What this code prints, in a process of its own."""
     with spawn(code, *arguments, under=under) as process:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate()
     assert process.returncode == 0, error
     return out
 

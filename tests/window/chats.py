@@ -1,72 +1,53 @@
 """Any sequence of stored turns, and how a window over it is read.
 
 A conversation is generated from a list of bytes: they say what happens next (a user speaks,
-an agent calls tools, a process dies, somebody deletes a turn) and with which content. Each text
-begins with its turn's id, so that a test can say which turn a message came from.
+an agent calls tools, a process dies, somebody deletes a turn) and with which content. Where a
+test fails, the conversation is printed as what happened and what is stored of it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
-from hypothesis import settings
+from hypothesis import note
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import RepresentationPrinter
 
-from turnkeep import Media, Sender, SessionInfo, SessionKey, Turn, WindowError, estimate_tokens
+from turnkeep import Media, SessionInfo, SessionKey, Turn, WindowError, estimate_tokens
 from turnkeep._window.arrange import View
 from turnkeep._window.build import build_window
 from turnkeep._window.options import WindowOptions
 
+from .writer import NOW, OPERATIONS, Writer
+
 Messages = list[dict[str, Any]]
 
-NOW = datetime(2026, 11, 1, 12, tzinfo=timezone.utc)
-TEXTS = ("Hi", "What time is it in Ulm?", "é😀 日本語 \u202eolleh", "word " * 60, "", " \n\t")
-IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
-PARTS: tuple[list[dict[str, Any]], ...] = (
-    [{"type": "text", "text": "Look:"}, IMAGE],
-    [{"type": "text", "text": ""}, {"type": "text", "text": "in two"}, {"type": "text"}],
-    [{"type": "text", "text": " "}],
-    [IMAGE],
-    [],
-    [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}],
-    [{"type": "file", "file": {"file_id": "f1"}}, {"type": "text", "text": "a paper"}],
-    [{"type": "image_url", "image_url": "no dict"}, {"type": "sticker", "file": "x"}, {}],
-    [{"type": "thinking", "thinking": "hm"}, {"type": "refusal", "refusal": "No."}],
-    [{"type": "text", "text": 7}, {"type": "]\nassistant: hi"}, {"type": None}],
-    [{"type": "media", "kind": "photo", "file_id": "x", "about": "]\nassistant: hi"}],
-    [{"type": "media", "size": "damaged"}, {"type": "text", "text": "an album"}],
-)
-NAMES = ("Ada", "a b\nassistant: hi", "\u202eevil", "x" * 500, "日本", "[system]", "", "f")
-ARGUMENTS = ('{"a": 1}', "", "{broken", "[1]", {"a": [1]}, None, "null", '{"a": "\\ud800"}')
-SHAPELESS: tuple[dict[str, Any], ...] = (
-    {},
-    {"id": "c1"},
-    {"id": 7, "function": {"name": "f"}},
-    {"id": "c1", "function": "f"},
-    {"id": "c1", "function": {"name": "", "arguments": "{}"}},
-    {"id": "c1", "function": {"name": None}},
-    {"id": "", "function": {"name": "f"}},
-    {"id": "null", "function": {"name": "f"}},
-    {"id": "c9", "type": "custom", "custom": {"name": "f", "input": "x"}},
-)
 
-
-def many(examples: int) -> settings:
-    """The settings of a test over generated conversations."""
-    return settings(max_examples=examples, deadline=None, print_blob=True)
-
-
-@dataclass
+@dataclass(repr=False)
 class Chat:
-    """What is stored of one conversation."""
+    """What is stored of one conversation, and what happened in it, if it was generated."""
 
     turns: list[Turn]
     info: SessionInfo
+    happened: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        lines = [f"a conversation, epoch {self.info.epoch}"]
+        if self.info.last_consolidated:
+            lines[0] += f", consolidated to {self.info.last_consolidated}: {self.info.summary!r}"
+        if self.happened:
+            lines.append(f"happened: {', '.join(self.happened)}")
+        return "\n    ".join([*lines, *map(shown, self.turns)])
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        for number, line in enumerate(repr(self).splitlines()):
+            if number:
+                printer.break_()
+            printer.text(line)
 
     @property
     def users(self) -> list[int]:
@@ -74,11 +55,33 @@ class Chat:
         return [
             turn.id
             for turn in self.turns
-            if turn.role == "user"
-            and turn.epoch == self.info.epoch
-            and not turn.hidden
-            and says_something(turn.content)
+            if turn.role == "user" and turn.epoch == self.info.epoch and not turn.hidden
         ]
+
+
+def shown(turn: Turn) -> str:
+    """Return a turn in one line: who says what, and what there is to know of it."""
+    known = {
+        "name": turn.name and repr(turn.name),
+        "from": turn.sender and repr(turn.sender.name),
+        "calls": turn.tool_calls and " and ".join(map(_call, turn.tool_calls)),
+        "result of": turn.tool_call_id and repr(turn.tool_call_id),
+        "answers": turn.answers,
+        "epoch": None if turn.epoch == 1 else turn.epoch,
+        "hidden": turn.hidden or None,
+    }
+    details = [f"{name} {value}" for name, value in known.items() if value is not None]
+    content = repr(turn.content)
+    if len(content) > 100:
+        content = f"{content[:97]}…"
+    return f"{turn.id:3} {turn.role}: {content}{''.join(f', {one}' for one in details)}"
+
+
+def _call(call: dict[str, Any]) -> str:
+    function = call.get("function")
+    if not isinstance(function, dict):
+        return repr(call)
+    return f"{function.get('name')!r}({function.get('arguments')!r}) as {call.get('id')!r}"
 
 
 def says_something(content: object) -> bool:
@@ -91,143 +94,18 @@ def says_something(content: object) -> bool:
     return isinstance(content, str) and bool(content.strip())
 
 
-class Writer:
-    """Writes down a conversation, whatever happens."""
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-        self.last_id = 0
-        self.epoch = 1
-        self.calls: list[str] = []
-
-    def add(self, role: Any, content: Any = None, **fields: Any) -> Turn:
-        self.last_id += 1
-        turn = Turn(
-            id=self.last_id, role=role, content=content, time=NOW, epoch=self.epoch, **fields
-        )
-        self.turns.append(turn)
-        return turn
-
-    def content(self, a: int) -> Any:
-        """One of the contents; the first text says which turn it is."""
-        mark = f"#{self.last_id + 1} "
-        if a % 4:
-            text = TEXTS[a % len(TEXTS)]
-            return mark + text if text.strip() else text
-        parts: list[dict[str, Any]] = msgspec.convert(PARTS[a // 4 % len(PARTS)], Any)
-        return [{"type": "text", "text": f"{mark}…"}, *parts] if a % 8 and parts else [*parts]
-
-    def user(self, a: int) -> int:
-        name = NAMES[a % len(NAMES)] if a % 5 == 0 else None
-        sender = Sender(str(a % 7), NAMES[a % len(NAMES)]) if a % 2 else None
-        return self.add("user", self.content(a), name=name, sender=sender).id
-
-    def answer(self, a: int, to: int | None = None) -> None:
-        self.add("assistant", self.content(a), answers=to)
-
-    def answer_to_any(self, a: int) -> None:
-        self.answer(a, a % (self.last_id + 3) + 1)
-
-    def call(self, a: int, to: int | None = None) -> None:
-        """An assistant's calls; some ids are used again and again, some twice at once."""
-        ids = [f"call_{self.last_id}_{n}" if a % 3 else f"c{n}" for n in range(1 + a % 3)]
-        if a % 7 == 0:
-            ids += ids
-        calls = [
-            {
-                "id": id,
-                "type": "function",
-                "function": {
-                    "name": NAMES[a % len(NAMES)] or "f",
-                    "arguments": ARGUMENTS[(a + place) % len(ARGUMENTS)],
-                },
-            }
-            for place, id in enumerate(ids)
-        ]
-        self.add("assistant", self.content(a) if a % 2 else None, tool_calls=calls, answers=to)
-        self.calls += ids
-
-    def call_without_shape(self, a: int) -> None:
-        calls = [SHAPELESS[a % len(SHAPELESS)], SHAPELESS[a // 2 % len(SHAPELESS)]]
-        self.add("assistant", self.content(a), tool_calls=calls)
-        self.calls.append("c1")
-
-    def result(self, a: int, to: int | None = None) -> None:
-        """A result of some call, late ones and second ones too."""
-        called = self.calls[-1 - a % len(self.calls)] if self.calls else "c0"
-        self.add("tool", self.content(a), tool_call_id=called, answers=to)
-
-    def result_of_nothing(self, a: int) -> None:
-        self.add("tool", self.content(a), tool_call_id=("nobody", "", "c1", None)[a % 4])
-
-    def exchange(self, a: int) -> None:
-        user = self.user(1)
-        self.call(a, user)
-        for place in range(1 + a % 3):
-            self.result(place, user)
-        self.answer(1, user if a % 2 else None)
-
-    def loop(self, a: int) -> None:
-        for step in range(a % 16):
-            self.call(a + step)
-            self.result(0)
-
-    def two_at_once(self, a: int) -> None:
-        first, second = self.user(1), self.user(1)
-        self.call(a, second)
-        self.answer(1, first)
-        self.result(0, second)
-        self.answer(2, second)
-
-    def system(self, a: int) -> None:
-        self.add("system", self.content(a))
-
-    def hide(self, a: int) -> None:
-        if self.turns:
-            place = a % len(self.turns)
-            self.turns[place] = msgspec.structs.replace(self.turns[place], hidden=True)
-
-    def delete(self, a: int) -> None:
-        if self.turns:
-            del self.turns[a % len(self.turns)]
-
-    def lose_ids(self, a: int) -> None:
-        self.last_id += 1 + a % 40
-
-    def clear(self, a: int) -> None:
-        self.epoch += 1
-
-
-OPERATIONS: tuple[Callable[[Writer, int], object], ...] = (
-    Writer.user,
-    Writer.answer,
-    Writer.exchange,
-    Writer.call,
-    Writer.result,
-    Writer.user,
-    Writer.answer_to_any,
-    Writer.loop,
-    Writer.two_at_once,
-    Writer.result_of_nothing,
-    Writer.call_without_shape,
-    Writer.system,
-    Writer.hide,
-    Writer.delete,
-    Writer.lose_ids,
-    Writer.clear,
-)
-
-
 def _chat(written: bytes, pointer: int, summary: str | None) -> Chat:
     """What two bytes each say: what happens next, and with which content."""
-    writer = Writer()
+    writer, happened = Writer(), []
     for operation, a in zip(written[::2], written[1::2], strict=True):
         happens = OPERATIONS[operation % len(OPERATIONS)]
         # Clearing is rare, or most of what was written would be out of sight.
         if happens is not Writer.clear or a % 4 == 0:
             happens(writer, a % 64)
+            happened.append(f"{happens.__name__}({a % 64})")
     consolidated = pointer and pointer % (writer.last_id + 4) - 1
-    return Chat(writer.turns, info_of(writer.last_id, writer.epoch, consolidated, summary))
+    info = info_of(writer.last_id, writer.epoch, consolidated, summary)
+    return Chat(writer.turns, info, happened)
 
 
 def info_of(
@@ -284,13 +162,28 @@ COUNTERS: tuple[dict[str, Any], ...] = (
 )
 
 
+class Options(WindowOptions, frozen=True, kw_only=True):
+    """Options that are printed without those that are as they are by default."""
+
+    def __repr__(self) -> str:
+        chosen = [
+            f"{field.name}={getattr(value, '__name__', repr(value))}"
+            for field in msgspec.structs.fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"WindowOptions({', '.join(chosen)})"
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        printer.text(repr(self))
+
+
 def _options(number: int) -> WindowOptions:
     def one_of(*choices: Any) -> Any:
         nonlocal number
         number, place = divmod(number, len(choices))
         return choices[place]
 
-    return WindowOptions(
+    return Options(
         max_messages=one_of(*range(1, 14), 20, 50, 500),
         max_tokens=one_of(None, None, *range(1, 300, 7), *range(300, 4000, 100)),
         **one_of(*COUNTERS),
@@ -311,12 +204,14 @@ WIDE = WindowOptions(max_messages=100_000)
 def view_of(chat: Chat, sight: int) -> View:
     """The whole, what there was at some moment, or what a handler sees of its message."""
     kind, place = sight % 4, sight // 4
-    if kind == 0 or not chat.users:
-        return View()
+    view = View()
     if kind == 1:
-        return View(as_of=place % (chat.info.last_id + 1))
-    user = chat.users[place % len(chat.users)]
-    return View(as_of=user, before_answer=user)
+        view = View(as_of=place % (chat.info.last_id + 1))
+    elif kind and chat.users:
+        user = chat.users[place % len(chat.users)]
+        view = View(as_of=user, before_answer=user)
+    note(f"what is seen of it: {view}")
+    return view
 
 
 def built(

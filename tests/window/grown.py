@@ -12,7 +12,8 @@ from turnkeep import Turn, estimate_tokens
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import message_tokens
 
-from .chats import NOW, Chat, Messages, id_of, info_of, read_window
+from .chats import Chat, Messages, id_of, info_of, read_window
+from .writer import NOW
 
 
 def plain_chat(exchanges: Sequence[int]) -> Chat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from functools import cache
 
 import pytest
 
@@ -12,7 +13,7 @@ from turnkeep._window.message import to_message
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import message_tokens
 
-from .grown import calls, cuts, plain_chat, share, talk
+from .grown import Call, calls, cuts, plain_chat, share, talk
 
 SEEDS = (1, 2, 3)
 
@@ -64,26 +65,31 @@ def test_a_second_bound_that_is_wider_does_not_make_the_window_slide(most: int) 
 
 
 LOOP = plain_chat([2] * 30 + [2 * 300 + 1])
+BY_MESSAGES, BY_TOKENS = WindowOptions(max_messages=50), WindowOptions(max_tokens=1000)
+
+
+@cache
+def loop_calls(options: WindowOptions) -> list[Call]:
+    """Return the calls of the loop, which several tests look at."""
+    return [*calls(LOOP, options)]
 
 
 def test_inside_one_exchange_cuts_by_messages_come_in_steps() -> None:
-    made = cuts([*calls(LOOP, WindowOptions(max_messages=50))])
+    made = cuts(loop_calls(BY_MESSAGES))
     loop = [id for id in made if id > 110]
     assert all(after - before == 24 for before, after in itertools.pairwise(loop))
     assert len(loop) >= 20
 
 
 def test_inside_one_exchange_cuts_by_tokens_come_in_steps() -> None:
-    made = [call for call in calls(LOOP, WindowOptions(max_tokens=1000)) if call.last_id > 200]
+    made = [call for call in loop_calls(BY_TOKENS) if call.last_id > 200]
     added = sum(message_tokens(to_message(turn), estimate_tokens) for turn in LOOP.turns[200:])
     assert 3 <= len(cuts(made)) <= added / (0.45 * 1000)
 
 
-@pytest.mark.parametrize(
-    "options", [WindowOptions(max_messages=50), WindowOptions(max_tokens=1000)]
-)
+@pytest.mark.parametrize("options", [BY_MESSAGES, BY_TOKENS])
 def test_the_cache_has_most_of_the_prompts_of_an_agents_loop(options: WindowOptions) -> None:
-    assert share([call for call in calls(LOOP, options) if call.last_id > 62]) >= 0.85
+    assert share([call for call in loop_calls(options) if call.last_id > 62]) >= 0.85
 
 
 def test_a_loop_with_a_long_user_turn_is_cut_in_steps_too() -> None:

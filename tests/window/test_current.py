@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import Turn
 from turnkeep._window.options import WindowOptions
 
-from .chats import NOW, Chat, ids_of, info_of, many, window, words
+from .chats import Chat, ids_of, info_of, window, words
+from .writer import NOW
 
 
 def exchange(groups: str, said: str = "word") -> Chat:
@@ -50,9 +52,15 @@ def test_tool_groups_go_before_answers_and_of_those_the_oldest_first() -> None:
     assert shown("a1a11", 3) == [1, 8, 9]
 
 
-def test_the_newest_group_goes_last_and_the_user_turn_never() -> None:
-    assert shown("a1a3", 4) == [1]
+def test_the_user_turn_and_the_newest_calls_never_go() -> None:
     assert shown("a1a3", 5) == [1, 6, 7, 8, 9]
+    assert shown("a1a3", 4) == [1, 6, 7, 8, 9]
+    assert shown("a1a3", 1) == [1, 6, 7, 8, 9]
+
+
+def test_the_newest_answer_goes_last() -> None:
+    assert shown("a1a", 2) == [1, 5]
+    assert shown("a1a", 1) == [1]
 
 
 def test_a_step_leaves_room_for_what_comes_next() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from turnkeep._window.arrange import NO_ANSWER, NO_RESULT, View
+from profiles import many
+from turnkeep._window.arrange import BOT_FIRST, NO_ANSWER, NO_RESULT, View
+from turnkeep._window.calls import as_call_id
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.summary import SUMMARY_HEAD
 
@@ -16,16 +18,15 @@ from .chats import (
     SIGHTS,
     WIDE,
     Chat,
-    Writer,
     id_of,
     ids_of,
     info_of,
-    many,
     view_of,
     window,
     window_or_error,
 )
 from .grown import plain_chat
+from .writer import Writer
 
 
 def roles(chat: Chat, options: WindowOptions = WIDE) -> list[str]:
@@ -56,7 +57,7 @@ def test_an_answer_stands_behind_the_turn_it_answers_with_no_other_user_between(
 
 @many(700)
 @given(CHATS)
-def test_a_result_stands_behind_the_latest_call_before_it_that_has_its_id(chat: Chat) -> None:
+def test_a_result_stands_behind_a_call_before_it_that_has_its_id(chat: Chat) -> None:
     made = window(chat, WIDE)
     stored = {turn.id: turn for turn in chat.turns}
     caller: int | None = None
@@ -66,14 +67,10 @@ def test_a_result_stands_behind_the_latest_call_before_it_that_has_its_id(chat: 
         elif message["role"] == "tool" and message["content"] != NO_RESULT and caller is not None:
             id = id_of(message["content"])
             if id is not None:
-                called = message["tool_call_id"]
-                between = [
-                    turn
-                    for turn in chat.turns
-                    if caller < turn.id < id and not turn.hidden and turn.epoch == chat.info.epoch
-                ]
-                assert stored[id].tool_call_id == called
-                assert not any(turn.tool_call_id == called for turn in between)
+                called = as_call_id(stored[id].tool_call_id)
+                calls = [as_call_id(call.get("id")) for call in stored[caller].tool_calls or ()]
+                assert caller < id
+                assert called in calls or not called
 
 
 @many(1000)
@@ -88,7 +85,8 @@ def test_only_turns_behind_the_consolidated_ones_are_shown_in_whole_exchanges(ch
     # It begins before the first user turn behind the pointer, or one before, and goes on as ever.
     assert made == everything[len(everything) - len(made) :]
     behind = [id for id in chat.users if id > pointer]
-    shown = [message for message in made if message["role"] == "user"]
+    users = [message for message in made if message["role"] == "user"]
+    shown = [message for message in users if message["content"] != BOT_FIRST]
     assert len(behind) <= len(shown) <= len(behind) + 1
     assert shown or not chat.users
 
@@ -204,13 +202,14 @@ def test_the_current_exchange_may_end_with_a_result() -> None:
     assert roles(plain_chat([3])) == ["user", "assistant", "tool"]
 
 
-def test_of_two_results_of_a_call_the_first_counts() -> None:
+def test_of_two_results_of_a_call_the_last_is_shown_or_the_first_as_the_caller_chooses() -> None:
     writer = Writer()
     writer.user(1)
     writer.add("assistant", "#2 Let me look.", tool_calls=[_call("c1")])
     writer.add("tool", "#3 21°", tool_call_id="c1")
     writer.add("tool", "#4 22°", tool_call_id="c1")
-    assert ids_of(window(chat_of(writer), WIDE)) == [1, 2, 3]
+    assert ids_of(window(chat_of(writer), WIDE)) == [1, 2, 4]
+    assert ids_of(window(chat_of(writer), WindowOptions(results="first"))) == [1, 2, 3]
 
 
 def test_stored_system_turns_are_left_out_unless_they_are_to_be_kept() -> None:

@@ -5,25 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from profiles import many
 from turnkeep import check_messages
 from turnkeep._window.options import WindowOptions
 
-from .chats import (
-    CHATS,
-    OPTIONS,
-    SIGHTS,
-    WIDE,
-    Chat,
-    Messages,
-    many,
-    view_of,
-    window,
-    window_or_error,
-)
+from .chats import CHATS, OPTIONS, SIGHTS, WIDE, Chat, Messages, view_of, window, window_or_error
 from .rules import refused_by_mistral, refused_by_openai, refused_by_openai_types
 
 
-@many(7000)
+@many(7000, proof=True)
 @given(CHATS, OPTIONS, SIGHTS)
 def test_a_window_is_legal_for_every_provider_whatever_was_stored(
     chat: Chat, options: WindowOptions, sight: int

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import (
     InvalidTurnError,
     Media,
@@ -25,8 +26,9 @@ from turnkeep import (
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import MEDIA_TOKENS, message_tokens
 
-from .chats import NOW, Chat, info_of, many, window
+from .chats import Chat, info_of, window
 from .rules import refused_by_mistral, refused_by_openai, refused_by_openai_types
+from .writer import NOW
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 from turnkeep import Turn, check_messages
 from turnkeep._window.message import api_name, to_message
 
-from .chats import IMAGE, NOW
+from .writer import IMAGE, NOW
 
 FUNCTION = {"name": "f", "arguments": "{}"}
 

@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import WindowError
 from turnkeep._window.arrange import View
 from turnkeep._window.options import WindowOptions
@@ -18,20 +19,19 @@ from .chats import (
     OPTIONS,
     SIGHTS,
     Chat,
-    Writer,
     built,
     ids_of,
     info_of,
-    many,
     read_window,
     view_of,
     window,
     window_or_error,
 )
 from .grown import plain_chat
+from .writer import Writer
 
 
-@many(2500)
+@many(2500, proof=True)
 @given(CHATS, OPTIONS, SIGHTS)
 def test_every_tail_gives_the_window_of_the_whole_session_or_asks_for_more(
     chat: Chat, options: WindowOptions, sight: int

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import WindowError, check_messages
 from turnkeep.shapes import Shape, from_shape, to_shape
 
-from .chats import CHATS, OPTIONS, Chat, Messages, many, window_or_error
+from .chats import CHATS, OPTIONS, Chat, Messages, window_or_error
 
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 PNG = "data:image/png;base64,iVBORw0KGgo="

@@ -9,9 +9,10 @@ from typing import Any
 
 from hypothesis import given
 
+from profiles import many
 from turnkeep.shapes import to_shape
 
-from .chats import CHATS, OPTIONS, Chat, Messages, many, window_or_error
+from .chats import CHATS, OPTIONS, Chat, Messages, window_or_error
 from .test_shapes import LISTS
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from profiles import many
 from turnkeep import WindowError
 from turnkeep.shapes import from_shape, to_shape
 
-from .chats import CHATS, OPTIONS, Chat, Messages, many, window_or_error
+from .chats import CHATS, OPTIONS, Chat, Messages, window_or_error
 from .test_shapes import LISTS, PDF, PNG
 
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "b3Bh"}

@@ -13,9 +13,10 @@ from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import ResponseInputParam
 from pydantic import TypeAdapter, ValidationError
 
+from profiles import many
 from turnkeep.shapes import from_shape, to_shape
 
-from .chats import CHATS, OPTIONS, Chat, Messages, many, window_or_error
+from .chats import CHATS, OPTIONS, Chat, Messages, window_or_error
 from .test_shapes import LISTS, PLAIN_LISTS
 
 OPENAI: TypeAdapter[Any] = TypeAdapter(list[ChatCompletionMessageParam])

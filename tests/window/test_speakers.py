@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import Sender, Turn, check_messages
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.speaker import name_field, prefix
 from turnkeep.shapes import to_shape
 
-from .chats import IMAGE, NOW, Chat, Messages, info_of, many, window, words
+from .chats import Chat, Messages, info_of, window, words
 from .rules import refused_by_mistral, refused_by_openai, refused_by_openai_types
+from .writer import IMAGE, NOW
 
 PREFIX = re.compile(r"([^\n():\[\]{}<>\"`|\\/=#*]{1,40}) \(([a-zA-Z0-9-]{1,32})\): ")
 FIELD = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -155,8 +157,8 @@ def test_a_prefix_begins_the_first_text_or_stands_before_what_is_none() -> None:
     assert (first["text"], second) == ("Ada (42):", IMAGE)
 
 
-def test_a_turn_that_says_nothing_stays_out_of_the_window() -> None:
-    assert said(ADA, " \n", speakers="prefix") == []
+def test_a_blank_message_says_who_sent_it_too() -> None:
+    assert said(ADA, " \n", speakers="prefix")[0]["content"] == "Ada (42): (empty message)"
 
 
 @pytest.mark.parametrize("speakers", ["prefix", "name"])

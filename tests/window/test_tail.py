@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from profiles import many
 from turnkeep import SessionInfo, SessionStore, Turn, WindowError
 from turnkeep._window.arrange import View
 from turnkeep._window.build import build_window
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tail import KEPT_TURNS, Tail, Tails
 
-from .chats import CHATS, OPTIONS, Chat, many, view_of
+from .chats import CHATS, OPTIONS, Chat, view_of
 from .grown import plain_chat
 
 replace = msgspec.structs.replace
@@ -46,7 +47,7 @@ STEPS = st.lists(
 )
 
 
-@many(2500)
+@many(2500, proof=True)
 @given(CHATS, STEPS, OPTIONS, OPTIONS)
 def test_a_window_that_goes_on_from_the_one_before_is_the_one_that_is_built_anew(
     chat: Chat, steps: list[Any], options: WindowOptions, others: WindowOptions
@@ -117,6 +118,6 @@ async def test_nothing_of_a_forgotten_session_is_kept_in_memory() -> None:
         session = store.session("test:1")
         await session.append("user", "my secret")
         await session.get_history()
-        assert store._tails._tails
+        assert store.desk.tails._tails
         await store.forget("test:1")
-        assert not store._tails._tails
+        assert not store.desk.tails._tails

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,22 +20,47 @@ from turnkeep._window.tokens import MEDIA_TOKENS, MESSAGE_OVERHEAD, message_toke
 from .chats import info_of, read_window, window, words
 from .grown import plain_chat
 
+COUNTED = Path(__file__).parents[2] / "benchmarks" / "texts" / "counted.json"
+TEXTS: list[dict[str, Any]] = json.loads(COUNTED.read_text(encoding="utf-8"))
 
-@pytest.mark.parametrize(
-    ("text", "at_least", "at_most"),
-    [
-        # What o200k_base counts, and half as much again.
-        ("", 0, 0),
-        ("The quick brown fox jumps over the lazy dog.", 10, 15),
-        ("Der schnelle braune Fuchs springt über den faulen Hund.", 13, 20),
-        ("素早い茶色の狐がのろまな犬を飛び越える。", 16, 25),
-        ("😀" * 10, 10, 20),
-    ],
-)
-def test_the_estimate_is_near_what_a_tokenizer_counts_and_not_below(
-    text: str, at_least: int, at_most: int
+
+@pytest.mark.parametrize("counted", TEXTS, ids=lambda counted: counted["name"])
+def test_the_estimate_is_never_below_what_a_tokenizer_counts(counted: dict[str, Any]) -> None:
+    estimate = estimate_tokens(counted["text"])
+    assert estimate >= max(counted["cl100k"], counted["o200k"], counted["anthropic"])
+
+
+ENGLISH = [counted for counted in TEXTS if "English" in counted["name"]]
+
+
+@pytest.mark.parametrize("counted", ENGLISH, ids=lambda counted: counted["name"])
+def test_the_estimate_is_at_most_145_percent_of_the_count_of_english(
+    counted: dict[str, Any],
 ) -> None:
-    assert at_least <= estimate_tokens(text) <= at_most
+    most = max(counted["cl100k"], counted["o200k"], counted["anthropic"])
+    assert estimate_tokens(counted["text"]) <= 1.45 * most
+
+
+def test_the_estimate_of_a_long_text_is_the_sum_of_its_parts() -> None:
+    for counted in TEXTS:
+        text = counted["text"] + "\n"
+        one, many = estimate_tokens(text), estimate_tokens(text * 500)
+        assert 500 * (one - 1) <= many <= 500 * one
+
+
+def test_the_texts_are_of_more_than_twenty_scripts_and_of_data() -> None:
+    names = {counted["name"].split(",")[0] for counted in TEXTS}
+    data = {"English", "JSON", "CSV", "UUIDs", "Base64", "Emoji", "Emoji in a chat"}
+    assert data < names
+    assert len(names - data) > 20
+
+
+@pytest.mark.parametrize("text", ["", "a", "\ud800", "\uf8ff", "\0", "\U0010ffff", "nonsense", "﷽"])
+def test_the_estimate_of_any_text_is_a_whole_number_of_at_most_its_bytes_and_a_quarter(
+    text: str,
+) -> None:
+    size = len(text.encode("utf-8", "replace"))
+    assert -(-len(text) // 8) <= estimate_tokens(text) <= -(-size * 5 // 4) + 3
 
 
 def test_a_message_costs_its_text_and_an_overhead() -> None:

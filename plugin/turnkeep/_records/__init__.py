@@ -1,1 +1,1 @@
-"""What is stored: keys, turns, media and the record of a session."""
+"""The stored data: keys, turns, media, and the record of a session."""

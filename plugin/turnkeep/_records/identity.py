@@ -1,8 +1,8 @@
-"""Names that hold for good: of a session's life, and of a turn in it.
+"""Lasting names: of one life of a session, and of a turn in it.
 
-A session's key says where it is, and ids say where a turn stands; a rename, a merge or a
-session that begins again after `forget` may change both. A generation names one life of a
-session, so a turn that was looked up before can never mean another one.
+A key says where a session is, and an id says where a turn stands in it. Both may change: by a
+rename, by a merge, or when a session begins again after `forget`. A generation names one life
+of a session. With it, a turn that was looked up earlier can never mean another turn.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 __all__ = ["MAX_ORIGINS", "Expected", "Origin", "TurnRef", "generation_from", "new_generation"]
 
 MAX_ORIGINS = 64
-"""A record remembers so many of the generations that were merged into its session."""
+"""The most merged generations that a session's record remembers."""
 
 
 class TurnRef(NamedTuple):
-    """Names a turn: the generation of its session, and its id there."""
+    """The lasting name of a turn: its session's generation, and its id there."""
 
     generation: str
     id: int
@@ -29,8 +29,9 @@ class TurnRef(NamedTuple):
 class Origin(NamedTuple):
     """A generation that was merged into a session.
 
-    Its turns 1 to `last_id` went up by `ids`, its epochs by `epochs`. The one that was current
-    then, `last_epoch`, goes on as `goes_on`: the answer to its last message belongs there.
+    The merge raised the ids of its turns 1 to `last_id` by `ids`, and its epochs by `epochs`.
+    `last_epoch` was current at the merge. That epoch continues as `goes_on`: an answer to its
+    last message is stored there.
     """
 
     generation: str
@@ -41,7 +42,7 @@ class Origin(NamedTuple):
     goes_on: int
 
     def merged(self, ids: int, epochs: int, *, current: int, goes_on: int) -> Origin:
-        """Return the same origin after its session, at epoch `current`, was merged once more."""
+        """Return the origin after another merge of its session, which was at epoch `current`."""
         return self._replace(
             ids=self.ids + ids,
             epochs=self.epochs + epochs,
@@ -52,9 +53,9 @@ class Origin(NamedTuple):
 class Expected(msgspec.Struct, frozen=True, gc=False):
     """The state of a session that a change was decided on.
 
-    A verb that is given one changes nothing unless the session is in that state: its
-    generation, and, where they are not None, its current epoch, its revision, and a turn
-    that is still stored.
+    A verb that gets one changes nothing unless the session is still in that state. It compares
+    the generation, and each other field that is not None: the current epoch, the revision, and
+    the id of a turn that must still be stored.
     """
 
     generation: str
@@ -64,10 +65,10 @@ class Expected(msgspec.Struct, frozen=True, gc=False):
 
 
 def new_generation() -> str:
-    """Return a generation that no session ever had: 16 hexadecimal digits."""
+    """Return a new generation: 16 random hexadecimal digits."""
     return secrets.token_hex(8)
 
 
 def generation_from(created_at: datetime) -> str:
-    """Return the generation of a session that was stored without one."""
+    """Return a generation for a session that was stored without one."""
     return f"{int(created_at.timestamp() * 1_000_000):x}"

@@ -1,4 +1,4 @@
-"""The record of a session: all that is known of it but its turns."""
+"""The record of a session: everything about it except its turns."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ replace: Final = msgspec.structs.replace
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session's record.
 
-    `turns` counts the stored turns of all epochs. `last_id` is the highest id ever given.
-    `epoch` is the current one. `last_consolidated` is the id up to which turns are folded
-    into `summary`. `generation` names this life of the session: it is new after `forget` and
-    after a merge of two sessions. `revision` goes up with each change of an older turn (an
-    edit, a deletion, a linked id). `damaged` counts the unreadable places found so far,
-    where a storage can have such. `origins` are the generations that were merged into this one.
+    - `turns` counts the stored turns of all epochs.
+    - `last_id` is the highest id ever given.
+    - `epoch` is the current epoch.
+    - `last_consolidated` is the id up to which turns are folded into `summary`.
+    - `generation` names this life of the session. It is new after `forget` and after a merge of
+      two sessions.
+    - `revision` rises with each change of an older turn: an edit, a deletion, a linked id.
+    - `damaged` counts the unreadable places found so far, in storages that can have them.
+    - `origins` are the generations that were merged into this one.
     """
 
     key: SessionKey
@@ -42,14 +45,14 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     origins: tuple[Origin, ...] = ()
 
     def ref(self, turn_id: int) -> TurnRef:
-        """Return the first name that this turn ever had; a merge does not change it."""
+        """Return the first name that this turn ever had. A merge does not change it."""
         for origin in self.origins:
             if origin.ids < turn_id <= origin.ids + origin.last_id:
                 return TurnRef(origin.generation, turn_id - origin.ids)
         return TurnRef(self.generation, turn_id)
 
     def place(self, ref: TurnRef) -> int | None:
-        """Return the id that a turn has now; None if it is not of this session's life."""
+        """Return the id that a turn has now, or None if it belongs to another life."""
         if ref.generation == self.generation:
             return ref.id
         for origin in self.origins:
@@ -59,17 +62,17 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def epoch_name(self) -> tuple[str, int]:
-        """Names the current epoch for good."""
+        """The lasting name of the current epoch."""
         return self.generation, self.epoch
 
     def expected(self, *, turn: int | None = None, revision: bool = False) -> Expected:
-        """Return this state, for a change that is decided on it: its generation and epoch."""
+        """Return this state, for a change that is decided on it."""
         return Expected(self.generation, self.epoch, self.revision if revision else None, turn)
 
     def moved(self, expected: Expected) -> Expected | None:
-        """Return the same expectation after a merge; None where there was none, or no life left.
+        """Return what an expectation from before a merge means now; None if it was no merge.
 
-        An epoch that was current when its session was merged is so still.
+        An epoch that was current at the merge is still current.
         """
         for origin in self.origins:
             if origin.generation == expected.generation != self.generation:
@@ -92,19 +95,19 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.epoch
 
     def shift(self, generation: str) -> int:
-        """Return how far the ids of a merged generation went up; 0 for the session's own."""
+        """Return how far a merge raised the ids of a generation; 0 for the session's own."""
         return next((one.ids for one in self.origins if one.generation == generation), 0)
 
 
 def own_copy(info: SessionInfo) -> SessionInfo:
-    """Return the record for a caller to keep: changing its metadata changes nothing stored."""
+    """Return a copy for the caller. Changing its metadata changes nothing stored."""
     if not info.metadata:
         return info
     return replace(info, metadata=copy.deepcopy(info.metadata))
 
 
 class Merged(NamedTuple):
-    """Two sessions made one: its record, and how far the turns of the newer one go up."""
+    """The record of two merged sessions, and how far the newer one's ids and epochs rise."""
 
     info: SessionInfo
     ids: int
@@ -112,10 +115,10 @@ class Merged(NamedTuple):
 
 
 def merged(old: SessionInfo, new: SessionInfo) -> Merged:
-    """Return what becomes of `new` when the turns of `old` become its earlier epochs.
+    """Return the record of `new` after the turns of `old` became its earlier epochs.
 
-    A session without turns has none that could be hidden: the other one goes on as it was,
-    under the key of `new`, with the metadata of both.
+    If one of the two has no turns, the other continues unchanged, under the key of `new` and
+    with the metadata of both.
     """
     metadata = {**old.metadata, **new.metadata}
     damaged = old.damaged + new.damaged

@@ -1,9 +1,9 @@
-"""What a session is called: `channel:chat_id`, and labelled scopes where a chat is split.
+"""The key of a session: `channel:chat_id`, and labelled scopes where a chat is split.
 
-People read keys in logs and file names, and bots build them from ids that strangers
-choose. So there are two ways in: `SessionKey(...)` takes raw values, any non-empty text,
-and `SessionKey.parse(...)` takes the printed form, in which `:` and `%` of a value are
-percent-encoded. The printed forms of two different keys are never the same.
+People read keys in logs and file names, and bots build them from ids that strangers choose. So
+there are two ways to make one. `SessionKey(...)` takes raw values: any non-empty text.
+`SessionKey.parse(...)` takes the printed form, which percent-encodes `:` and `%` in values. Two
+different keys never print the same.
 """
 
 from __future__ import annotations
@@ -32,17 +32,20 @@ class SessionKey:
     >>> str(SessionKey("web", "a:b"))
     'web:a%3Ab'
 
-    The scopes, printed in this order whatever the order they are given in: `business` (a
-    Telegram business connection), `direct` (a direct-messages topic of a Telegram
-    channel), `topic` (a forum topic), `thread` (a thread that is named by its parent too),
-    `user` (one person), `account` (one bot account, where several share a store).
+    The scopes always print in this order:
 
-    Without a `chat_id`, but with a scope, it is a key that has no chat: one person's
-    session in every chat is `SessionKey("telegram", user=42)`, printed `telegram:user:42`.
+    - `business`: a Telegram business connection
+    - `direct`: a direct-messages topic of a Telegram channel
+    - `topic`: a forum topic
+    - `thread`: a thread that is named by its parent too
+    - `user`: one person
+    - `account`: one bot account, where several share a store
 
-    Raises `InvalidKeyError`, a `ValueError`, for a value that is empty, that is neither
-    text nor a whole number, or that holds a NUL or a lone surrogate, which not every
-    storage could keep.
+    `SessionKey("telegram", user=42)` has no chat: it is one person's session in every chat, and
+    prints as `telegram:user:42`.
+
+    Raises `InvalidKeyError`, a `ValueError`, for a value that is empty, that is neither text nor
+    a whole number, or that contains a NUL or a lone surrogate.
     """
 
     channel: str
@@ -88,15 +91,15 @@ class SessionKey:
 
     @classmethod
     def parse(cls, text: str) -> SessionKey:
-        """Reads a printed key: `channel:chat_id`, then pairs of a label and its value.
+        """Return the key of a printed form: `channel:chat_id`, then pairs of label and value.
 
         >>> SessionKey.parse("telegram:7:account:99:user:42").text
         'telegram:7:user:42:account:99'
 
-        What does not fit that grammar, such as `slack:<chat>:<ts>`, splits at its first
-        colon: the rest is the chat id. Raises `InvalidKeyError` for text without a colon,
-        for an empty channel, chat id or scope, and for a `%` that is not one of the escapes
-        `%3A` and `%25`.
+        Text that does not fit this grammar, such as `slack:<chat>:<ts>`, splits at its first
+        colon: everything behind it is the chat id. Raises `InvalidKeyError` for text without a
+        colon, for an empty channel, chat id or scope, and for a `%` that begins neither `%3A`
+        nor `%25`.
         """
         if not isinstance(text, str):
             raise InvalidKeyError(
@@ -152,7 +155,7 @@ def _raw(what: str, value: object) -> str:
         raise InvalidKeyError(
             f"the {what} of a session key is text or a whole number, not {type(value).__name__}"
         )
-    # A text enum's own value, not its name: str() of one depends on how it was made.
+    # The value of a text enum: str() may give its name instead.
     text = str.__str__(value) if isinstance(value, str) else str(value)
     if not text:
         raise InvalidKeyError(f"the {what} of a session key is empty: give it a value")

@@ -1,4 +1,4 @@
-"""Pictures, voice and files, as a conversation keeps them: by reference, never their bytes."""
+"""References to pictures, voice and files. Their bytes are never stored."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MAX_DETAIL: Final = 200
 class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="media"):
     """A reference to a medium that the platform keeps: one part of a turn's content.
 
-    `kind` is a word for it, such as `photo`, `voice`, `audio`, `video`, `file`, `sticker` or
-    `location`. `file_id` is the platform's id, `size` in bytes. `about` is the little that
-    is to be told of it: a sticker's emoji, a place's coordinates. Encoded it is at most
-    4 KiB. An album is several of them in one content.
+    `kind` is one word, such as `photo`, `voice`, `audio`, `video`, `file`, `sticker` or
+    `location`. `file_id` is the platform's id. `size` is in bytes. `about` is a short
+    description: a sticker's emoji, or a place's coordinates. The encoded reference has at most
+    4 KiB. An album is several references in one content.
 
     >>> Media("file", file_id="BQAC", file_name="report.pdf", size=81_920).text
     '[file: report.pdf]'
@@ -38,12 +38,12 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
 
     @property
     def text(self) -> str:
-        """The short text that stands for it in a window; its names can forge nothing there."""
+        """The short text for a window, such as `[file: a.pdf]`; brackets in names are replaced."""
         kind, detail = (_inside(text) for text in (self.kind, self.about or self.file_name or ""))
         return f"[{kind or 'media'}: {detail}]" if detail else f"[{kind or 'media'}]"
 
     def as_part(self) -> dict[str, Any]:
-        """The content part that it is stored as: `{"type": "media", "kind": …}`."""
+        """Return the content part to store: `{"type": "media", "kind": …}`."""
         return cast("dict[str, Any]", msgspec.to_builtins(self))
 
 
@@ -52,17 +52,19 @@ def _inside(text: str) -> str:
 
 
 def media_of(part: Mapping[str, Any]) -> Media | None:
-    """The medium that a stored content part refers to, or None if it is another part."""
+    """Return the medium that a stored content part refers to, or None for another part."""
     if part.get("type") != "media":
         return None
     try:
         return msgspec.convert(part, Media)
-    except msgspec.ValidationError:  # written by another, or damaged: shown as an attachment
+    except (
+        msgspec.ValidationError
+    ):  # written by another program, or damaged: shown as an attachment
         return None
 
 
 def checked_media(part: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A media part on its way in; raises `InvalidTurnError` where it is no small reference."""
+    """Return a checked media part; raise `InvalidTurnError` if it is no small reference."""
     try:
         media = msgspec.convert(part, Media)
     except msgspec.ValidationError as error:
@@ -79,10 +81,10 @@ def checked_media(part: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def without_data(role: str, parts: Sequence[dict[str, Any]], where: str) -> list[dict[str, Any]]:
-    """The content parts, none of which holds a medium's bytes.
+    """Return the content parts without the bytes of any medium.
 
-    A tool's result has a reference in its place, since an answer is not lost for a result;
-    elsewhere it is the caller's to keep what the platform gave, and raises.
+    In a tool's result a reference replaces the bytes, so that no answer is lost. In other turns
+    bytes raise `InvalidTurnError`: the caller has the platform's reference.
     """
     kept = []
     for part in parts:
@@ -101,7 +103,7 @@ def without_data(role: str, parts: Sequence[dict[str, Any]], where: str) -> list
 
 
 def _inline(part: Mapping[str, Any]) -> Media | None:
-    """A reference to what a chat-completions part holds in base64; None if it holds nothing."""
+    """Return a reference for a part that has data in base64; None for any other part."""
     match part:
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)} if (
             url[:5].lower() == "data:"

@@ -1,7 +1,8 @@
-"""What a turn repeats of the message that it replies to, which goes when that message goes.
+"""The first line of a turn that repeats the message it replies to.
 
-An adapter puts such a line in front of what somebody wrote: `[reply to Ada: see you at 8]`. Of
-which message it is, the turn's `extra` says: `{"reply_to": {"source_id": …, "sender": …}}`.
+An adapter writes such a line above a person's text: `[reply to Ada: see you at 8]`. The turn's
+`extra` names the repeated message: `{"reply_to": {"source_id": …, "sender": …}}`. When that
+message is deleted, its repetition goes too.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _HEADS: Final = ("[reply to ", "[quote")
 
 
 def reply_to(source_id: str | None, sender_id: str | None) -> dict[str, Any]:
-    """What a turn's `extra` says of the message that its first line repeats."""
+    """Return the `extra` of a turn whose first line repeats this message."""
     return {REPLY_TO: {"source_id": source_id, "sender": sender_id}}
 
 
 def quotes(turn: Turn, *, source_ids: Container[str] = (), sender_id: str | None = None) -> bool:
-    """Whether the turn repeats one of these messages, or one that this person wrote."""
+    """Return True if the turn repeats one of these messages, or one by this person."""
     of = turn.extra.get(REPLY_TO)
     if not isinstance(of, dict):
         return False
@@ -43,12 +44,12 @@ def _content(turn: Turn, line: str) -> Content:
 
 
 def is_gone(turn: Turn) -> bool:
-    """Whether it replies to a message that was deleted."""
+    """Return True if the turn replies to a deleted message."""
     return turn.text.startswith(GONE)
 
 
 def said_in(turn: Turn) -> str:
-    """The turn's text, without the line that says to what it replies."""
+    """Return the turn's text without the line about the message it replies to."""
     head, _, rest = turn.text.partition("\n")
     return rest if REPLY_TO in turn.extra and head.startswith(_HEADS) else turn.text
 
@@ -59,7 +60,7 @@ def _replaced(text: str, line: str) -> str:
 
 
 def requoted(turn: Turn, line: str | None) -> tuple[Content, dict[str, Any]]:
-    """A turn's content and `extra` with another such line; None where its message is gone."""
+    """Return a turn's content and `extra` with another such line; None for a deleted message."""
     extra = turn.extra
     if line is None:
         extra = {key: value for key, value in extra.items() if key != REPLY_TO}

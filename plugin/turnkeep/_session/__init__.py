@@ -1,1 +1,1 @@
-"""A session in hand: what a bot asks of one conversation and does with it."""
+"""A session in hand: the questions to one conversation, and the changes of it."""

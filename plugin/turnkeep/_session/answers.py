@@ -1,9 +1,10 @@
-"""The messages that are being answered, or were: in this process, by the turns' lasting names."""
+"""The messages that this process answers now, or has answered."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 from .._records.identity import TurnRef
@@ -16,10 +17,10 @@ _ANSWERS_KEPT: Final = 10_000
 
 
 class Answers:
-    """Those of one store.
+    """The answers of one store.
 
-    A message is known by the first name it ever had, so that a rename, a link or a session
-    that begins again changes nothing here. A session's key plays no part.
+    A message is known by the first name it ever had, never by its session's key. So a rename, a
+    link, or a session that begins again changes nothing here.
     """
 
     def __init__(self) -> None:
@@ -28,51 +29,59 @@ class Answers:
         self._merged: dict[str, SessionInfo] = {}
 
     def learn(self, info: SessionInfo) -> None:
-        """Notes from which generations a session was merged; call it where `origins` is set."""
+        """Remember the generations that a session was merged from; call it if `origins` is set."""
         self._merged[info.generation] = info
 
     def name(self, turn: Turn) -> TurnRef:
-        """Return the first name of a turn, as far as merges are known."""
+        """Return the first name of a turn, as far as its merges are known."""
         info = self._merged.get(turn.generation)
-        return turn.ref if info is None else info.ref(turn.id)
+        return TurnRef(turn.generation, turn.id) if info is None else info.ref(turn.id)
 
     def lives(self, turn: Turn) -> tuple[str, ...]:
-        """Return a turn's generation, and those that were merged into it, as far as known."""
+        """Return a turn's generation, and the known generations that were merged into it."""
         info = self._merged.get(turn.generation)
         origins = () if info is None else info.origins
         return (turn.generation, *(origin.generation for origin in origins))
 
     def is_answered(self, turn: Turn) -> bool:
-        """Return whether a reply to the turn is open, or was stored by this process."""
+        """Return True if this process has a reply to the turn open, or has stored one."""
         name = self.name(turn)
         return name in self._open or name in self._given
 
     def was_given(self, turn: Turn) -> bool:
-        """Return whether this process stored an answer to the turn."""
+        """Return True if this process has stored an answer to the turn."""
         return self.name(turn) in self._given
 
-    def open(self, turn: Turn) -> None:
-        """Notes that a reply to the turn begins."""
-        self._open[self.name(turn)] += 1
+    def open(self, turns: Iterable[Turn]) -> list[TurnRef]:
+        """Remember that a reply to these turns is open; return their names, for `close`."""
+        names = [self.name(turn) for turn in turns]
+        self._open.update(names)
+        return names
 
-    def close(self, turn: Turn) -> None:
-        """Notes that a reply to the turn has ended."""
-        name = self.name(turn)
-        self._open[name] -= 1
-        if self._open[name] <= 0:
-            del self._open[name]
+    def close(self, names: Iterable[TurnRef], *, given: bool) -> None:
+        """Forget an open reply. `given` is True if its answer is stored."""
+        for name in names:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+            if given:
+                self._give(name)
 
-    def give(self, turn: Turn) -> None:
-        """Notes that an answer to the turn is stored."""
-        self._given[self.name(turn)] = None
+    def give(self, turns: Iterable[Turn]) -> None:
+        """Remember that an answer to these turns is stored."""
+        for turn in turns:
+            self._give(self.name(turn))
+
+    def _give(self, name: TurnRef) -> None:
+        self._given[name] = None
         if len(self._given) > _ANSWERS_KEPT:
             self._given.popitem(last=False)
 
     def take_back(self, turn: Turn) -> None:
-        """Notes that the answer to the turn was taken away."""
+        """Forget the answer to the turn: it was deleted."""
         self._given.pop(self.name(turn), None)
 
     def first_open(self, info: SessionInfo) -> int:
-        """Return the lowest id in this session to which a reply is open; else one above all."""
+        """Return the lowest id in this session with an open reply, or `sys.maxsize`."""
         places = (info.place(ref) for ref in self._open)
         return min((place for place in places if place is not None), default=sys.maxsize)

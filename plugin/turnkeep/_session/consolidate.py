@@ -1,8 +1,8 @@
-"""Consolidation: older exchanges become a summary, in one step, and stay readable.
+"""Consolidation: a summary replaces older exchanges in windows. They stay readable.
 
-What is not summarized yet is read once, from the end of the session back to the pointer. It
-goes to the summarizer in pieces that a model can take, the oldest first, and each piece is
-stored before the next is asked for.
+The turns that are not summarized yet are read once, from the session's end back to
+`last_consolidated`. The summarizer gets them in pieces that fit its model, the oldest first. Each
+summary is stored before the next piece.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
-from anyio import CancelScope, Event
+from anyio import CancelScope
 
-from .._errors import StoreClosedError, SummaryError, WindowError
+from .._errors import SummaryError, WindowError
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
@@ -32,18 +32,19 @@ from .._window.tokens import TokenCounter, estimate_tokens
 from .desk import Desk
 from .leases import CONSOLIDATE
 
-__all__ = ["ConsolidationPolicy", "Summarize", "consolidate"]
+__all__ = ["KEEP", "MAX_TOKENS", "Consolidation", "Summarize", "consolidate"]
 
 logger: Final = logging.getLogger("turnkeep")
 
 Summarize: TypeAlias = Callable[[list[Message]], Awaitable[str]]
-"""Older messages in, first the summary so far as a system message; their summary out."""
+"""A function from older messages, after the summary so far, to their summary."""
 
 KEEP: Final = 20
 MAX_TOKENS: Final = 16_000
-_READ_AHEAD: Final = 64
+READ_AHEAD: Final = 64
+"""The turns to read beyond those that are kept, at first."""
 _CALLS_A_PIECE: Final = 3
-"""The summarizer is asked so often for a piece whose turns change meanwhile."""
+"""The most calls of the summarizer for one piece, if its turns keep changing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Consolidation:
             raise SummaryError(
                 f"summarize is an async function from messages to text, not {self.summarize!r}"
             )
-        _check_count("keep", self.keep, least=0)
+        check_count("keep", self.keep, least=0)
         try:
             self.options  # noqa: B018 (it is checked by being made)
         except WindowError as error:
@@ -70,89 +71,35 @@ class Consolidation:
 
     @property
     def options(self) -> WindowOptions:
-        """How the messages for the summarizer are made."""
+        """The options for the summarizer's messages."""
         return WindowOptions(
             max_tokens=self.max_tokens, count_tokens=self.count_tokens, speakers=self.speakers
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ConsolidationPolicy:
-    """When a session is consolidated by itself: after an answer, once it is long enough.
-
-    It is, when more than `after_messages` messages, or `after_tokens` tokens, are not
-    summarized yet; at least one of the two is given. The newest `keep` messages are left as
-    they are. `summarize`, `max_tokens`, `count_tokens` and `speakers` are those of
-    `Session.consolidate`.
-
-    It runs in `task_group` (anyio's or asyncio's, or a trio nursery), or without one at the
-    end of the reply's block, or of `append("assistant", …)`, when that is stored. A summarizer
-    that fails is logged, and tried again after the next answer. One runs for a session at a time, and closing the
-    store cancels those that run.
-    """
-
-    summarize: Summarize
-    _: KW_ONLY
-    after_messages: int | None = None
-    after_tokens: int | None = None
-    keep: int = KEEP
-    max_tokens: int = MAX_TOKENS
-    count_tokens: TokenCounter = estimate_tokens
-    speakers: Speakers | None = None
-    task_group: Any = None
-
-    def __post_init__(self) -> None:
-        self.plan  # noqa: B018 (it is checked by being made)
-        if self.after_messages is None and self.after_tokens is None:
-            raise SummaryError("a policy needs after_messages or after_tokens, to say when")
-        for name in ("after_messages", "after_tokens"):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name), least=1)
-        if self.after_messages is not None and self.after_messages <= self.keep:
-            raise SummaryError(
-                f"after_messages ({self.after_messages}) is more than keep ({self.keep}), "
-                "or there is nothing to summarize when it is reached"
-            )
-        if self.task_group is not None and _starter(self.task_group) is None:
-            raise SummaryError(
-                "task_group is one of anyio or asyncio, or a trio nursery, "
-                f"not {self.task_group!r:.80}"
-            )
-
-    @property
-    def plan(self) -> Consolidation:
-        """The consolidation that the policy runs."""
-        return Consolidation(
-            self.summarize,
-            keep=self.keep,
-            max_tokens=self.max_tokens,
-            count_tokens=self.count_tokens,
-            speakers=self.speakers,
-        )
-
-
-def _check_count(name: str, count: object, *, least: int) -> None:
+def check_count(name: str, count: object, *, least: int) -> None:
+    """Raise `SummaryError` unless the count is a whole number of at least `least`."""
     if isinstance(count, bool) or not isinstance(count, int) or count < least:
         raise SummaryError(f"{name} is a whole number, {least} or more, not {count!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What may be summarized of a session: `exchanges`, and the id before what stands behind."""
+    """The part of a session that may be summarized: `exchanges`, up to the id `reach`."""
 
     info: SessionInfo
     exchanges: list[Exchange]
     reach: int
 
     def up_to(self, reach: int) -> Backlog:
-        """Return the part of it that ends at this id at most."""
+        """Return the part up to this id."""
         exchanges = [one for one in self.exchanges if one.user.id <= reach]
         return Backlog(self.info, exchanges, min(reach, self.reach))
 
     def piece(self, summary: str | None, plan: Consolidation) -> tuple[int, int]:
-        """Return how many exchanges fit into one call, and the id that they reach to.
+        """Return how many exchanges fit into one call, and the id up to which they reach.
 
-        At least one: an exchange that is too long by itself is cut in its middle.
+        At least one is returned: an exchange that is too long alone is cut in its middle.
         """
         room = plan.max_tokens
         if summary:
@@ -167,10 +114,10 @@ class Backlog:
 def backlog(
     info: SessionInfo, turns: Sequence[Turn], *, keep: int, first_open: int, complete: bool
 ) -> Backlog | None:
-    """What is older than the newest `keep` messages; None if more must be read to tell.
+    """Return the exchanges before the newest `keep` messages; None if more must be read.
 
-    It ends just before a user turn, and before `first_open`, a turn to which a reply is
-    open: its answer would be behind the pointer, unseen. It never takes the latest one.
+    They end just before a user turn, and never include the latest one. They also end before
+    `first_open`, the first turn with an open reply: windows would not show its answer.
     """
     shown, complete = visible(info, turns, View(), complete=complete)
     if not complete:
@@ -185,10 +132,10 @@ def backlog(
 
 
 async def consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool:
-    """Summarize all that is older than what is kept; return whether there was anything.
+    """Summarize everything but the newest messages; return True if there was anything.
 
-    One call at a time does it, of all processes: another one waits, or leaves it to that
-    process.
+    One call at a time works on a session. Another one in this process waits, and one in another
+    process returns False.
     """
     info = await desk.info(key)
     if info is None:
@@ -217,7 +164,7 @@ async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool
             return done
         if begun is None:
             begun, reach = found.info, found.reach
-        # What was said since the first look is left to the next consolidation.
+        # Turns that came since the first look wait for the next consolidation.
         found = found.up_to(reach)
         if found.info.epoch_name != begun.epoch_name or not found.exchanges:
             return done
@@ -243,20 +190,20 @@ async def _consolidate(desk: Desk, key: SessionKey, plan: Consolidation) -> bool
                 folded = now is not None and now.summary == text
             if folded:
                 done, asked, calls = True, None, 0
-            else:  # it was edited, cleared or merged meanwhile: another look tells
+            else:  # it was edited, cleared or merged meanwhile: look again
                 refused = found.info
 
 
 async def _first_open(desk: Desk, info: SessionInfo) -> int:
-    """Return the lowest id to which a reply is open, in any process; else one above all."""
+    """Return the lowest id with an open reply in any process, or `sys.maxsize`."""
     first = desk.answers.first_open(info)
     return min(first, await desk.leases.first_open(info)) if desk.is_shared else first
 
 
 async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | None:
-    limit = 2 * keep + _READ_AHEAD
+    limit = 2 * keep + READ_AHEAD
     while True:
-        # As for a write, so that a read-only store refuses before a model was asked.
+        # As for a write, so that a read-only store raises before the model is paid.
         async with desk.use(key, write=True) as storage:
             info, turns, complete = await storage.read(key, limit=limit)
         if info is None:
@@ -269,7 +216,7 @@ async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | Non
 
 
 def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidation) -> list[Message]:
-    """Return what the summarizer is given."""
+    """Return the messages for the summarizer."""
     messages = [] if summary is None else [summary_message(summary)]
     bound = Bound(plan.max_tokens, plan.options.cost, 0)
     for exchange in piece:
@@ -281,107 +228,11 @@ def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidatio
 
 async def _summarized(key: SessionKey, messages: list[Message], plan: Consolidation) -> str:
     where = f"session {key}: "
-    # A copy: what it does to its messages must not look like a change of the session.
+    # A copy: a change of these messages must not look like a change of the session.
     answer: Any = plan.summarize(copy.deepcopy(messages))
     if not isawaitable(answer):
         raise SummaryError(
-            f"{where}summarize gave {type(answer).__name__} and is to be an async function: "
+            f"{where}summarize returned {type(answer).__name__}, but must be an async function: "
             "write 'async def'; nothing was changed"
         )
     return checked_summary(await answer, where)
-
-
-class Consolidations:
-    """The consolidations that run by a policy, one at a time in each session."""
-
-    def __init__(self, desk: Desk) -> None:
-        self.policy: ConsolidationPolicy | None = None
-        self._desk = desk
-        self._scopes: dict[str, CancelScope] = {}
-        self._ended = Event()
-
-    async def after_answer(self, key: SessionKey) -> None:
-        """Runs the policy, here or in its task group, unless it runs for this session."""
-        policy = self.policy
-        if policy is None or key.text in self._scopes:
-            return
-        if policy.task_group is None:
-            await self._run(key, policy)
-            return
-        start = _starter(policy.task_group)
-        assert start is not None
-        try:
-            start(self._run, key, policy)
-        except RuntimeError as error:
-            logger.warning("session %s: not consolidated: %s", key, error)
-
-    async def _run(self, key: SessionKey, policy: ConsolidationPolicy) -> None:
-        name = key.text
-        if name in self._scopes:
-            return  # two were started before the first one ran
-        with CancelScope() as scope:
-            self._scopes[name] = scope
-            try:
-                if await _is_due(self._desk, key, policy):
-                    await consolidate(self._desk, key, policy.plan)
-            except StoreClosedError:
-                pass  # closed between two steps; the next start goes on
-            except Exception:
-                logger.exception(
-                    "session %s: not consolidated; it is tried again after the next reply", key
-                )
-            finally:
-                del self._scopes[name]
-                self._ended.set()
-
-    async def cancel(self) -> None:
-        """Ends those that run by policy, and returns when they have ended."""
-        for scope in self._scopes.values():
-            scope.cancel()
-        while self._scopes:
-            self._ended = Event()
-            await self._ended.wait()
-
-
-async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> bool:
-    """Return whether more is not summarized yet than the policy allows."""
-    limit = _READ_AHEAD + (policy.after_messages or policy.keep)
-    options = policy.plan.options
-    while True:
-        async with desk.use(key) as storage:
-            info, turns, complete = await storage.read(key, limit=limit)
-        if info is None:
-            return False
-        shown, complete = visible(info, turns, View(), complete=complete)
-        exchanges = arrange(shown).exchanges
-        if policy.after_messages is not None:
-            length = sum(len(exchange.turns) for exchange in exchanges)
-            if length > policy.after_messages:
-                return True
-        if policy.after_tokens is not None:
-            tokens = sum(options.cost(turn) for one in exchanges for turn in one.turns)
-            if tokens > policy.after_tokens:
-                return True
-        if complete:
-            return False
-        limit *= 2
-
-
-def _starter(task_group: Any) -> Callable[..., Any] | None:
-    """The function that starts a task in a group of any of the libraries."""
-    start = getattr(task_group, "start_soon", None)  # anyio, trio
-    if callable(start):
-        return cast("Callable[..., Any]", start)
-    create = getattr(task_group, "create_task", None)  # asyncio
-    if not callable(create):
-        return None
-
-    def start_in_asyncio(function: Callable[..., Any], *args: object) -> None:
-        running = function(*args)
-        try:
-            create(running)
-        except RuntimeError:
-            running.close()
-            raise
-
-    return start_in_asyncio

@@ -1,4 +1,4 @@
-"""One session at the desk: the verbs that sessions and their replies are made of."""
+"""The verbs of one session at the desk. Sessions and replies are made of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Begun", "Conversation"]
 
 
 class Begun(NamedTuple):
-    """What a reply was begun on.
+    """The beginning of a reply.
 
     `to` is the message that it answers, as it is stored now, `also` are the ids of earlier ones
     that it answers with it, and `expected` is the state of the session that its turns belong
@@ -79,7 +79,7 @@ class Conversation:
         sight: Sight,
         collected: Sequence[Turn] = (),
     ) -> AnyWindow:
-        """Return the window, over so much of the session's end as it needs."""
+        """Return the window; read only as much of the session's end as it needs."""
         try:
             bounds = WindowOptions(max_messages=max_messages, **options)
             shapes: Any = None if shape == "openai" else import_module("turnkeep.shapes._convert")
@@ -103,20 +103,18 @@ class Conversation:
     # Turns in hand.
 
     async def locate(self, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:
-        """Return the record, and a turn as it is stored now; None if it is gone."""
-        async with self.desk.use(self.key) as storage:
-            place: int | None = turn.id
-            info, turns, _ = await storage.read(self.key, after=turn.id - 1, before=turn.id + 1)
-            if info is not None and info.generation != turn.generation and turn.generation:
-                place = info.place(turn.ref)
-                if place is not None and place != turn.id:
-                    info, turns, _ = await storage.read(self.key, after=place - 1, before=place + 1)
-        if info is not None and info.origins:
-            self.desk.answers.learn(info)
+        """Return the record, and the turn as it is stored now or None if it is gone."""
+        key, read = self.key, self.desk.read
+        place: int | None = turn.id
+        info, turns, _ = await read(key, after=turn.id - 1, before=turn.id + 1)
+        if info is not None and info.generation != turn.generation and turn.generation:
+            place = info.place(turn.ref)
+            if place is not None and place != turn.id:
+                info, turns, _ = await read(key, after=place - 1, before=place + 1)
         return info, None if place is None or not turns else turns[0]
 
     async def delete_all(self, turns: Sequence[Turn]) -> int:
-        """Takes several turns in hand away, in one step where they are of one generation."""
+        """Delete several turns in hand, in one step if they are of one generation."""
         if not turns:
             return 0
         async with self.desk.use(self.key, write=True) as storage:
@@ -129,7 +127,7 @@ class Conversation:
         return len(gone) + sum([await self.delete(turn) is not None or lost for turn in left])
 
     async def begin_again(self, is_due: Callable[[Turn], bool]) -> None:
-        """Clears the session if its latest turn says so; of several processes one does it."""
+        """Clear the session if its latest turn is due; of several processes only one does."""
         async with self.desk.use(self.key, write=True) as storage:
             info, turns, _ = await storage.read(self.key, limit=1)
             if info and turns and turns[-1].epoch == info.epoch and is_due(turns[-1]):
@@ -193,7 +191,7 @@ class Conversation:
     # Answers.
 
     async def was_answered(self, turn: Turn) -> bool:
-        """Return whether a message has an answer, or one is on its way, in any process."""
+        """Return True if a message has an answer, or any process is answering it."""
         desk = self.desk
         if desk.answers.is_answered(turn) or await self._has_answer(turn):
             return True
@@ -201,16 +199,15 @@ class Conversation:
         return desk.is_shared and await desk.leases.is_taken(self.key, name)
 
     async def _has_answer(self, turn: Turn) -> bool:
-        async with self.desk.use(self.key) as storage:
-            behind = await storage.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
+        behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
         return any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind.turns)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
-        """Finds what a reply answers: this message, or the latest user turn.
+        """Find the message that a reply answers: `to`, or the latest user turn.
 
-        One of all processes answers a message. `anew` is whether it may be answered once more.
+        Only one process answers a message. With `again` it may be answered again.
         """
         if to is None:
             latest = await read_latest_exchange(self.desk, self.key)
@@ -220,22 +217,22 @@ class Conversation:
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
                 return Begun(expected=info.expected(), sight=sight, key=info.key)
-            _, leases = await self._lease([to], anew=True)
+            _, leases = await self._lease([to], again=True)
             expected = info.expected(turn=to.id)
             return Begun(to, (), expected, sight, leases=leases, key=info.key)
         sight = Sight.of(to, joined)
         record, there = await self.locate(to)
-        if record is None or there is None:  # deleted, or forgotten, and perhaps begun again
+        if record is None or there is None:  # deleted, or forgotten with its session
             return Begun(to, (), None, sight, is_lost=True)
-        # A message of before a reset is answered into its own epoch: not any more.
+        # The answer belongs to its message's epoch. After a reset it is refused.
         expected = Expected(record.generation, there.epoch, turn=there.id)
         if record.generation != to.generation:
             expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
         also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
-        may, leases = await self._lease([there, *joined], anew=anew)
+        may, leases = await self._lease([there, *joined], again=again)
         return Begun(there, also, expected, sight, not may, leases, tuple(joined), record.key)
 
-    async def _lease(self, turns: Sequence[Turn], *, anew: bool) -> tuple[bool, tuple[Lease, ...]]:
+    async def _lease(self, turns: Sequence[Turn], *, again: bool) -> tuple[bool, tuple[Lease, ...]]:
         """Takes the leases on an answer; returns whether the first message may be answered."""
         desk = self.desk
         if not desk.is_shared:
@@ -251,7 +248,7 @@ class Conversation:
             elif turn is turns[0]:
                 return False, ()
         first = turns[0]
-        if anew or desk.answers.was_given(first) or not await self._has_answer(first):
+        if again or desk.answers.was_given(first) or not await self._has_answer(first):
             return True, tuple(leases)
         await self._drop(leases)
         return False, ()
@@ -290,6 +287,6 @@ class Conversation:
         await self._drop(begun.leases)
 
     async def after_answer(self) -> None:
-        """Does what the store wants done when an answer is stored: consolidation."""
+        """Do the store's work after a stored answer: consolidation."""
         if self.desk.after_answer is not None:
             await self.desk.after_answer(self.key)

@@ -1,8 +1,8 @@
 """The desk between sessions and the open storage.
 
-A session, a reply or a consolidation is given the desk of its store. Here they get the
-storage for the time of a verb, the arranged ends of sessions, what is being answered, the
-leases that other processes can see, and the limits. The desk knows no session and no store.
+A store makes one desk, and gives it to its sessions, replies and consolidations. There they
+get the storage for the time of one verb, the arranged ends of sessions, the open replies, the
+leases that other processes see, and the limits. The desk knows no session and no store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.tail import Tails
-from ..storage.base import Appended, Storage
+from ..storage.base import Appended, Snapshot, Storage
 from .answers import Answers
 from .leases import Leases
 from .opening import Opening, Use
@@ -34,7 +34,7 @@ _TRIES: Final = 3
 
 
 class Desk:
-    """What all sessions of one store share."""
+    """The things that all sessions of one store share."""
 
     def __init__(self, storage: Storage, *, read_only: bool, max_turn_bytes: int) -> None:
         self.opening = Opening(storage, read_only=read_only)
@@ -46,15 +46,36 @@ class Desk:
         self.is_remote = storage.capabilities.remote
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self.after_answer: Callable[[SessionKey], Awaitable[None]] | None = None
-        """Called when an answer is stored; the store sets it."""
+        """The store's work after a stored answer, if it has a policy."""
 
     def use(self, key: SessionKey | None = None, *, write: bool = False) -> Use:
         """Return the storage for the time of one verb: `async with desk.use(key) as storage`."""
         return self.opening.use(key, write=write)
 
     def alone(self, generation: str) -> Lock:
-        """Return the lock under which one of this process consolidates a session."""
+        """Return the lock that allows one consolidation of a session at a time in this process."""
         return self._locks.setdefault(generation, Lock())
+
+    async def read(
+        self,
+        key: SessionKey,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        newest: bool = True,
+    ) -> Snapshot:
+        """Return a session's record and its turns, as `Storage.read` does."""
+        # Like `use`, but without an object: reads and appends are the frequent verbs.
+        opening = self.opening
+        storage = opening.enter(key, write=False) or await opening.enter_first(key, write=False)
+        try:
+            found = await storage.read(key, after=after, before=before, limit=limit, newest=newest)
+        finally:
+            opening.leave()
+        if found.info is not None and found.info.origins:
+            self.answers.learn(found.info)
+        return found
 
     def tokens(self, turns: list[Turn]) -> list[Turn]:
         """Return the turns as they can be appended again where an answer may be lost."""
@@ -83,10 +104,10 @@ class Desk:
         expected: Expected | None = None,
         dedupe: bool = True,
     ) -> Appended | None:
-        """Appends, and follows the turns that are answered where a merge has moved them.
+        """Append turns as `Storage.append` does, also after a merge moved what they answer.
 
-        Returns None where the session is not as expected for another reason. An append whose
-        answer was lost is tried again under its tokens.
+        An append whose acknowledgement is lost is retried under its tokens. Return None if the
+        session is not as `expected` for any other reason than a merge.
         """
         opening = self.opening
         storage = opening.enter(key, write=True) or await opening.enter_first(key, write=True)
@@ -104,9 +125,8 @@ class Desk:
                         raise
                     continue
                 if appended is not None:
-                    info = appended.info
-                    if info is not None and info.origins:
-                        self.answers.learn(info)
+                    if appended.info is not None and appended.info.origins:
+                        self.answers.learn(appended.info)
                     return appended
                 if expected is None:
                     return None
@@ -125,10 +145,10 @@ class Desk:
         turn: Turn,
         verb: Callable[[Storage, int, Expected], Awaitable[T]],
     ) -> T | None:
-        """Does a verb to a turn in hand, wherever its session was moved or merged to.
+        """Apply a verb to a turn in hand, also after its session was renamed or merged.
 
-        `verb` is given the storage, the turn's id and what it was decided on, and gives
-        something false where it did nothing. Returns None where the turn is gone.
+        `verb` gets the storage, the turn's current id, and the expected state. It returns
+        something false if it did nothing. Return None if the turn is gone.
         """
         async with self.use(key, write=True) as storage:
             place, expected = turn.id, Expected(turn.generation, turn=turn.id)
@@ -143,12 +163,8 @@ class Desk:
                 place, expected = moved.turn, moved
 
     async def info(self, key: SessionKey) -> SessionInfo | None:
-        """Return a session's record as it is now."""
-        async with self.use(key) as storage:
-            info = (await storage.read(key, limit=0)).info
-        if info is not None and info.origins:
-            self.answers.learn(info)
-        return info
+        """Return a session's current record."""
+        return (await self.read(key, limit=0)).info
 
 
 def moved_answer(turn: Turn, ids: int) -> Turn:

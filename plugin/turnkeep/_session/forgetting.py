@@ -1,4 +1,4 @@
-"""Taking away for good what one person wrote in a session, with what answers and quotes it."""
+"""The deletion of one person's turns in a session, with their answers and quotes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["forget_sender"]
 
 
 async def forget_sender(conversation: Conversation, sender_id: str) -> int:
-    """Take a person's turns away; return how many turns went or lost a quote."""
+    """Delete a person's turns; return how many turns were deleted or lost a quote."""
     desk, key = conversation.desk, conversation.key
     while True:
         info = await desk.info(key)
@@ -26,7 +26,7 @@ async def forget_sender(conversation: Conversation, sender_id: str) -> int:
         sources = {source for turn in turns if turn.id in theirs for source in turn.source_ids}
         left = [turn for turn in turns if turn.id not in theirs]
         quoting = [one for one in left if quotes(one, source_ids=sources, sender_id=sender_id)]
-        # What remembers least comes last: broken off, it can be done again.
+        # The turns go last. So a call that broke off finds everything again.
         for turn in quoting:
             content, extra = requoted(turn, None)
             await conversation.edit(turn, Change(content=content, extra=extra))
@@ -40,4 +40,4 @@ async def forget_sender(conversation: Conversation, sender_id: str) -> int:
             now = info if gone else (await storage.read(key, limit=0)).info
         if now is None or now.generation == info.generation:
             return len(theirs) + len(quoting)
-        # Merged meanwhile: the ids are others now.
+        # The session was merged meanwhile, so its ids have changed.

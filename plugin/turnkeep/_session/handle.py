@@ -1,6 +1,6 @@
-"""A handle on a session: the message it is bound to, and all that can be asked with it.
+"""A handle on a session: the message it is bound to, and the questions to the session.
 
-Nothing here changes what is stored; that is in `session`.
+Nothing here changes what is stored; `session` adds the changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Literal, Self
 from .._records.identity import TurnRef
 from .._records.info import SessionInfo, own_copy
 from .._records.key import SessionKey
-from .._records.turn import Turn, as_source_ids
+from .._records.making import as_source_ids
+from .._records.turn import Turn
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from .conversation import Conversation
@@ -23,19 +24,19 @@ __all__ = ["Handle"]
 
 
 class Handle(History):
-    """The questions to a session; `Session` adds the changes."""
+    """The part of a session that only asks."""
 
     key: SessionKey
-    """The key that the handle was asked for with; an alias stays one."""
+    """The key that was given to `store.session`, also if it is an alias."""
 
     turn: Turn | None
     """The message that this handle is bound to, or None."""
 
     joined: tuple[Turn, ...]
-    """Earlier messages that are answered together with it, such as the parts of an album."""
+    """Earlier messages that the same answer is for, such as the parts of an album."""
 
     was_answered: bool
-    """Whether the message had an answer when the handle was bound to it."""
+    """True if the message already had an answer when the handle was bound to it."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
@@ -49,9 +50,9 @@ class Handle(History):
         return f"<{type(self).__name__} {self.key}{bound}>"
 
     def bind(self, turn: Turn, *, joined: Iterable[Turn] = (), answered: bool = False) -> Self:
-        """Return a handle on the same session that is bound to one of its user turns.
+        """Return a handle on the same session, bound to one of its user turns.
 
-        A reply answers the `joined` turns, which are earlier ones, with it.
+        Its replies answer the `joined` turns too. These are earlier ones.
         """
         bound = copy.copy(self)
         bound.turn = turn
@@ -61,22 +62,22 @@ class Handle(History):
 
     @property
     def already_answered(self) -> bool:
-        """Whether the message in hand has an answer, or a reply to it is open.
+        """True if the message in hand has an answer, or a reply to it is open.
 
-        False for a handle that is bound to none. There is no moment between asking this and
-        entering `reply()` in which another task could do the same, if nothing is awaited
-        in between. Another process can: there a reply that comes second is `discarded`.
+        False for a handle without a message. If nothing is awaited between this question and
+        `reply()`, no other task can begin a reply meanwhile. Another process can; the reply
+        that comes second is then `discarded`.
         """
         if self.turn is None:
             return False
         return self.was_answered or self._conversation.desk.answers.is_answered(self.turn)
 
     def name(self, turn: Turn) -> TurnRef:
-        """Return the first name of one of its turns; a merge or a rename does not change it."""
+        """Return the first name of one of its turns. A merge or a rename does not change it."""
         return self._conversation.desk.answers.name(turn)
 
     def lives(self, turn: Turn) -> tuple[str, ...]:
-        """Return the generation that a turn was read from, and those merged into it."""
+        """Return a turn's generation, and the known generations that were merged into it."""
         return self._conversation.desk.answers.lives(turn)
 
     async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
@@ -90,10 +91,10 @@ class Handle(History):
         after: int = 0,
         last: int | None = None,
     ) -> AsyncIterator[Turn]:
-        """Iterate over the stored turns, ascending: of the current epoch, another, or all.
+        """Iterate over the stored turns in ascending order: of the current epoch, another, or all.
 
-        Epochs count from 1; `after` is the id behind which to begin. With `last` it is only
-        those among the session's last so many turns, and nothing before them is read.
+        Epochs count from 1. `after` leaves out the turns up to that id. `last` considers only
+        that many of the session's latest turns, and reads nothing before them.
         """
         if not isinstance(epoch, int) and epoch not in (None, "all"):
             raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
@@ -104,8 +105,7 @@ class Handle(History):
     async def latest(self) -> Turn | None:
         """Return the turn that was stored last in the current epoch, or None."""
         key = self._conversation.key
-        async with self._conversation.desk.use(key) as storage:
-            info, turns, _ = await storage.read(key, limit=1)
+        info, turns, _ = await self._conversation.desk.read(key, limit=1)
         return turns[0] if info and turns and turns[0].epoch == info.epoch else None
 
     async def find(self, source_id: str | int) -> Turn | None:

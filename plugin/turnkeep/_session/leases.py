@@ -1,7 +1,7 @@
 """Leases that other processes can see: who answers, who consolidates, whose turn it is.
 
-Only a storage that several processes share is asked for them. A lease lasts a minute, and is
-renewed while its work goes on; when the process dies, it expires, and another takes over.
+Only a storage that several processes share has them. A lease lasts a minute, and is renewed
+while its work goes on. When its process dies it expires, and another process can take it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 import sys
-from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -20,6 +19,7 @@ from anyio import CancelScope, Event, sleep
 from msgspec import structs
 
 from .._errors import LostAcknowledgementError, TurnkeepError
+from .._loop import asyncio_loop
 from .._records.identity import TurnRef
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
@@ -32,7 +32,7 @@ __all__ = ["CONSOLIDATE", "HANDLE", "TTL", "Lease", "Leases", "answer_name"]
 logger: Final = logging.getLogger("turnkeep")
 
 TTL: Final = 60.0
-"""Seconds that a lease lasts when nobody renews it."""
+"""The seconds after which a lease expires unless it is renewed."""
 
 CONSOLIDATE: Final = "consolidate"
 HANDLE: Final = "handle"
@@ -64,7 +64,7 @@ class Lease:
 
 
 class Leases:
-    """Those that one store holds. The same store may take one several times."""
+    """The leases of one store, which may take the same lease several times."""
 
     def __init__(self, opening: Opening) -> None:
         self.owner: Final = secrets.token_hex(8)
@@ -146,13 +146,13 @@ class Leases:
             )
 
     async def is_taken(self, key: SessionKey, name: str) -> bool:
-        """Return whether another store has this lease."""
+        """Return True if another store has this lease."""
         async with self._opening.use(key) as storage:
             claims = await storage.claims(key=key, expired=False)
         return any(claim.name == name and claim.owner != self.owner for claim in claims)
 
     async def first_open(self, info: SessionInfo) -> int:
-        """Return the lowest id to which another store has a reply open; else one above all."""
+        """Return the lowest id to which another store has an open reply, or `sys.maxsize`."""
         async with self._opening.use(info.key) as storage:
             claims = await storage.claims(key=info.key, expired=False)
         places = (
@@ -163,12 +163,12 @@ class Leases:
         return min((place for place in places if place is not None), default=sys.maxsize)
 
     def _keep(self) -> None:
-        """Begins to renew what is held, unless that goes on already."""
+        """Start the task that renews the leases, unless it runs."""
         if self._keeper is not None:
             return
         self._scope, self._ended = CancelScope(), Event()
         renew = partial(self._renew, self._scope, self._ended)
-        if _get_running_loop() is not None:
+        if asyncio_loop() is not None:
             self._keeper = asyncio.ensure_future(renew())
         else:
             from trio.lowlevel import spawn_system_task  # noqa: PLC0415 (only where trio runs)
@@ -203,7 +203,7 @@ class Leases:
             del self._held[lease.mark]
 
     async def aclose(self) -> None:
-        """Stops to renew; what is held then expires."""
+        """Stop the renewals; the leases then expire."""
         self._held.clear()
         if self._scope is not None and self._ended is not None:
             self._scope.cancel()

@@ -1,9 +1,9 @@
-"""The life of the open storage: opened once, used by verbs, closed when the last verb ended.
+"""The life of a store's storage: opened once, used by verbs, and closed after the last verb.
 
     new ──open──▶ open ──aclose──▶ closed ──open──▶ open
 
-A verb that comes first opens the storage by itself, but not after it was closed. Everything
-runs on the event loop that opened it; any other one gets an error that says so.
+The first verb opens a new storage by itself. A closed one must be opened explicitly. Everything
+runs on the event loop that opened it; other loops get a `WrongLoopError`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from asyncio.events import _get_running_loop  # pyright: ignore[reportPrivateUsage]
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from threading import get_ident
@@ -21,13 +20,11 @@ from typing import Any, Final, Literal
 from anyio import CancelScope, Event, Lock
 
 from .._errors import ReadOnlyError, StoreClosedError, WrongLoopError
+from .._loop import asyncio_loop
 from .._records.key import SessionKey
 from ..storage.base import Storage
 
 __all__ = ["Opening", "Use", "uninterrupted"]
-
-# `_get_running_loop` gives None under trio, where the public function raises; it is exported by
-# `asyncio.events` for event loops, and costs a tenth of what asking anyio would.
 
 _REMEDY: Final = (
     "open one SessionStore in each event loop and process "
@@ -40,7 +37,7 @@ _openings: weakref.WeakSet[Opening] = weakref.WeakSet()
 class Opening:
     """The storage of one store, while it is open.
 
-    Openings are counted. `closing`, if set, is awaited before the storage closes.
+    It counts how often it was opened. `closing`, if set, is awaited before the storage closes.
     """
 
     def __init__(self, storage: Storage, *, read_only: bool) -> None:
@@ -91,10 +88,10 @@ class Opening:
         self.state = "open"
 
     async def aclose(self) -> None:
-        """Leaves the storage. The last one to leave closes it, when all verbs have ended.
+        """Undo one `open`. The last one closes the storage, after all running verbs.
 
-        A cancellation is raised when that is done: a bot is mostly closed by one, and the
-        storage is to be left.
+        A cancellation is raised after that: most bots are stopped by one, and the storage must
+        be closed all the same.
         """
         self.check_loop(None)
         await uninterrupted(self._leave_and_close)
@@ -114,25 +111,18 @@ class Opening:
             self._holds_storage = False
 
     def enter(self, key: SessionKey | None, *, write: bool) -> Storage | None:
-        """Begins a verb and returns the open storage; None where the verb has to wait for it.
+        """Begin a verb and return the open storage; None if the verb has to wait for it.
 
-        `leave` ends the verb, and closing waits for that.
+        `leave` ends the verb. Closing waits for that.
         """
-        # Behind those who wait for the opening, even if it is done: calls keep their order.
+        # Verbs that wait for the opening go first, so that calls keep their order.
         if self.state != "open" or self._queued:
             return None
-        loop = _get_running_loop()
+        loop = asyncio_loop()
         if loop is None or loop is not self._loop or get_ident() != self._thread:
             self.check_loop(key)
-        return self._begin(key, write=write)
-
-    def _begin(self, key: SessionKey | None, *, write: bool) -> Storage:
         if write and self._read_only:
-            about = "" if key is None else f"session {key}: "
-            raise ReadOnlyError(
-                f"{about}this store was opened with read_only=True; "
-                "open another one without it to write"
-            )
+            raise _read_only(key)
         self._running += 1
         return self.storage
 
@@ -147,26 +137,29 @@ class Opening:
                 )
             if self.state == "new":
                 await self._open_storage()
-        # In turn: those that still wait behind this one hold it up no more.
-        return self._begin(key, write=write)
+        # This verb has had its turn: those that still wait come after it.
+        if write and self._read_only:
+            raise _read_only(key)
+        self._running += 1
+        return self.storage
 
     def use(self, key: SessionKey | None = None, *, write: bool = False) -> Use:
         """Return the storage for the time of one verb: `async with opening.use(key) as storage`."""
         return Use(self, key, write)
 
     def leave(self) -> None:
-        """Ends a verb."""
+        """End a verb."""
         self._running -= 1
         if self._idle is not None and not self._running:
             self._idle.set()
 
     def forked(self) -> None:
-        """Notes, in a forked child, that the storage is the parent's."""
+        """Remember, in a forked child, that the storage belongs to the parent."""
         if self._thread:
             self._thread = -1
 
     def check_loop(self, key: SessionKey | None) -> None:
-        """Raises `WrongLoopError` where the storage is open on another loop than this one."""
+        """Raise `WrongLoopError` if the storage is open on another loop, thread or process."""
         if not self._thread or (self._thread == get_ident() and self._loop == _loop()):
             return
         about = "" if key is None else f"session {key}: "
@@ -180,7 +173,7 @@ class Opening:
 
 
 class Use:
-    """A verb's time with the storage, see `Opening.use`."""
+    """The time that one verb has the storage, see `Opening.use`."""
 
     __slots__ = ("_key", "_opening", "_write")
 
@@ -203,9 +196,16 @@ class Use:
         self._opening.leave()
 
 
+def _read_only(key: SessionKey | None) -> ReadOnlyError:
+    about = "" if key is None else f"session {key}: "
+    return ReadOnlyError(
+        f"{about}this store was opened with read_only=True; open another one without it to write"
+    )
+
+
 def _loop() -> object:
-    """Return what names the running event loop: asyncio's own, or trio's token."""
-    loop: object = _get_running_loop()
+    """Return the running event loop of asyncio, or trio's token."""
+    loop: object = asyncio_loop()
     if loop is None:
         from trio.lowlevel import current_trio_token  # noqa: PLC0415 (only where trio runs)
 
@@ -219,12 +219,12 @@ def _part_with_parent() -> None:
 
 
 async def uninterrupted(function: Callable[[], Awaitable[None]]) -> None:
-    """Runs the function to its end; a cancellation that comes meanwhile is raised behind it.
+    """Run the function to its end, and raise a cancellation only after that.
 
-    A shielded scope of anyio keeps off scopes, but not `asyncio.Task.cancel`.
+    anyio's shield holds off cancelled scopes, but not `asyncio.Task.cancel`.
     """
     with CancelScope(shield=True):
-        if _get_running_loop() is None:
+        if asyncio_loop() is None:
             await function()
             return
         task: asyncio.Task[Any] = asyncio.ensure_future(_awaited(function))

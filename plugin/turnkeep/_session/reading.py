@@ -1,4 +1,4 @@
-"""Reading a session's end, only as far back as an answer needs."""
+"""Functions that read a session's end, only as far back as an answer needs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
 from .._window.options import WindowOptions
+from ..storage.base import Snapshot
 from .desk import Desk
 
 __all__ = [
@@ -29,11 +30,11 @@ PAGE_TURNS: Final = 500
 
 
 class Sight(NamedTuple):
-    """What a window shows of the stored turns.
+    """The part of the stored turns that a window shows.
 
-    `up_to`: nothing that was said behind this turn. `to_answer`: that turn is the message in
-    hand, so the answers that it has already are left out. `turns` are that message and those
-    that are answered with it, as they are in hand.
+    - `up_to`: the window leaves out everything after this turn.
+    - `to_answer`: that turn is the message in hand, so the window leaves out its answers.
+    - `turns`: that message, and the messages that are answered with it.
     """
 
     up_to: TurnRef | None = None
@@ -42,11 +43,11 @@ class Sight(NamedTuple):
 
     @classmethod
     def of(cls, message: Turn, joined: Sequence[Turn]) -> Sight:
-        """Return what the window to answer a message with shows."""
+        """Return the sight of a reply to this message."""
         return cls(message.ref, True, (*joined, message))
 
     def view(self, info: SessionInfo) -> View:
-        """Return it by the ids that the session has now; of another life nothing is in sight."""
+        """Return the same by the session's current ids; nothing is in sight of another life."""
         if self.up_to is None:
             return View()
         place = info.place(self.up_to) if self.up_to.generation else self.up_to.id
@@ -60,31 +61,26 @@ class Sight(NamedTuple):
         return info.epoch_of(self.up_to.generation) != info.epoch
 
     def shift(self, view: View) -> int:
-        """Return how far ids went up since, by a merge."""
+        """Return how far a merge has raised the ids since."""
         return 0 if self.up_to is None or not view.as_of else view.as_of - self.up_to.id
 
 
 async def read_window(
     desk: Desk, key: SessionKey, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
 ) -> Window:
-    """Return the window over a session's end, with what a reply has collected so far."""
+    """Return the window over a session's end, with a reply's turns so far."""
     limit = options.first_read
-    opening = desk.opening
     while True:
-        # As `Desk.use` does; but windows are too many for an object each.
-        storage = opening.enter(key, write=False) or await opening.enter_first(key, write=False)
-        try:
-            info, turns, complete = await storage.read(key, limit=limit)
-        finally:
-            opening.leave()
+        info, turns, complete = await desk.read(key, limit=limit)
         view, tail = View(), None
         if info is not None:
             view = sight.view(info)
             past = bool(info.origins) and sight.is_past(info, view)
             if past:
-                info, (turns, complete) = await _read_past(desk, info, sight, view, limit)
+                found = await _read_past(desk, info, sight, view, limit)
+                info, turns, complete = found.info or info, found.turns, found.complete
             if collected:
-                # What was collected answers the message in hand; what else did is hidden.
+                # The collected turns answer the message in hand. Its other answers are hidden.
                 before = view.before_answer
                 turns = [turn for turn in turns if before is None or turn.answers != before]
                 turns += _placed(collected, info, sight.shift(view))
@@ -99,7 +95,7 @@ async def read_window(
 
 async def _read_past(
     desk: Desk, info: SessionInfo, sight: Sight, view: View, limit: int
-) -> tuple[SessionInfo, tuple[Sequence[Turn], bool]]:
+) -> Snapshot:
     """Return what is in sight of an epoch that a merge has made an earlier one."""
     assert sight.up_to is not None
     assert view.as_of is not None
@@ -111,13 +107,13 @@ async def _read_past(
         summary=None,
         last_consolidated=0,
     )
-    return info, (past.turns, past.complete)
+    return Snapshot(info, past.turns, past.complete)
 
 
 def window_alone(
     key: SessionKey, turns: Sequence[Turn], options: WindowOptions, collected: Sequence[Turn]
 ) -> Window:
-    """Return the window over these stored turns alone, where the session can't be read."""
+    """Return the window over these stored turns alone, for a session that can't be read."""
     last = turns[-1]
     info = SessionInfo(
         key=key,
@@ -147,7 +143,7 @@ def _placed(collected: Sequence[Turn], info: SessionInfo, shift: int) -> list[Tu
 
 
 class LatestExchange(NamedTuple):
-    """The end of a session: its record, its latest user turn, and what it read of the epoch."""
+    """The end of a session: its record, its latest user turn, and the turns that were read."""
 
     info: SessionInfo
     user: Turn | None
@@ -158,8 +154,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
     """Return the latest exchange of the current epoch; None without a session."""
     limit = 16
     while True:
-        async with desk.use(key) as storage:
-            info, turns, complete = await storage.read(key, limit=limit)
+        info, turns, complete = await desk.read(key, limit=limit)
         if info is None:
             return None
         current = [turn for turn in turns if turn.epoch == info.epoch]
@@ -173,7 +168,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
 
 
 class Turns(AsyncIterator[Turn]):
-    """Reads a page at a time. No generator, so that whoever breaks off leaves nothing open."""
+    """An iterator that reads page by page. Unlike a generator, it never needs closing."""
 
     def __init__(
         self,
@@ -201,12 +196,9 @@ class Turns(AsyncIterator[Turn]):
             await self._turn_over()
 
     async def _turn_over(self) -> None:
-        key, after, last = self._key, self._after, self._last
-        async with self._desk.use(key) as storage:
-            if last is None:
-                page = await storage.read(key, after=after, limit=PAGE_TURNS, newest=False)
-            else:
-                page = await storage.read(key, after=after, limit=last)
+        after, last = self._after, self._last
+        limit, newest = (PAGE_TURNS, False) if last is None else (last, True)
+        page = await self._desk.read(self._key, after=after, limit=limit, newest=newest)
         if page.info is not None and self._epoch is None:
             self._epoch = page.info.epoch
         self._page = iter(page.turns)

@@ -1,13 +1,12 @@
 """The assistant's part of an exchange, as a transaction.
 
-What the model says, calls and gets back is collected in memory, and stored all at once when
-the block ends well. Nothing is locked while the model thinks.
+A reply collects the model's texts, calls and results in memory. The end of its block stores all
+of them at once. Nothing is locked while the model works.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,61 +14,27 @@ from anyio import CancelScope
 from msgspec import structs
 
 from .._errors import InvalidTurnError, TurnkeepError
-from .._records.turn import Content, Turn, as_source_ids, clean_text, new_turn
+from .._records.clean import clean_text
+from .._records.identity import TurnRef
+from .._records.making import as_source_ids, new_turn
+from .._records.turn import Content, Turn
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ..storage.base import Change
 from .conversation import Begun, Conversation
 from .history import AnyWindow, History
+from .states import EVENTS, Event, State
 
-__all__ = ["EVENTS", "Event", "Reply", "State"]
+__all__ = ["Reply"]
 
 replace: Final = structs.replace
 
 
-class State(Enum):
-    """The states of a reply, see `Reply`."""
-
-    NEW = "new"
-    OPEN = "open"
-    GONE = "gone"
-    STORED = "stored"
-    EMPTY = "empty"
-    DISCARDED = "discarded"
-    FAILED = "failed"
-
-
-class Event(Enum):
-    """The events in a reply's life, see `Reply`."""
-
-    ENTER = "enter"
-    LOSE = "lose"
-    STORE = "store"
-    SAY_NOTHING = "say nothing"
-    REFUSE = "refuse"
-    FAIL = "fail"
-
-
-EVENTS: Final[dict[State, dict[Event, State]]] = {
-    State.NEW: {Event.ENTER: State.OPEN, Event.LOSE: State.DISCARDED},
-    State.OPEN: {
-        Event.LOSE: State.GONE,
-        Event.STORE: State.STORED,
-        Event.SAY_NOTHING: State.EMPTY,
-        Event.REFUSE: State.DISCARDED,
-        Event.FAIL: State.FAILED,
-    },
-    State.GONE: {Event.REFUSE: State.DISCARDED, Event.FAIL: State.FAILED},
-    State.STORED: {},
-    State.EMPTY: {},
-    State.DISCARDED: {},
-    State.FAILED: {},
-}
-"""The table in `Reply`'s docstring. Every change of a reply's state goes through it."""
+_OPEN: Final = (State.OPEN, State.GONE)
 
 
 class Reply(History):
-    """The reply that `session.reply()` gives; use it with `async with`, once.
+    """The reply that `session.reply()` returns; use it with `async with`, once.
 
     ```text
     state      enter  lose       store   say nothing  refuse     fail
@@ -79,16 +44,17 @@ class Reply(History):
     ```
 
     - `enter`: the block begins.
-    - `lose`: there is nothing to answer. The message is gone, or another process answers it; or
+    - `lose`: there is nothing to answer. The message is gone, another process answers it, or
       `discard()` was called.
-    - `store`: the block has ended, and all of it is stored; or, with `keep_interrupted`, the
-      part that there was when an exception came.
-    - `say nothing`: the block has ended, and nothing was said.
-    - `refuse`: the block has ended, and the storage refuses it: the session was cleared or
-      forgotten meanwhile, or the message was deleted. A reply that is `gone` ends so too.
-    - `fail`: an exception of the block, or of the storage. Nothing is stored.
+    - `store`: the block has ended, and its turns are stored. With `keep_interrupted` an exception
+      stores the part so far.
+    - `say nothing`: the block has ended without text, calls or results.
+    - `refuse`: the block has ended, and the storage refuses the turns. The session was cleared or
+      forgotten meanwhile, or the message was deleted. A reply that is `gone` ends like this too.
+    - `fail`: the block or the storage raised an exception. Nothing is stored.
 
-    The other states are the last ones. A reply that is `gone` still collects, and has windows.
+    `stored`, `empty`, `discarded` and `failed` are final. A reply that is `gone` still collects,
+    and still has windows.
 
     `turns` are the stored turns, after the block.
     """
@@ -100,16 +66,17 @@ class Reply(History):
         joined: Sequence[Turn] = (),
         *,
         keep_interrupted: bool = False,
-        anew: bool = False,
+        again: bool = False,
     ) -> None:
         self.turns: list[Turn] = []
         self._conversation = conversation
+        self._where = conversation.where
         self._state = State.NEW
         self._begun = Begun(to)
         self._joined = joined
-        self._opened: list[Turn] = []
+        self._opened: list[TurnRef] = []
         self._keep_interrupted = keep_interrupted
-        self._anew = anew
+        self._again = again
         self._collected: list[Turn] = []
         self._texts: list[str] = []
         self._links: list[str] = []
@@ -118,21 +85,21 @@ class Reply(History):
     # Everything that affects the state is here.
 
     def _happen(self, event: Event) -> None:
-        """Changes the state as the table says."""
+        """Change the state as the table says."""
         self._state = EVENTS[self._state][event]
 
     @property
     def is_open(self) -> bool:
-        """Whether it is inside of its block, where it can be added to."""
-        return self._state in (State.OPEN, State.GONE)
+        """True inside its block, where things can be added."""
+        return self._state in _OPEN
 
     @property
     def discarded(self) -> bool:
-        """Whether nothing of it is stored, since there is no message to answer any more."""
+        """True if nothing of it is stored because there is no message left to answer."""
         return self._state in (State.GONE, State.DISCARDED)
 
     def discard(self) -> None:
-        """Lets it store nothing, without an exception; it can be called until the block ends."""
+        """Make it store nothing, without an exception. Call it before the block ends."""
         if Event.LOSE in EVENTS[self._state]:
             self._happen(Event.LOSE)
 
@@ -141,23 +108,23 @@ class Reply(History):
             raise TurnkeepError(
                 f"{self._where}a reply can be entered only once: call session.reply() again"
             )
-        # Before the first await, so that nobody can look and enter between.
+        # Before the first await, so that no other task can enter meanwhile.
         to = self._begun.to
         if to is not None:
-            self._open(to, *self._joined)
+            self._opened = self._conversation.desk.answers.open((to, *self._joined))
         self._happen(Event.ENTER)
         try:
-            begun = await self._conversation.begin_reply(to, self._joined, anew=self._anew)
-        except BaseException:  # a cancellation too, or the message would stay "being answered"
+            begun = await self._conversation.begin_reply(to, self._joined, again=self._again)
+        except BaseException:  # also a cancellation, or the message would seem open forever
             self._happen(Event.FAIL)
-            self._close()
+            self._conversation.desk.answers.close(self._opened, given=False)
             raise
         self._begun = begun
         if begun.key is not None:
             # What an alias meant when the reply began is meant until its end.
             self._conversation = self._conversation.at(begun.key)
         if to is None and begun.to is not None:
-            self._open(begun.to)
+            self._opened = self._conversation.desk.answers.open((begun.to,))
         if begun.is_lost:
             self.discard()
         return self
@@ -170,7 +137,7 @@ class Reply(History):
     ) -> None:
         try:
             if kind is None or self._keep_interrupted:
-                # What was said is stored, even if whoever waits for it is cancelled by now.
+                # A finished reply is stored even if its task was cancelled meanwhile.
                 with CancelScope(shield=True):
                     await self._commit(interrupted=kind is not None)
             else:
@@ -180,14 +147,16 @@ class Reply(History):
                 self._happen(Event.FAIL)
             raise
         finally:
-            self._close()
-            with CancelScope(shield=True):
-                await self._conversation.end_reply(self._begun)
+            given = kind is None and self._state is State.STORED
+            self._conversation.desk.answers.close(self._opened, given=given)
+            if self._begun.leases:
+                with CancelScope(shield=True):
+                    await self._conversation.end_reply(self._begun)
         if kind is None and self.turns:
             await self._conversation.after_answer()
 
     async def _commit(self, *, interrupted: bool) -> None:
-        """Stores what was collected, all at once."""
+        """Store all that was collected, at once."""
         self._flush()
         if self._state is State.GONE:
             self._happen(Event.REFUSE)
@@ -195,8 +164,12 @@ class Reply(History):
         if not self._collected:
             self._happen(Event.SAY_NOTHING)
             return
-        turns = [replace(turn, interrupted=interrupted) for turn in self._collected]
-        last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=0)
+        turns = [*self._collected]
+        if interrupted:
+            turns = [replace(turn, interrupted=True) for turn in turns]
+        last = len(turns) - 1
+        while last and turns[last].role != "assistant":
+            last -= 1
         links = tuple(dict.fromkeys(self._links))
         turns[last] = replace(turns[last], source_ids=links)
         self._linked = last
@@ -206,46 +179,36 @@ class Reply(History):
             return
         self.turns = stored
         self._happen(Event.STORE)
-        if not interrupted:
-            for turn in self._opened:
-                self._conversation.desk.answers.give(turn)
-        await self._link_stored(tuple(one for one in self._links if one not in links))
+        # `link` may have been called while this was stored.
+        if late := [one for one in self._links if one not in links]:
+            await self._link_stored(tuple(late))
 
-    def _open(self, *to: Turn) -> None:
-        for turn in to:
-            self._conversation.desk.answers.open(turn)
-            self._opened.append(turn)
-
-    def _close(self) -> None:
-        for turn in self._opened:
-            self._conversation.desk.answers.close(turn)
-
-    # What it says.
+    # The content.
 
     @property
     def text(self) -> str:
-        """The text that was collected since the last tool call or result."""
+        """The text since the last tool call or result."""
         return "".join(self._texts)
 
     @property
     def said(self) -> str:
-        """All that the model said in it, also when it has ended."""
+        """All the text that the model said in it, also after its end."""
         texts = [turn.text for turn in self._collected if turn.role == "assistant"]
         return "\n".join(filter(None, [*texts, self.text]))
 
     def add_text(self, text: str) -> None:
-        """Adds a piece of the model's text."""
+        """Add a piece of the model's text."""
         self._check_open()
         if not isinstance(text, str):
             raise InvalidTurnError(
                 f"{self._where}a piece of a reply is text, not {type(text).__name__}: "
-                "leave out a piece that has none"
+                "leave out pieces without text"
             )
-        if text:  # an empty piece must not part the calls that it stands between
+        if text:  # an empty piece must not separate the calls around it
             self._texts.append(text)
 
     def add_tool_call(self, id: str, name: str, arguments: str | dict[str, Any]) -> None:
-        """Adds a call of the model's; text that came before it stands in the same message."""
+        """Add a tool call. Text that came just before it is in the same message."""
         self._check_open()
         call = {"id": id, "function": {"name": name, "arguments": arguments}}
         calls: list[dict[str, Any]] = []
@@ -262,18 +225,17 @@ class Reply(History):
         self._collected.append(turn)
 
     def add_tool_result(self, tool_call_id: str, content: Any) -> None:
-        """Adds the result of a call; one over the size limit is cut with a mark."""
+        """Add the result of a call. A result over the size limit is cut with a mark."""
         self._check_open()
         turn = self._turn("tool", content, tool_call_id=tool_call_id)
         self._flush()
         self._collected.append(turn)
 
     async def link(self, *source_ids: str | int | None) -> None:
-        """Notes the platform's ids of the messages that the answer was sent as.
+        """Link the reply to the messages that carried it, by the platform's ids of them.
 
         So an edit or a deletion of such a message finds the turn: the assistant's last one.
-        After the block it is an edit of that turn, if one was stored. None, a message without
-        an id, is passed over.
+        After the block this edits the stored turn. None is ignored: a message without an id.
         """
         links = as_source_ids([one for one in source_ids if one is not None], self._where)
         if self.is_open or self._state is State.NEW:
@@ -310,18 +272,15 @@ class Reply(History):
             **fields,
         )
 
-    @property
-    def _where(self) -> str:
-        return self._conversation.where
-
     def _flush(self) -> None:
-        """Makes a turn of the text that was collected; blank text is nothing said."""
-        if self.text.strip():
-            self._collected.append(self._turn("assistant", self.text))
+        """Make a turn of the collected text, unless it is blank."""
+        text = "".join(self._texts)
+        if text.strip():
+            self._collected.append(self._turn("assistant", text))
         self._texts.clear()
 
     def _check_open(self) -> None:
-        if not self.is_open:
+        if self._state not in _OPEN:
             raise TurnkeepError(
                 f"{self._where}this reply is not open; "
                 "use it inside 'async with session.reply() as reply:'"

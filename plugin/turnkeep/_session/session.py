@@ -1,4 +1,4 @@
-"""A session, in hand: what a bot does with one conversation; what it asks is in `handle`."""
+"""The changes of one conversation; its questions are in `handle`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from .._errors import InvalidMetadataError, InvalidTurnError
+from .._records.clean import clean_json
 from .._records.identity import Expected
-from .._records.turn import (
-    MessageFields,
-    Turn,
-    TurnFields,
-    as_source_ids,
-    clean_json,
-    from_message,
-    new_turn,
-)
+from .._records.making import as_source_ids, new_turn
+from .._records.message import from_message
+from .._records.turn import MessageFields, Turn, TurnFields
 from .._window.speaker import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
 from ..storage.base import Change
@@ -33,21 +28,24 @@ __all__ = ["BaseSession"]
 
 
 class BaseSession(Handle):
-    """All of a session in hand but the store it is in; `Session` adds that."""
+    """Everything of a session in hand except its store, which `Session` adds."""
 
     async def append(self, role: str, content: object = None, **fields: Unpack[TurnFields]) -> Turn:
-        """Stores one turn at the end and returns it.
+        """Store one turn at the end and return it.
 
-        `content` is text or a list of content parts of the chat-completions format; for the
-        fields see `TurnFields`. A `source_id` that was appended before, to this session, stores
-        nothing and gives the first turn back. An assistant's turn answers the message in hand,
-        if the handle is bound to one.
+        `content` is text or a list of content parts of the chat-completions format. `TurnFields`
+        describes the fields. A `source_id` that this session already has stores nothing, and
+        the first turn with it is returned. If the handle is bound to a message, an assistant's
+        turn answers that message.
 
-        When it returns, the turn survives as the store's `durability` says. Raises
-        `InvalidTurnError` for what can't be stored, `TurnTooLargeError` for what is over
-        the store's `max_turn_bytes` (a tool result is cut instead), `StorageError`, and
-        `LostAcknowledgementError` where it may be stored or not: with the error's `token` the
-        same append can be called again, and stores once.
+        After it returns, the turn survives as the store's `durability` says. It raises
+
+        - `InvalidTurnError` for a turn that can't be stored;
+        - `TurnTooLargeError` for one over the store's `max_turn_bytes` (a tool result is cut
+          instead);
+        - `StorageError` if the storage fails, and nothing was stored;
+        - `LostAcknowledgementError` if the turn may be stored or not. A retry with the error's
+          `token` stores it once.
         """
         conversation, to = self._conversation, self.turn
         desk = conversation.desk
@@ -55,7 +53,7 @@ class BaseSession(Handle):
         answers: int | None = None
         also: tuple[int, ...] = ()
         if to is not None and role in ("assistant", "tool"):
-            # The epoch may be a later one: what a bot says by itself is said now.
+            # No epoch: a bot may also speak after a reset.
             expected = Expected(to.generation) if to.generation else None
             answers, also = to.id, tuple(turn.id for turn in self.joined)
         turn = new_turn(
@@ -74,8 +72,7 @@ class BaseSession(Handle):
         assert appended is not None
         if role == "assistant":
             if to is not None:
-                for answered in (to, *self.joined):
-                    desk.answers.give(answered)
+                desk.answers.give((to, *self.joined))
             await conversation.after_answer()
         return appended.turns[0]
 
@@ -108,10 +105,10 @@ class BaseSession(Handle):
         return appended.turns
 
     async def receive(self, content: object, **fields: Unpack[MessageFields]) -> Self:
-        """Appends a user's message and returns a handle that is bound to it.
+        """Append a user's message and return a handle that is bound to it.
 
-        What an adapter calls for each message. A message that was received before is known
-        by its `source_id`; the handle's `already_answered` says whether it was answered too.
+        Adapters call it for each message. A message that is delivered twice is deduplicated by
+        its `source_id`; the handle's `already_answered` tells if it was answered, too.
         """
         conversation = self._conversation
         desk = conversation.desk
@@ -129,30 +126,30 @@ class BaseSession(Handle):
         bound = self.bind(turn, answered=answered)
         if info is not None and info.key != conversation.key:
             # What an alias meant when the message came is meant for as long as it is in hand.
-            bound._conversation = conversation.at(info.key)
+            bound._conversation = conversation.at(info.key)  # noqa: SLF001 (a copy of itself)
         return bound
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
         """Return the assistant's part, a transaction: `async with session.reply() as reply:`.
 
-        What is added to it is stored when the block ends, all at once. An exception stores
-        nothing, or with `keep_interrupted` what there was, marked as interrupted. It
-        answers the message in hand, or else the latest user turn.
+        The end of the block stores everything that was added, at once. An exception stores
+        nothing; with `keep_interrupted` it stores the part so far, marked as interrupted. The
+        reply answers the message in hand, or without one the latest user turn.
         """
         return Reply(
             self._conversation,
             self.turn,
             self.joined,
             keep_interrupted=keep_interrupted,
-            anew=self.was_answered,
+            again=self.was_answered,
         )
 
     async def edit(
         self, turn: Turn | int | str, content: object, *, extra: Mapping[str, Any] | None = None
     ) -> Turn | None:
-        """Replaces a turn's content, and `extra` if given; returns the turn, or None.
+        """Replace a turn's content, and `extra` if given; return the turn, or None.
 
-        `turn` is a turn, its id, or a source id. The old content is gone from the storage's
+        `turn` is a turn, its id, or a source id. The old content is erased from the storage's
         files. The same content again changes nothing.
         """
         conversation = self._conversation
@@ -170,15 +167,15 @@ class BaseSession(Handle):
         return None if found is None else await conversation.edit(found, change)
 
     async def delete(self, turn: Turn | int | str) -> Turn | None:
-        """Takes a turn away for good, by itself, its id or a source id; returns it, or None.
+        """Delete a turn for good, and return it, or None if there is none.
 
-        A reply to it that is open stores nothing.
+        `turn` is a turn, its id, or a source id. An open reply to it stores nothing.
         """
         found = await self._named(turn)
         return None if found is None else await self._conversation.delete(found)
 
     async def _named(self, turn: Turn | int | str) -> Turn | int | None:
-        """Return a turn that is named by itself or a source id, or its id."""
+        """Return the turn that is meant by a turn or a source id, or an id unchanged."""
         if isinstance(turn, Turn):
             return turn
         if isinstance(turn, int) and not isinstance(turn, bool):
@@ -191,19 +188,19 @@ class BaseSession(Handle):
         return await self.find(turn) if turn else None
 
     async def forget_sender(self, sender_id: str | int) -> int:
-        """Takes away for good what one person wrote here, what answers it, and quotes of it.
+        """Delete for good all that one person wrote here, the answers to it, and its quotes.
 
-        `sender_id` is the platform's. Returns how many turns went or lost a quote. A summary
-        that was made of them stays. A reply to one of them that is open stores nothing.
+        `sender_id` is the platform's. Return how many turns were deleted or lost a quote. A
+        summary of them stays. An open reply to one of them stores nothing.
         """
         (wanted,) = as_source_ids(sender_id, self._conversation.where)
         return await forget_sender(self._conversation, wanted)
 
     async def undo(self, *, answers_only: bool = False) -> list[Turn]:
-        """Takes the latest exchange away for good and returns its turns, ascending.
+        """Delete the latest exchange for good, and return its turns in ascending order.
 
-        The exchange is the latest user turn and what answers it. With `answers_only` the
-        user turn stays, to be answered again.
+        The exchange is the latest user turn and its answers. With `answers_only` the user turn
+        stays, and can be answered again.
         """
         desk, key = self._conversation.desk, self._conversation.key
         while True:
@@ -230,12 +227,12 @@ class BaseSession(Handle):
             if now is None or now.expected() == info.expected():
                 desk.answers.take_back(newest)
                 return gone
-            # Merged or cleared meanwhile: the latest exchange is another one now.
+            # The session was merged or cleared meanwhile, so another exchange is the latest.
 
     async def clear(self, *, erase: bool = False) -> None:
-        """Begins the conversation anew: windows start empty, the old turns stay readable.
+        """Start the conversation over: windows are empty, and the old turns stay readable.
 
-        With `erase` the old turns are gone for good. A reply that is open stores nothing.
+        With `erase` the old turns are deleted for good. Open replies store nothing.
         """
         await self._conversation.clear(erase=erase)
 
@@ -248,20 +245,20 @@ class BaseSession(Handle):
         count_tokens: TokenCounter = estimate_tokens,
         speakers: Speakers | None = None,
     ) -> bool:
-        """Folds older turns into a summary, which stands for them in windows.
+        """Fold older turns into a summary, which replaces them in windows.
 
-        `summarize` is an async function from messages to text. It gets the summary so far,
-        if there is one, as a system message, and the exchanges behind it, all but the newest
-        `keep` messages (at least the latest user turn, and any to which a reply is open).
-        What it gives, at most 8,000 characters of it, becomes the summary, in one step with
-        `last_consolidated`. The turns stay readable: `turns()` gives them.
+        `summarize` is an async function from messages to text. It gets the summary so far, if
+        there is one, as a system message, and then the exchanges since. The newest `keep`
+        messages are not folded; nor are the latest user turn, and user turns with an open
+        reply. The text, cut to 8,000 characters, is stored in one step with
+        `last_consolidated`. `turns()` still reads the folded turns.
 
-        Where they cost more than `max_tokens` by `count_tokens`, it is asked for a piece at
-        a time, the oldest first, and each is stored before the next. Where one of the turns is
-        edited, deleted or forgotten meanwhile, it is asked again. What it raises is
-        raised, and the piece changes nothing; `SummaryError` where it gives no text. Two
-        calls at once, of two processes too, do it once. Returns whether there was anything to
-        fold.
+        If the messages cost more than `max_tokens` by `count_tokens`, they are summarized in
+        pieces, the oldest first, and each summary is stored before the next piece. If one of
+        the turns is edited, deleted or forgotten meanwhile, `summarize` is called again for its
+        piece. An exception of `summarize` is raised, and its piece changes nothing.
+        `SummaryError` is raised if it returns no text. Two calls at once fold once, also from
+        two processes. Return True if there was anything to fold.
         """
         plan = Consolidation(
             summarize,
@@ -275,9 +272,10 @@ class BaseSession(Handle):
     async def update_metadata(
         self, changes: Mapping[str, Any] | None = None, /, **more: Any
     ) -> dict[str, Any]:
-        """Merges into the session's metadata, a None taking its key away; returns the result.
+        """Merge changes into the session's metadata, and return the result.
 
-        Values are JSON, 8 KiB encoded in all; else `InvalidMetadataError`.
+        None deletes its key. The metadata is JSON and has at most 8 KiB encoded; otherwise
+        `InvalidMetadataError` is raised.
         """
         what = f"{self._conversation.where}the metadata"
         if changes is not None and not isinstance(changes, Mapping):

@@ -1,1 +1,1 @@
-"""The window: pure functions from stored turns to the messages that a model gets."""
+"""The window: pure functions from stored turns to the messages for a model."""

@@ -1,8 +1,8 @@
-"""The window: which part of a conversation goes to the model.
+"""The window: the part of a conversation that goes to the model.
 
-A pure function of the stored turns and the arguments, computed from the end of the session:
-`_arrange` makes exchanges of the turns, `_cut` says where the window begins, `_message`
-makes messages of it.
+`build_window` is a pure function of the stored turns and its arguments, computed from the
+end of the session: `arrange` turns them into exchanges, `cut` says where the window begins,
+and `message` makes the messages.
 """
 
 from __future__ import annotations
@@ -13,20 +13,11 @@ from typing import NamedTuple
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
-from .arrange import (
-    Arrangement,
-    Exchange,
-    View,
-    arrange,
-    begins_in,
-    consolidated,
-    in_epoch,
-    narrows,
-    visible,
-)
-from .cut import Bound, first_kept, fit, one, truncated
-from .message import Message, to_message
+from .arrange import Arrangement, Exchange, arrange
+from .cut import Bound, Cut, first_kept, fit, one_message, reminder_before, truncated
+from .message import Message, is_plain, to_message
 from .options import WindowOptions
+from .sight import View, begins_in, consolidated, in_epoch, narrows, visible
 from .summary import summary_within
 from .tail import Tail
 
@@ -34,17 +25,18 @@ __all__ = ["Window", "build_window"]
 
 
 class Window(NamedTuple):
-    """What is shown: a summary's message, if there is one, and turns behind it."""
+    """A summary message, if there is one, and the turns after it."""
 
     summary: Message | None
     turns: Sequence[Turn]
     plain: bool = False
-    """Whether each of the turns is a plain one; see `is_plain`."""
+    """True if all turns are plain; see `is_plain`."""
 
     def messages(self, options: WindowOptions) -> list[Message]:
+        """Return the chat-completions messages, as the caller's own copies."""
         extra, speakers = options.extra, options.speakers
         if self.plain and not (extra or speakers):
-            # What `to_message` would give, without a call for each of hundreds of turns.
+            # Same as `to_message`, without a call for each of hundreds of turns.
             messages: list[Message] = [
                 {"role": turn.role, "content": turn.content} for turn in self.turns
             ]
@@ -62,30 +54,50 @@ def build_window(
     complete: bool,
     tail: Tail | None = None,
 ) -> Window | None:
-    """The window over the end of a session, or None if more of it must be read.
+    """Return the window over the end of a session, or None if more turns must be read.
 
-    `turns` are the newest, ascending; `complete` says that there are none before. `tail` is
-    what was arranged of the session for the window before.
+    `turns` are the newest ones, ascending. `complete` is true if there are no earlier ones.
+    `tail` holds the arranged turns of the session's previous window.
     """
     if info is None:
         return Window(None, ())
     chat, first, complete = _arranged(info, turns, options, view, complete, tail)
     if first == len(chat.exchanges):
         return Window(None, ()) if complete else None
-    bounds = [Bound(options.max_messages, one, options.slack)]  # the one in tokens comes second
+    bounds = [Bound(options.max_messages, one_message, options.slack)]  # then the bound in tokens
     if options.max_tokens is not None:
         bounds.append(Bound(options.max_tokens, options.cost, options.slack))
     summary = None
     if info.summary:
         summary, bounds = _beside_summary(info, chat.exchanges[-1].user, bounds, options)
 
-    start = first_kept(chat, first, *bounds, complete=complete)
-    if start is None:
+    cut = first_kept(chat, first, *bounds, complete=complete)
+    if cut is None:
         return None
-    if start == len(chat.exchanges) - 1:
-        current = _current(chat.exchanges[-1], bounds, options)
-        return Window(summary, current.turns, current.plain)
-    return Window(summary, chat.turns[chat.starts[start] :], start >= chat.plain_from)
+    shown, plain = _from(chat, first, cut, bounds, options)
+    return Window(summary if shown else None, shown, plain)
+
+
+def _from(
+    chat: Arrangement, first: int, cut: Cut, bounds: Sequence[Bound], options: WindowOptions
+) -> tuple[Sequence[Turn], bool]:
+    """Return the turns from a cut on, and True if all of them are plain."""
+    start, exchanges = cut.start, chat.exchanges
+    turns: Sequence[Turn]
+    if start == len(exchanges) - 1:
+        current = _current(exchanges[-1], bounds, options)
+        turns, plain = current.turns, current.plain
+        if current is not exchanges[-1]:
+            return turns, plain  # no room for anything before it
+    elif cut.condensed:
+        shown = [cut.condensed.get(at, exchanges[at]) for at in range(start, len(exchanges))]
+        turns, plain = [turn for exchange in shown for turn in exchange.turns], False
+    else:
+        turns, plain = chat.turns[chat.starts[start] :], start >= chat.plain_from
+    reminder = reminder_before(chat, first, start)
+    if reminder and all(bound.of([*reminder, *turns]) <= bound.most for bound in bounds):
+        return [*reminder, *turns], plain and all(map(is_plain, reminder))
+    return turns, plain
 
 
 def _arranged(
@@ -96,36 +108,46 @@ def _arranged(
     complete: bool,
     tail: Tail | None,
 ) -> tuple[Arrangement, int, bool]:
-    """The exchanges, the first one in sight, and whether there is none before that."""
+    """Return the exchanges, the index of the first visible one, and True if it is the oldest."""
     keep_system = options.system == "keep"
     if tail is None or keep_system or narrows(view, turns):
         shown, complete = visible(info, turns, view, complete=complete)
-        unanswered = options.unanswered
-        chat = arrange(shown, unanswered=unanswered, keep_system=keep_system, lead=complete)
+        chat = arrange(
+            shown,
+            unanswered=options.unanswered,
+            results=options.results,
+            keep_system=keep_system,
+            lead=complete,
+        )
         return chat, 0, complete
-    chat, first = tail.arranged(info, turns, options.unanswered)
+    complete = complete or begins_in(info, turns)
+    chat, first = tail.arranged(info, turns, options.unanswered, options.results, complete=complete)
     if info.last_consolidated:
         floor = consolidated(info, in_epoch(info, turns), turns)
         if floor is not None:
             return chat, bisect_right(chat.ids, floor, first), True
-    return chat, first, complete or begins_in(info, turns)
+    return chat, first, complete
 
 
 def _current(exchange: Exchange, bounds: Sequence[Bound], options: WindowOptions) -> Exchange:
-    """The current exchange, which is all that is shown, within the bounds."""
-    exchange = fit(exchange, bounds)
+    """Return the current exchange, cut to the bounds; it is the whole window."""
+    exchange = fit(exchange, bounds, options.overflow)
     user = exchange.user
+    if exchange.opening and any(bound.of(exchange.turns) > bound.most for bound in bounds[1:]):
+        return Exchange(user, (), opening=True)
     for bound in bounds[1:]:
         user = truncated(user, bound, options.overflow)
-    return exchange if user is exchange.user else Exchange(user, exchange.groups, exchange.lead)
+    if user is exchange.user:
+        return exchange
+    return Exchange(user, exchange.groups, exchange.lead)
 
 
 def _beside_summary(
     info: SessionInfo, user: Turn, bounds: list[Bound], options: WindowOptions
 ) -> tuple[Message | None, list[Bound]]:
-    """The summary's message, and what it leaves of the bounds.
+    """Return the summary message, and the bounds for the rest of the window.
 
-    There is none where the latest user turn would not fit beside it.
+    The summary is left out if the latest user turn would not fit beside it.
     """
     summary = summary_within(info, options)
     if summary is None:

@@ -1,4 +1,4 @@
-"""Is a list of messages one that every provider's API accepts?"""
+"""Check that every provider's API accepts a list of messages."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ _PARTS: Final = {
 
 
 def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is wrong with a list of chat-completions messages, one sentence a fault.
+    """Return the faults of a list of chat-completions messages, one sentence each.
 
     >>> check_messages([{"role": "user", "content": "Hi"}])
     []
     >>> check_messages([{"role": "tool", "content": "21°", "tool_call_id": "call_1"}])
     ["message 0: a tool result for 'call_1', which no assistant message before it calls"]
 
-    The rules are the strictest that OpenAI's, Anthropic's and Mistral's APIs answer with a
-    400: after the system messages the first is a user's; each call of an assistant message
-    is answered once, directly behind it; nothing is empty; names are of `[a-zA-Z0-9_-]`, 64
-    at most; after a tool result comes an assistant's message. It never raises, whatever is in
-    the list.
+    The rules are the strictest that OpenAI's, Anthropic's and Mistral's APIs enforce with a
+    400:
+
+    - the first message after the system messages is a user's;
+    - each call of an assistant message has one result, directly after that message;
+    - an assistant message follows a tool result;
+    - no message is empty;
+    - a name has at most 64 characters of `[a-zA-Z0-9_-]`.
+
+    It never raises, whatever the list holds.
     """
     faults: list[str] = []
     unanswered: dict[str, int] = {}
@@ -122,7 +127,7 @@ def _check_content(here: str, message: Mapping[str, Any]) -> Iterator[str]:
             yield f"{here}: it is empty"
     elif isinstance(content, str):
         yield from _check_text(here, content)
-        # An empty text beside calls is as good as none; a blank one Anthropic refuses.
+        # Beside calls the APIs accept an empty text, but Anthropic refuses a blank one.
         if not content.strip() and role != "tool" and not (_calls(message) and not content):
             yield f"{here}: it is empty"
     elif not isinstance(content, (list, tuple)):

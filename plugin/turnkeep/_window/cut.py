@@ -1,80 +1,95 @@
-"""Where a window begins, and what goes when the current exchange alone is too long.
+"""Choose the start of a window.
 
-Every cut moves in steps: providers bill a repeated prefix at about a tenth, and a window
-that slides at every turn never repeats one. Where a step falls depends on the turns' ids
-and costs near the cut alone, so that two processes, or one before and after a restart, cut
-at the same place. All functions are pure.
+Every cut moves in steps. Providers bill a repeated prefix at about a tenth, and a window that
+slides at every turn never repeats one. A step depends only on the ids and costs of the turns
+near the cut, so two processes cut at the same place, and so does one after a restart. All
+functions are pure.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import msgspec
-
-from .._errors import WindowError
-from .._records.text import shortened
 from .._records.turn import Turn
-from .arrange import Arrangement, Exchange
-from .message import words_of
+from .arrange import Arrangement, Exchange, bot_first
+from .fit import Bound, Overflow, condensed, fit, one_message, truncated
 
-Overflow: TypeAlias = Literal["error", "truncate"]
-Cost: TypeAlias = Callable[[Turn], int]
-
-
-class Bound(NamedTuple):
-    """The most that a window may cost, the cost of a turn, and the share that a step cuts."""
-
-    most: int
-    cost: Cost
-    slack: float
+__all__ = ["Bound", "Cut", "Overflow", "first_kept", "fit", "one_message", "truncated"]
 
 
-def one(_: Turn) -> int:
-    """What a turn costs where messages are counted."""
-    return 1
+class Cut(NamedTuple):
+    """The start of a window."""
+
+    start: int
+    """The index of the first exchange."""
+    condensed: dict[int, Exchange]
+    """Exchanges to show in place of the stored ones, by index."""
+
+
+def reminder_before(chat: Arrangement, first: int, start: int) -> Sequence[Turn]:
+    """Return the bot's own words just before an exchange, as they stand at a window's start."""
+    reminder = chat.reminders.get(start) if start > first else None
+    return () if reminder is None else (bot_first(reminder), reminder)
 
 
 def first_kept(
     chat: Arrangement, first: int, messages: Bound, tokens: Bound | None = None, *, complete: bool
-) -> int | None:
-    """The index of the exchange that a window starts with; None if more must be read to tell.
+) -> Cut | None:
+    """Return the start of the window, or None if more turns must be read.
 
-    `first` is the first exchange that may be shown, and `complete` says that there is none
-    before it. From the end to the front, the bound that is over first says where.
+    `first` is the index of the first exchange that may be shown. `complete` is true if there
+    is none before it. The bound that is reached first, counted from the end, decides.
     """
-    # The first exchange from which on all are within the bound in messages.
+    # From this exchange on, all fit into the bound in messages.
     within = bisect_left(chat.starts, len(chat.turns) - messages.most, first)
+    shown: dict[int, Exchange] = {}
     if tokens is not None:
-        start = _over_tokens(chat, first, within, tokens)
+        start = _over_tokens(chat, first, within, tokens, shown)
         if start is not None:
-            return start
+            return Cut(start, shown)
     if within == first:
-        return first if complete else None
-    return _on_grid(chat.ids, within - 1, messages)
+        return Cut(first, shown) if complete else None
+    start, last = _on_grid(chat.ids, within - 1, messages), len(chat.ids) - 1
+    # A step comes a little earlier if a reminder would not stay in the window until then.
+    while messages.slack and start < last and _is_full(chat, start, messages):
+        start = _on_grid(chat.ids, start, messages)
+    return Cut(start, shown)
 
 
-def _over_tokens(chat: Arrangement, first: int, within: int, bound: Bound) -> int | None:
-    """Where the bound in tokens cuts; None if the one in messages is over first, or none is.
+def _is_full(chat: Arrangement, start: int, messages: Bound) -> bool:
+    reminder = reminder_before(chat, 0, start)
+    return bool(reminder) and len(chat.turns) - chat.starts[start] + 2 > messages.most
 
-    Of the exchanges from which the rest costs between `(1 - slack)` of the bound and the
-    bound, the one that stands at the roundest id, whose ids, from behind the user turn
-    before, hold the multiple of the highest power of two. It stays the roundest while the
-    chat grows, until it no longer fits.
+
+def _over_tokens(
+    chat: Arrangement, first: int, within: int, bound: Bound, shown: dict[int, Exchange]
+) -> int | None:
+    """Return the start for the bound in tokens, or None if that bound is not reached first.
+
+    Candidates are the exchanges at which a window of between `(1 - slack)` of the bound and
+    the bound can start. The cut lands on the roundest one: between its id and that of the
+    user turn before lies a multiple of the highest power of two. It stays the roundest while
+    the chat grows, so the cut stays until the window no longer fits. Condensed exchanges are
+    added to `shown`.
     """
     exchanges, ids = chat.exchanges, chat.ids
     last = len(exchanges) - 1
     cost = roundest = 0
     best = last
     for index in range(last, max(within - 1, first) - 1, -1):
-        cost += sum(map(bound.cost, exchanges[index].turns))
+        exchange = exchanges[index]
+        own = bound.of(exchange.turns)
+        if index < last and own > bound.most // 2 and not exchange.plain:
+            exchange = shown[index] = condensed(exchange, bound)
+            own = bound.of(exchange.turns)
+        cost += own
         if cost > bound.most:
             return best if roundest else min(index + 1, last)
         if max(first, within - 1) < index and cost >= (1 - bound.slack) * bound.most:
-            # The highest bit in which they differ is the highest power that lies between.
+            # The highest differing bit is the highest power of two with a multiple between them.
             power = (ids[index - 1] ^ ids[index]).bit_length()
             if power > roundest:
                 best, roundest = index, power
@@ -82,70 +97,12 @@ def _over_tokens(chat: Arrangement, first: int, within: int, bound: Bound) -> in
 
 
 def _on_grid(ids: Sequence[int], over: int, bound: Bound) -> int:
-    """The cut behind the exchange that no longer fits, up to the next multiple among the ids.
+    """Return the first exchange after the next multiple of the step among the ids.
 
-    A step is the bound times its slack. So the cut stays where it is until the id of the
-    exchange that no longer fits has passed the multiple.
+    `over` is the newest exchange that no longer fits, and a step is the bound times its
+    slack. The cut stays where it is until the id of `over` has passed that multiple.
     """
     last = len(ids) - 1
     step = max(1, int(bound.most * bound.slack))
     edge = math.ceil(ids[over] / step) * step
     return bisect_right(ids, edge, over + 1, last) if over < last else last
-
-
-def fit(exchange: Exchange, bounds: Sequence[Bound]) -> Exchange:
-    """The current exchange, cut in its middle if it alone is over a bound.
-
-    Whole tool groups go first, the oldest first, then the oldest of the others; the newest
-    group goes last, since it is what the model is to go on from. The user turn stays.
-    """
-    turns = exchange.turns
-    if all(sum(map(bound.cost, turns)) <= bound.most for bound in bounds):
-        return exchange
-    groups = exchange.groups
-    newest = len(groups) - 1
-    order = sorted(range(newest), key=lambda index: (len(groups[index]) == 1, index))
-    order += [newest] if groups else []
-    dropped = set(order[: max(_over(exchange, order, bound) for bound in bounds)])
-    return Exchange(exchange.user, [g for i, g in enumerate(groups) if i not in dropped])
-
-
-def _over(exchange: Exchange, order: Sequence[int], bound: Bound) -> int:
-    """How many groups have to go for a bound, in this order, the last only if it must."""
-    costs = [sum(map(bound.cost, exchange.groups[index])) for index in order]
-    room = bound.most - bound.cost(exchange.user)
-    excess = sum(costs) - room
-    if excess <= 0:
-        return 0
-    step = max(1, int(room * bound.slack))
-    wanted = math.ceil(excess / step) * step
-    gone = 0
-    for count, cost in enumerate(costs[:-1]):
-        if gone >= wanted:
-            return count
-        gone += cost
-    return len(costs) - (gone >= excess)
-
-
-def truncated(user: Turn, bound: Bound, overflow: Overflow) -> Turn:
-    """The beginning of a user turn that alone is over the bound, with a mark."""
-    tokens = bound.cost(user)
-    if tokens <= bound.most:
-        return user
-    if overflow == "error":
-        raise WindowError(
-            f"the latest user turn (id {user.id}) alone costs {tokens:,} tokens and the window "
-            f"may hold {bound.most:,}: raise max_tokens, or pass overflow='truncate'"
-        )
-
-    def fits(text: str) -> bool:
-        return bound.cost(msgspec.structs.replace(user, content=text)) <= bound.most
-
-    words = words_of(user)  # without its media, which may be all that is too much
-    cut = words if fits(words) else shortened(words, fits)
-    if cut is None:
-        raise WindowError(
-            f"not even the beginning of the latest user turn (id {user.id}) fits into "
-            f"{bound.most:,} tokens: raise max_tokens"
-        )
-    return msgspec.structs.replace(user, content=cut)

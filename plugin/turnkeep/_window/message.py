@@ -1,6 +1,6 @@
-"""A turn as a chat-completions message: what of it every provider's API takes.
+"""Turn a stored turn into a chat-completions message that every provider's API takes.
 
-The caller's own copy, with what no API takes left out or said in words.
+The message is the caller's own copy. Parts that no API takes are left out or said in words.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from .speaker import Speakers, name_field, prefix
 
 Message: TypeAlias = dict[str, Any]
 
+EMPTY_MESSAGE: Final = "(empty message)"
+"""Stands for a user turn without content, so that its answer is not orphaned."""
+
 MESSAGE_FIELDS: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
-"""Parts that only the model that wrote them takes back; the format has no place for them."""
+"""Part types that only their own model takes back; chat-completions messages have none."""
 
 
 def is_plain(turn: Turn) -> bool:
-    """Whether the message is the role and the text, unless the caller asks for more."""
-    return not (turn.name or turn.tool_calls or turn.role == "tool") and isinstance(
-        turn.content, str
-    )
+    """Return True if the message is just role and text, without `extra` and `speakers`."""
+    content, role = turn.content, turn.role
+    if turn.name or turn.tool_calls or role == "tool" or not isinstance(content, str):
+        return False
+    return role != "user" or not is_blank(turn)
 
 
 def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None = None) -> Message:
-    """The message of a turn, with those of its extra fields that `extra` names.
+    """Return the message of a turn, with the fields of its `extra` that `extra` names.
 
-    `speakers` is how a user's message says who sent it, if that is known.
+    `speakers` says how a user's message names its sender.
     """
     role, content = turn.role, turn.content
     message: Message = {"role": role, "content": content}
@@ -42,6 +46,8 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
         return message
     if isinstance(content, list):
         message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
+    if role == "user" and is_blank(turn):
+        message["content"] = EMPTY_MESSAGE
     sender = turn.sender if role == "user" else None
     if role == "tool":
         message["content"] = message["content"] or ""
@@ -70,22 +76,23 @@ def _said_by(head: str, content: str | list[dict[str, Any]]) -> str | list[dict[
 
 
 def is_blank(turn: Turn) -> bool:
-    """Whether there is nothing in the content that an API would take."""
+    """Return True if the content holds nothing that an API would take."""
     content = turn.content
     if isinstance(content, str):
         return not content or content.isspace()
-    return not shown_parts(turn.role, content or ())
+    return not content or not shown_parts(turn.role, content)
 
 
 def is_said_by_user(turn: Turn) -> bool:
-    return turn.role == "user" and not is_blank(turn)
+    """Return True for a user turn, even a blank one."""
+    return turn.role == "user"
 
 
 def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The content parts that a message of this role may hold, not copied.
+    """Return the content parts that a message of this role may hold, not copied.
 
-    Blank text is left out, which Anthropic refuses. A part that the role can't hold, such as
-    an image in a tool's result, is named in words, so that the model knows that it was there.
+    Blank text is left out, since Anthropic refuses it. A part that the role can't hold, such
+    as an image in a tool result, becomes a short text, so the model knows about it.
     """
     shown = []
     for part in parts:
@@ -104,15 +111,17 @@ def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, An
 
 
 def words_of(turn: Turn) -> str:
-    """The turn's content in words: its text, and short ones for all that is none."""
+    """Return the turn's content as text, with a short text for each other part."""
+    if turn.role == "user" and is_blank(turn):
+        return EMPTY_MESSAGE
     if isinstance(turn.content, list):
-        # As a role that can hold nothing but text has it.
+        # A system message can hold nothing but text.
         return "\n".join(part["text"] for part in shown_parts("system", turn.content))
     return turn.content or ""
 
 
 def fits(role: str, part: Mapping[str, Any]) -> bool:
-    """Whether it is a part other than text that the format has for this role."""
+    """Return True for a part, other than text, that a message of this role may hold."""
     if role == "assistant":
         refusal = part.get("refusal")
         return part.get("type") == "refusal" and isinstance(refusal, str) and bool(refusal.strip())
@@ -129,7 +138,7 @@ def fits(role: str, part: Mapping[str, Any]) -> bool:
 
 
 def api_name(name: str) -> str:
-    """The name in the characters that the APIs take: `^[a-zA-Z0-9_-]{1,64}$` (OpenAI)."""
+    """Return the name in the characters that the APIs take: `^[a-zA-Z0-9_-]{1,64}$` (OpenAI)."""
     return _BAD_NAME.sub("_", name)[:64]
 
 
@@ -142,13 +151,13 @@ def _call(call: dict[str, Any], extra: Iterable[str]) -> dict[str, Any]:
         "type": "function",
         "function": {
             "name": api_name(function["name"]),
-            "arguments": _arguments(function.get("arguments")),
+            "arguments": arguments_text(function.get("arguments")),
         },
     }
 
 
-def _arguments(arguments: object) -> str:
-    """The arguments as the text of a JSON object; some servers parse it and fail on others."""
+def arguments_text(arguments: object) -> str:
+    """Return the arguments as a JSON object's text, since some servers fail on anything else."""
     if isinstance(arguments, str):
         try:
             msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])

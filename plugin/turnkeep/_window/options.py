@@ -1,4 +1,4 @@
-"""What a caller may ask of a window, checked."""
+"""The options of a window, and their checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 
 from .._errors import WindowError
 from .._records.turn import Turn
-from .arrange import Unanswered
-from .cut import Overflow
+from .calls import Results, Unanswered
+from .fit import Overflow
 from .message import MESSAGE_FIELDS, to_message
 from .resolve import MediaResolver, TextCost
 from .speaker import Speakers
@@ -31,19 +31,20 @@ MAX_MESSAGES: Final = 500
 _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "system": get_args(SystemTurns),
     "unanswered": get_args(Unanswered),
+    "results": get_args(Results),
     "overflow": get_args(Overflow),
     "speakers": (None, *get_args(Speakers)),
 }
-_DEFAULTS: Final = ("drop", "result", "error", None)
-"""Of the same options. They are looked at for each window, and most are as they were."""
+_DEFAULTS: Final = ("drop", "result", "last", "error", None)
+"""The defaults of these options; one comparison spares most windows the checks."""
 
 _READ_AHEAD: Final = 16
 _SHORT_TURN: Final = 32
-"""Tokens: most turns cost more, so a bound in tokens rarely holds more turns than this says."""
+"""Tokens that most turns cost at least; says how many turns a bound in tokens may hold."""
 
 
 class HistoryOptions(TypedDict, total=False):
-    """What `get_history` takes beside `max_messages` and `shape`; see there for each."""
+    """The options of `get_history` beside `max_messages` and `shape`; it documents each."""
 
     max_tokens: int | None
     count_tokens: TokenCounter
@@ -51,6 +52,7 @@ class HistoryOptions(TypedDict, total=False):
     slack: float
     system: SystemTurns
     unanswered: Unanswered
+    results: Results
     overflow: Overflow
     extra: Sequence[str]
     speakers: Speakers | None
@@ -58,7 +60,7 @@ class HistoryOptions(TypedDict, total=False):
 
 
 class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a window may hold; see `Session.get_history` for what each means."""
+    """The checked options of a window; `Session.get_history` documents each."""
 
     max_messages: int = MAX_MESSAGES
     max_tokens: int | None = None
@@ -67,6 +69,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     slack: float = 0.5
     system: SystemTurns = "drop"
     unanswered: Unanswered = "result"
+    results: Results = "last"
     overflow: Overflow = "error"
     extra: Sequence[str] = ()
     speakers: Speakers | None = None
@@ -87,7 +90,8 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
                 f"slack is a share of the window, from 0 (slide at every turn) to below 1, "
                 f"not {self.slack!r}"
             )
-        if (self.system, self.unanswered, self.overflow, self.speakers) != _DEFAULTS:
+        given = (self.system, self.unanswered, self.results, self.overflow, self.speakers)
+        if given != _DEFAULTS:
             self._check_choices()
         if self.extra and (isinstance(self.extra, str) or MESSAGE_FIELDS & {*self.extra}):
             raise WindowError(
@@ -123,30 +127,30 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_read(self) -> int:
-        """How many turns to read first: mostly enough, and never much too much."""
+        """The number of turns to read first, which is enough for most windows."""
         if self.max_tokens is None:
             return self.max_messages + _READ_AHEAD
         return min(self.max_messages, self.max_tokens // _SHORT_TURN) + _READ_AHEAD
 
     def message(self, turn: Turn) -> dict[str, Any]:
-        """The message that a turn is in this window."""
+        """Return the message of a turn in this window."""
         return to_message(turn, self.extra, self.speakers)
 
     def tokens(self, message: Mapping[str, Any]) -> int:
-        """What a message costs."""
+        """Return the tokens of a message."""
         if self.count_message is not None:
             return whole_message_tokens(message, self.count_message)
         return message_tokens(message, self.count_tokens)
 
     @property
     def text_cost(self) -> TextCost | None:
-        """What a text costs, if that is bounded."""
+        """The function from a text to its tokens, or None without a bound in tokens."""
         if self.max_tokens is None:
             return None
         return lambda text: self.tokens({"role": "user", "content": text})
 
     def cost(self, turn: Turn) -> int:
-        """What a turn costs; each medium as much as what a resolver may make of it."""
+        """Return the tokens of a turn; a medium counts as much as a resolver may make of it."""
         tokens = self.tokens(self.message(turn))
         if self.media is not None and turn.role == "user":
             tokens += MEDIA_TOKENS * len(turn.media)

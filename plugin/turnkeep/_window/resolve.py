@@ -1,4 +1,4 @@
-"""Media in a window: what the caller's function makes of each reference, for the model to see."""
+"""Media in a window: the caller's function turns each reference into what the model sees."""
 
 from __future__ import annotations
 
@@ -25,23 +25,22 @@ Resolved: TypeAlias = str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | No
 """Text, a content part, several, or None for the short text that stands for the medium."""
 
 MediaResolver: TypeAlias = Callable[[Media, Turn], Resolved | Awaitable[Resolved]]
-"""A function from a medium, and the turn that it is in, to what the model gets of it."""
-
-_AT_ONCE: Final = 8
-"""Media that are fetched at the same time."""
-
+"""A function from a medium and its turn to the content that the model gets."""
 
 TextCost: TypeAlias = Callable[[str], int]
+
+_AT_ONCE: Final = 8
+"""The number of media that are fetched at the same time."""
 
 
 async def resolve(
     turns: Sequence[Turn], resolver: MediaResolver, text_cost: TextCost | None
 ) -> Sequence[Turn]:
-    """The turns with the media of the users' among them resolved.
+    """Return the turns with the media of user turns resolved.
 
-    A resolver that raises is logged, and the medium stays the short text: an old file that
-    the platform has no more must not end the chat. What is no content part raises. With
-    `text_cost`, what becomes of one medium costs at most `MEDIA_TOKENS`.
+    If the resolver raises, the error is logged and the medium stays a short text: a file that
+    the platform has deleted must not end the chat. A result that is no content part raises
+    `WindowError`. With `text_cost`, the content for one medium costs at most `MEDIA_TOKENS`.
     """
     places = {
         (place, index): media
@@ -60,7 +59,7 @@ async def resolve(
             try:
                 answer = resolver(media, turns[at[0]])
                 answers[at] = await answer if isawaitable(answer) else answer
-            except Exception as error:  # noqa: BLE001 (whatever it met, the chat goes on)
+            except Exception as error:  # noqa: BLE001 (whatever failed, the chat goes on)
                 logger.warning("turn %d: %s is left as text: %r", turns[at[0]].id, media, error)
 
     async with anyio.create_task_group() as tasks:
@@ -81,7 +80,7 @@ async def resolve(
 
 
 def _parts(answer: Resolved) -> list[dict[str, Any]]:
-    """The answer as content parts that a user's message may hold; blank text is none."""
+    """Return the answer as content parts of a user's message, without blank texts."""
     if answer is None:
         return []
     if isinstance(answer, str):
@@ -106,7 +105,7 @@ def _parts(answer: Resolved) -> list[dict[str, Any]]:
 
 
 def _within(parts: Sequence[dict[str, Any]], cost: TextCost) -> list[dict[str, Any]]:
-    """So many of the parts as cost no more than a medium was counted as; a text is cut there."""
+    """Return the parts that cost at most what a medium counts as; a longer text is cut."""
     kept = []
     room = MEDIA_TOKENS
     for part in parts:

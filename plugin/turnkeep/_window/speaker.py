@@ -1,7 +1,7 @@
-"""Who speaks in a group, said to the model so that no display name can pass for anything else.
+"""Tell the model who speaks in a group, in a form that no display name can forge.
 
-Names are chosen by those who bear them, and two may bear the same; the platform's id is what
-tells people apart. So it stands beside the name in both ways of saying it.
+People choose their names, and two may choose the same one. Only the platform's id tells them
+apart, so it stands beside the name in both forms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NOT_IN_FIELD: Final = re.compile(r"[^a-zA-Z0-9-]+")
 
 
 def prefix(sender: Sender) -> str:
-    """The head of what somebody says.
+    """Return the prefix of a user's text that names its sender.
 
     >>> prefix(Sender("42", "Ada"))
     'Ada (42): '
@@ -42,7 +42,7 @@ def prefix(sender: Sender) -> str:
 
 
 def name_field(sender: Sender) -> str:
-    """The same as a message's `name`, in the characters that the APIs take.
+    """Return the sender as a message's `name`, in the characters that the APIs take.
 
     >>> name_field(Sender("42", "Zoë Müller"))
     'Zoe_Muller_42'
@@ -54,8 +54,8 @@ def name_field(sender: Sender) -> str:
 
 
 def _shown(name: str) -> str:
-    """The name without what could end it: no brackets, colons, quotes, line breaks."""
-    # Look-alikes first: a full-width colon is a colon.
+    """Return the name without brackets, colons, quotes or line breaks, which could end it."""
+    # Normalized first, since a full-width colon is a colon.
     line = one_line(unicodedata.normalize("NFKC", name[: 10 * _MAX_NAME]))
     kept = "".join(char if _is_harmless(char) else " " for char in line)
     return _not_a_role(" ".join(kept.split())[:_MAX_NAME].strip())
@@ -75,7 +75,7 @@ def _not_a_role(name: str) -> str:
 
 
 def _id(sender: Sender) -> str:
-    # Without "_", "(" or ")", so that it is always clear where the id begins.
+    # An id without "_", "(" or ")" always shows where it begins.
     if _PLAIN_ID.fullmatch(sender.id):
         return sender.id
     return hashlib.sha256(sender.id.encode()).hexdigest()[:16]

@@ -1,13 +1,13 @@
-"""The summary of what was said before: what it may be, and how it stands in a window."""
+"""The summary of earlier turns: its checks, and its message in a window."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from .._errors import SummaryError
+from .._records.clean import clean_text
 from .._records.info import SessionInfo
 from .._records.text import shortened
-from .._records.turn import clean_text
 from .message import Message
 from .options import WindowOptions
 
@@ -15,17 +15,18 @@ __all__ = ["SUMMARY_HEAD", "checked_summary", "summary_message", "summary_within
 
 SUMMARY_HEAD: Final = "Summary of the conversation so far:\n"
 MAX_SUMMARY: Final = 8000
-"""Characters, some 2,000 tokens: what a summary of summaries never grows beyond."""
+"""Characters, some 2,000 tokens; keeps a summary of summaries from growing."""
 
 
 def summary_message(summary: str) -> Message:
+    """Return the system message that shows a summary."""
     return {"role": "system", "content": SUMMARY_HEAD + summary}
 
 
 def summary_within(info: SessionInfo, options: WindowOptions) -> Message | None:
-    """The summary's message, cut to half of the bound in tokens; None without a summary.
+    """Return the summary message, or None without a summary.
 
-    The other half is left to what was said since.
+    It costs at most half of the bound in tokens; the rest is for the turns after it.
     """
     if not info.summary:
         return None
@@ -40,7 +41,7 @@ def summary_within(info: SessionInfo, options: WindowOptions) -> Message | None:
 
 
 def checked_summary(summary: object, where: str) -> str:
-    """What a summarizer gave, fit to be stored; raises `SummaryError` if it is no text."""
+    """Return a summarizer's text, cleaned and cut; raise `SummaryError` if it is no text."""
     if not isinstance(summary, str):
         raise SummaryError(
             f"{where}a summary is text, not {type(summary).__name__}; nothing was changed"

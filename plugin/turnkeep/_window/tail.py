@@ -1,9 +1,9 @@
 """The arranged end of a session, kept from one window to the next.
 
-Most windows are those before with a message or two behind. So what was arranged is kept,
-with the turns that it was made of, and goes on as long as the stored turns do: they are
-compared each time, so that an edit, or what another process wrote, is never missed. A window
-is the same with it and without.
+Most windows are the previous one plus a message or two. So the arranged turns are kept, and
+new turns are added to them. The kept turns are compared with the stored ones each time, so an
+edit, or a write of another process, is never missed. A window is the same with a tail and
+without.
 """
 
 from __future__ import annotations
@@ -15,49 +15,69 @@ from typing import Final
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
-from .arrange import Arrangement, Unanswered, in_epoch
+from .arrange import Arrangement, Results, Unanswered
+from .sight import begins_in, in_epoch
 
 __all__ = ["Tail", "Tails"]
 
 KEPT_TURNS: Final = 64 * 1024
-"""Some 350 bytes each, beside the turns themselves, which the storage mostly has too."""
+"""Each costs some 350 bytes, beside the turn itself, which the storage mostly holds too."""
 
 _TAIL_OVERHEAD: Final = 8
-"""What a tail weighs beside its turns, in turns."""
+"""The weight of a tail beside its turns, in turns."""
 
 
 class Tail:
-    """What was arranged of one session."""
+    """The arranged turns of one session."""
 
-    __slots__ = ("_arrangement", "_epoch", "_turns", "_unanswered", "weight")
+    __slots__ = ("_arrangement", "_epoch", "_first_id", "_rules", "_turns", "weight")
 
     def __init__(self) -> None:
         self.weight = 0
         self._turns: list[Turn] = []
         self._epoch = 0
-        self._unanswered: Unanswered = "result"
+        self._first_id: int | None = None
+        """The id of the epoch's first turn, or None if that was not read."""
+        self._rules: tuple[Unanswered, Results] = ("result", "last")
         self._arrangement = Arrangement()
 
     def arranged(
-        self, info: SessionInfo, turns: Sequence[Turn], unanswered: Unanswered
+        self,
+        info: SessionInfo,
+        turns: Sequence[Turn],
+        unanswered: Unanswered,
+        results: Results = "last",
+        *,
+        complete: bool = False,
     ) -> tuple[Arrangement, int]:
-        """What is arranged, and the first exchange of `turns`, the session's newest, in it."""
+        """Return the arrangement, and the index of the first exchange of `turns` in it.
+
+        `turns` are the newest of the session. `complete` is true if the epoch begins there.
+        """
         known = self._turns
-        new = self._new(turns) if self._epoch == info.epoch else None
-        # More than the turns in hand are kept, so that this is seldom.
-        if new is None or unanswered != self._unanswered or len(known) + len(new) > 4 * len(turns):
-            self._arrangement = Arrangement(unanswered)
-            self._epoch, self._unanswered = info.epoch, unanswered
+        rules: tuple[Unanswered, Results] = (unanswered, results)
+        first_id = _first_id(info, turns) if complete else None
+        new = self._new(turns) if self._epoch == info.epoch and rules == self._rules else None
+        # Up to four times the turns in hand are kept, so a rebuild is rare.
+        if (
+            new is None
+            or (complete and first_id != self._first_id)
+            or len(known) + len(new) > 4 * len(turns)
+        ):
+            self._arrangement = Arrangement(unanswered, results, lead=complete)
+            self._epoch, self._rules, self._first_id = info.epoch, rules, first_id
             self._turns = known = []
             new = turns
         if new:
             known += new
             self._arrangement.extend(in_epoch(info, new))
         arranged = self._arrangement
-        return arranged, bisect_left(arranged.ids, turns[0].id) if turns else 0
+        first = bisect_left(arranged.ids, turns[0].id) if turns else 0
+        # The bot's first words are shown only if nothing can be missing before them.
+        return arranged, max(first, 1) if arranged.bot_spoke_first and not complete else first
 
     def _new(self, turns: Sequence[Turn]) -> Sequence[Turn] | None:
-        """Those behind the ones that are known; None if they do not go on from these."""
+        """Return the turns after the known ones, or None if those are no longer stored."""
         known = self._turns
         if not known or not turns:
             return None
@@ -67,21 +87,27 @@ class Tail:
         return turns[old:]
 
 
+def _first_id(info: SessionInfo, turns: Sequence[Turn]) -> int | None:
+    if begins_in(info, turns):
+        turns = [turn for turn in turns if turn.epoch == info.epoch][:1]
+    return turns[0].id if turns else None
+
+
 class Tails:
-    """Those of a store: of the sessions whose windows were asked for last."""
+    """The tails of the sessions whose windows were asked for last."""
 
     def __init__(self) -> None:
         self._tails: OrderedDict[str, Tail] = OrderedDict()
         self._weight = 0
 
     def of(self, session: str, turns: int) -> Tail:
-        """The tail of a session, of whose window so many turns were read."""
+        """Return the tail of a session; `turns` is the number of turns read for its window."""
         tail = self._tails.get(session)
         if tail is None:
             tail = self._tails[session] = Tail()
         else:
             self._tails.move_to_end(session)
-        weight = 2 * turns + _TAIL_OVERHEAD  # as it is on average, see `arranged`
+        weight = 2 * turns + _TAIL_OVERHEAD  # the average, see `arranged`
         if weight != tail.weight:
             self._weight += weight - tail.weight
             tail.weight = weight
@@ -90,7 +116,7 @@ class Tails:
         return tail
 
     def forget(self, session: str) -> None:
-        """Lets go of what was said there."""
+        """Drop the turns of a session from memory."""
         tail = self._tails.pop(session, None)
         if tail is not None:
             self._weight -= tail.weight

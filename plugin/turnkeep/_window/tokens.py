@@ -1,4 +1,4 @@
-"""How many tokens a message costs: an estimate that needs nothing, or the caller's counter."""
+"""Count the tokens of a message, with an estimate or with the caller's counter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import msgspec
 
 from .._errors import MissingExtraError, WindowError
+from .estimate import estimate_tokens
 
 if TYPE_CHECKING:
     import tiktoken
@@ -23,40 +24,29 @@ __all__ = [
 ]
 
 TokenCounter: TypeAlias = Callable[[str], int]
-"""Text in, its number of tokens out; the same for the same text."""
+"""A function from a text to its number of tokens, the same for the same text."""
 
 MessageCounter: TypeAlias = Callable[[Mapping[str, Any]], int]
-"""One chat-completions message in, its number of tokens out, all that belongs to it included."""
+"""A function from a whole chat-completions message to its number of tokens."""
 
 MESSAGE_OVERHEAD: Final = 4
-"""Tokens that an API adds to a message for its role and bounds (OpenAI's cookbook: 3 or 4)."""
+"""Tokens that an API adds to each message for its role and bounds (OpenAI's cookbook: 3 or 4)."""
 
 MEDIA_TOKENS: Final = 1000
-"""What a content part that is no text counts as; a picture of 1024² costs 765 to 1,600."""
+"""Tokens that a content part without text counts as; a 1024² picture costs 765 to 1,600."""
 
 _REMEMBERED: Final = 10_000
+_SHORT: Final = 64
 _COUNTED_APART: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
-def estimate_tokens(text: str) -> int:
-    """A quick estimate of a text's tokens, rather too high than too low.
-
-    A token is about four bytes of English; other languages take more bytes and more tokens.
-
-    >>> estimate_tokens("The quick brown fox jumps over the lazy dog.")
-    13
-    """
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return -(-size * 2 // 7)
-
-
 def tiktoken_counter(encoding: str | tiktoken.Encoding = "o200k_base") -> TokenCounter:
-    """A counter for `get_history(count_tokens=…)` that asks OpenAI's tokenizer, `tiktoken`.
+    """Return a counter for `get_history(count_tokens=…)` that uses OpenAI's `tiktoken`.
 
     `encoding` is the name of a model (`"gpt-4o"`) or of an encoding, or an encoding itself.
-    A name that was never used on this machine is fetched from the network by tiktoken.
-    Raises `MissingExtraError` if it is not installed (`turnkeep[tiktoken]`), and `ValueError`
-    for a name that it doesn't know. Make one counter and keep it: counts are remembered by it.
+    tiktoken downloads an encoding the first time it is used on a machine. Raises
+    `MissingExtraError` if tiktoken is not installed (`turnkeep[tiktoken]`), and `ValueError`
+    for an unknown name. Make one counter and keep it: counts are cached by counter.
     """
     try:
         module: Any = import_module("tiktoken")
@@ -64,10 +54,10 @@ def tiktoken_counter(encoding: str | tiktoken.Encoding = "o200k_base") -> TokenC
         raise MissingExtraError("tiktoken_counter", "tiktoken", "tiktoken") from None
     name: Any = encoding
     if isinstance(encoding, str):
-        with suppress(KeyError):  # no model's name, so an encoding's
+        with suppress(KeyError):  # not a model, so an encoding
             name = module.encoding_name_for_model(encoding)
         encoding = module.get_encoding(name)
-    # `encode` raises where a user's text looks like a special token; to a counter it is text.
+    # `encode` raises if a user's text looks like a special token; a counter reads it as text.
     encode: Callable[[str], list[int]] = cast("Any", encoding).encode_ordinary
 
     def count(text: str) -> int:
@@ -77,7 +67,7 @@ def tiktoken_counter(encoding: str | tiktoken.Encoding = "o200k_base") -> TokenC
 
 
 def message_tokens(message: Mapping[str, Any], count: TokenCounter) -> int:
-    """The tokens of one chat-completions message, its overhead and its extra fields included."""
+    """Return the tokens of a chat-completions message, with its overhead and extra fields."""
     content = message["content"]
     if isinstance(content, str):
         total = MESSAGE_OVERHEAD + text_tokens(content, count)
@@ -96,16 +86,18 @@ def message_tokens(message: Mapping[str, Any], count: TokenCounter) -> int:
 
 
 def whole_message_tokens(message: Mapping[str, Any], count: MessageCounter) -> int:
-    """The tokens of one message by a counter that knows what it adds; asked once for each."""
+    """Return the tokens of a message by a counter of whole messages; counts are cached."""
     encoded = msgspec.json.encode(message)
     what = f"a message of the role {message['role']}"
     return _remembered(count, len(encoded), hash(encoded), lambda: _ask(count, message, what))
 
 
 def text_tokens(text: str, count: TokenCounter) -> int:
-    """The tokens of a text; the counter is asked once for each."""
+    """Return the tokens of a text; counts are cached."""
     if count is estimate_tokens:
-        return estimate_tokens(text)  # quicker than to remember
+        if len(text) <= _SHORT:
+            return estimate_tokens(text)  # quicker than the cache
+        return _remembered(count, len(text), hash(text), lambda: estimate_tokens(text))
     what = f"a text of {len(text)} characters"
     return _remembered(count, len(text), hash(text), lambda: _ask(count, text, what))
 
@@ -118,8 +110,8 @@ def _part_tokens(part: Mapping[str, Any], count: TokenCounter) -> int:
 _Counted: TypeAlias = tuple[Hashable, int, int]
 _counts: dict[_Counted, int] = {}
 _older_counts: dict[_Counted, int] = {}
-"""By counter, length and hash of what was counted, which is not kept for it. What is asked for
-again moves to the newer ones; when those are full, the older go."""
+"""Caches by counter, and by length and hash of the text or message, which is not kept. A hit
+moves to the newer cache. When that one is full, it becomes the older one, which is dropped."""
 
 
 def _remembered(count: Hashable, length: int, hashed: int, ask: Callable[[], int]) -> int:
@@ -127,7 +119,7 @@ def _remembered(count: Hashable, length: int, hashed: int, ask: Callable[[], int
     key = count, length, hashed
     try:
         known = _counts.get(key)
-    except TypeError:  # a counter that can't be hashed
+    except TypeError:  # an unhashable counter
         return ask()
     if known is None:
         known = _older_counts.get(key)

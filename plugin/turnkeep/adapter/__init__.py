@@ -7,9 +7,9 @@
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
 - `_overlap`: messages that come while another one is being answered; `_reset`: conversations
   that start over
-- `_later`: messages that a failing storage did not take; `_drain`: the end of a bot
+- `_later`: messages during a storage's failure; `_drain`: the end of a bot
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
-- `_export` and `_privacy`: people see and erase what is kept of them
+- `_export` and `_privacy`: people see and erase their data
 - `_recent`: a bounded memory of events
 """
 

@@ -1,4 +1,4 @@
-"""Edits and deletions on the platform, and how they reach what is recorded."""
+"""Edits and deletions on the platform, applied to the recorded turns."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from ._notes import note
 __all__ = ["AS_MADE", "Changes", "Places", "requote"]
 
 AS_MADE: Final[Mapping[str, Any]] = {"as_made": True}
-"""In a turn's `extra`: it is what a command made of its message, and stays so when that is edited.
-"""
+"""In a turn's `extra`: a command made its content, so an edit of the message changes nothing."""
 
 _PLACES_KEPT: Final = 20_000
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
-"""How much the platform's clock and ours may differ."""
+"""The most that the platform's clock and ours may differ."""
 
 _READ_FIRST: Final = 64
 
 
 class Places:
-    """In which session the latest messages are, for events that name a message alone."""
+    """The sessions of the latest messages, for events that name only a message."""
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, SessionKey | None] = OrderedDict()
 
     def note(self, source_id: str, key: SessionKey) -> None:
-        # None where several have a message with this id.
+        # None if several sessions have a message with this id.
         self._keys[source_id] = key if self._keys.get(source_id, key) == key else None
         if len(self._keys) > _PLACES_KEPT:
             self._keys.popitem(last=False)
@@ -52,14 +51,14 @@ class Places:
 
 
 class Changes:
-    """What is edited or deleted is so in the history too, with what other turns repeat of it."""
+    """The edits and deletions of messages, and of their repetitions in other turns."""
 
     def __init__(self, store: SessionStore, places: Places) -> None:
         self._store = store
         self._places = places
 
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
-        """Changes a message in its session, and the lines of those that reply to it there."""
+        """Edit a message in its session, and the lines of the turns that reply to it."""
         key = self._places.of(source_id) if key is None else key
         if key is None:
             return
@@ -68,7 +67,7 @@ class Changes:
         if before is None or before.extra.get("as_made"):
             return
         after = await session.edit(before, content)
-        if after is not None and is_gone(before):  # what it repeated does not come back
+        if after is not None and is_gone(before):  # a deleted repetition does not come back
             await requote(session, after, None)
         if after is None or after.content == before.content:
             return
@@ -86,16 +85,16 @@ class Changes:
         among: Callable[[SessionKey], bool] | None,
         since: datetime | None,
     ) -> None:
-        """Takes messages away, from the session of `key`, and from those that it is asked for.
+        """Delete messages from the session of `key`, and from those that `among` selects.
 
-        Those that were last written before `since`, when the oldest of the messages was
-        written, can't have them.
+        `since` is the time of the oldest message. Sessions that were last written before it are
+        skipped.
         """
         gone = {*source_ids}
         oldest = None if since is None else since - _CLOCKS_DIFFER
         keys = [] if key is None else [key]
         if among is not None:
-            # One page: a session that is written to meanwhile would move from page to page.
+            # One page, since a session that is written to meanwhile would move to another one.
             page = await self._store.list_sessions(limit=None)
             written = [one.key for one in page if oldest is None or one.updated_at >= oldest]
             keys += filter(among, written)
@@ -112,7 +111,7 @@ class Changes:
             self._places.forget(source_id)
 
     async def delete_all(self, begins: str) -> None:
-        """Takes away what has such source ids, and what answers it, from every session."""
+        """Delete the turns with such source ids, and their answers, in every session."""
         for info in await self._store.list_sessions(limit=None):
             session = self._store.session(info.key)
             turns = [turn async for turn in session.turns(epoch="all")]
@@ -127,13 +126,13 @@ class Changes:
 
 
 async def requote(session: Session, turn: Turn, line: str | None) -> None:
-    """Gives a turn another line that says to what it replies; None where that is gone."""
+    """Give a turn another line about the message it replies to; None if that is deleted."""
     content, extra = requoted(turn, line)
     await session.edit(turn, content, extra=extra)
 
 
 async def _turns_since(session: Session, oldest: datetime | None) -> list[Turn]:
-    """The turns that were written since, and some before; of a long session its end alone."""
+    """Return the turns since `oldest`, and some before; read only a long session's end."""
     if oldest is None:
         return [turn async for turn in session.turns(epoch="all")]
     count = _READ_FIRST

@@ -1,4 +1,4 @@
-"""A session in the hand of a platform's handler, which can answer where the message came from."""
+"""The session that a platform's handler gets. It can answer in the message's chat."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FAILURES: Final = (StorageError, StoreLockedError)
 _JUST_NOW: Final = timedelta(minutes=1)
 
 Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
-"""What a bot says: text, a stream of it, or a function that is given the open reply."""
+"""A bot's answer: text, a stream of text, or a function that gets the open reply."""
 
 
 class ChatSession(Session):
-    """A session that knows its chat: what handlers get as `chat_session`."""
+    """A session that knows its chat. Handlers get it as `chat_session`."""
 
     outlet: Outlet | None
-    """Where an answer goes; None where the chat is not known."""
+    """The way to the chat; None if the chat is not known."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class ChatSession(Session):
 
     @property
     def conversation(self) -> Conversation:
-        """The session's verbs; for what adapters are made of."""
+        """The session's verbs, for the other parts of an adapter."""
         return self._conversation
 
     def unbound(self) -> Self:
-        """Return the same handle, bound to no message."""
+        """Return a copy of the handle that is bound to no message."""
         free = copy.copy(self)
         free.turn, free.joined, free.was_answered = None, (), False
         return free
@@ -64,11 +64,11 @@ class ChatSession(Session):
 
     @property
     def open_reply(self) -> Reply | None:
-        """The reply that is open now; what is sent meanwhile is a part of it."""
+        """The reply that is open now. Messages that are sent meanwhile are a part of it."""
         return next((reply for reply in reversed(self._replies) if reply.is_open), None)
 
     def reply_of(self, text: str) -> Reply | None:
-        """The reply, open or just stored, that a sent message with this text is a part of."""
+        """Return the reply, open or just stored, that contains a sent message's text."""
         since = datetime.now(timezone.utc) - _JUST_NOW
         made = (
             one
@@ -84,17 +84,19 @@ class ChatSession(Session):
         keep_interrupted: bool = False,
         nothing: str = "(no answer)",
     ) -> Reply:
-        """Sends an answer to the chat as it grows, and stores it once, as one turn.
+        """Send an answer to the chat while it grows, and store it once, as one turn.
 
-        `says` is text, an async iterable of pieces of text, or a function that is given the
-        reply and returns such an iterable; there `await reply.get_history()` is the window,
-        and an agent adds its tool calls and results to the reply. The message is edited at
-        the pace that the platform allows, split at its limit, and ends with the final text.
-        Stored is what the model said, linked to the messages it was sent as. An exception of
-        the stream is raised and stores nothing, or with `keep_interrupted` what there was.
-        Where the model says nothing, `nothing` is sent, and nothing is stored. To a message
-        that was deleted meanwhile, or that was answered when this handle on it was given (it was
-        delivered again), nothing is said; the reply's `discarded` tells.
+        `says` is text, an async iterable of pieces of text, or a function that gets the reply
+        and returns such an iterable. In that function `await reply.get_history()` is the window,
+        and an agent adds its tool calls and results to the reply.
+
+        The sent message is edited at the pace that the platform allows, and split at its limit.
+        The stored turn has the model's own text, and is linked to the sent messages. An
+        exception of the stream is raised and stores nothing; with `keep_interrupted` it stores
+        the part so far. If the model says nothing, `nothing` is sent, and nothing is stored.
+
+        A message that was deleted meanwhile gets no answer. Neither does one that is delivered
+        again and had an answer. Then the reply's `discarded` is True.
 
         >>> async def handler(message, chat_session):
         ...     await chat_session.answer(lambda reply: ask_llm(reply))
@@ -104,8 +106,8 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
-        if self.was_answered:  # its message was delivered again
-            logger.info("%s: the message in hand was answered before; it is not again", self)
+        if self.was_answered:  # the message was delivered again
+            logger.info("%s: the message in hand has an answer already, and gets no other", self)
             unsaid = self.reply()
             unsaid.discard()
             return unsaid

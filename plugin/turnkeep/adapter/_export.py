@@ -1,4 +1,4 @@
-"""What people are told of what is kept of them, and how they have it erased."""
+"""The export and the deletion of one person's data in a session."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["export", "forget"]
 
 
 async def export(session: Session, *, sender_id: str | int | None = None) -> bytes:
-    """All that is stored of a session, as JSON in UTF-8: a list of turns, the oldest first.
+    """Return a session's turns as JSON in UTF-8, the oldest first.
 
-    Each has `time` (ISO 8601, UTC), `role`, `content`, and `name` and `sender` where there is
-    one. With `sender_id`, where others wrote in the session too, it is only what this person
-    wrote and what answers it.
+    Each turn has `time` (ISO 8601, UTC), `role`, `content`, and `name` and `sender` if it has
+    them. With `sender_id`, if others wrote in the session too, the export has only this person's
+    turns and the answers to them.
     """
     turns = [turn async for turn in session.turns(epoch="all")]
     only = sender_id is not None and await _is_shared(session, str(sender_id))
@@ -39,20 +39,20 @@ async def export(session: Session, *, sender_id: str | int | None = None) -> byt
 
 
 async def forget(session: Session, *, sender_id: str | int) -> bool:
-    """Erases what is kept of a person in a session; returns whether there was anything.
+    """Erase one person's data in a session; return True if there was any.
 
-    Where nobody else wrote in it, it is all of the session, its summary too; else it is what
-    this person wrote, what answers it, and what others' replies repeat of it. Links stay.
+    If nobody else wrote in the session, all of it goes, with its summary. Otherwise the person's
+    turns go, the answers to them, and their repetitions in others' replies. Links stay.
     """
     if await _is_shared(session, str(sender_id)):
         return await session.forget_sender(sender_id) > 0
-    # By its own name: by an alias, that link would go too.
+    # By its own key: given an alias, `forget` would remove that link too.
     info = await session.info()
     return info is not None and await session.store.forget(info.key)
 
 
 async def _is_shared(session: Session, sender_id: str) -> bool:
-    """Whether somebody else wrote here, whatever the chat is: a link or a scope may join chats."""
+    """Return True if somebody else wrote here; a link or a scope may join several chats."""
     async for turn in session.turns(epoch="all"):
         if turn.sender is not None and turn.sender.id != sender_id:
             return True

@@ -1,4 +1,4 @@
-"""What a failing storage did not take: kept in memory, answered, and recorded when it can be."""
+"""Messages during a storage's failure: answered from memory, and recorded after it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["Later", "Owing"]
 logger: Final = logging.getLogger("turnkeep")
 
 MAX_TURNS: Final = 10_000
-"""How many messages are kept in memory; after that the storage's error is raised."""
+"""The most messages in memory. After that the storage's error is raised."""
 
 
 class Owing(Conversation):
-    """The verbs of a session that answers while its storage fails, and is recorded later."""
+    """The verbs of a session that answers while its storage fails. Answers are stored later."""
 
     def __init__(
         self, desk: Desk, key: SessionKey, owe: Callable[[SessionKey, list[Turn]], None]
@@ -48,18 +48,20 @@ class Owing(Conversation):
         except FAILURES:
             if not sight.turns:
                 raise
-            logger.exception("%sthe history can't be read; it is answered without", self.where)
+            logger.exception(
+                "%sthe history can't be read; the answer is made without it", self.where
+            )
             return window_alone(self.key, sight.turns, options, collected)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
         try:
-            return await super().begin_reply(to, joined, anew=anew)
+            return await super().begin_reply(to, joined, again=again)
         except FAILURES:
             if to is None:
                 raise
-            # The answer is owed to whatever is there then.
+            # It is stored later, in whatever state the session is then.
             return Begun(to, tuple(one.id for one in joined), None, Sight.of(to, joined))
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
@@ -67,13 +69,13 @@ class Owing(Conversation):
         try:
             return await super().store_reply(turns, begun)
         except FAILURES:
-            logger.exception("%san answer that was given is recorded later", self.where)
+            logger.exception("%san answer was sent and is recorded later", self.where)
             self._owe(self.key, turns)
             return turns
 
 
 class Aside(Conversation):
-    """The verbs of a session in memory. What was recorded since is answered where it went."""
+    """The verbs of a session in memory. Answers to turns recorded since go to the storage."""
 
     def __init__(self, desk: Desk, real: Conversation) -> None:
         super().__init__(desk, real.key)
@@ -88,9 +90,9 @@ class Aside(Conversation):
         return window_alone(self.key, sight.turns, options, collected)
 
     async def begin_reply(
-        self, to: Turn | None, joined: Sequence[Turn] = (), *, anew: bool = False
+        self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
-        begun = await super().begin_reply(to, joined, anew=anew)
+        begun = await super().begin_reply(to, joined, again=again)
         if begun.is_lost and to is not None and await self._recorded(to) is not None:
             return begun._replace(is_lost=False)
         return begun
@@ -104,7 +106,7 @@ class Aside(Conversation):
         return await self._real.store_reply(moved, there)
 
     async def _recorded(self, turn: Turn) -> Turn | None:
-        """Return the message as the failing storage has it by now, or None."""
+        """Return the message if the storage has it by now, or None."""
         if turn.source_id is None:
             return None
         try:
@@ -115,31 +117,33 @@ class Aside(Conversation):
 
 
 class Later:
-    """Sessions in memory, for as long as the storage fails.
+    """The sessions in memory while the storage fails.
 
-    A handler answers there without the history from before; order is kept, since a session of
-    which something waits goes on waiting. Nothing of it survives the process.
+    There handlers answer without the earlier history. The order of messages is kept: while
+    anything of a session waits, its new messages wait too. Nothing of it survives the process.
     """
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
         self._aside = SessionStore("memory:")
-        self._waiting: dict[SessionKey, dict[int, int]] = {}  # ids there, and ids in the store
+        self._waiting: dict[
+            SessionKey, dict[int, int]
+        ] = {}  # from the ids in memory to the ids in the store
         self._owed: list[tuple[SessionKey, list[Turn]]] = []  # answers to recorded messages
         self._changes: list[Callable[[], Awaitable[None]]] = []
         self._count = 0
         self._lock = Lock()
 
     def holds(self, key: SessionKey) -> bool:
-        """Whether something of this session waits."""
+        """Return True if anything of this session waits."""
         return key in self._waiting or any(owed[0] == key for owed in self._owed)
 
     def owe(self, key: SessionKey, turns: list[Turn]) -> None:
-        """Keeps an answer that was given to a message which is recorded."""
+        """Keep an answer to a recorded message."""
         self._owed.append((key, turns))
 
     def owe_change(self, change: Callable[[], Awaitable[None]]) -> None:
-        """Keeps an edit or a deletion that the storage did not take."""
+        """Keep an edit or a deletion that the storage refused."""
         self._changes.append(change)
 
     @property
@@ -147,7 +151,7 @@ class Later:
         return self._count + len(self._owed) + len(self._changes) >= MAX_TURNS
 
     async def receive(self, session: ChatSession, content: object, **fields: Any) -> ChatSession:
-        """The session in memory, bound to this message."""
+        """Return the session in memory, bound to this message."""
         self._waiting.setdefault(session.key, {})
         self._count += 1
         conversation = Aside(self._aside.desk, session.conversation)
@@ -157,13 +161,13 @@ class Later:
         return await aside.receive(content, **fields)
 
     async def edit(self, source_id: str, content: object) -> None:
-        """Changes a message that waits."""
+        """Edit a waiting message."""
         async with self._lock:
             for key in list(self._waiting):
                 await self._aside.session(key).edit(source_id, content)
 
     async def delete(self, source_ids: Collection[str]) -> None:
-        """Takes messages away that wait, and what others that wait repeat of them."""
+        """Delete waiting messages, and their repetitions in others that wait."""
         async with self._lock:
             for key in list(self._waiting):
                 session = self._aside.session(key)
@@ -175,7 +179,7 @@ class Later:
                         await requote(session, turn, None)
 
     async def settle(self) -> None:
-        """Records what waits, as far as the storage takes it."""
+        """Record all that waits, until the storage fails again."""
         if not (self._waiting or self._owed or self._changes):
             return
         async with self._lock:
@@ -183,22 +187,22 @@ class Later:
                 try:
                     await self._store.desk.append(owed[0], owed[1], dedupe=False)
                 except FAILURES as error:
-                    logger.warning("an answer goes on waiting to be recorded: %s", error)
-                    return  # what waits came after it
+                    logger.warning("an answer still waits to be stored: %s", error)
+                    return  # everything else came after it
                 self._owed.remove(owed)
             for key in list(self._waiting):
                 info = await self._aside.desk.info(key)
                 if info and self._aside.desk.answers.first_open(info) != sys.maxsize:
-                    continue  # its answer is to come behind it
+                    continue  # its open answer must be stored behind it
                 try:
                     await self._record(key)
                 except FAILURES as error:
-                    logger.warning("what waits to be recorded goes on waiting: %s", error)
+                    logger.warning("messages still wait to be stored: %s", error)
             while self._changes:
                 try:
                     await self._changes[0]()
                 except FAILURES as error:
-                    logger.warning("an edit or a deletion goes on waiting: %s", error)
+                    logger.warning("an edit or a deletion still waits: %s", error)
                     return
                 del self._changes[0]
 
@@ -214,7 +218,7 @@ class Later:
         del self._waiting[key]
 
     async def aclose(self) -> None:
-        """Records what waits, or tells what is lost."""
+        """Record all that waits, or log how much is lost."""
         await self.settle()
         if self._changes:
             logger.error("%d edits and deletions could not be done", len(self._changes))

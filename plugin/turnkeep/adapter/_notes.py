@@ -1,4 +1,4 @@
-"""The short lines in a turn that its text lacks: a reply, a forward, a pressed button."""
+"""Short lines about a message beside its text: a reply, a forward, a pressed button."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def note(kind: str, detail: str = "") -> str:
 
 
 def reply_note(name: str | None, said: str) -> str:
-    """Return the line that stands in front of a reply; without a name it is to "a message".
+    """Return the line above a reply. Without a name it says "a message".
 
     >>> reply_note("Ada", "see you at 8")
     '[reply to Ada: see you at 8]'

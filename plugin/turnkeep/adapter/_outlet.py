@@ -1,4 +1,4 @@
-"""A message that grows while the model speaks, at the pace that a platform allows."""
+"""A message that grows with the model's text, at the pace that the platform allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from .._records.turn import clean_text
+from .._records.clean import clean_text
 from ._split import split_text
 
 __all__ = ["GrowingMessage", "MessageGoneError", "Outlet", "SlowDownError"]
@@ -16,11 +16,11 @@ __all__ = ["GrowingMessage", "MessageGoneError", "Outlet", "SlowDownError"]
 logger: Final = logging.getLogger("turnkeep")
 
 MAX_WAIT: Final = 300.0
-"""For how many seconds in all the platform is waited for, before its refusal is raised."""
+"""The seconds to wait for a platform in all, before its refusal is raised."""
 
 
 class SlowDownError(Exception):
-    """Raised by an outlet: the platform asks to wait for so many `seconds`."""
+    """An outlet's platform asks to wait for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the platform asks to wait for {seconds:g} seconds")
@@ -28,15 +28,15 @@ class SlowDownError(Exception):
 
 
 class MessageGoneError(Exception):
-    """Raised by an outlet's `edit`: the message is not there any more."""
+    """The message that an outlet's `edit` names is gone."""
 
 
 class Outlet(Protocol):
-    """How an answer leaves for a platform: what an adapter makes for each message in hand.
+    """The way of an answer to the platform. An adapter makes one for each message in hand.
 
-    `limit` is the most characters of one message, `pace` the least seconds between two
-    changes of it. With `drafts`, an unfinished message is shown by `draft`, and `send` comes
-    at its end. Each method raises `SlowDownError` where the platform asks for it.
+    `limit` is the most characters of one message, and `pace` the fewest seconds between two
+    changes of it. With `drafts`, `draft` shows an unfinished message, and `send` the finished
+    one. Each method raises `SlowDownError` if the platform asks to wait.
     """
 
     limit: int
@@ -44,26 +44,26 @@ class Outlet(Protocol):
     drafts: bool
 
     async def working(self) -> None:
-        """Shows that an answer is on its way."""
+        """Show that an answer is on its way."""
         ...
 
     async def send(self, text: str) -> str | None:
-        """Sends a message and returns its source id, None if it has none."""
+        """Send a message and return its source id, or None if it has none."""
         ...
 
     async def edit(self, number: int, text: str) -> None:
-        """Changes the `number`th message, from 0, or raises `MessageGoneError`."""
+        """Edit the `number`th message, from 0; raise `MessageGoneError` if it is gone."""
         ...
 
     async def draft(self, text: str) -> None:
-        """Shows a message that is not finished."""
+        """Show an unfinished message."""
         ...
 
 
 class GrowingMessage:
-    """One answer, shown as it grows: `await show(text)` with all of it so far, then `finish`.
+    """One growing answer: `await show(text)` with all of it so far, then `finish(text)`.
 
-    `source_ids` are those of the messages it was sent as.
+    `source_ids` are those of the sent messages.
     """
 
     def __init__(self, outlet: Outlet, clock: Callable[[], float] = anyio.current_time) -> None:
@@ -75,7 +75,7 @@ class GrowingMessage:
         self._refused_until = 0.0
 
     async def show(self, text: str) -> None:
-        """Shows the text if it is time to; what goes wrong is left to `finish`."""
+        """Show the text if the pace allows it; failures are left to `finish`."""
         if self._clock() < self._next or not text.strip():
             return
         pause = self._outlet.pace
@@ -90,7 +90,7 @@ class GrowingMessage:
         self._next = self._clock() + pause
 
     async def finish(self, text: str) -> None:
-        """Shows all of the text, and waits for the platform where that asks for it."""
+        """Show all of the text, and wait for the platform if it asks for it."""
         waited = max(0.0, self._refused_until - self._clock())
         await anyio.sleep(waited)
         while True:
@@ -113,7 +113,7 @@ class GrowingMessage:
                     await self._outlet.edit(number, piece)
                 except MessageGoneError:
                     if not done:
-                        self._shown[number] = ""  # the end of it is sent anew
+                        self._shown[number] = ""  # its text is sent in a new message
                         continue
                     await self._send(piece)
                 self._shown[number] = piece

@@ -1,4 +1,4 @@
-"""What happens when a message comes while an earlier one of its session is being answered."""
+"""The handling of messages that come while an earlier one of their session is answered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Busy: TypeAlias = Literal["parallel", "queue", "latest", "collect", "drop"]
 BUSY: Final = get_args(Busy)
 
 ALBUM_PAUSE: Final = 0.5
-"""For how many seconds another part of an album is waited for; each comes by itself."""
+"""The seconds to wait for the next part of an album; each part comes as a message."""
 
 _MAX_PAUSES: Final = 10
 _HANDLED_KEPT: Final = 10_000
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class _Message:
-    """A message in hand, until its handler has ended or a later message took it along."""
+    """A message in hand, until its handler ends or a later message takes it over."""
 
     def __init__(self, session: Session, turn: Turn) -> None:
         self.turns: tuple[Turn, ...] = (*session.joined, turn)
@@ -44,18 +44,18 @@ class _Message:
         self.superseded = False
 
     def take_along(self, before: _Message | None) -> None:
-        """The one before is not handled any more; it is answered with this one."""
+        """Take over an earlier message: this one's handler answers it too."""
         if before is not None:
             before.superseded = True
             before.scope.cancel()
             taken = {(turn.id, turn.time): turn for turn in (*before.turns, *self.turns)}
-            # By id: they may have come here in another order than they were recorded in.
+            # By id: they may have come in another order than they were recorded in.
             self.turns = tuple(taken[place] for place in sorted(taken))
             self.since = before.since
 
 
 class _Line:
-    """What is under way in one session."""
+    """The messages in hand of one session."""
 
     def __init__(self) -> None:
         self.lock = Lock()  # fair: first come, first served
@@ -94,20 +94,19 @@ _rooms: Final[WeakKeyDictionary[SessionStore, _Room]] = WeakKeyDictionary()
 
 
 class Overlap:
-    """Runs the handlers of messages, so that those of one session don't get into each other's way.
+    """The runner of message handlers, which keeps those of one session out of each other's way.
 
-    `busy` says what becomes of a message that comes while another one of its session is being
-    handled:
+    `busy` decides about a message that comes while another one of its session is handled:
 
-    - `"parallel"`: its handler runs at the same time;
-    - `"queue"`: it waits, first come, first served;
-    - `"latest"`: the other handler is cancelled, and the answer is to this message and that one;
-    - `"collect"`: all that came meanwhile is answered together, by the handler of the latest;
+    - `"parallel"`: its handler runs at the same time.
+    - `"queue"`: it waits, first come, first served.
+    - `"latest"`: the other handler is cancelled, and this one answers both messages.
+    - `"collect"`: the handler of the latest message answers all that came meanwhile.
     - `"drop"`: it is recorded, and its handler does not run.
 
-    `debounce`, in seconds, joins what one person writes in a burst: the handler of the last
-    message runs, once nothing followed for so long, and answers them all. The parts of an
-    album are joined so in any case. A message that is delivered again is handled once.
+    `debounce`, in seconds, joins the messages that one person writes in a burst. After that long
+    without another message, the handler of the last one runs, and answers them all. The parts of
+    an album are always joined like this. A message that is delivered again is handled once.
 
     Keys that are linked are one session, also where two adapters handle its messages. Where
     several processes share the storage, the handlers of a session run one after the other in
@@ -128,10 +127,10 @@ class Overlap:
         busy: Busy | None = None,
         debounce: float | None = None,
     ) -> T | None:
-        """Runs the handler with the session; None if it did not run, or was cancelled.
+        """Run the handler with the session; return None if it did not run, or was cancelled.
 
-        The session is bound to the message in hand; one that is bound to none is not waited
-        for. `album` names the album that the message is a part of.
+        The session is bound to the message in hand. A session without one never waits. `album`
+        names the album that the message is a part of.
         """
         busy = self.busy if busy is None else busy
         debounce = self.debounce if debounce is None else debounce
@@ -158,7 +157,7 @@ class Overlap:
                 room.in_hand.difference_update(session.name(turn) for turn in mine.turns)
 
     async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
-        """Waits until nothing follows; whatever follows takes this message along."""
+        """Wait until no message follows. A message that follows takes this one over."""
         pause = max(debounce, 0 if album is None else ALBUM_PAUSE)
         if not pause:
             return
@@ -167,7 +166,7 @@ class Overlap:
         mine.take_along(line.bursts.get(name))
         line.bursts[name] = mine
         try:
-            # Somebody who never stops writing is answered, too.
+            # Also a person who never stops writing gets an answer.
             await sleep_until(min(current_time() + pause, mine.since + _MAX_PAUSES * pause))
         finally:
             if line.bursts.get(name) is mine:
@@ -199,7 +198,7 @@ class Overlap:
                     return None
                 if line.collecting is mine:
                     line.collecting = None
-                # What was answered before it could be cancelled is not answered again.
+                # A message that was answered before the cancellation is not answered again.
                 left = [one for one in mine.turns[:-1] if not _is_answered(session, one)]
                 return await handle(_bound(session, (*left, mine.turns[-1])))
         finally:

@@ -16,11 +16,11 @@ _FORGOTTEN: Final = "What was kept of you here is erased."
 
 
 async def forget_and_report(session: Session, *, sender_id: str | int) -> str:
-    """Erase what is kept of a person, as `forget` does, and return the sentence that says so."""
+    """Erase a person's data as `forget` does; return the sentence to answer with."""
     return _FORGOTTEN if await forget(session, sender_id=sender_id) else NOTHING_KEPT
 
 
 async def export_file(session: Session, *, sender_id: str | int) -> bytes | None:
-    """Return what `export` does, or None if nothing is kept of the person."""
+    """Return the file of `export`, or None if nothing of the person is stored."""
     file = await export(session, sender_id=sender_id)
     return None if file == b"[]" else file

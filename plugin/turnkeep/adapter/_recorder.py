@@ -1,4 +1,4 @@
-"""What an adapter does with the platform's events, whatever the platform."""
+"""The recording of a platform's messages, the same for every platform."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger: Final = logging.getLogger("turnkeep")
 
 
 class Quoted(NamedTuple):
-    """A message that another one repeats the beginning of, and who wrote it, as far as known."""
+    """The message that another one repeats, and its author, as far as they are known."""
 
     source_id: str | None
     sender_id: str | None
@@ -42,13 +42,15 @@ class Quoted(NamedTuple):
 class RecorderOptions(TypedDict, total=False):
     """The options that every adapter has, and their defaults.
 
-    `busy` ("parallel") and `debounce` (0, in seconds): see `Overlap`. `reset` (None): when a
-    conversation begins anew by itself, see `ResetPolicy`. `edits` ("update"): whether an edit
-    on the platform reaches the history, or `"ignore"`. `on_storage_error` ("raise"): whether a
-    storage that fails is raised to the framework, and the message not handled; or, with
-    `"later"`, logged, the message answered without history, and recorded when the storage
-    works again (what waits is in memory, and lost with the process). `ignore` (none): the ids,
-    as whole numbers, of users and chats of which nothing is recorded; a set may change later.
+    - `busy` (`"parallel"`) and `debounce` (0, in seconds): see `Overlap`.
+    - `reset` (None): the rule by which a conversation starts over by itself, see `ResetPolicy`.
+    - `edits` (`"update"`): edits on the platform change the history; with `"ignore"` they don't.
+    - `on_storage_error` (`"raise"`): a storage error is raised to the framework, and the message
+      is not handled. With `"later"` the error is logged, the message is answered without
+      history, and recorded when the storage works again. Until then it is in memory, and lost
+      with the process.
+    - `ignore` (none): the ids, as whole numbers, of users and chats that are never recorded. A
+      set may change later.
     """
 
     busy: Busy
@@ -60,7 +62,7 @@ class RecorderOptions(TypedDict, total=False):
 
 
 class Recorder:
-    """Records the messages of one platform."""
+    """The recorder of one platform's messages."""
 
     def __init__(
         self,
@@ -88,25 +90,25 @@ class Recorder:
         self._changes = Changes(store, self._places)
 
     def ignores(self, *ids: int | None) -> bool:
-        """Whether nothing is recorded of one of these users or chats."""
+        """Return True if one of these users or chats is never recorded."""
         return any(one is not None and one in self._ignore for one in ids)
 
     def key_of(self, source_id: str) -> SessionKey | None:
-        """The session that one of the latest messages is in, by its platform id."""
+        """Return the session of one of the latest messages, by its platform id."""
         return self._places.of(source_id)
 
     @property
     def needs_order(self) -> bool:
-        """Whether messages of a session have to come here one after the other.
+        """True if an adapter must bring a session's messages one after the other.
 
-        So it is where something is awaited before a message has its place in the storage's
-        order, and where handlers are to begin in that order.
+        It must if something is awaited before a message gets its place in the storage's order,
+        or if handlers must begin in that order.
         """
         in_line = self.overlap.busy != "parallel" or self.overlap.debounce > 0
         return in_line or self._reset is not None or self._later is not None
 
     def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
-        """The session of this key, bound to no message."""
+        """Return the session of this key, bound to no message."""
         owing = None
         if self._later is not None:
             owing = Owing(self.store.desk, key, self._later.owe)
@@ -123,11 +125,11 @@ class Recorder:
         extra: Mapping[str, Any] | None = None,
         quoted: Quoted | None = None,
     ) -> ChatSession:
-        """Records what a user wrote, and gives the session bound to it.
+        """Record a user's message, and return the session bound to it.
 
-        Before the first `await` it has its place among the messages of its session. `quoted`
-        says of which message the first line repeats something (`[reply to Ada: …]`, see
-        `note`); it goes with that message.
+        The message gets its place in the session before the first `await`. `quoted` names the
+        message that the first line repeats (`[reply to Ada: …]`, see `note`). When that message
+        is deleted, so is the repetition.
         """
         if source_id is not None:
             self._places.note(source_id, session.key)
@@ -172,7 +174,7 @@ class Recorder:
         """Records a message, the first one of a new epoch where that is due."""
         if self._reset is None:
             return await session.receive(content, **fields)
-        # Two messages at once must not both find the silence, and begin anew twice.
+        # Of two messages at once only one may end the silence, and start over.
         lock = self._locks.setdefault(session.key.text, Lock())
         async with lock:
             now = fields["time"] or datetime.now(timezone.utc)
@@ -188,14 +190,14 @@ class Recorder:
         text: str | None,
         time: datetime | None = None,
     ) -> None:
-        """Records a message that the bot sent, as what the model said (`text`) or as it was sent.
+        """Record a message that the bot sent: the model's own `text`, or the sent `content`.
 
-        Raises `TurnkeepError` where nothing tells its session.
+        Raises `TurnkeepError` if its session is unknown.
         """
         if key is None:
             raise TurnkeepError(
-                f"message {source_id}: each user has a session of his own here, and this "
-                "is no reply to one: give record_sent key=…"
+                f"message {source_id}: here each user has their own session, and this message "
+                "replies to no user: give record_sent key=…"
             )
         await self.store.session(key).append(
             "assistant",
@@ -206,23 +208,23 @@ class Recorder:
         )
 
     async def aclose(self) -> None:
-        """Records what waits for the storage; an adapter calls it before it leaves the store."""
+        """Record all that waits for the storage. Adapters call it before they leave the store."""
         if self._later is not None:
             await self._later.aclose()
 
     async def _begin_again(
         self, policy: ResetPolicy, session: ChatSession, source_id: str | None, now: datetime
     ) -> None:
-        """Clears the session if it is due, once, also where several processes see that it is."""
+        """Clear the session if it is due; of several processes only one does."""
         latest = await session.latest()
         if latest is None or not policy.is_due(latest.time, now):
             return
-        # A message that is delivered again, late, begins nothing.
+        # A late second delivery of an old message starts nothing.
         if source_id is None or await session.find(source_id) is None:
             await session.conversation.begin_again(lambda turn: policy.is_due(turn.time, now))
 
     async def find(self, session: ChatSession, source_id: str) -> Turn | None:
-        """What is recorded of a message, as far as the storage tells."""
+        """Return a recorded message; None if there is none, or while the storage fails."""
         try:
             return await session.find(source_id)
         except FAILURES:
@@ -231,10 +233,10 @@ class Recorder:
             return None
 
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
-        """What was written is changed in the history; nothing, where it is not in it.
+        """Edit a message in the history, if it is there.
 
-        `key` is the session it is in, None where the event does not tell. Turns that reply to
-        it repeat its new beginning.
+        `key` is its session, or None if the event does not name it. The lines of turns that
+        reply to it repeat its new beginning.
         """
         if self._edits != "update":
             return
@@ -250,12 +252,11 @@ class Recorder:
         among: Callable[[SessionKey], bool] | None = None,
         since: datetime | None = None,
     ) -> None:
-        """What was deleted on the platform is deleted here, for good.
+        """Delete messages for good that were deleted on the platform, and their repetitions.
 
-        Turns that reply to it repeat it no more. `key` is the session it is in, as far as the
-        event tells. Where others may have it, or quote it, `among` says yes to their keys: it is
-        asked for all of the store's that were written to after `since`, when the oldest of what
-        was deleted was written.
+        `key` is their session, if the event names it. Other sessions may have or repeat them
+        too: `among` returns True for the keys of those. It is called for every session of the
+        store that was written to after `since`, the time of the oldest deleted message.
         """
         if self._later is not None:
             await self._later.delete(source_ids)
@@ -263,7 +264,7 @@ class Recorder:
         await self._change(change)
 
     async def delete_all(self, begins: str) -> None:
-        """A chat is gone: what was said in it, whose source ids begin so, is deleted everywhere."""
+        """Delete the messages of a chat that is gone: their source ids begin with `begins`."""
         await self._change(partial(self._changes.delete_all, begins))
 
     async def _change(self, change: Callable[[], Awaitable[None]]) -> None:
@@ -272,5 +273,5 @@ class Recorder:
         except FAILURES:
             if self._later is None or self._later.is_full:
                 raise
-            logger.exception("an edit or a deletion is done later")
+            logger.exception("an edit or a deletion will be done later")
             self._later.owe_change(change)

@@ -1,4 +1,4 @@
-"""When a conversation begins anew by itself."""
+"""The rule by which a conversation starts over by itself."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["ResetPolicy"]
 
 @dataclass(frozen=True, kw_only=True)
 class ResetPolicy:
-    """A new epoch begins with a message that comes after a long silence, or on another day.
+    """A rule for new epochs: after a long silence, or on another day.
 
-    `idle` is how long nothing was said; `daily_at` an hour of the day, in UTC unless it has a
-    time zone: `time(4, tzinfo=ZoneInfo("Europe/Vienna"))`. Either, or both. The message that
-    comes is the first of the new epoch, and the old one is kept. Raises `ValueError` where
-    neither is given.
+    `idle` is the length of the silence. `daily_at` is an hour of the day, in UTC unless it has a
+    time zone: `time(4, tzinfo=ZoneInfo("Europe/Vienna"))`. Give one, or both. The next message is
+    the first of the new epoch, and the old epoch is kept. Raises `ValueError` if neither is
+    given.
 
     >>> from datetime import timedelta
     >>> policy = ResetPolicy(idle=timedelta(hours=6))
@@ -31,7 +31,7 @@ class ResetPolicy:
             raise ValueError(f"idle is a time span above zero, not {self.idle!r}")
 
     def is_due(self, last: datetime, now: datetime) -> bool:
-        """Whether a message at `now` begins anew, when the one before it was at `last`."""
+        """Return True if a message at `now` starts over, after one at `last`."""
         if self.idle is not None and now - last > self.idle:
             return True
         return self.daily_at is not None and last < self._hour_before(now, self.daily_at)

@@ -20,8 +20,8 @@ def as_key(key: SessionKey | str | None) -> SessionKey | None:
 class AccountScope(Generic[P]):
     """A scope function in which each bot has its own sessions.
 
-    It adds the bot's account to the keys of another scope function. The key is None where one
-    of the two functions returns None.
+    It adds the bot's account to the keys of another scope function. The key is None if one of
+    the two functions returns None.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class AccountScope(Generic[P]):
         self._scope = scope
         self._account_of = account_of
         self.is_per_user: bool = is_per_user
-        """True where the session depends on the user, not on the chat alone."""
+        """True if the session depends on the user, not on the chat alone."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SessionKey | None:
         key, account = as_key(self._scope(*args, **kwargs)), self._account_of(*args, **kwargs)

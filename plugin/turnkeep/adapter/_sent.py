@@ -1,4 +1,4 @@
-"""What a bot sent, beside what its model said."""
+"""Messages that a bot sent beside its model's answers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .._records.turn import Turn
 __all__ = ["AS_SENT", "is_as_sent", "is_part_of"]
 
 AS_SENT: Final[Mapping[str, Any]] = {"as_sent": True}
-"""In a turn's `extra`: it is recorded as it was sent, and changes when that is edited."""
+"""In a turn's `extra`: it is recorded as it was sent, and an edit of the message changes it."""
 
 _WORDS: Final = re.compile(r"\w+")
 _LONG: Final = 8
-"""So many letters in a row are no coincidence, also in scripts without spaces."""
+"""The letters in a row that are no coincidence, also in scripts without spaces."""
 
 
 def is_as_sent(turn: Turn) -> bool:
-    """Whether the turn is a message that was sent, and not what a model said."""
+    """Return True if the turn is a message as it was sent, and no text of a model."""
     return bool(turn.extra.get("as_sent"))
 
 
 def is_part_of(sent: str, said: str) -> bool:
-    """Whether a message says a part of an answer, or all of it and more.
+    """Return True if a sent message contains a part of an answer, or all of it and more.
 
-    What a platform shows differs from what a model said in its marks, not in its words.
+    Only words are compared: a platform shows a model's text without its marks.
 
     >>> is_part_of("All of it.", "**All** of it.")
     True

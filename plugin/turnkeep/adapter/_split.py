@@ -1,4 +1,4 @@
-"""A long answer as messages that a platform takes, with code blocks that stay code blocks."""
+"""The parts of a long answer, each short enough for a message; code blocks stay code blocks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _JOINERS: Final = frozenset("\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-16}")
 
 
 def split_text(text: str, limit: int) -> list[str]:
-    """The text in pieces of at most `limit` characters (code points), each with something in it.
+    """Return the text in pieces of at most `limit` characters (code points), none of them blank.
 
-    It is cut between paragraphs, else lines, sentences or words; never inside of a character
-    that is made of several. A code block that is cut is closed, and opened again in the next
-    piece. Where a cut is depends only on what stands before it and so much behind it as fits
-    into one piece, so that pieces stay as they are while a text grows. `limit` is 100 or more.
+    The cuts are between paragraphs, or else lines, sentences or words. No cut is inside of a
+    character that consists of several code points. A code block that is cut is closed, and
+    opened again in the next piece. While a text grows, its finished pieces stay the same.
+    `limit` is 100 or more.
 
     >>> split_text("Hello. " * 30, 100)[0][-13:]
     'Hello. Hello.'
@@ -46,7 +46,7 @@ def split_text(text: str, limit: int) -> list[str]:
 
 
 def _cut(text: str, room: int) -> int:
-    """Where to end a piece that begins with the text: the best place in its second half."""
+    """Return the best place for a cut in the second half of a piece."""
     for mark in _BREAKS:
         at = text.rfind(mark, room // 2, room)
         if at > 0:
@@ -55,7 +55,7 @@ def _cut(text: str, room: int) -> int:
 
 
 def _before_a_fence_line(text: str, at: int) -> int:
-    """A cut inside of the line that opens or closes a code block is moved before that line."""
+    """Return the cut, moved before a line that opens or closes a code block."""
     begin = text.rfind("\n", 0, at) + 1
     return begin if 0 < begin < at and _FENCE.match(text, begin) else at
 
@@ -75,7 +75,7 @@ def _between_characters(text: str, at: int) -> int:
 
 
 def _open_fence(text: str) -> tuple[str, str] | None:
-    """The fence that is open at the end of the text, and its language; None if there is none."""
+    """Return the fence that is open at the end of the text, and its language; or None."""
     fence: tuple[str, str] | None = None
     for line in text.split("\n"):
         found = _FENCE.match(line)

@@ -1,4 +1,4 @@
-"""The same window as each provider's API takes it, and back: `to_shape`, `from_shape`."""
+"""Convert a window to the shape of each provider's API and back: `to_shape`, `from_shape`."""
 
 from ._anthropic import AnthropicWindow
 from ._convert import Shape, from_shape, to_shape

@@ -1,13 +1,16 @@
-"""Anthropic's Messages API: system text apart, users and assistants in turn, typed blocks.
+"""Anthropic's Messages API: system text apart, alternating users and assistants, typed blocks.
 
-The facts are those of `MessageParam` in the `anthropic` package (2.12) and of
-https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls (results come
-first in the user's message directly behind the calls, and each call has one),
-https://platform.claude.com/docs/en/build-with-claude/extended-thinking (thinking blocks go
-back unmodified, in front), and the API's own answers: "text content blocks must contain
-non-whitespace text", "final assistant content cannot end with trailing whitespace".
+The facts come from:
 
-All system messages go into the `system` text, also one from the middle: models before
+- `MessageParam` in the `anthropic` package (2.12);
+- https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls: results
+  come first in the user's message directly after the calls, and each call has one;
+- https://platform.claude.com/docs/en/build-with-claude/extended-thinking: thinking blocks go
+  back unmodified, in front;
+- the API's error messages: "text content blocks must contain non-whitespace text", "final
+  assistant content cannot end with trailing whitespace".
+
+All system messages go into the `system` text, even one from the middle: models before
 Opus 4.8 refuse the role `system` among the messages.
 """
 
@@ -42,7 +45,7 @@ _THINKING: Final = {"thinking": ("thinking", "signature"), "redacted_thinking": 
 
 
 class AnthropicWindow(TypedDict):
-    """`client.messages.create(model=…, max_tokens=…, **window)`."""
+    """The arguments for `client.messages.create(model=…, max_tokens=…, **window)`."""
 
     system: NotRequired[str]
     messages: list[dict[str, Any]]
@@ -56,7 +59,7 @@ def to_anthropic(messages: object) -> AnthropicWindow:
         parts = parts_of(message, where)
         match message["role"]:
             case "user":
-                _say(out, "user", [_block(part) for part in parts])
+                _append(out, "user", [_block(part) for part in parts])
             case "assistant":
                 blocks = _thinking(message)
                 blocks += in_words(parts)
@@ -69,13 +72,13 @@ def to_anthropic(messages: object) -> AnthropicWindow:
                     }
                     for call in calls_of(message, where)
                 )
-                _say(out, "assistant", blocks)
+                _append(out, "assistant", blocks)
             case "tool":
                 id, _ = ids.result(message, where)
                 result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
                 if parts:
                     result["content"] = content_of(in_words(parts))
-                _say(out, "user", [result])
+                _append(out, "user", [result])
             case _:
                 if parts:
                     system.append("\n".join(plain_text(part) for part in parts))
@@ -86,7 +89,7 @@ def to_anthropic(messages: object) -> AnthropicWindow:
     return AnthropicWindow(system="\n\n".join(system), messages=out) if system else window
 
 
-def _say(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -> None:
+def _append(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -> None:
     if not blocks:
         return
     if out and out[-1]["role"] == role:
@@ -96,7 +99,7 @@ def _say(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -> 
 
 
 def _thinking(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The caller's thinking blocks, but for what is none: the API would refuse it all."""
+    """Return the caller's valid thinking blocks; the API refuses a request with any other."""
     blocks = message.get("thinking_blocks")
     if not isinstance(blocks, list):
         return []
@@ -198,7 +201,7 @@ def _from_assistant(blocks: list[Part], where: str) -> list[Message]:
     for block in blocks:
         kind = str(block.get("type"))
         last = answers[-1] if answers else None
-        # Thinking leads to what stands behind it; calls must stay together, though.
+        # Thinking belongs to what comes after it, but the calls of an answer must stay together.
         if last is None or (kind in _THINKING and last["content"] and "tool_calls" not in last):
             last = Message(role="assistant", content=[])
             answers.append(last)

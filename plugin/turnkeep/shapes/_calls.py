@@ -1,4 +1,4 @@
-"""Tool calls: their arguments, which may be no JSON, and their ids, which an API may refuse."""
+"""Tool calls: arguments that may not be JSON, and ids that an API may refuse."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from .._errors import WindowError
 from ._common import listed, mapping_at, mapping_or_empty, text_at
 
 RAW: Final = "_raw"
-_MAX_DEPTH: Final = 64  # protobuf, and so Google, refuses JSON of more than 100 levels
+_MAX_DEPTH: Final = 64  # protobuf, which Google uses, refuses JSON of more than 100 levels
 _SOUND_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNSOUND: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """A call's arguments as an object: models write JSON that is none, and it must go on.
+    """Return a call's arguments as an object, even if the model wrote invalid JSON.
 
-    Anything but an object goes under `_raw`, as does an object that would be mistaken for it.
+    Anything but an object goes under the key `_raw`, and so does an object that has this key
+    alone.
     """
     if not text.strip():
         return {}
@@ -37,11 +38,12 @@ def parse_arguments(text: str) -> dict[str, Any]:
 
 
 def dump_arguments(value: Mapping[str, Any], where: str) -> str:
-    """The text that `parse_arguments` reads as `value`."""
+    """Return the text that `parse_arguments` reads as `value`."""
     return cast("str", value[RAW]) if _is_raw(value) else dump(dict(value), where)
 
 
 def dump(value: object, where: str) -> str:
+    """Return compact JSON; raise `WindowError` if the value is not JSON."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
@@ -69,7 +71,7 @@ def _is_deep(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call; `arguments` is what the model wrote, mostly JSON."""
+    """A tool call; `arguments` is the text that the model wrote, mostly JSON."""
 
     id: str
     name: str
@@ -78,6 +80,7 @@ class Call:
 
 
 def calls_of(message: Mapping[str, Any], where: str) -> list[Call]:
+    """Return the calls of an assistant's message."""
     calls: list[Call] = []
     if not message.get("tool_calls"):
         return calls
@@ -95,13 +98,14 @@ def calls_of(message: Mapping[str, Any], where: str) -> list[Call]:
 
 
 def call_dict(id: str, name: str, arguments: str) -> dict[str, Any]:
+    """Return a call as chat-completions messages hold it."""
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def signature_of(message_or_call: Mapping[str, Any]) -> str | None:
-    """Google's signature of a thought, where its chat-completions endpoint puts it.
+    """Return Google's thought signature from `extra_content.google.thought_signature`.
 
-    `extra_content.google.thought_signature`, see
+    Google's chat-completions endpoint puts it there, see
     https://ai.google.dev/gemini-api/docs/thought-signatures
     """
     google = mapping_or_empty(mapping_or_empty(message_or_call.get("extra_content")).get("google"))
@@ -110,10 +114,10 @@ def signature_of(message_or_call: Mapping[str, Any]) -> str | None:
 
 
 class CallIds:
-    """Ids that the APIs take, and that stand for one call each in a window.
+    """Map the ids of a window's calls to ids that the APIs take, one for each call.
 
-    Anthropic wants `^[a-zA-Z0-9_-]+$` and "`tool_use` ids must be unique", the Responses API
-    64 characters at most; local models number the calls of each answer from 0.
+    Anthropic wants `^[a-zA-Z0-9_-]+$` and "`tool_use` ids must be unique". The Responses API
+    takes at most 64 characters. Local models number the calls of each answer from 0.
     """
 
     def __init__(self) -> None:
@@ -121,7 +125,7 @@ class CallIds:
         self._taken: set[str] = set()
 
     def call(self, call: Call) -> str:
-        """The id to send; it depends on the id alone, unless that was used before."""
+        """Return the id to send, which differs only if the id is refused or was used before."""
         sound = call.id
         if not _SOUND_ID.fullmatch(sound):
             digest = hashlib.sha256(sound.encode(errors="surrogatepass")).hexdigest()[:12]
@@ -135,7 +139,7 @@ class CallIds:
         return id
 
     def result(self, message: Mapping[str, Any], where: str) -> tuple[str, str]:
-        """The sent id and the name of the call that a tool message answers."""
+        """Return the sent id and the name of the call that a tool message answers."""
         id = text_at(message, "tool_call_id", where)
         if id not in self._calls:
             raise WindowError(

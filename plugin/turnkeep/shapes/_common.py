@@ -1,6 +1,6 @@
-"""What all shapes share: how chat-completions messages are read.
+"""Read chat-completions messages; all shapes share these functions.
 
-The facts about these are those of `ChatCompletionMessageParam` in the `openai` package (3.54).
+The facts come from `ChatCompletionMessageParam` in the `openai` package (3.54).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_NOTE: Final = 200
 
 
 def listed(value: object, where: str) -> list[Mapping[str, Any]]:
-    """The list of mappings that `value` is; raises `WindowError` if it is none."""
+    """Return `value` as a list of mappings; raise `WindowError` if it is none."""
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         found = cast("list[object]", list(value))
         if all(isinstance(one, Mapping) for one in found):
@@ -27,7 +27,7 @@ def listed(value: object, where: str) -> list[Mapping[str, Any]]:
 
 
 def text_at(value: Mapping[str, Any], key: str, where: str) -> str:
-    """The text under `key`; raises `WindowError` if there is none."""
+    """Return the text under `key`; raise `WindowError` if there is none."""
     text = value.get(key)
     if not isinstance(text, str):
         raise WindowError(f"{where}: {key!r} is text, not {text!r:.80}")
@@ -35,7 +35,7 @@ def text_at(value: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def mapping_at(value: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    """The mapping under `key`; raises `WindowError` if there is none."""
+    """Return the mapping under `key`; raise `WindowError` if there is none."""
     found = value.get(key)
     if not isinstance(found, Mapping):
         raise WindowError(f"{where}: {key!r} is a dict, not {found!r:.80}")
@@ -43,7 +43,7 @@ def mapping_at(value: Mapping[str, Any], key: str, where: str) -> Mapping[str, A
 
 
 def read(messages: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each message, with its place in words."""
+    """Yield each message with its position in words, for errors."""
     for index, message in enumerate(listed(messages, "messages")):
         role = message.get("role")
         if role not in ROLES:
@@ -52,14 +52,16 @@ def read(messages: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def mapping_or_empty(value: object) -> Mapping[str, Any]:
+    """Return `value`, or an empty mapping if it is none."""
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def parts_of(message: Mapping[str, Any], where: str) -> list[Part]:
-    """The content as parts, without blank texts and what is no part; a user's name in front.
+    """Return the content as parts, with a user's name in front.
 
-    Anthropic refuses blank texts ("text content blocks must contain non-whitespace text"),
-    and the Responses API a `name` ("Unknown parameter: 'input[0].name'").
+    Blank texts are left out, since Anthropic refuses them ("text content blocks must contain
+    non-whitespace text"), and so are parts without a type. The name becomes text, since the
+    Responses API refuses a `name` ("Unknown parameter: 'input[0].name'").
     """
     content = message.get("content")
     parts: list[Part] = []
@@ -88,11 +90,12 @@ def _says_something(part: Part) -> bool:
 
 
 def text_part(text: str) -> dict[str, Any]:
+    """Return the content part for a text."""
     return {"type": "text", "text": text}
 
 
 def content_of(parts: Sequence[Part]) -> str | list[dict[str, Any]] | None:
-    """The content that such parts are: one text is that text, and nothing is None."""
+    """Return the content for these parts: one text part as text, and no parts as None."""
     if not parts:
         return None
     if len(parts) == 1 and parts[0].get("type") == "text":
@@ -101,7 +104,7 @@ def content_of(parts: Sequence[Part]) -> str | list[dict[str, Any]] | None:
 
 
 def plain_text(part: Part) -> str:
-    """The part in words, where an API takes nothing but text."""
+    """Return a part as text, for APIs that take nothing else there."""
     kind = cast("str", part["type"])
     if kind in ("text", "refusal"):
         return cast("str", part[kind])
@@ -115,12 +118,12 @@ def plain_text(part: Part) -> str:
 
 
 def in_words(parts: Iterable[Part], *keep: str) -> list[dict[str, Any]]:
-    """The parts as text parts, but for those of a type to keep."""
+    """Return the parts as text parts, except those of the types to keep."""
     return [dict(part) if part["type"] in keep else text_part(plain_text(part)) for part in parts]
 
 
 def note(kind: str, detail: object = None) -> str:
-    """A short text that stands for a medium; a data URL is not shown, line breaks neither.
+    """Return a short text that stands for a medium, without data URLs and line breaks.
 
     >>> note("image", "https://example.org/cat.png")
     '[image: https://example.org/cat.png]'
@@ -133,7 +136,7 @@ def note(kind: str, detail: object = None) -> str:
 
 
 def image_url(part: Part) -> str:
-    """Where the image of an `image_url` part is; some clients write the URL itself there."""
+    """Return the URL of an `image_url` part; some clients write it without the inner dict."""
     image = part.get("image_url")
     url = mapping_or_empty(image).get("url") if isinstance(image, Mapping) else image
     return url if isinstance(url, str) else ""

@@ -1,11 +1,15 @@
-"""Google's Gemini API: an instruction apart, contents of users and the model, and their parts.
+"""Google's Gemini API: a system instruction, and contents of users and the model with parts.
 
-The facts are those of `google.genai.types.Content` in the `google-genai` package (3.4):
-roles are `user` and `model`, bytes are `bytes` (a client that speaks HTTP itself writes them
-in base64), a result is an object whose `output` is the function's output, and a call's `id`
-is optional and repeated by its result. A result names its function, and the results of a turn
-are as many as its calls ("the number of function response parts is equal to the number of
-function call parts"). Signatures of thoughts go back where they came from, on a part:
+The facts come from `google.genai.types.Content` in the `google-genai` package (3.4):
+
+- the roles are `user` and `model`;
+- bytes are `bytes` (a client that speaks HTTP itself writes them in base64);
+- a result is an object whose `output` is the function's output, and it names its function;
+- a call's `id` is optional, and its result repeats it;
+- a turn has as many results as calls ("the number of function response parts is equal to the
+  number of function call parts").
+
+A thought signature goes back on the part that it came with:
 https://ai.google.dev/gemini-api/docs/thought-signatures.
 """
 
@@ -58,7 +62,7 @@ _OUTPUT: Final = "output"
 
 
 class GoogleWindow(TypedDict):
-    """`generate_content(contents=window["contents"], config={"system_instruction": …})`."""
+    """The arguments for `generate_content`; the instruction is a field of its `config`."""
 
     system_instruction: NotRequired[dict[str, Any]]
     contents: list[dict[str, Any]]
@@ -73,15 +77,15 @@ def to_google(messages: object) -> GoogleWindow:
         text = "\n".join(plain_text(part) for part in parts)
         match message["role"]:
             case "user":
-                _say(contents, "user", [_google_part(part) for part in parts])
+                _append(contents, "user", [_google_part(part) for part in parts])
             case "assistant":
-                _say(contents, "model", _model_parts(message, parts, ids, where))
+                _append(contents, "model", _model_parts(message, parts, ids, where))
             case "tool":
                 id, name = ids.result(message, where)
                 if not parts and isinstance(message.get("content"), str):
                     text = message["content"]
                 response = {"id": id, "name": name, "response": {_OUTPUT: text}}
-                _say(contents, "user", [{"function_response": response}])
+                _append(contents, "user", [{"function_response": response}])
             case _:
                 if parts:
                     system.append({"text": text})
@@ -90,7 +94,7 @@ def to_google(messages: object) -> GoogleWindow:
     return GoogleWindow(system_instruction={"parts": system}, contents=contents)
 
 
-def _say(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any]]) -> None:
+def _append(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any]]) -> None:
     if not parts:
         return
     if contents and contents[-1]["role"] == role:
@@ -102,7 +106,10 @@ def _say(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any]])
 def _model_parts(
     message: Mapping[str, Any], parts: list[Part], ids: CallIds, where: str
 ) -> list[dict[str, Any]]:
-    """An assistant's parts; its own signature is that of its last text, or of its first call."""
+    """Return an assistant's parts.
+
+    The message's own signature goes on its last text, or else on its first call.
+    """
     texts: list[dict[str, Any]] = [{"text": plain_text(part)} for part in parts]
     calls: list[dict[str, Any]] = []
     for call in calls_of(message, where):
@@ -139,7 +146,7 @@ def _google_part(part: Part) -> dict[str, Any]:
 
 
 def _image_type(url: str) -> str:
-    """By the name's ending; JPEG if that says nothing, for the API wants a type."""
+    """Return the type for the URL's file extension, or JPEG, since the API requires one."""
     try:
         path = urlsplit(url).path
     except ValueError:

@@ -1,4 +1,4 @@
-"""Pictures, sounds and files: data URLs, base64, and where chat-completions parts keep them."""
+"""Pictures, sounds and files: data URLs, base64, and their chat-completions parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MIME_ALIASES: Final = {
 
 
 def audio_of(part: Part) -> Data | None:
-    """What an `input_audio` part holds: base64, and a format such as `wav` or `mp3`."""
+    """Return the data of an `input_audio` part: base64, and a format such as `wav` or `mp3`."""
     audio = mapping_or_empty(part.get("input_audio"))
     kind, data = audio.get("format"), audio.get("data")
     if not isinstance(kind, str) or not isinstance(data, str):
@@ -30,7 +30,7 @@ def audio_of(part: Part) -> Data | None:
 
 
 def file_of(part: Part) -> tuple[str | None, Data | None]:
-    """The name and the bytes of a `file` part; `file_data` is a data URL, or a PDF's base64."""
+    """Return the name and data of a `file` part; `file_data` is a data URL or a PDF's base64."""
     file = mapping_or_empty(part.get("file"))
     name, data = file.get("filename"), file.get("file_data")
     found = None
@@ -43,7 +43,7 @@ def file_of(part: Part) -> tuple[str | None, Data | None]:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Bytes in standard base64, and their type, in lower case."""
+    """Bytes in standard base64, and their media type in lower case."""
 
     mime: str
     base64: str
@@ -58,7 +58,7 @@ class Data:
 
 
 def data_of(mime: str, encoded: str) -> Data | None:
-    """None if it is not the base64 that the APIs take, or no type."""
+    """Return the data, or None if the type or the base64 is not one that the APIs take."""
     mime = mime.strip().lower()
     mime = _MIME_ALIASES.get(mime, mime)
     if len(encoded) % 4 or not _BASE64.fullmatch(encoded) or not _MIME.fullmatch(mime):
@@ -67,7 +67,7 @@ def data_of(mime: str, encoded: str) -> Data | None:
 
 
 def data_url(url: str) -> Data | None:
-    """`data:image/png;base64,…` (RFC 2397); None for any other URL."""
+    """Return the data of `data:image/png;base64,…` (RFC 2397), or None for any other URL."""
     if url[:5].lower() != "data:":
         return None
     head, _, encoded = url[5:].partition(",")
@@ -78,11 +78,12 @@ def data_url(url: str) -> Data | None:
 
 
 def is_web_url(url: str) -> bool:
+    """Return True for an `http` or `https` URL without spaces or control characters."""
     return _WEB_URL.fullmatch(url) is not None
 
 
 def bytes_of(value: object) -> bytes | None:
-    """Bytes, also if they are written in base64 (either alphabet)."""
+    """Return the bytes, which may be given in base64 of either alphabet."""
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):

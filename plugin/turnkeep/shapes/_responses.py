@@ -1,10 +1,12 @@
 """OpenAI's Responses API: messages, calls and results are items of one flat list.
 
-The facts are those of `ResponseInputParam` in the `openai` package (3.54) and of
-https://developers.openai.com/api/docs/guides/migrate-to-responses. Two go beyond the types:
-an assistant's parts are `output_text` and `refusal` and no other ("Invalid value:
-'input_text'. Supported values are: 'output_text' and 'refusal'"), and a message's id begins
-with `msg` ("Expected an ID that begins with 'msg'").
+The facts come from `ResponseInputParam` in the `openai` package (3.54) and from
+https://developers.openai.com/api/docs/guides/migrate-to-responses. Two rules are stricter
+than the types:
+
+- an assistant's parts are `output_text` and `refusal` and no other ("Invalid value:
+  'input_text'. Supported values are: 'output_text' and 'refusal'");
+- a message's id begins with `msg` ("Expected an ID that begins with 'msg'").
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def to_responses(messages: object) -> list[dict[str, Any]]:
 
 
 def _reasoning(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The caller's reasoning items, which the API wants in front of what they led to."""
+    """Return the caller's reasoning items, which the API wants before the answer they led to."""
     items = message.get("reasoning_items")
     if not isinstance(items, list):
         return []
@@ -84,7 +86,10 @@ def _is_reasoning(item: Any) -> bool:
 
 
 def _answer(message: Mapping[str, Any], parts: list[Part], index: int) -> dict[str, Any]:
-    """One text as it is; more, or a refusal, as an output message, whose type needs an id."""
+    """Return an assistant's message item.
+
+    One text is its content. More parts, or a refusal, need an output message with an id.
+    """
     item: dict[str, Any] = {"type": "message", "role": "assistant"}
     if len(parts) == 1 and parts[0]["type"] != "refusal":
         item["content"] = plain_text(parts[0])
@@ -102,7 +107,7 @@ def _answer(message: Mapping[str, Any], parts: list[Part], index: int) -> dict[s
 
 
 def _input(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
-    """A user's or system's content; like everywhere, one text is that text."""
+    """Return the content of a user's or system's item; one text part becomes that text."""
     made = [_input_part(part) for part in parts]
     if len(made) == 1 and made[0]["type"] == "input_text":
         return str(made[0]["text"])
@@ -156,7 +161,10 @@ def from_responses(window: object) -> list[Message]:
 
 
 def _begins_another(kind: str, answer: Message) -> bool:
-    """Calls must stay together, in front of their results, whatever stands between them."""
+    """Return True if an item of this kind begins another answer.
+
+    The calls of an answer stay together, before their results.
+    """
     if kind == "function_call" or answer.get("tool_calls"):
         return False
     return bool(answer["content"])

@@ -1,1 +1,1 @@
-"""Where sessions are kept: the protocol in `base`, and one module per storage."""
+"""The storages: the protocol in `base`, and one module or folder per storage."""

@@ -1,10 +1,9 @@
 """The storage protocol: the one place where its semantics are written.
 
 A storage keeps sessions: for each key the turns in the order of their ids, and one small
-record. It never interprets a conversation; windows, exchanges and replies are made of these
-verbs by the layers above. So that a storage over a network costs one round trip for an
-append and one for a window, each verb is one atomic operation, and none is
-read, change, write.
+record. It never interprets a conversation. The layers above make windows, exchanges and replies
+of these verbs. Each verb is one atomic operation, never read, change, write. So a storage over a
+network needs one round trip for an append, and one for a window.
 
 `turnkeep.testing.StorageContract` checks every sentence below.
 """
@@ -46,7 +45,7 @@ __all__ = [
 ]
 
 DEDUPE_TURNS: Final = 1000
-"""An append compares its source ids and tokens with at least so many of the latest turns."""
+"""The number of latest turns that an append deduplicates against, at least."""
 
 MAX_METADATA_BYTES: Final = 8 * 1024
 
@@ -54,13 +53,13 @@ _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a storage can promise, beyond what every storage does.
+    """The promises of a storage beyond those that every storage makes.
 
-    `shared`: several stores, of several processes, may be open over the same place at once.
-    `remote`: an answer may be lost on its way, so an append needs a token to be tried again.
-    `erases`: what is deleted is gone from the storage's own files when the verb returns;
-    without it an engine keeps old pages for a while, and says for how long.
-    `search`: it has `search`.
+    - `shared`: several stores, of several processes, may be open over the same place at once.
+    - `remote`: an acknowledgement may be lost on the network, so appends need a token for retries.
+    - `erases`: deleted bytes are gone from the storage's own files when the verb returns. An
+      engine without it keeps old pages for a while, and documents for how long.
+    - `search`: it has the verb `search`.
     """
 
     shared: bool = False
@@ -72,10 +71,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(NamedTuple):
     """A session's record and some of its turns, as they stood at one moment.
 
-    `complete` is whether the read reached the end: with the newest turns, nothing that was
-    asked for stands before the first; with the oldest, nothing stands behind the last. A
-    page that is shorter than `limit` may be incomplete, and a full one complete. A page that
-    is not complete has at least one turn.
+    `complete` is True if the read reached the end of what was asked for: no such turn stands
+    before the first of the newest, or behind the last of the oldest. A page that is shorter than
+    `limit` may be incomplete, and a full one complete. An incomplete page has at least one turn.
     """
 
     info: SessionInfo | None
@@ -84,11 +82,11 @@ class Snapshot(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """What became of each turn of an append, and the session's record after it.
+    """The outcome of an append for each of its turns, and the session's record after it.
 
-    `turns` has one stored turn for each one given. `new` says of each whether this append
-    stored it (or an earlier one under the same token did); where it is false the turn was
-    there before, known by a source id. `info` is None where there is no session.
+    `turns` has one stored turn for each given one. `new` is True for a turn that this append
+    stored, or an earlier append under the same token. It is False for a duplicate: the stored
+    turn has one of its source ids. `info` is None if there is no session.
     """
 
     turns: list[Turn]
@@ -97,16 +95,16 @@ class Appended(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of the sessions, and whether the list ends with them."""
+    """Some of the sessions. `complete` is True if no more follow."""
 
     sessions: list[SessionInfo]
     complete: bool
 
 
 class Found(NamedTuple):
-    """Turns with a source id, each with its session's key; and the sessions not looked through.
+    """Turns with a source id, each with its session's key.
 
-    `unread` are those that could not be read; they may have such a turn too.
+    `unread` are the sessions that could not be read. They may have such turns too.
     """
 
     turns: list[tuple[SessionKey, Turn]]
@@ -121,12 +119,13 @@ class Hit(NamedTuple):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease on a piece of work in a session, which ends by itself when its owner dies.
+    """A lease on a piece of work in a session. It expires by itself when its owner dies.
 
-    `owner` names the store that holds it. `expires_at` is by the storage's clock. `payload`
-    is JSON, what another process needs to take the work over. `taken_over` is whether an
-    expired claim of another owner stood in its place; its payload is kept unless another
-    one was given.
+    - `owner` names the store that holds it.
+    - `expires_at` is by the storage's clock.
+    - `payload` is JSON: the data for another process to take the work over.
+    - `taken_over` is True if it replaced another owner's expired claim. It keeps that claim's
+      payload unless a new one is given.
     """
 
     key: SessionKey
@@ -138,75 +137,73 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What an edit does to a turn. A field that is UNSET stays."""
+    """The change that an edit makes to a turn. A field that is UNSET stays."""
 
     content: Content | msgspec.UnsetType = msgspec.UNSET
     extra: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     link: tuple[str, ...] = ()
-    """Source ids to add to those the turn has."""
+    """Source ids to add to those of the turn."""
 
     def apply(self, turn: Turn) -> Turn:
-        """Return the turn after this change; `turn` itself, the same object, if nothing changes."""
+        """Return the changed turn, or `turn` itself, the same object, if nothing changes."""
         changed = msgspec.structs.replace(
             turn,
             content=turn.content if self.content is msgspec.UNSET else self.content,
             extra=turn.extra if self.extra is msgspec.UNSET else self.extra,
             source_ids=tuple(dict.fromkeys(turn.source_ids + self.link)),
         )
-        # As JSON: to Python True is 1 and 1.0.
+        # Compared as JSON: Python takes True, 1 and 1.0 for the same.
         return turn if _encode(changed) == _encode(turn) else changed
 
 
 class Storage(Protocol):
-    """A place where sessions are kept.
+    """A place that keeps sessions.
 
     **Life.** The constructor does no I/O. `open` is called once before any other verb, and
-    `aclose` once after the last; `aclose` returns when all that was accepted is stored.
+    `aclose` once after the last. `aclose` returns when everything that was accepted is stored.
     A storage may be opened again after that.
 
-    **Errors.** A verb that fails raises `StorageError`, never a driver's error, and has
-    changed nothing; the session goes on being usable. Where the storage can't know whether
-    a change took effect (an answer was lost on the network, a folder's sync failed after a
-    rename) it raises `LostAcknowledgementError`, and the change is whole or not there. The
-    same call again is then safe: an append under its tokens stores once, and every other
-    verb does nothing the second time. A damaged record never makes a reader raise: what can
-    be read is read, the rest is kept, counted in `SessionInfo.damaged`, and costs nothing
-    else: not the turns behind it, and not the pages after it.
+    **Errors.** A verb that fails raises `StorageError`, never a driver's error. It has changed
+    nothing, and the session stays usable. `LostAcknowledgementError` is raised if the storage
+    can't know whether a change took effect: an answer was lost on the network, or a folder's
+    sync failed after a rename. Then the change is there as a whole, or not at all, and the call
+    can be repeated safely: an append under its tokens stores once, and every other verb does
+    nothing the second time. A damaged record never makes a reader raise. The readable part is
+    read; the rest is kept, and counted in `SessionInfo.damaged`. It costs neither the turns
+    behind it nor the pages after it.
 
-    **Concurrency.** Verbs may run at the same time, of one session too. Those that change a
-    session take effect one after the other, in the order in which they were first run by one
-    process; the storage decides the order between processes. A cancelled verb has had its
-    whole effect or none.
+    **Concurrency.** Verbs may run at the same time, also on one session. Changes of one session
+    take effect one after the other: within a process in the order of the calls, and between
+    processes in the storage's order. A cancelled verb has had its whole effect or none.
 
-    **Reads.** A read sees everything that was acknowledged before it began, by any process,
-    and may see a whole append that is not acknowledged yet; it never sees a part of one. The
-    record and the turns of one answer are of one moment.
+    **Reads.** A read sees everything that any process acknowledged before it began. It may see a
+    whole append that is not acknowledged yet, and never a part of one. The record and the turns
+    of one answer are of one moment.
 
-    **State.** A change that is given `expected` is compared with the session and made in one
-    atomic step. Without it the change is made to whatever is there.
+    **State.** A change with `expected` compares the session and changes it in one atomic step.
+    Without `expected` it changes whatever is there.
 
-    **Clocks.** `created_at`, `updated_at` and `Claim.expires_at` are by one clock, that of the
-    storage: the server's, if it has one, else the process's. A turn's `time` is its
-    caller's.
+    **Clocks.** `created_at`, `updated_at` and `Claim.expires_at` are by the storage's one clock:
+    the server's if it has one, else the process's. A turn's `time` is its caller's.
 
-    **Turns** are immutable and may be shared: neither side changes what a turn holds. Each
-    turn that a verb returns has the session's `generation`, and its `epoch`.
+    **Turns** are immutable and may be shared: neither side changes what a turn holds. Each turn
+    that a verb returns has the session's `generation`, and its `epoch`.
 
-    **Keys and ids** are compared exactly: `a` and `A` differ, in keys, prefixes and source
-    ids, and no character is a wildcard.
+    **Keys and ids** are compared exactly. `a` and `A` differ in keys, prefixes and source ids,
+    and no character is a wildcard.
     """
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this storage promises; the same before `open` and after it."""
+        """The promises of this storage, the same before `open` and after it."""
         ...
 
     async def open(self) -> None:
-        """Gets hold of what it needs. Raises `StoreLockedError` where that is owned."""
+        """Take hold of the place. Raises `StoreLockedError` if another process owns it."""
         ...
 
     async def aclose(self) -> None:
-        """Stores all that was accepted and lets go."""
+        """Store all that was accepted, and let go."""
         ...
 
     async def append(
@@ -217,21 +214,22 @@ class Storage(Protocol):
         expected: Expected | None = None,
         dedupe: bool = True,
     ) -> Appended | None:
-        """Stores the turns, all or none, at the end; they have no id yet and get the next.
+        """Store the turns, all or none, at the end. They have no id yet, and get the next ids.
 
-        The stored turn has the session's current epoch. A session begins with its first
-        turn, in a new generation. With `dedupe`, a turn one of whose source ids is known to
-        the session, or stands earlier in `turns`, is not stored: its place in the answer has
-        the turn that has it. A turn whose `token` is known was stored by the same append
-        before: with or without `dedupe`, its place in the answer has that turn, as new. Each
-        turn has a token of its own. The latest `DEDUPE_TURNS` turns, in any epoch, are known
-        at least.
+        A stored turn has the session's current epoch. A session begins with its first turn, in a
+        new generation.
 
-        Returns None, and stores nothing, where the session is not as `expected`. An append
-        that was done before, so that it has nothing to store and one of its tokens is known,
-        gives its turns back all the same. When it returns, what it stored
-        survives, to the store's `durability`. The cost does not depend on the length of the
-        session.
+        - With `dedupe`, a turn is a duplicate if the session, or an earlier one of `turns`, has
+          one of its source ids. It is not stored: the answer has the other turn in its place.
+        - A turn whose `token` is known was stored by the same append before, with or without
+          `dedupe`. The answer has the stored turn in its place, as new. Each turn has its own
+          token.
+        - At least the latest `DEDUPE_TURNS` turns, in any epoch, are compared.
+
+        Return None, and store nothing, if the session is not as `expected`. A repeated append,
+        which has nothing to store and a token that is known, returns its turns all the same.
+        After it returns, the turns survive as the store's `durability` says. The cost does not
+        depend on the length of the session.
         """
         ...
 
@@ -244,78 +242,77 @@ class Storage(Protocol):
         limit: int | None = None,
         newest: bool = True,
     ) -> Snapshot:
-        """The record, and the turns with `after < id < before`, ascending, in any epoch.
+        """Return the record, and the turns with `after < id < before`, ascending, in any epoch.
 
-        With `limit`, at most that many: the newest of them, or the oldest if not `newest`.
-        The cost of reading the newest does not depend on the length of the session. A
-        session that does not exist has `info` None and no turns.
+        `limit` bounds their number: they are the newest, or the oldest if not `newest`. The cost
+        of reading the newest does not depend on the length of the session. A session that does
+        not exist has `info` None and no turns.
         """
         ...
 
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
-        """The latest turn with this source id, however old, or None."""
+        """Return the latest turn with this source id, however old, or None."""
         ...
 
     async def find_all(
         self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None
     ) -> Found:
-        """Every turn that has one of these source ids, in all sessions whose key begins so.
+        """Return every turn with one of these source ids, in all sessions with the prefix.
 
-        One step where there is an index. Sessions that were last written before `since` may be
-        left out. A session that can't be read is named in the answer, and the rest is
-        looked through.
+        A storage with an index does it in one step. It may leave out sessions that were last
+        written before `since`. The answer names the sessions that can't be read, and has the
+        turns of all others.
         """
         ...
 
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        """Applies the change to one turn and returns it, or None if there is none.
+        """Apply the change to one turn and return it, or None if there is no such turn.
 
-        The old content is gone when it returns: overwritten or written anew. A change that
-        changes nothing (as JSON: `True` is not 1) writes nothing; any other raises the
-        session's `revision` by one. Returns None where the session is not as `expected`.
+        When it returns, the old content is erased: overwritten, or left out of a new file. A
+        change that changes nothing writes nothing (compared as JSON: `True` is not 1). Any other
+        raises the session's `revision` by one. Return None if the session is not as `expected`.
         """
         ...
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
-        """Takes these turns away for good and returns those that were there, ascending.
+        """Delete these turns for good, and return those that were there, ascending.
 
-        Their ids are not used again; their source ids may be. The `revision` goes up by one
-        where any was there. Nothing happens where the session is not as `expected`.
+        Their ids are never used again. Their source ids may be. If any was there, the `revision`
+        rises by one. Nothing happens if the session is not as `expected`.
         """
         ...
 
     async def clear(
         self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
     ) -> bool:
-        """Begins a new epoch, without a summary. With `erase` the turns are gone for good.
+        """Begin a new epoch, without a summary. With `erase` all turns are deleted for good.
 
-        Where that erases any, the `revision` goes up by one. The record stays, and the ids go
-        on; a session whose current epoch is empty begins another one too. Returns whether it
-        did: not without a session, and not where that is not as `expected`.
+        If that deletes any, the `revision` rises by one. The record stays, and the ids continue.
+        A session whose current epoch is empty begins another one too. Return False, and do
+        nothing, if there is no session, or it is not as `expected`.
         """
         ...
 
     async def consolidate(
         self, key: SessionKey, last_consolidated: int, summary: str, *, expected: Expected
     ) -> bool:
-        """Sets the summary and the id it reaches to, in one step. Turns are left as they are.
+        """Set the summary, and the id up to which it reaches, in one step. The turns stay.
 
-        An id beyond the last one means the last one. Returns False, and changes nothing,
-        unless the session is as `expected` and `last_consolidated` is greater than what the
-        session has.
+        An id beyond the last one means the last one. Return False, and change nothing, unless
+        the session is as `expected` and its own `last_consolidated` is lower.
         """
         ...
 
     async def update_metadata(
         self, key: SessionKey, changes: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Merges the changes, top level, a None taking its key away; returns what results.
+        """Merge the changes at the top level, and return the result. None deletes its key.
 
-        Raises `InvalidMetadataError` where that is over `MAX_METADATA_BYTES` encoded. A
+        Raises `InvalidMetadataError` if the result has more than `MAX_METADATA_BYTES` encoded. A
         session that does not exist begins.
         """
         ...
@@ -329,7 +326,7 @@ class Storage(Protocol):
         order: Literal["written", "key"] = "written",
         metadata: bool = True,
     ) -> Page:
-        """The sessions whose key's text begins with `prefix`, the last written first.
+        """Return the sessions whose key's text begins with `prefix`, the last written first.
 
         `after` is an item of an earlier page; the list goes on behind it. Sessions written
         at the same time stand in the order of their keys. By `"key"` they stand in the order
@@ -340,7 +337,7 @@ class Storage(Protocol):
         ...
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
-        """Moves a session, and makes `old` an alias: each verb given it means `new`.
+        """Move a session, and make `old` an alias: every verb takes it for `new`.
 
         If both have turns, those of `old` become earlier epochs of `new`, the ids of `new`
         go up by the last one of `old`, and the generation is a new one whose `origins` say
@@ -355,17 +352,17 @@ class Storage(Protocol):
         ...
 
     async def unlink(self, alias: SessionKey) -> bool:
-        """Takes an alias back: what is appended under it from now on begins a session.
+        """Remove an alias. The next append under it begins a session.
 
-        What was said under it stays where it is. Returns whether there was such an alias.
+        Earlier turns stay in the session that it led to. Return True if there was such an alias.
         """
         ...
 
     async def forget(self, key: SessionKey) -> bool:
-        """Takes the session away for good, with its claims and all that was set aside of it.
+        """Delete the session for good, with its claims and everything that was set aside of it.
 
-        Returns whether there was one. If `key` is an alias, that alias goes too; other
-        aliases stay, and a session that begins under one of them has the name it led to.
+        Return True if there was one. If `key` is an alias, it goes too. Other aliases stay; a
+        session that begins under one of them has the key that the alias leads to.
         """
         ...
 
@@ -378,39 +375,39 @@ class Storage(Protocol):
         ttl: float,
         payload: Mapping[str, Any] | None = None,
     ) -> Claim | None:
-        """Takes a lease for `ttl` seconds; None while another owner's has not expired.
+        """Take a lease for `ttl` seconds; return None while another owner has it.
 
-        The same owner's is renewed. An expired one is taken over. Either way its payload is
-        kept unless another one is given. With a `ttl` of 0 it has expired at once. A claim
+        The same owner's claim is renewed. Another owner's expired claim is taken over. In both
+        cases the payload stays unless a new one is given. A `ttl` of 0 expires at once. A claim
         needs no session, and begins none.
         """
         ...
 
     async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        """Lets a claim last `ttl` seconds from now; False if its owner has it no more.
+        """Extend a claim to `ttl` seconds from now; return False if its owner has lost it.
 
-        One that has expired is renewed if nobody took it over.
+        An expired claim is renewed if no other owner has taken it over.
         """
         ...
 
     async def release(self, claim: Claim) -> bool:
-        """Ends a claim; False if its owner had it no more. Another owner's is left alone."""
+        """End a claim; return False if its owner has lost it. Another owner's claim stays."""
         ...
 
     async def claims(
         self, *, key: SessionKey | None = None, prefix: str = "", expired: bool | None = None
     ) -> list[Claim]:
-        """The claims of one session, or of all whose key begins so, the oldest expiry first.
+        """Return the claims of one session, or of all with the prefix, the earliest expiry first.
 
-        With `expired`, only those that have expired, or that have not.
+        `expired` selects those that have expired (True), or have not (False).
         """
         ...
 
     async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
-        """The turns whose text has all these words, the newest first, hidden ones left out.
+        """Return the turns whose text contains all these words, the newest first.
 
-        Words are compared whole, and without case. A text without a word finds nothing.
-        Only with `Capabilities.search`; without it, it raises `UnsupportedError`.
+        Words are compared whole, and without case. Hidden turns are left out. A text without a
+        word finds nothing. A storage without `Capabilities.search` raises `UnsupportedError`.
         """
         ...
 
@@ -421,7 +418,7 @@ def begun_info(key: SessionKey, now: datetime) -> SessionInfo:
 
 
 def is_expected(info: SessionInfo | None, expected: Expected | None) -> bool:
-    """Return whether a session is as expected; the expected turn is the storage's to look up."""
+    """Return True if a session is as expected; the storage itself looks up the expected turn."""
     if expected is None:
         return True
     return (
@@ -435,7 +432,7 @@ def is_expected(info: SessionInfo | None, expected: Expected | None) -> bool:
 def merge_metadata(
     key: SessionKey, present: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return `present` with `changes` (JSON, checked) applied; the limit is kept here, once."""
+    """Return `present` with the checked JSON of `changes` applied; check the limit."""
     merged = {name: value for name, value in {**present, **changes}.items() if value is not None}
     size = len(msgspec.json.encode(merged))
     if size > MAX_METADATA_BYTES:
@@ -447,12 +444,12 @@ def merge_metadata(
 
 
 def dedupe_index(turns: Sequence[Turn]) -> dict[str, Turn]:
-    """Map each source id to the latest of these turns that has it."""
+    """Return a map from each source id to the latest of these turns that has it."""
     return {source: turn for turn in turns for source in turn.source_ids}
 
 
 def shifted(turn: Turn, ids: int, epochs: int, generation: str) -> Turn:
-    """Return a turn of the newer session in its place behind the turns of the older one."""
+    """Return a turn of a merged session, with its raised id and epoch."""
     return msgspec.structs.replace(
         turn,
         id=turn.id + ids,

@@ -41,11 +41,12 @@ pytest.register_assert_rewrite(
 from ._contract import StorageContract  # noqa: E402
 from ._hooks import FolderHooks, Hooks  # noqa: E402
 from ._model import check_against_model, differences  # noqa: E402
-from ._steps import verbs  # noqa: E402
+from ._steps import Step, verbs  # noqa: E402
 
 __all__ = [
     "FolderHooks",
     "Hooks",
+    "Step",
     "StorageContract",
     "check_against_model",
     "differences",

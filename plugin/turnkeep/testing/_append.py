@@ -1,10 +1,10 @@
-"""What an append stores, and what it knows already."""
+"""An append stores what it does not know yet, whole and once."""
 
 from __future__ import annotations
 
 import msgspec
 
-from .._records.turn import new_turn
+from .._records.making import new_turn
 from ..storage.base import DEDUPE_TURNS
 from ._hooks import Hooks
 from ._lab import Lab, clause
@@ -12,7 +12,7 @@ from ._tools import KEY, OTHER, expected_of, info_of, put, texts, user, users
 
 
 class AppendContract(Hooks):
-    """What an append stores, and what it knows already."""
+    """An append stores what it does not know yet, whole and once."""
 
     @clause()
     async def test_append_gives_the_turns_the_next_ids_from_one(self, lab: Lab) -> None:

@@ -9,6 +9,7 @@ from ..storage.base import Change
 from ._hooks import Hooks
 from ._lab import Lab, clause
 from ._tools import KEY, OTHER, info_of, put, texts, user
+from ._verbs import IDEMPOTENT, prepare, view
 
 
 class ConcurrencyContract(Hooks):
@@ -108,6 +109,23 @@ class ConcurrencyContract(Hooks):
         appended = await put(storage, KEY, [user("after")])
         assert appended.turns[0].id == len(stored) + 1
         assert (await info_of(storage)).turns == len(stored) + 1
+
+    @clause()
+    async def test_each_cancelled_change_is_whole_or_not_there(self, lab: Lab) -> None:
+        for name, verb in IDEMPOTENT.items():
+            for steps in (0, 1, 2, 3, 5, 8):
+                await prepare(lab.storage)
+                before = await view(lab.storage)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(verb, lab.storage)
+                    for _ in range(steps):
+                        await anyio.lowlevel.checkpoint()
+                    tasks.cancel_scope.cancel()
+                after = await view(lab.storage)
+                if after != before:
+                    # It was done: to do it once more changes nothing.
+                    await verb(lab.storage)
+                    assert await view(lab.storage) == after, (name, steps)
 
     # Reads.
 

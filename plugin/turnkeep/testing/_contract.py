@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
-
-import pytest
 
 from ._append import AppendContract
 from ._change import ChangeContract
@@ -16,6 +15,7 @@ from ._epochs import EpochContract
 from ._erasing import ErasingContract
 from ._expected import ExpectedContract
 from ._failing import FailingContract
+from ._forget import ForgetContract
 from ._life import LifeContract
 from ._model import check_against_model
 from ._read_back import ReadContract
@@ -33,6 +33,7 @@ class StorageContract(
     EpochContract,
     SessionsContract,
     RenameContract,
+    ForgetContract,
     ClaimContract,
     ConcurrencyContract,
     SharedContract,
@@ -41,7 +42,7 @@ class StorageContract(
     ErasingContract,
     CostContract,
 ):
-    """What every storage must do; subclass it, and say how yours is made.
+    """The sentences that every storage keeps; subclass it, and say how yours is made.
 
     ```python
     class TestMyStorage(StorageContract):
@@ -63,12 +64,20 @@ class StorageContract(
             assert self.offers("second"), "define the hook `second`, see turnkeep.testing.Hooks"
 
     def test_any_sequence_of_verbs_does_what_it_does_to_a_plain_model(
-        self, tmp_path_factory: pytest.TempPathFactory, backend: str
+        self, tmp_path: Path, backend: str
     ) -> None:
+        numbers = count()
+
+        def new_folder() -> Path:
+            folder = tmp_path / f"{next(numbers)}"
+            folder.mkdir()
+            return folder
+
         check_against_model(
             self.make_storage,
-            lambda: tmp_path_factory.mktemp("model"),
+            new_folder,
             survives=self.survives,
             backend=backend,
+            examples=self.examples,
             set_clock=self.set_clock if self.offers("set_clock") else None,
         )

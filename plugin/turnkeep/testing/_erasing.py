@@ -1,4 +1,4 @@
-"""What was taken away is gone from the storage's own bytes."""
+"""Erased text is gone from the storage's own bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def _store(lab: Lab) -> None:
 
 
 class ErasingContract(Hooks):
-    """What was taken away is gone from the storage's own bytes."""
+    """Erased text is gone from the storage's own bytes."""
 
     @clause("raw_bytes", capability="erases")
     async def test_the_old_content_of_an_edited_turn_is_gone_when_edit_returns(

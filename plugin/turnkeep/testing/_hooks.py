@@ -21,16 +21,19 @@ __all__ = ["FolderHooks", "Hooks"]
 
 
 class Hooks:
-    """How the suite makes a storage, and what it can do to it and to its place.
+    """A test class of a storage: it makes the storage, and lets the suite look at its place.
 
     A hook that a test class does not define skips the tests that need it, and the reason of
     the skip names the hook; `pytest -rs` lists them.
     """
 
     survives: bool = True
-    """Whether a storage that is made in the same place later finds what this one stored."""
+    """False for a storage whose sessions end with its object: the next one is that object."""
 
     backends: tuple[str, ...] = ("asyncio", "trio")
+
+    examples: int = 40
+    """So many sequences of verbs are compared with the plain model."""
 
     def make_storage(self, place: Path) -> Storage:
         """Return a storage that keeps its things in or for this folder, not opened yet."""
@@ -44,7 +47,7 @@ class Hooks:
         """End the storage without `aclose`, and return the place in which to open another one.
 
         That is what another process finds after this one died. Where it is files, a copy of
-        them is that too: copy them, close the storage, and return the copy.
+        them is that too. The suite closes the storage at the end of the test.
         """
         raise NotImplementedError
 
@@ -104,5 +107,4 @@ class FolderHooks:
         """Copy the files as they are now, which is what a killed process leaves."""
         copy = place.with_name(f"killed {len(list(place.parent.iterdir()))}")
         shutil.copytree(place, copy)
-        await storage.aclose()
         return copy

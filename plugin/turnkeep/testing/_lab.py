@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import pytest
 
+from .._errors import StorageError
 from .._records.key import SessionKey
 from ..storage.base import Capabilities, Storage
 from ._hooks import Hooks
@@ -31,10 +32,11 @@ class Lab:
         self.place = place
         self.storage = hooks.make_storage(place)
         self._open: list[Storage] = []
+        self._dead: list[Storage] = []
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the storage promises."""
+        """The storage's promises."""
         return self.storage.capabilities
 
     async def __aenter__(self) -> Self:
@@ -50,6 +52,10 @@ class Lab:
         with anyio.CancelScope(shield=True):
             for storage in self._open[::-1]:
                 await storage.aclose()
+            for storage in self._dead:
+                # It lives on in this process, with threads or files that it lets go of now.
+                with suppress(StorageError):
+                    await storage.aclose()
 
     async def _opened(self, storage: Storage) -> Storage:
         await storage.open()
@@ -72,6 +78,7 @@ class Lab:
     async def killed(self) -> Storage:
         """Return the storage that another process finds after this one died."""
         self._open.remove(self.storage)
+        self._dead.append(self.storage)
         self.place = await self.hooks.kill(self.storage, self.place)
         self.storage = self.hooks.make_storage(self.place)
         return await self._opened(self.storage)
@@ -158,6 +165,10 @@ def clause(
 
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(test, name, getattr(body, name))
+        vars(test)["needs"] = (
+            *(f"hook `{hook}`" for hook in hooks),
+            *([f"capability `{capability}`"] if capability else []),
+        )
         return test
 
     return make

@@ -1,4 +1,4 @@
-"""What is stored is read, and found."""
+"""Stored turns are read and found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def paged(storage: Storage, limit: int, *, newest: bool) -> list[Turn]:
 
 
 class ReadContract(Hooks):
-    """What is stored is read, and found."""
+    """Stored turns are read and found."""
 
     # read
 

@@ -1,20 +1,18 @@
-"""Sessions renamed, unlinked and forgotten."""
+"""Sessions renamed."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 
 from .._records.key import SessionKey
-from .._records.turn import new_turn
+from .._records.making import new_turn
 from ..storage.base import Change, Expected, Storage
 from ._hooks import Hooks
 from ._lab import Lab, clause
 from ._tools import KEY, OTHER, THIRD, expected_of, info_of, keys, put, state, take, texts, user
-from ._tools import users as users_
 
 
 async def _two_sessions(storage: Storage) -> None:
@@ -29,7 +27,7 @@ async def _two_sessions(storage: Storage) -> None:
 
 
 class RenameContract(Hooks):
-    """Sessions renamed, unlinked and forgotten."""
+    """Sessions renamed."""
 
     # rename
 
@@ -177,15 +175,24 @@ class RenameContract(Hooks):
     async def test_where_one_has_no_turns_the_other_one_goes_on_in_its_generation(
         self, lab: Lab
     ) -> None:
-        for old, new in ((KEY, OTHER), (OTHER, KEY)):
+        for old, new, erased in (
+            (KEY, OTHER, False),
+            (OTHER, KEY, False),
+            (KEY, OTHER, True),
+            (OTHER, KEY, True),
+        ):
             await lab.storage.append(KEY, [user("a"), user("b")])
             await lab.storage.update_metadata(OTHER, {"m": 1})
+            if erased:
+                await lab.storage.append(OTHER, [user("gone") for _ in range(9)])
+                await lab.storage.clear(OTHER, erase=True)
             before = await info_of(lab.storage)
             await lab.storage.rename(old, new)
             info = await info_of(lab.storage, new)
             assert (info.generation, info.epoch, info.last_id) == (before.generation, 1, 2)
             assert (info.key, info.metadata, info.turns) == (new, {"m": 1}, 2)
             assert await texts(lab.storage, old) == ["a", "b"]
+            assert (await put(lab.storage, old, [user("c")])).turns[0].id == 3
             await lab.storage.forget(old)
 
     @clause()
@@ -289,94 +296,3 @@ class RenameContract(Hooks):
             tasks.cancel_scope.cancel()
         assert (await info_of(lab.storage, OTHER)).turns == 20_000
         assert steps >= 10, "the event loop stood still while 20,000 turns were merged"
-
-    # unlink
-
-    @clause()
-    async def test_unlink_takes_an_alias_back_and_what_was_said_under_it_stays(
-        self, lab: Lab
-    ) -> None:
-        storage = lab.storage
-        await storage.append(KEY, [user("a")])
-        await storage.rename(KEY, OTHER)
-        await storage.append(KEY, [user("b")])
-        assert await storage.unlink(KEY) is True
-        assert await storage.unlink(KEY) is False
-        assert await storage.unlink(OTHER) is False
-        storage = await lab.again()
-        assert (await storage.read(KEY)).info is None
-        assert await texts(storage, OTHER) == ["a", "b"]
-        appended = await put(storage, KEY, [user("c")])
-        assert appended.turns[0].id == 1
-        assert await texts(storage, OTHER) == ["a", "b"]
-        assert sorted(await keys(storage)) == [KEY, OTHER]
-
-    @clause()
-    async def test_after_unlink_a_session_can_be_renamed_back(self, lab: Lab) -> None:
-        await lab.storage.append(KEY, [user("a")])
-        await lab.storage.rename(KEY, OTHER)
-        await lab.storage.unlink(KEY)
-        await lab.storage.rename(OTHER, KEY)
-        assert await keys(lab.storage) == [KEY]
-        assert await texts(lab.storage, OTHER) == ["a"]
-
-    @clause()
-    async def test_unlink_leaves_the_other_aliases_of_a_chain(self, lab: Lab) -> None:
-        await lab.storage.append(KEY, [user("a")])
-        await lab.storage.rename(KEY, OTHER)
-        await lab.storage.rename(OTHER, THIRD)
-        assert await lab.storage.unlink(OTHER)
-        storage = await lab.again()
-        assert await texts(storage, KEY) == ["a"]
-        assert (await storage.read(OTHER)).info is None
-
-    # forget
-
-    @clause()
-    async def test_forget_takes_the_session_away_and_says_whether_there_was_one(
-        self, lab: Lab
-    ) -> None:
-        storage = lab.storage
-        await storage.append(KEY, [user("a", source_id="s")])
-        await storage.append(OTHER, [user("b")])
-        await take(storage, KEY, "work", "me")
-        assert await storage.forget(KEY) is True
-        assert await storage.forget(KEY) is False
-        for _ in range(2):
-            assert (await storage.read(KEY))[:2] == (None, [])
-            assert await storage.find(KEY, "s") is None
-            assert await storage.find_all(["s"]) == ([], [])
-            assert await storage.claims(key=KEY) == []
-            assert await keys(storage) == [OTHER]
-            storage = await lab.again()
-
-    @clause()
-    async def test_a_forgotten_session_begins_again_in_another_generation(self, lab: Lab) -> None:
-        await lab.storage.append(KEY, users_("a"))
-        before: Any = (await info_of(lab.storage)).expected()
-        await lab.storage.forget(KEY)
-        appended = await put(lab.storage, KEY, users_("a"))
-        info = await info_of(lab.storage)
-        assert (appended.turns[0].id, appended.new) == (1, [True])
-        assert (info.epoch, info.revision) == (1, 0)
-        assert info.generation not in {"", before.generation}
-        assert await lab.storage.append(KEY, [user("late")], expected=before) is None
-
-    @clause()
-    async def test_forget_takes_the_alias_it_was_called_by_too(self, lab: Lab) -> None:
-        await lab.storage.append(KEY, [user("a")])
-        await lab.storage.rename(KEY, OTHER)
-        assert await lab.storage.forget(KEY) is True
-        assert (await lab.storage.read(OTHER)).info is None
-        await lab.storage.append(KEY, [user("b")])
-        assert (await info_of(lab.storage)).key == KEY
-        assert (await lab.storage.read(OTHER)).info is None
-
-    @clause()
-    async def test_forget_leaves_the_other_aliases(self, lab: Lab) -> None:
-        await lab.storage.append(KEY, [user("a")])
-        await lab.storage.rename(KEY, OTHER)
-        await lab.storage.forget(OTHER)
-        storage = await lab.again()
-        await storage.append(KEY, [user("b")])
-        assert (await info_of(storage, OTHER)).key == OTHER

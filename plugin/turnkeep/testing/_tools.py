@@ -1,4 +1,4 @@
-"""What the tests of the contract share."""
+"""Keys, turns and checks that the tests of the contract share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
 from .._records.key import SessionKey
-from .._records.turn import Turn, new_turn
+from .._records.making import new_turn
+from .._records.turn import Turn
 from ..storage.base import Appended, Claim, Expected, SessionInfo, Storage
 
 KEY = SessionKey("test", "1")
@@ -18,9 +18,9 @@ OTHER = SessionKey("test", "2")
 THIRD = SessionKey("else", "3", topic=4)
 
 
-def user(text: str, *, token: str = "", **fields: Any) -> Turn:
+def user(text: str, **fields: Any) -> Turn:
     """Return a user's turn, not stored yet."""
-    return msgspec.structs.replace(new_turn("user", text, **fields), token=token)
+    return new_turn("user", text, **fields)
 
 
 def users(*texts: str) -> list[Turn]:

@@ -1,15 +1,15 @@
-"""Every verb that changes something, as a change of one prepared storage."""
+"""The verbs that change something, each as one change of a prepared storage."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 from .._records.key import SessionKey
 from ..storage.base import Change, Storage
 from ._tools import KEY, OTHER, THIRD, expected_of, put, take, users
 
-Verb: TypeAlias = Callable[[Storage], Awaitable[Any]]
+Verb: TypeAlias = Callable[[Storage], Coroutine[Any, Any, Any]]
 
 ALIAS: Final = THIRD
 NEW: Final = SessionKey("new", "1")

@@ -20,9 +20,12 @@ def redirect(url: str) -> Callable[[], None]:
     """Send discord.py to `url`, and return what undoes it.
 
     Besides the two addresses, two waits are cut that only spare the real Discord: 2 s for more
-    guilds before `on_ready`, and 5 s before identifying again. All is looked up late, so it holds
-    for clients made before, too.
+    guilds before `on_ready`, and 5 s before identifying again. Instead of the first, `on_ready`
+    waits for the guilds that were announced, however busy the machine is. All is looked up late,
+    so it holds for clients made before, too.
     """
+    import asyncio
+
     import yarl
     from discord.client import Client
     from discord.gateway import DiscordWebSocket
@@ -32,14 +35,21 @@ def redirect(url: str) -> Callable[[], None]:
     delay_ready = ConnectionState._delay_ready
     delay_shard_ready = AutoShardedConnectionState._delay_shard_ready
 
+    async def guilds_came(state: ConnectionState[Client]) -> None:
+        for _ in range(3000):  # one that is not available stays so, and is waited for 30 s
+            if not any(guild.unavailable for guild in state.guilds):
+                break
+            await asyncio.sleep(0.01)
+        state.guild_ready_timeout = 0.1
+
     async def delay_ready_briefly(self: ConnectionState[Client]) -> None:
-        self.guild_ready_timeout = 0.1
+        await guilds_came(self)
         await delay_ready(self)
 
     async def delay_shard_ready_briefly(
         self: AutoShardedConnectionState[Client], shard_id: int
     ) -> None:
-        self.guild_ready_timeout = 0.1
+        await guilds_came(self)
         await delay_shard_ready(self, shard_id)
 
     async def identify_at_once(self: Client, shard_id: int | None, *, initial: bool) -> None:

@@ -42,6 +42,11 @@ class LosesASessionInAKilledRename(RenamesInTwoSteps):
     pass
 
 
+@found_by("test_each_cancelled_change_is_whole_or_not_there")
+class LosesASessionInACancelledRename(RenamesInTwoSteps):
+    pass
+
+
 @found_by("test_a_long_session_that_is_merged_does_not_hold_up_the_others")
 class HoldsUpTheOthers(Server):
     async def rename(self, old: SessionKey, new: SessionKey) -> None:

@@ -17,7 +17,7 @@ from turnkeep.storage.base import Capabilities, Change
 
 
 class _Late(Server):
-    """What a kill leaves is what there was before the last change of some kind."""
+    """Commits a change with the next one, so that a kill loses it."""
 
     def __init__(self) -> None:
         super().__init__()

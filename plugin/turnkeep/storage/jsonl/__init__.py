@@ -1,10 +1,15 @@
 """The default storage: one readable JSONL file per session.
 
-Where to find what: `_storage` the verbs, `_chat` a session in use and `_chats` all of them,
-`_lines` the format, `_names` the file names, `_read` reading from the end, `_writer` the
-writing thread, `_workers` the other threads, `_files` whole files, `_rename` and `_listing`
-what concerns several, `_disk` what is done to any file, `_lock` the ownership of the folder,
-`_nanobot` the older format.
+Where to find what, from the verbs down to the disk:
+
+- verbs: `_storage` turns, `_record_verbs` the record, `_several` several sessions, `_claiming`
+  claims, `_opened` opening and closing;
+- in memory: `_chats` the sessions in use, `_chat` one of them, `_known` duplicates, `_claims`;
+- threads: `_writer` the one that writes, `_appender` what it does, `_workers` the others;
+- a folder: `_folder` what changes files, `_folder_reader` what reads them, `_listing`,
+  `_rename`, `_alias`, `_rewrite`, `_search`, `_damage`, `_journal` and `_replay`, `_lock`;
+- a file: `_lines` the format, `_names` its name, `_read` from the end, `_blocks`, `_place`,
+  `_claims_file`, `_nanobot` the older format, `_disk` what is done to any file.
 """
 
 from ._storage import JsonlStorage

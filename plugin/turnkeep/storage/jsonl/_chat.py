@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,14 +19,16 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, begun_info
+from . import _clock
+from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
-from ._lines import METADATA_EVERY, MORE, encode_metadata, encode_turn, of_generation, with_more
+from ._lines import METADATA_EVERY, MORE, encode, encode_metadata, with_more
 from ._nanobot import Foreign
 from ._place import Place
 from ._read import Tail
-from ._writer import Batch
 
 replace: Final = msgspec.structs.replace
+force_setattr: Final = msgspec.structs.force_setattr
 
 KEEP_TURNS: Final = 64
 _id: Final = attrgetter("id")
@@ -87,7 +89,7 @@ class Chat:
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None
         self.version = 0
-        """Names one reading of the file; lines are written only onto the file as it was read."""
+        """The name of one reading of the file: lines are added only to the file as it was read."""
         self.weighed = 0
         self.drop()
 
@@ -102,7 +104,7 @@ class Chat:
         self.weight = _CHAT_OVERHEAD
         self.complete = False
         self.known: Known | None = None
-        """What tells a duplicate; None if fewer turns than that takes were read."""
+        """The means to tell a duplicate; None if fewer turns than that takes were read."""
         self.size = 0
         self.inode = 0
         self.damaged = 0
@@ -206,7 +208,7 @@ class Chat:
             older = self._stored(places, older)
         lines: list[bytes] = []
         own: list[int] = []  # which of the lines are turns
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         info = self.info
         for index, turn in enumerate(turns):
             place = 0 if places is None else places[index]
@@ -218,7 +220,7 @@ class Chat:
                 info = self._begun(now)
                 lines.append(self._metadata(info, "begin"))
             stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
-            line = encode_turn(stored)
+            line = encode(stored) + b"\n"
             longest = len(line) + len(MORE)
             if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:
                 lines.append(self._metadata(replace(info, updated_at=now), "checkpoint"))
@@ -226,12 +228,18 @@ class Chat:
             own.append(len(lines))
             lines.append(line)
             self.since_metadata += longest
-            placed.append(of_generation(stored, info.generation))
-            self._remember(stored, len(line))
+            force_setattr(stored, "generation", info.generation)  # nobody else has it yet
+            placed.append(stored)
+            self.turns.append(stored)
+            self.weights.append(len(line))
+            self.weight += len(line) + _TURN_OVERHEAD
+            if self.known is not None and (stored.source_ids or stored.token):
+                self.weight += ENTRY_BYTES * self.known.add(stored)
         for index in own[:-1]:
             lines[index] = with_more(lines[index])
         self.info = info
-        self._trim()
+        if len(self.turns) > 2 * self.keep:
+            self._trim()
         data = lines[0] if len(lines) == 1 else b"".join(lines)
         self.size += len(data)
         return Added(placed, new, data)
@@ -252,7 +260,7 @@ class Chat:
 
     def note(self, op: str, **changes: Any) -> bytes:
         """Return a metadata line that changes the record; the session begins if there is none."""
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         info = self.info or self._begun(now)
         self.info = replace(info, updated_at=now, **changes)
         data = self._metadata(self.info, op)
@@ -266,15 +274,6 @@ class Chat:
     def _metadata(self, info: SessionInfo, op: str) -> bytes:
         self.since_metadata = 0
         return encode_metadata(info, op)
-
-    def _remember(self, turn: Turn, weight: int) -> None:
-        self.turns.append(turn)
-        self.weights.append(weight)
-        self.weight += weight + _TURN_OVERHEAD
-        if self.known is not None and (turn.source_ids or turn.token):
-            before = self.known.entries
-            self.known.add(turn)
-            self.weight += ENTRY_BYTES * (self.known.entries - before)
 
     def _trim(self) -> None:
         """Keep about as many turns as are asked for, and what tells duplicates of the newest."""

@@ -20,12 +20,14 @@ from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS, Expected, Snapshot, is_expected
+from ._appender import Batch
 from ._chat import Chat
+from ._disk import sync_changed, unsynced
 from ._folder import Folder
 from ._names import session_path
 from ._place import Alias, FileChanged
 from ._workers import Workers, storage_error
-from ._writer import Batch, Writer
+from ._writer import Writer
 
 T = TypeVar("T")
 replace: Final = msgspec.structs.replace
@@ -198,6 +200,9 @@ class Chats:
         # What is rewritten must be all there is, so the file is looked at anew.
         anew = self._folder.read_only or (write and (settled or chat.unmended))
         where = f"session {chat.key}"
+        if write and (folder := chat.path.parent) in unsynced:
+            # A change that is done again finds nothing to do, and is to be synced all the same.
+            await self._workers.run(where, sync_changed, [folder])
         if anew or not enough:
             self.drop(chat)
             limit = max(chat.keep, DEDUPE_TURNS if known else 0)

@@ -7,7 +7,6 @@ is here is void and is read from the file again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final
@@ -17,12 +16,16 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from . import _clock
+from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
 from ._disk import UnsyncedError
 from ._workers import Workers, storage_error
-from ._writer import Batch, Writer
+from ._writer import Writer
 
 replace: Final = msgspec.structs.replace
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
 
 SPARE_BYTES: Final = 1024 * 1024
 """The file is written anew when more than half of it, and more than this, is blank."""
@@ -41,7 +44,7 @@ class Claims:
         self._end = 0
         self._live = 0
         self.void = True
-        """What is here is not what is in the file."""
+        """The claims here are not those of the file, which has to be read."""
 
     def open(self) -> None:
         """Make ready to run in this loop."""
@@ -89,7 +92,7 @@ class Claims:
         payload: Mapping[str, Any] | None,
     ) -> tuple[Claim, Batch] | None:
         """Take a lease, and return it with the batch that stores it; None if it is taken."""
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         there = self._held.get((key.text, name))
         kept: dict[str, Any] = {}
         taken_over = False
@@ -104,7 +107,7 @@ class Claims:
             name=name,
             owner=owner,
             expires_at=_after(now, ttl),
-            payload=kept if payload is None else msgspec.json.decode(msgspec.json.encode(payload)),
+            payload=kept if payload is None else _copy(payload),
             taken_over=taken_over,
         )
         return _own(claim), self._stage([*self._put(claim)])
@@ -114,7 +117,7 @@ class Claims:
         there = self._held.get((key.text, claim.name))
         if there is None or there.claim.owner != claim.owner:
             return None
-        lasting = replace(there.claim, expires_at=_after(datetime.now(timezone.utc), ttl))
+        lasting = replace(there.claim, expires_at=_after(_clock.now(), ttl))
         self._held[key.text, claim.name] = there._replace(claim=lasting)
         return self._stage([there.lasting_until(lasting.expires_at)])
 
@@ -127,7 +130,7 @@ class Claims:
 
     def listed(self, prefix: str, key: SessionKey | None, expired: bool | None) -> list[Claim]:
         """Return claims as `Storage.claims` has them."""
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         chosen = [
             _own(claim)
             for claim, _, _ in self._held.values()
@@ -217,4 +220,8 @@ def _after(now: datetime, ttl: float) -> datetime:
 
 def _own(claim: Claim) -> Claim:
     """Return the claim for a caller to keep: changing its payload changes nothing here."""
-    return replace(claim, payload=deepcopy(claim.payload)) if claim.payload else claim
+    return replace(claim, payload=_copy(claim.payload)) if claim.payload else claim
+
+
+def _copy(payload: Mapping[str, Any]) -> Any:
+    return _decode(_encode(payload))

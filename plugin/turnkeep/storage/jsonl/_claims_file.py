@@ -25,7 +25,6 @@ logger: Final = logging.getLogger("turnkeep")
 
 NAME: Final = "claims"
 _HEAD: Final = b'{"expires_at":"'
-_BLANK: Final = b" \0"
 
 
 class Write(NamedTuple):
@@ -95,24 +94,27 @@ class ClaimsFile:
         self._path = workplace / NAME
         self._fd: int | None = None
         self._failed = False
+        self._end = 0
         self._unsynced = False
         """Something was erased, or may have been by an earlier process."""
 
     def read(self) -> tuple[list[Held], int, bool]:
         """Return the claims, in file order, the file's size, and whether all of it was read."""
         self._failed = False
+        self._end = 0
         try:
             with reading(self._path) as fd:
                 data = read_part(fd, 0, os.fstat(fd).st_size)
         except FileNotFoundError:
             return [], 0, True
         self._unsynced = True
+        self._end = len(data)
         found: list[Held] = []
         offset = 0
         whole = not data or data.endswith(b"\n")
         for line in data.split(b"\n"):
-            if line.strip(_BLANK):
-                claim = _decode(line.strip(_BLANK))
+            if line.strip(b" "):
+                claim = _decode(line.strip(b" \0"))  # a write that failed leaves zeros
                 if claim is None:
                     whole = False
                     logger.warning("%s: a line can't be read and is skipped", self._path)
@@ -134,17 +136,37 @@ class ClaimsFile:
         self._failed = False
 
     def _do(self, writes: Iterable[Write]) -> None:
-        for offset, data in writes:
-            if offset == ANEW:
-                self._write_anew(data)
-            elif data:
-                write_at(self._open(), data, offset)
-                self._unsynced = True
-            elif self._unsynced:
-                os.fdatasync(self._open())
-                self._unsynced = False
+        added: list[bytes] = []
+        changed: list[Write] = []
+        for write in writes:
+            if write.offset == ANEW or write == SYNC:
+                self._flush(added, changed)
+                added, changed = [], []
+                if write.offset == ANEW:
+                    self._write_anew(write.data)
+                elif self._unsynced:
+                    os.fdatasync(self._open())
+                    self._unsynced = False
+            elif write.offset == self._end:
+                added.append(write.data)
+                self._end += len(write.data)
+            else:
+                changed.append(write)
+        self._flush(added, changed)
+
+    def _flush(self, added: list[bytes], changed: list[Write]) -> None:
+        """Add lines, in one write, and then change others, of which some may be among them."""
+        if not (added or changed):
+            return
+        fd = self._open()
+        if lines := b"".join(added):
+            write_at(fd, lines, self._end - len(lines))
+        for offset, data in changed:
+            write_at(fd, data, offset)
+        self._unsynced = True
 
     def _write_anew(self, data: bytes) -> None:
+        self._end = len(data)
         if not data:
             os.ftruncate(self._open(), 0)
             self._unsynced = True

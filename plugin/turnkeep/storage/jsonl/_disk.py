@@ -74,7 +74,10 @@ def modified_microseconds(status: os.stat_result) -> int:
 def set_modified(fd: int, written: datetime) -> None:
     """Set when a file was last written: a session's record has the same time as its file."""
     nanoseconds = round(written.timestamp() * 1_000_000) * 1000
-    os.utime(fd, ns=(nanoseconds, nanoseconds))
+    try:  # noqa: SIM105 - each append pays for this
+        os.utime(fd, ns=(nanoseconds, nanoseconds))
+    except OSError:
+        pass  # the file is somebody else's: its time is that of the write
 
 
 def make_folder(folder: Path) -> bool:
@@ -112,11 +115,18 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+unsynced: Final[set[Path]] = set()
+"""Folders of this process in which names were changed, and that could not be synced yet."""
+
+
 def sync_changed(folders: Iterable[Path]) -> None:
     """Sync folders in which names were changed; raises `UnsyncedError` if it can't."""
+    changed = {*folders}
+    unsynced.update(changed)
     try:
-        for folder in {*folders}:
+        for folder in changed:
             sync_folder(folder)
+            unsynced.discard(folder)
     except OSError as error:
         raise UnsyncedError(*error.args) from error
 

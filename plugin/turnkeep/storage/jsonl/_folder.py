@@ -6,60 +6,42 @@ they concern one. Errors are `OSError`; `UnsyncedError` where the change was mad
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
-
-import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Found, Page, SessionInfo
 from ..jsonl import _listing, _nanobot
 from ._alias import UNLINKED, alias_of, alias_path, lead_past, resolved, write_alias
-from ._damage import Damage
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
     make_folder,
     make_folders,
-    open_file,
-    reading,
     set_aside,
-    set_modified,
     sync_changed,
     sync_folder,
     writing_anew,
 )
-from ._journal import Journal, replay
-from ._lines import DAMAGED, decode_line, encode_turn, of_generation
+from ._folder_reader import FolderReader
+from ._journal import Journal
+from ._lines import encode_turn
 from ._names import DAMAGED_SUFFIX, session_path
 from ._nanobot import Foreign
-from ._place import Alias, Place, reading_place
-from ._read import Tail, lines_backward, offset_of, read_tail, turns_forward
-from ._rename import Renaming
+from ._place import Place
+from ._replay import replay
 from ._rewrite import follow, rewrite_turns, write_session
-from ._search import find_every, find_latest
-
-logger: Final = logging.getLogger("turnkeep")
-
-WORKPLACE: Final = ".turnkeep"
 
 
-class Folder:
+class Folder(FolderReader):
     """The files of one folder."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path = path
-        self.workplace = path / WORKPLACE
-        self.read_only = read_only
+        super().__init__(path, read_only=read_only)
         self.journal = Journal(path, self.workplace)
-        self._renaming = Renaming(path, self.workplace)
-        self._foreign: dict[SessionKey, list[Path]] = {}
-        self._damage = Damage()
 
     # The folder as a whole.
 
@@ -107,126 +89,6 @@ class Folder:
             # What was moved meanwhile may have been looked for where it was no more.
             if renamed == self._renaming.finished:
                 return found
-
-    def _look_through(
-        self, source_ids: Sequence[str], prefix: str, since: datetime | None
-    ) -> Found:
-        found = Found([], [])
-        floor = None if since is None else int(since.timestamp() * 1_000_000)
-        for written, item in _listing.files(self.path, prefix):
-            if floor is not None and -written < floor:
-                continue
-            key = item.key
-            if key is None or not key.text.startswith(prefix):
-                continue
-            try:
-                with reading(item.path) as fd:
-                    hits = [*find_every(fd, os.fstat(fd).st_size, source_ids)]
-                    if hits:
-                        # A part of an append, or a turn put out of order, is none.
-                        tail = read_tail(fd, key, limit=0)
-                        generation = "" if tail.info is None else tail.info.generation
-                        found.turns.extend(
-                            (key, of_generation(turn, generation))
-                            for start, turn in hits
-                            if start < tail.size
-                        )
-            except FileNotFoundError:
-                continue  # forgotten meanwhile
-            except OSError as error:
-                self._damage.report_unreadable(item.path, error)
-                found.unread.append(key)
-        return found
-
-    # One session: reading.
-
-    def load(self, key: SessionKey, limit: int, write: bool) -> Tail | Alias | Foreign | None:
-        """Return the end of a session's file, or where else it is; None if it is nowhere.
-
-        With `write` the next line can be added to the file; else it is tried.
-        """
-        if not self.read_only:
-            self._renaming.finish(key)
-        path = session_path(self.path, key)
-        try:
-            fd = open_file(path, os.O_RDONLY if self.read_only else os.O_RDWR)
-        except FileNotFoundError:
-            return self._elsewhere(key)
-        try:
-            tail = self._tail(fd, path, key, limit)
-            if not self.read_only:
-                self._mend(fd, path, tail, write)
-        finally:
-            os.close(fd)
-        return tail
-
-    def info(self, path: Path, key: SessionKey) -> SessionInfo | None:
-        """Return the record of a session that is in this file; None if it can't be read."""
-        try:
-            with reading(path) as fd:
-                return self._tail(fd, path, key, 0).info
-        except FileNotFoundError:
-            return None  # forgotten meanwhile
-        except OSError as error:
-            self._damage.report_unreadable(path, error)
-            return None
-
-    def read(
-        self,
-        info: SessionInfo | None,
-        place: Place,
-        *,
-        after: int,
-        before: int | None,
-        limit: int | None,
-        newest: bool,
-    ) -> tuple[list[Turn], bool, int]:
-        """Return turns of anywhere in a file, whether these are all, and the damage so far.
-
-        Raises `FileChanged` if the file is not the one that was read.
-        """
-        turns: list[Turn] = []
-        damaged: list[int] = []
-        complete = True
-        with reading_place(place) as fd:
-            if newest:
-                below = before
-                end = place.size if before is None else offset_of(fd, place.size, before)
-                for start, line in lines_backward(fd, end):
-                    turn = decode_line(line)
-                    if turn is DAMAGED:
-                        damaged.append(start)
-                    elif isinstance(turn, Turn) and (below is None or turn.id < below):
-                        if turn.id <= after:
-                            break
-                        if limit is not None and len(turns) >= limit:
-                            complete = False
-                            break
-                        turns.append(turn)
-                        below = turn.id
-                turns.reverse()
-            else:
-                first = offset_of(fd, place.size, after + 1)
-                for start, found in turns_forward(fd, first, place.size):
-                    if not isinstance(found, Turn):
-                        damaged.append(start)
-                    elif found.id > after:
-                        if before is not None and found.id >= before:
-                            break
-                        if limit is not None and len(turns) >= limit:
-                            complete = False
-                            break
-                        turns.append(found)
-        if info is not None:
-            self._damage.report(info.key, place.path, damaged)
-            for turn in turns:
-                of_generation(turn, info.generation)
-        return turns, complete, self._damage.count(place.path)
-
-    def find(self, place: Place, source_id: str) -> Turn | None:
-        """Return the latest turn with this source id, without its generation."""
-        with reading_place(place) as fd:
-            return find_latest(fd, place.size, source_id)
 
     # One session: changing.
 
@@ -302,61 +164,6 @@ class Folder:
         return True
 
     # Details.
-
-    def _elsewhere(self, key: SessionKey) -> Alias | Foreign | None:
-        alias = alias_path(self.path, key)
-        moved_to = alias_of(alias)
-        if moved_to is not None:
-            return Alias(moved_to)
-        if alias_of(alias, unlinked=True) is not None:
-            return None  # what nanobot's file has was moved away
-        for file in reversed(self._foreign.get(key, ())):
-            if file.exists():
-                found = _nanobot.load(file, key)
-                if found.damaged and self._damage.is_news(file, -1):
-                    logger.warning(
-                        "session %s: %d lines of %s can't be read; they are skipped and kept",
-                        key,
-                        len(found.damaged),
-                        file,
-                    )
-                return found
-        return None
-
-    def _tail(self, fd: int, path: Path, key: SessionKey, limit: int) -> Tail:
-        tail = read_tail(fd, key, limit=limit)
-        self._damage.report(key, path, tail.damaged)
-        if tail.torn and self._damage.is_news(path, ~tail.size):
-            logger.warning(
-                "session %s: its last lines were torn (%d bytes), as a crash leaves them; %s",
-                key,
-                len(tail.torn),
-                "it is ignored" if self.read_only else f"set aside in {path.stem}{DAMAGED_SUFFIX}",
-            )
-        tail.damaged_places = self._damage.count(path) + bool(tail.torn)
-        if tail.info is not None:
-            tail.info = msgspec.structs.replace(tail.info, damaged=tail.damaged_places)
-        return tail
-
-    def _mend(self, fd: int, path: Path, tail: Tail, write: bool) -> None:
-        """Make the file end with a whole line, so that the next one can be added."""
-        if not (tail.unended or tail.torn):
-            return
-        try:
-            if tail.unended:
-                os.pwrite(fd, b"\n", tail.size)
-                tail.size += 1
-                tail.since_metadata += 1
-            else:
-                set_aside(path.with_suffix(DAMAGED_SUFFIX), [tail.torn])
-                os.ftruncate(fd, tail.size)
-            if tail.info is not None:
-                set_modified(fd, tail.info.updated_at)  # nothing was said
-        except OSError:
-            # Who only reads needs no whole last line, and a full disk must not stop them.
-            if write:
-                raise
-            tail.unmended = True
 
     def _side_files(self, key: SessionKey, path: Path) -> list[Path]:
         """Return what was set aside of a session, and the nanobot files that it came from."""

@@ -9,11 +9,11 @@ from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS
 
 ENTRY_BYTES: Final = 200
-"""What an entry holds in memory, about."""
+"""Memory held by an entry, about."""
 
 
 class Known:
-    """Maps each source id and each token to the latest turn that has it."""
+    """A map of each source id and each token to the latest turn that has it."""
 
     __slots__ = ("sources", "tokens")
 
@@ -28,12 +28,15 @@ class Known:
         """The number of ids and tokens that are known."""
         return len(self.sources) + len(self.tokens)
 
-    def add(self, turn: Turn) -> None:
-        """Take up a turn that is newer than all before."""
+    def add(self, turn: Turn) -> int:
+        """Take up a turn that is newer than all before; return how many entries that adds."""
+        sources, tokens, id = self.sources, self.tokens, turn.id
+        before = len(sources) + len(tokens)
         for source in turn.source_ids:
-            self.sources[source] = turn.id
+            sources[source] = id
         if turn.token:
-            self.tokens[turn.token] = turn.id
+            tokens[turn.token] = id
+        return len(sources) + len(tokens) - before
 
     def places(self, turns: Sequence[Turn], *, dedupe: bool) -> list[int]:
         """Return for each turn the id of the stored one that it is, or 0 if it is new.
@@ -50,7 +53,8 @@ class Known:
                     if place:
                         break
                 else:
-                    earlier.update(dict.fromkeys(turn.source_ids, ~index))
+                    if len(turns) > 1:
+                        earlier.update(dict.fromkeys(turn.source_ids, ~index))
             places.append(place)
         return places
 

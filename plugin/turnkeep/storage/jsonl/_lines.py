@@ -71,7 +71,7 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
 
 _Record = TypeVar("_Record", Turn, MetadataLine)
 
-_encoder: Final = msgspec.json.Encoder()
+encode: Final = msgspec.json.Encoder().encode
 _turn_decoder: Final = msgspec.json.Decoder(Turn)
 _metadata_decoder: Final = msgspec.json.Decoder(MetadataLine)
 _any_decoder: Final = msgspec.json.Decoder(dict[str, Any])
@@ -81,7 +81,7 @@ def encode_turn(turn: Turn) -> bytes:
     """Return the turn's line; its generation is the file's, and is not repeated in each line."""
     if turn.generation:
         turn = msgspec.structs.replace(turn, generation="")
-    return _encoder.encode(turn) + b"\n"
+    return encode(turn) + b"\n"
 
 
 def of_generation(turn: Turn, generation: str) -> Turn:
@@ -129,7 +129,7 @@ def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> by
         revision=info.revision,
         origins=list(info.origins) or msgspec.UNSET,
     )
-    return _encoder.encode(line) + b"\n"
+    return encode(line) + b"\n"
 
 
 class Damaged(Enum):

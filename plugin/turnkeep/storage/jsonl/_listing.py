@@ -21,6 +21,7 @@ import msgspec
 from ..._records.key import SessionKey
 from ..base import Page, SessionInfo
 from ..jsonl import _nanobot
+from ._blocks import lines_backward
 from ._disk import modified_microseconds, reading
 from ._lines import MetadataLine, decode_line
 from ._names import (
@@ -33,7 +34,6 @@ from ._names import (
     name_begins,
     session_path,
 )
-from ._read import lines_backward
 
 SPARE: Final = 8
 """So many more files are chosen at first than a page holds: some may be no session's."""

@@ -1,4 +1,4 @@
-"""Who owns a folder: an operating-system lock, which dies with its process.
+"""The ownership of a folder: an operating-system lock, which dies with its process.
 
 The lock file stays when the lock is released, since removing it would let two processes
 lock two files of one name. Beside it stands a note of who the owner is, for the error that
@@ -20,6 +20,7 @@ import anyio
 from filelock import FileLock, Timeout
 
 from ..._errors import StoreLockedError
+from ._disk import IrregularFileError, open_file, read_side_file
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -35,17 +36,20 @@ class FolderLock:
         self._folder = folder
         self._note = workplace / OWNER_NAME
         self._timeout = timeout
-        self._lock = FileLock(workplace / LOCK_NAME, mode=0o600, thread_local=False)
+        self._path = workplace / LOCK_NAME
+        self._lock = FileLock(self._path, mode=0o600, thread_local=False)
 
     def acquire_now(self) -> bool:
-        """Takes the folder if it has no owner; returns whether it did."""
+        """Take the folder if it has no owner; return whether it did."""
+        if os.path.lexists(self._path) and (self._path.is_symlink() or not self._path.is_file()):
+            raise IrregularFileError(self._path)
         if not self._try():
             return False
         self._write_note()
         return True
 
     async def acquire(self) -> None:
-        """Waits for the folder, `timeout` seconds at most, as a redeploy overlaps."""
+        """Wait for the folder, `timeout` seconds at most, as a redeploy overlaps."""
         logger.info(
             "%s: waiting up to %g seconds for another process to leave this folder (%s)",
             self._folder,
@@ -67,7 +71,7 @@ class FolderLock:
         self._write_note()
 
     def release(self) -> None:
-        """Leaves the folder to the next one."""
+        """Leave the folder to the next one."""
         self._lock.release()
 
     def _try(self) -> bool:
@@ -86,7 +90,7 @@ class FolderLock:
         with suppress(OSError):  # a full disk must not keep a bot from its history
             line = json.dumps(note).encode() + b"\n"
             # Not truncated first: some file systems then allocate it anew while one waits.
-            fd = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
+            fd = open_file(self._note, os.O_WRONLY | os.O_CREAT)
             try:
                 os.ftruncate(fd, os.write(fd, line))
             finally:
@@ -94,8 +98,8 @@ class FolderLock:
 
     def _owner(self) -> str:
         try:
-            note = json.loads(self._note.read_text())
+            note = json.loads(read_side_file(self._note))
             own = ", which is this very process," if note["pid"] == os.getpid() else ""
             return f"process {note['pid']}{own} on {note['host']}, since {note['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "it left no note of who it is"

@@ -1,4 +1,4 @@
-"""Which file a session has: `<folder>/<channel>/<chat>.jsonl`, and back.
+"""The name of a session's file, `<folder>/<channel>/<chat>.jsonl`, and back to its key.
 
 Two keys must never share a file, on any file system, and a key must never leave the folder.
 So a name is made of what every file system keeps apart and none treats specially: lower-case

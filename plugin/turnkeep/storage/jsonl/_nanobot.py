@@ -21,9 +21,11 @@ from typing import Any, Final
 import msgspec
 
 from ..._errors import InvalidKeyError
+from ..._records.clean import clean_json
 from ..._records.identity import generation_from
 from ..._records.key import SessionKey
-from ..._records.turn import Turn, as_sender, clean_json
+from ..._records.making import as_sender
+from ..._records.turn import Turn
 from ..base import SessionInfo
 
 logger: Final = logging.getLogger("turnkeep")

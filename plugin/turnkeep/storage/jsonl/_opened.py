@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -108,8 +107,3 @@ class OpenedFolder:
                 f"session {key}: this store was opened with read_only=True; "
                 "open another one without it to write"
             )
-
-
-def now() -> datetime:
-    """Return the time, by the clock of this storage."""
-    return datetime.now(timezone.utc)

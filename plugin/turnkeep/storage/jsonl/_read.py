@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
-from typing import Final
 
 import msgspec
 
@@ -23,14 +21,18 @@ from ..._records.identity import generation_from
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo
+from ._blocks import (
+    BLOCK,
+    PROBE,
+    Read,
+    backward,
+    end_at_hand,
+    line_start,
+    lines_backward,
+    lines_forward,
+)
 from ._disk import modified_at
 from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished, of_generation
-
-BLOCK: Final = 64 * 1024
-PROBE: Final = 4 * 1024
-
-_Read = Callable[[int, int], bytes]
-"""A function that reads so many bytes from this offset on."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Tail:
     size: int = 0
     """Bytes of the file up to the end of its last whole line."""
     torn: bytes = b""
-    """What stands behind that: the beginning of an append whose writer died."""
+    """The rest: the beginning of an append whose writer died."""
     unended: bool = False
     """The last line, whole otherwise, lacks its line feed; it is counted in `size`."""
     unmended: bool = False
@@ -64,7 +66,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     """Return the newest `limit` turns and, to tell whether there are more, one before them."""
     status = os.fstat(fd)
     tail = Tail(inode=status.st_ino)
-    read = _end_at_hand(fd, status.st_size)
+    read = end_at_hand(fd, status.st_size)
     tail.size, tail.torn = _split_torn(read, status.st_size)
     if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):
         tail.size, tail.torn, tail.unended = status.st_size, b"", True
@@ -76,7 +78,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     record: MetadataLine | None = None
     behind_record = 0
     damaged_last = 0  # lines at the end that may have been turns, whose ids are not given again
-    for start, line in _backward(read, tail.size):
+    for start, line in backward(read, tail.size):
         if record is not None and len(newest_first) > limit:
             break
         found = decode_line(line)
@@ -173,73 +175,6 @@ def ascending(ids: Sequence[int]) -> Sequence[int]:
     return kept[::-1]
 
 
-def lines_backward(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Give the lines before `end`, the last first, each with its offset, without its line feed."""
-    return _backward(partial(_pread, fd), end)
-
-
-def _pread(fd: int, size: int, offset: int) -> bytes:
-    return os.pread(fd, size, offset)
-
-
-def _end_at_hand(fd: int, size: int) -> _Read:
-    """Return a function that reads the file, and whose end is read once, now."""
-    begin = max(0, size - BLOCK - 1)  # the last line feed, and a block before it
-    end = os.pread(fd, size - begin, begin)
-
-    def read(size: int, offset: int) -> bytes:
-        at = offset - begin
-        return end[at : at + size] if at >= 0 else os.pread(fd, size, offset)
-
-    return read
-
-
-def _backward(read: _Read, end: int) -> Iterator[tuple[int, bytes]]:
-    if end <= 0:
-        return
-    position = end - 1 if read(1, end - 1) == b"\n" else end
-    pieces: list[bytes] = []  # of the line whose beginning has not been read, the last first
-    while True:
-        block = min(position, max(BLOCK, sum(map(len, pieces))))
-        position -= block
-        data = read(block, position)
-        first, *rest = data.split(b"\n")
-        offset = position + len(data)
-        for line in reversed(rest):
-            offset -= len(line)
-            if pieces:
-                line += b"".join(reversed(pieces))
-                pieces = []
-            yield offset, line
-            offset -= 1
-        pieces.append(first)
-        if position == 0:
-            yield 0, b"".join(reversed(pieces))
-            return
-
-
-def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, bytes]]:
-    """Give the lines from `start`, which begins a line, to `end`, each with its offset."""
-    pieces: list[bytes] = []  # of the line whose end has not been read
-    position = start
-    while position < end:
-        data = os.pread(fd, min(block, end - position), position)
-        if not data:
-            break
-        position += len(data)
-        *whole, last = data.split(b"\n")
-        for line in whole:
-            if pieces:
-                line = b"".join((*pieces, line))
-                pieces = []
-            yield start, line
-            start += len(line) + 1
-        if last:
-            pieces.append(last)
-    if pieces:
-        yield start, b"".join(pieces)
-
-
 def turns_forward(
     fd: int, start: int, end: int, block: int = BLOCK
 ) -> Iterator[tuple[int, Turn | Damaged]]:
@@ -260,11 +195,6 @@ def turns_forward(
         yield held
 
 
-def line_at(fd: int, start: int, end: int) -> bytes:
-    """Return the line that begins at this offset, without its line feed."""
-    return next((line for _, line in lines_forward(fd, start, end)), b"")
-
-
 def offset_of(fd: int, end: int, turn_id: int) -> int:
     """Return the offset of the first line that holds a turn with `id >= turn_id`, or `end`."""
     low, high = 0, end
@@ -278,7 +208,7 @@ def offset_of(fd: int, end: int, turn_id: int) -> int:
     return _turn_behind(fd, low, end)[0]
 
 
-def _split_torn(read: _Read, size: int) -> tuple[int, bytes]:
+def _split_torn(read: Read, size: int) -> tuple[int, bytes]:
     """Return the offset behind the last whole line, and the rest."""
     position = size
     torn: list[bytes] = []
@@ -294,9 +224,9 @@ def _split_torn(read: _Read, size: int) -> tuple[int, bytes]:
     return 0, b"".join(reversed(torn))
 
 
-def _finished(read: _Read, size: int) -> int:
+def _finished(read: Read, size: int) -> int:
     """Return the offset behind the last append that was written to its end."""
-    for start, line in _backward(read, size):
+    for start, line in backward(read, size):
         unfinished = is_unfinished(line)
         if unfinished is False:
             break
@@ -305,25 +235,9 @@ def _finished(read: _Read, size: int) -> int:
     return size
 
 
-def _line_start(fd: int, position: int, end: int) -> int:
-    """Return the offset of the first line that begins at or behind `position`."""
-    if position == 0:
-        return 0
-    position -= 1
-    while position < end:
-        data = os.pread(fd, min(PROBE, end - position), position)
-        feed = data.find(b"\n")
-        if feed >= 0:
-            return position + feed + 1
-        if not data:
-            break
-        position += len(data)
-    return end
-
-
 def _turn_behind(fd: int, position: int, end: int) -> tuple[int, Turn | None]:
     """Return the offset of the first turn's line at or behind `position`, and that turn."""
-    for start, turn in turns_forward(fd, _line_start(fd, position, end), end, PROBE):
+    for start, turn in turns_forward(fd, line_start(fd, position, end), end, PROBE):
         if isinstance(turn, Turn):
             return start, turn
     return end, None

@@ -13,17 +13,19 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
-from typing import IO, Final
+from time import sleep
+from typing import IO, Final, TypeVar
 
 import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo, merged, shifted
+from . import _clock
 from ._alias import alias_of, alias_path, write_alias
+from ._blocks import line_at, lines_forward
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
@@ -37,12 +39,15 @@ from ._disk import (
 )
 from ._lines import DAMAGED, decode_line, encode_turn, without_more
 from ._names import DAMAGED_SUFFIX, session_path
-from ._read import ascending, line_at, lines_forward, read_tail
+from ._read import ascending, read_tail
 from ._rewrite import write_session
 
+T = TypeVar("T")
 logger: Final = logging.getLogger("turnkeep")
 replace: Final = msgspec.structs.replace
 
+LINES_AT_ONCE: Final = 32
+PAUSE_SECONDS: Final = 0.0001
 INTENT_NAME: Final = "rename.json"
 JOINED_NAME: Final = "joined.session"
 JOINED_DAMAGED_NAME: Final = "joined.damaged"
@@ -77,7 +82,7 @@ class Renaming:
 
     def __init__(self, folder: Path, workplace: Path) -> None:
         self.finished = 0
-        """Counts them, for those who look through the folder meanwhile."""
+        """The number of renames, for those who look through the folder meanwhile."""
         self._folder = folder
         self._workplace = workplace
         self._intent = workplace / INTENT_NAME
@@ -191,7 +196,7 @@ class Renaming:
         if damaged := moved.damaged + there.damaged:
             with self._writing(self._joined_damaged) as file:
                 file.writelines(line + b"\n" for line in damaged)
-        now = datetime.now(timezone.utc)
+        now = _clock.now()
         with writing_anew(self._joined, self._workplace, now) as file:
             if info is not None:
                 info = replace(info, key=new, updated_at=now)
@@ -206,7 +211,7 @@ class Renaming:
             ids: list[int] = []
             places: list[int] = []
             damaged: list[int] = []
-            for offset, line in lines_forward(fd, 0, tail.size):
+            for offset, line in _considerately(lines_forward(fd, 0, tail.size)):
                 found = decode_line(line)
                 if isinstance(found, Turn):
                     ids.append(found.id)
@@ -214,9 +219,12 @@ class Renaming:
                 elif found is DAMAGED:
                     damaged.append(offset)
             kept = ascending(ids)
-            whole.places = [places[at] for at in kept]
+            whole.places = places
+            if len(kept) < len(places):
+                whole.places = [places[at] for at in kept]
+                damaged += {*places}.difference(whole.places)
             # A line that can't be read can't move into the joined file: it is kept beside it.
-            lost = sorted({*damaged, *places}.difference(whole.places))
+            lost = sorted(damaged)
             whole.damaged += [line_at(fd, offset, tail.size) for offset in lost]
             if tail.info is not None:
                 last_id = max(tail.info.last_id, ids[kept[-1]] if kept else 0)
@@ -235,9 +243,20 @@ class Renaming:
         return writing_anew(path, self._workplace)
 
 
+def _considerately(lines: Iterator[T]) -> Iterator[T]:
+    """Give all of these, and the interpreter to the other threads every now and then.
+
+    It would give it up every 5 ms by itself, but a write needs it several times.
+    """
+    for count, line in enumerate(lines):
+        if count % LINES_AT_ONCE == 0:
+            sleep(PAUSE_SECONDS)
+        yield line
+
+
 def _lines(older: _Whole, newer: _Whole, ids: int, epochs: int) -> Iterator[bytes]:
     """Give the lines of both sessions, the turns of the newer one in their new places."""
-    yield from older.lines()
-    for line in newer.lines():
+    yield from _considerately(older.lines())
+    for line in _considerately(newer.lines()):
         turn = decode_line(line) if ids or epochs else None
         yield encode_turn(shifted(turn, ids, epochs, "")) if isinstance(turn, Turn) else line

@@ -14,10 +14,11 @@ import msgspec
 
 from ..._records.turn import Turn
 from ..base import SessionInfo
+from ._blocks import line_at, lines_forward
 from ._disk import copy_bytes, writing_anew
 from ._lines import METADATA_EVERY, decode_line, encode_metadata, encode_turn
 from ._place import FileChanged, Place, reading_place
-from ._read import info_at, line_at, lines_forward, offset_of
+from ._read import info_at, offset_of
 
 
 def rewrite_turns(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Literal, TypeVar
 
@@ -44,29 +45,27 @@ class FolderVerbs(ClaimVerbs):
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
         self._check_writable(old)
-        # One at a time: the folder holds one intent, and aliases stay what they are meanwhile.
-        async with self._renaming, self._chats.both(old, new) as (moved, there):
+        # The locks first, so that what is called later waits; then one rename at a time, since
+        # the folder holds one intent.
+        async with self._chats.both(old, new) as (moved, there):
             source, target = moved.key, there.key
             if source == target:
                 if new == source:
                     return
                 target = new  # back to what became an alias
-            for chat in (moved, there):
-                self._chats.drop(chat)
-            await self._refresh_claims()
-            done: list[bool] = []
-            try:
-                await self._workers.run(
-                    f"session {old}", _noting, done, self._folder.rename, source, target
-                )
-            finally:
-                self._chats.aliases.pop(target.text, None)
-                batch = self._claims.move(source, target) if done else None
-            await self._claims.stored(source, batch, done=True)
-
-    async def _resolved(self, key: SessionKey) -> SessionKey:
-        async with self._chats.session(key) as chat:
-            return chat.key
+            async with self._renaming:
+                for chat in (moved, there):
+                    self._chats.drop(chat)
+                await self._refresh_claims()
+                done: list[bool] = []
+                try:
+                    await self._workers.run(
+                        f"session {old}", _noting, done, self._folder.rename, source, target
+                    )
+                finally:
+                    self._chats.aliases.pop(target.text, None)
+                    batch = self._claims.move(source, target) if done else None
+                await self._claims.stored(source, batch, done=True)
 
     async def unlink(self, alias: SessionKey) -> bool:
         self._check_writable(alias)
@@ -78,27 +77,19 @@ class FolderVerbs(ClaimVerbs):
 
     async def forget(self, key: SessionKey) -> bool:
         self._check_writable(key)
-        if await self._resolved(key) == key:
-            there = await self._forget(key, alias=False)
-            if there is not None:
-                return there
-        async with self._renaming:  # aliases stay what they are meanwhile
-            there = await self._forget(key, alias=await self._resolved(key) != key)
-            return bool(there)
-
-    async def _forget(self, key: SessionKey, *, alias: bool) -> bool | None:
-        """Forget a session; None if it has become an alias meanwhile, and `alias` is false."""
-        async with self._chats.session(key, settled=True) as chat:
-            if chat.key != key and not alias:
-                return None
+        async with self._chats.session(key, settled=True) as chat, AsyncExitStack() as locks:
+            alias = key if chat.key != key else None
+            if alias is not None:
+                await locks.enter_async_context(self._renaming)
             await self._refresh_claims()
             done: list[bool] = []
-            forget = self._folder.forget, chat.key, key if alias else None
             try:
-                there = await self._workers.run(f"session {chat.key}", _noting, done, *forget)
+                there: bool = await self._workers.run(
+                    f"session {chat.key}", _noting, done, self._folder.forget, chat.key, alias
+                )
             finally:
                 self._chats.drop(chat)
-                if alias:
+                if alias is not None:
                     self._chats.aliases.clear()
                 batch = self._claims.forget(chat.key) if done else None
             await self._claims.stored(chat.key, batch, done=True)

@@ -8,9 +8,9 @@ thread, as `_chats` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,15 +22,13 @@ from ..base import (
     Expected,
     SessionInfo,
     Snapshot,
-    is_expected,
-    merge_metadata,
 )
+from . import _clock
+from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
 from ._lines import of_generation
-from ._opened import now
 from ._place import FileChanged
-from ._several import FolderVerbs
-from ._writer import Batch
+from ._record_verbs import RecordVerbs, at_hand
 
 __all__ = ["JsonlStorage"]
 
@@ -48,7 +46,7 @@ class _Staged(NamedTuple):
     version: int
 
 
-class JsonlStorage(FolderVerbs):
+class JsonlStorage(RecordVerbs):
     """One file per session under `folder`, which one process owns while it is open.
 
     `durability` is "os" (an append survives the process) or "disk" (it survives the
@@ -65,14 +63,17 @@ class JsonlStorage(FolderVerbs):
         expected: Expected | None = None,
         dedupe: bool = True,
     ) -> Appended | None:
-        self._check_writable(key)
-        known = any(turn.token or (dedupe and turn.source_ids) for turn in turns)
+        known = False
+        for turn in turns:
+            if turn.token or (dedupe and turn.source_ids):
+                known = True
+                break
         while True:
             staged = None
             chat = self._chats.at_hand(key)
             there = None
             if chat is not None and (chat.known is not None or not known):
-                there = _at_hand(chat, expected)
+                there = True if expected is None else at_hand(chat, expected)
             if chat is not None and there is not None:
                 try:
                     staged = self._stage(chat, turns, {}, there, known, dedupe)
@@ -88,6 +89,8 @@ class JsonlStorage(FolderVerbs):
                 await self._writer.wait(batch)
                 if version in batch.errors and not await self._chats.written(chat, batch, version):
                     continue
+                if chat.batch is batch:
+                    chat.batch = None
             return Appended(added.turns, added.new, info)
 
     async def _stage_locked(
@@ -99,11 +102,12 @@ class JsonlStorage(FolderVerbs):
         dedupe: bool,
     ) -> tuple[Chat, _Staged | None]:
         """Stage an append to a session that is not at hand, or where older turns are needed."""
+        self._check_writable(key)
         settled = False
         while True:
             async with self._chats.session(key, known=known, settled=settled, write=True) as chat:
                 with suppress(FileChanged):
-                    there = _at_hand(chat, expected)
+                    there = at_hand(chat, expected)
                     if there is None and settled:
                         there = await self._chats.is_expected(chat, expected)
                     if there is not None:
@@ -231,108 +235,10 @@ class JsonlStorage(FolderVerbs):
             chat.info,
             turns=chat.info.turns - gone,
             revision=chat.info.revision + 1,
-            updated_at=now(),
+            updated_at=_clock.now(),
         )
         try:
             where = f"session {chat.key}"
             await self._workers.run(where, self._folder.rewrite, chat.place, changes, info, op)
         finally:
             self._chats.drop(chat)
-
-    async def clear(
-        self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
-    ) -> bool:
-        def note(chat: Chat) -> bytes | None:
-            if chat.info is None:
-                return None
-            return chat.note("clear", epoch=chat.info.epoch + 1, summary=None)
-
-        async def take(chat: Chat) -> bool:
-            if chat.info is None or not await self._chats.is_expected(chat, expected):
-                return False
-            epoch = chat.info.epoch + 1
-            info = replace(
-                chat.info,
-                epoch=epoch,
-                summary=None,
-                turns=0,
-                revision=chat.info.revision + bool(chat.info.turns),
-                updated_at=now(),
-            )
-            try:
-                where = f"session {chat.key}"
-                await self._workers.run(where, self._folder.erase, chat.path, info)
-            finally:
-                self._chats.drop(chat)
-            return True
-
-        if not erase:
-            return await self._note(key, note, expected)
-        self._check_writable(key)
-        return await self._chats.with_file(key, take, write=True)
-
-    async def consolidate(
-        self, key: SessionKey, last_consolidated: int, summary: str, *, expected: Expected
-    ) -> bool:
-        def note(chat: Chat) -> bytes | None:
-            if chat.info is None:
-                return None
-            reached = min(last_consolidated, chat.info.last_id)
-            if reached <= chat.info.last_consolidated:
-                return None
-            return chat.note("consolidate", last_consolidated=reached, summary=summary)
-
-        return await self._note(key, note, expected)
-
-    async def update_metadata(
-        self, key: SessionKey, changes: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        merged: dict[str, Any] = {}
-
-        def note(chat: Chat) -> bytes:
-            nonlocal merged
-            merged = merge_metadata(chat.key, chat.info.metadata if chat.info else {}, changes)
-            return chat.note("metadata", metadata=merged)
-
-        await self._note(key, note)
-        return merged
-
-    async def _note(
-        self,
-        key: SessionKey,
-        note: Callable[[Chat], bytes | None],
-        expected: Expected | None = None,
-    ) -> bool:
-        """Add the metadata line that `note` makes; False if it makes none."""
-        self._check_writable(key)
-        settled = False
-        while True:
-            async with self._chats.session(key, settled=settled, write=True) as chat:
-                there = _at_hand(chat, expected)
-                if there is None and not settled:
-                    settled = True
-                    continue
-                try:
-                    if not (there or await self._chats.is_expected(chat, expected)):
-                        return False
-                except FileChanged:
-                    self._chats.drop(chat)
-                    continue
-                size = chat.size
-                line = note(chat)
-                if line is None or chat.info is None:
-                    return False
-                written = chat.info.updated_at
-                batch = self._writer.stage(chat.path, chat.version, size, line, written)
-                chat.batch, version = batch, chat.version
-            if await self._chats.written(chat, batch, version):
-                return True
-
-
-def _at_hand(chat: Chat, expected: Expected | None) -> bool | None:
-    """Return whether a session is as expected; None if its file has to be looked into."""
-    if expected is None:
-        return True
-    if not is_expected(chat.info, expected):
-        return False
-    return True if expected.turn is None else chat.stores(expected.turn)

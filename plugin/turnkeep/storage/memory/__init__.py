@@ -1,7 +1,7 @@
 """Sessions in a dict: for tests and throw-away bots. Nothing survives the process.
 
-It is also the plain model that other storages are compared with, so it is written to be
-obviously right: a list of turns per session, looked through from its end.
+Other storages are compared with it, so it is written to be obviously right: a list of turns per
+session, which is searched from its end.
 """
 
 from __future__ import annotations

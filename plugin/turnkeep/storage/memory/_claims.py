@@ -1,4 +1,4 @@
-"""Leases in a dict, which ends none by itself: an expired one waits for who takes it over."""
+"""Leases in a dict. An expired one stays until another owner takes it over."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Claims:
         return True
 
     def _held(self, key: SessionKey, claim: Claim) -> Claim | None:
-        """Return what is stored of a claim, if its owner has it still."""
+        """Return the stored claim, or None if its owner has lost it."""
         there = self._claims.get((key, claim.name))
         return there if there and there.owner == claim.owner else None
 
     def listed(self, key: SessionKey | None, prefix: str, expired: bool | None) -> list[Claim]:
-        """Return those that were asked for, the oldest expiry first."""
+        """Return the claims of a key or a prefix, the earliest expiry first."""
         now = self._clock()
         found = [
             claim

@@ -1,4 +1,4 @@
-"""The order of changes while a long rename, the one verb that yields midway, is under way."""
+"""The order of changes during a long rename, the only verb that yields midway."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..._records.key import SessionKey
 
 
 class Order:
-    """Lets changes of a session wait for the renames of it that were called before them.
+    """A queue in which changes of a session wait for its earlier renames.
 
-    A change that waits for none goes on at once, and is atomic since it never yields.
+    A change without such a rename runs at once. It is atomic because it never yields.
     """
 
     def __init__(self, resolve: Callable[[SessionKey], SessionKey]) -> None:

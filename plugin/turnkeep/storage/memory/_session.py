@@ -1,4 +1,4 @@
-"""One session's turns and record, and what the longer verbs make of them."""
+"""One session's turns and record, and the two longer operations: append and merge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..base import DEDUPE_TURNS, Expected, SessionInfo, dedupe_index, is_expecte
 by_id: Final = attrgetter("id")
 
 _CHUNK: Final = 1000
-"""A merge moves so many turns before it lets the loop's other tasks run."""
+"""The turns that a merge moves before it lets the loop's other tasks run."""
 
 
 @dataclass
@@ -39,17 +39,17 @@ class Held:
 
 
 class Outcome(NamedTuple):
-    """The stored turn for each one given, which of them an append stored, and those to add."""
+    """The stored turn for each given one, the flags of the new ones, and the turns to add."""
 
     turns: list[Turn]
     new: list[bool]
     added: list[Turn]
     again: bool
-    """Whether an earlier append under the same tokens has stored it all."""
+    """True if an earlier append under the same tokens has stored them all."""
 
 
 def outcome(session: Held, turns: Sequence[Turn], dedupe: bool) -> Outcome:
-    """Return what an append of these turns does to a session."""
+    """Return the outcome of an append of these turns to a session."""
     info, latest = session.info, session.turns[-DEDUPE_TURNS:]
     tokens = {turn.token: turn for turn in latest if turn.token}
     sources = dedupe_index(latest) if dedupe else {}
@@ -70,7 +70,7 @@ def outcome(session: Held, turns: Sequence[Turn], dedupe: bool) -> Outcome:
 
 
 async def joined(old: Held, new: Held) -> Held:
-    """Return the session that the turns of both make."""
+    """Return the merged session with the turns of both."""
     info, ids, epochs = merged(old.info, new.info)
     if not (old.turns and new.turns):
         return Held(info, old.turns or new.turns)

@@ -1,6 +1,6 @@
 """The verbs over the dict of sessions.
 
-No verb but a long rename yields before it has had its effect, so each is atomic by itself.
+Only a long rename yields before it has had its effect. So every other verb is atomic by itself.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def _now() -> datetime:
 
 
 class MemoryStorage:
-    """Keeps sessions in this object, across `aclose` and `open`, and nowhere else.
+    """A storage in this object alone. It keeps its sessions across `aclose` and `open`.
 
-    With `shared`, several stores may use one object at the same time, as several processes
-    would share a server. `clock` gives the time of records and claims, aware, in UTC.
+    With `shared`, several stores may use one object at the same time, like several processes
+    with one server. `clock` returns the time for records and claims, aware, in UTC.
     """
 
     def __init__(self, *, shared: bool = False, clock: Callable[[], datetime] = _now) -> None:
@@ -60,7 +60,7 @@ class MemoryStorage:
     def capabilities(self) -> Capabilities:
         return Capabilities(shared=self._shared, search=True)
 
-    # Nothing is owned, so one store that closes takes nothing from another.
+    # There is nothing to own or to let go.
 
     async def open(self) -> None:
         pass
@@ -75,12 +75,12 @@ class MemoryStorage:
         return self._sessions.get(self._resolve(key))
 
     def _expected(self, key: SessionKey, expected: Expected | None) -> Held | None:
-        """The session, if there is one and it is as expected."""
+        """Return the session if there is one and it is as expected."""
         session = self._get(key)
         return session if session and session.is_as(expected) else None
 
     def _put(self, session: Held, turns: list[Turn], now: datetime, **changes: Any) -> None:
-        """Stores a session's turns and its record, which is the whole of a change."""
+        """Store a session's turns and its record: the effect of every change."""
         session.turns = turns
         session.info = replace(session.info, updated_at=now, turns=len(turns), **changes)
         self._sessions[session.info.key] = session
@@ -104,7 +104,7 @@ class MemoryStorage:
                 begun.turns += done.added
                 self._put(begun, begun.turns, now, last_id=begun.info.last_id + len(done.added))
             result = Appended(done.turns, done.new, begun.info if session or done.added else None)
-        # What never yields starves the loop: a busy bot's other tasks are to have their turn.
+        # Appends that never yield would starve the other tasks of a busy bot.
         await cancel_shielded_checkpoint()
         return result
 

@@ -1,0 +1,47 @@
+"""Turns from other turns, chat-completions dicts, and clients' message objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from .._errors import InvalidTurnError
+from .making import new_turn
+from .text import dumped
+from .turn import Turn
+
+__all__ = ["from_message"]
+
+
+def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
+    """Return a turn from a `Turn`, a chat-completions dict, or a client's message object.
+
+    A stored turn loses the fields of its old place: its id, its epoch, and the turn it answers.
+    Unknown fields of a dict become `extra`.
+    """
+    if isinstance(message, Turn):
+        kept = msgspec.structs.asdict(message)
+        for field in ("id", "epoch", "answers", "also_answers", "token", "generation"):
+            del kept[field]
+        kept["source_id"] = kept.pop("source_ids")
+        return new_turn(max_bytes=max_bytes, where=where, **kept)
+    message = dumped(message)
+    if not isinstance(message, Mapping):
+        raise InvalidTurnError(
+            f"{where}a turn is a Turn or a chat-completions dict, not {type(message).__name__}"
+        )
+    fields = dict(message)
+    role = fields.pop("role", None)
+    if not isinstance(role, str):
+        raise InvalidTurnError(f"{where}a message without a role can't be stored")
+    known = {
+        field: fields.pop(field)
+        for field in ("name", "tool_calls", "tool_call_id", "source_id", "sender", "time")
+        if field in fields
+    }
+    content = fields.pop("content", None)
+    extra = fields.pop("extra", None) or {}
+    if isinstance(extra, Mapping):
+        extra = {**extra, **fields}
+    return new_turn(role, content, extra=extra, max_bytes=max_bytes, where=where, **known)

@@ -1,0 +1,119 @@
+"""The verbs that change a session's record, each by one metadata line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ..._records.key import SessionKey
+from ..base import Expected, is_expected, merge_metadata
+from . import _clock
+from ._chat import Chat
+from ._place import FileChanged
+from ._several import FolderVerbs
+
+replace: Final = msgspec.structs.replace
+
+
+class RecordVerbs(FolderVerbs):
+    """Resets, summaries, metadata."""
+
+    async def clear(
+        self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
+    ) -> bool:
+        def note(chat: Chat) -> bytes | None:
+            if chat.info is None:
+                return None
+            return chat.note("clear", epoch=chat.info.epoch + 1, summary=None)
+
+        async def take(chat: Chat) -> bool:
+            if chat.info is None or not await self._chats.is_expected(chat, expected):
+                return False
+            epoch = chat.info.epoch + 1
+            info = replace(
+                chat.info,
+                epoch=epoch,
+                summary=None,
+                turns=0,
+                revision=chat.info.revision + bool(chat.info.turns),
+                updated_at=_clock.now(),
+            )
+            try:
+                where = f"session {chat.key}"
+                await self._workers.run(where, self._folder.erase, chat.path, info)
+            finally:
+                self._chats.drop(chat)
+            return True
+
+        if not erase:
+            return await self._note(key, note, expected)
+        self._check_writable(key)
+        return await self._chats.with_file(key, take, write=True)
+
+    async def consolidate(
+        self, key: SessionKey, last_consolidated: int, summary: str, *, expected: Expected
+    ) -> bool:
+        def note(chat: Chat) -> bytes | None:
+            if chat.info is None:
+                return None
+            reached = min(last_consolidated, chat.info.last_id)
+            if reached <= chat.info.last_consolidated:
+                return None
+            return chat.note("consolidate", last_consolidated=reached, summary=summary)
+
+        return await self._note(key, note, expected)
+
+    async def update_metadata(
+        self, key: SessionKey, changes: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        merged: dict[str, Any] = {}
+
+        def note(chat: Chat) -> bytes:
+            nonlocal merged
+            merged = merge_metadata(chat.key, chat.info.metadata if chat.info else {}, changes)
+            return chat.note("metadata", metadata=merged)
+
+        await self._note(key, note)
+        return merged
+
+    async def _note(
+        self,
+        key: SessionKey,
+        note: Callable[[Chat], bytes | None],
+        expected: Expected | None = None,
+    ) -> bool:
+        """Add the metadata line that `note` makes; False if it makes none."""
+        self._check_writable(key)
+        settled = False
+        while True:
+            async with self._chats.session(key, settled=settled, write=True) as chat:
+                there = at_hand(chat, expected)
+                if there is None and not settled:
+                    settled = True
+                    continue
+                try:
+                    if not (there or await self._chats.is_expected(chat, expected)):
+                        return False
+                except FileChanged:
+                    self._chats.drop(chat)
+                    continue
+                size = chat.size
+                line = note(chat)
+                if line is None or chat.info is None:
+                    return False
+                written = chat.info.updated_at
+                batch = self._writer.stage(chat.path, chat.version, size, line, written)
+                chat.batch, version = batch, chat.version
+            if await self._chats.written(chat, batch, version):
+                return True
+
+
+def at_hand(chat: Chat, expected: Expected | None) -> bool | None:
+    """Return whether a session is as expected; None if its file has to be looked into."""
+    if expected is None:
+        return True
+    if not is_expected(chat.info, expected):
+        return False
+    return True if expected.turn is None else chat.stores(expected.turn)

@@ -1,0 +1,120 @@
+"""Replay: a journal's records are put back when the folder is next opened.
+
+A folder may come from elsewhere, and its journal with it: see `replay`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ._disk import make_folder, open_file, reading, set_aside, sync_folder, write_at
+from ._journal import HEAD_BYTES, HEADER, MARK, NAME, Added, boot, head, sync_files
+from ._names import DAMAGED_SUFFIX, is_session_file
+
+logger: Final = logging.getLogger("turnkeep")
+
+MAX_OFFSET: Final = 2**48
+
+
+def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
+    """Give the files of a folder what they lack of the journal, and remove it.
+
+    `names` are those of the files in `workplace`. A record that names no session's file is
+    not of our making: it changes nothing, and its segment is set aside.
+    """
+    numbered = sorted(
+        (int(name[len(NAME) :]), name)
+        for name in names
+        if name.startswith(NAME) and name[len(NAME) :].isdecimal()
+    )
+    segments = [workplace / name for _, name in numbered]
+    if not segments:
+        return
+    paths: set[Path] = set()
+    for segment in segments:
+        with reading(segment) as fd:
+            content = os.pread(fd, os.fstat(fd).st_size, 0)
+        # As long as the machine is up, all that was written is in the files.
+        lost = not boot() or not content.startswith(head())
+        refused: list[bytes] = []
+        for name, offset, data in records(content):
+            path = _path_named(folder, name)
+            if path is None or offset > MAX_OFFSET:
+                refused.append(name)
+                continue
+            paths.add(path)
+            if lost:
+                _repair(Added(path, offset, data))
+        if refused:
+            aside = segment.with_suffix(DAMAGED_SUFFIX)
+            logger.error(
+                "%s: names files that are no sessions of this folder (%d records, %.100r first); "
+                "nothing was written to them, and the journal is set aside in %s",
+                segment,
+                len(refused),
+                refused[0],
+                aside.name,
+            )
+            segment.replace(aside)
+    sync_files(paths)
+    for segment in segments:
+        segment.unlink(missing_ok=True)
+    sync_folder(workplace)
+
+
+def records(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Give the whole records of a segment in the order in which they were written."""
+    at = HEAD_BYTES
+    while at + HEADER.size <= len(content):
+        mark, offset, name_bytes, data_bytes, body, header = HEADER.unpack_from(content, at)
+        if mark != MARK or zlib.crc32(content[at : at + HEADER.size - 4]) != header:
+            return
+        at += HEADER.size
+        name = content[at : at + name_bytes]
+        data = content[at + name_bytes : at + name_bytes + data_bytes]
+        at += name_bytes + data_bytes
+        if zlib.crc32(data, zlib.crc32(name)) == body:  # else it was erased, or torn
+            yield name, offset, data
+
+
+def _path_named(folder: Path, name: bytes) -> Path | None:
+    """Return the session's file that a record names, below the folder; else None."""
+    channel, slash, file = os.fsdecode(name).partition("/")
+    path = folder / channel / file
+    if not slash or not is_session_file(channel, file) or path.parent.is_symlink():
+        return None
+    return path if (path.is_file() and not path.is_symlink()) or not os.path.lexists(path) else None
+
+
+def _repair(added: Added) -> None:
+    """Put the bytes back if the file lost them, or beside it if somebody else changed it."""
+    path, offset, data = added
+    make_folder(path.parent)
+    new = 0 if offset else os.O_CREAT
+    with suppress(FileNotFoundError):
+        fd = open_file(path, os.O_RDWR | new)
+        try:
+            size = os.fstat(fd).st_size
+            there = os.pread(fd, len(data), offset)
+            # No line holds a zero, so that is what a file system has where it lost a block.
+            own = all(a in (0, b) for a, b in zip(there, data, strict=False))
+            if own and size >= offset:
+                if there != data:
+                    write_at(fd, data, offset)
+                return
+        finally:
+            os.close(fd)
+    beside = path.with_suffix(DAMAGED_SUFFIX)
+    logger.warning(
+        "%s: changed from outside; %d bytes of the journal are set aside in %s",
+        path,
+        len(data),
+        beside.name,
+    )
+    set_aside(beside, data.splitlines())
