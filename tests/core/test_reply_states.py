@@ -177,7 +177,8 @@ def seen(reply: Reply, state: State) -> None:
 
 
 def state_of(reply: Reply) -> State:
-    return reply._state
+    state: State = vars(reply)["_state"]
+    return state
 
 
 @pytest.mark.anyio
