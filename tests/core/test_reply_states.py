@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.strategies import booleans, sampled_from
 
 from turnkeep import Reply, Session, SessionStore, StorageError, Turn
-from turnkeep._session.reply import EVENTS, Event, State
+from turnkeep._session.states import EVENTS, Event, State
 from turnkeep.storage.base import Appended
 from turnkeep.storage.memory import MemoryStorage
 
