@@ -118,9 +118,11 @@ class Sessions:
         return done._replace(info=session.info if session.info.last_id or self.get(key) else None)
 
     def rename(self, old: SessionKey, new: SessionKey) -> None:
-        old, new = self.resolve(old), self.resolve(new)
+        old, asked, new = self.resolve(old), new, self.resolve(new)
         if old == new:
-            return
+            if asked == old:
+                return
+            new = asked  # back to what became an alias
         moved, there = self.get(old), self.get(new)
         if moved is not None:
             self._move(moved, there, new)
@@ -128,6 +130,7 @@ class Sessions:
             if key == old.text.encode():
                 self._pairs.put(alias, new.text.encode())
         self._pairs.put(path("alias", old.text), new.text.encode())
+        self._pairs.delete(path("alias", new.text))
         self.claims.move(old, new)
 
     def _move(self, moved: Session, there: Session | None, new: SessionKey) -> None:
