@@ -11,6 +11,7 @@ import pytest
 from turnkeep import Session, SessionStore
 from turnkeep.storage.memory import MemoryStorage
 
+from .losing import Line
 from .two import Two
 
 
@@ -59,3 +60,10 @@ async def two(anyio_backend: str) -> AsyncIterator[Two]:
     two = Two()
     async with two.a, two.b:
         yield two
+
+
+@pytest.fixture
+async def line(anyio_backend: str) -> AsyncIterator[Line]:
+    line = Line()
+    async with line.store, line.other:
+        yield line

@@ -16,13 +16,6 @@ from .two import KEY
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def line(anyio_backend: str) -> Any:
-    line = Line()
-    async with line.store, line.other:
-        yield line
-
-
 done = pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
 twice = pytest.mark.parametrize("times", [1, 2])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import anyio
 import pytest
@@ -16,13 +15,6 @@ from .tools import answer, said
 from .two import KEY, Summarizer, Two
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def line(anyio_backend: str) -> Any:
-    line = Line()
-    async with line.store, line.other:
-        yield line
 
 
 done = pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
