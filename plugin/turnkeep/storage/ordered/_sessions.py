@@ -123,6 +123,7 @@ class Sessions:
             if asked == old:
                 return
             new = asked  # back to what became an alias
+            self._pairs.delete(path("alias", new.text))
         moved, there = self.get(old), self.get(new)
         if moved is not None:
             self._move(moved, there, new)
@@ -130,7 +131,6 @@ class Sessions:
             if key == old.text.encode():
                 self._pairs.put(alias, new.text.encode())
         self._pairs.put(path("alias", old.text), new.text.encode())
-        self._pairs.delete(path("alias", new.text))
         self.claims.move(old, new)
 
     def _move(self, moved: Session, there: Session | None, new: SessionKey) -> None:
