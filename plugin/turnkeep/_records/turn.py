@@ -16,6 +16,7 @@ import msgspec
 
 from .._errors import InvalidTurnError, TurnTooLargeError
 from .media import Media, media_of, without_data
+from .result import dumped, result_content
 from .text import json_text
 
 __all__ = ["Content", "Role", "Sender", "Turn"]
@@ -159,7 +160,7 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
             del kept[field]
         kept["source_id"] = kept.pop("source_ids")
         return new_turn(max_bytes=max_bytes, where=where, **kept)
-    message = _dumped(message)
+    message = dumped(message)
     if not isinstance(message, Mapping):
         raise InvalidTurnError(
             f"{where}a turn is a Turn or a chat-completions dict, not {type(message).__name__}"
@@ -279,15 +280,9 @@ def as_sender(sender: Sender | str | int | None, where: str = "") -> Sender | No
     raise InvalidTurnError(f"{where}sender is a Sender or a non-empty id, not {sender!r}")
 
 
-def _dumped(value: object) -> object:
-    """The fields of a client's message object, which are pydantic models; else the value."""
-    dump = getattr(value, "model_dump", None)
-    return dump(exclude_none=True) if callable(dump) else value
-
-
 def _content(role: str, content: object, where: str) -> Content:
     if role == "tool":
-        content = _result(content, where)
+        content = result_content(content, where)
     match content:
         case None:
             return None
@@ -308,50 +303,6 @@ def _content(role: str, content: object, where: str) -> Content:
     )
 
 
-def _result(content: object, where: str) -> object:
-    """Return a tool's result as text or content parts; other values become JSON text."""
-    if content is None:
-        return ""
-    if isinstance(content, (str, Media)):
-        return content
-    if isinstance(content, (list, tuple)):
-        parts = [_dumped(part) for part in content]
-        if any(not isinstance(part, str) for part in parts) and all(map(_is_part, parts)):
-            return parts
-    if isinstance(content, bytes):
-        raise InvalidTurnError(f"{where}the content of a tool turn is bytes: decode it first")
-    try:
-        return json_text(_dumped(content))
-    except ValueError as error:
-        raise InvalidTurnError(
-            f"{where}the content of a tool turn can't be stored, {error}: convert it to text first"
-        ) from None
-
-
-_PART_KEYS: Final = {
-    "text": "text",
-    "refusal": "refusal",
-    "image_url": "image_url",
-    "input_audio": "input_audio",
-    "file": "file",
-    "image": "source",
-    "document": "source",
-    "input_text": "text",
-    "output_text": "text",
-    "input_image": "image_url",
-    "input_file": "file_data",
-    "media": "kind",
-}
-"""The types of content parts, and the key that tells each from data of a tool's own."""
-
-
-def _is_part(part: object) -> bool:
-    if isinstance(part, Mapping):
-        kind = part.get("type")
-        return isinstance(kind, str) and _PART_KEYS.get(kind) in part
-    return isinstance(part, (str, Media))
-
-
 def _as_part(part: object) -> object:
     """A content part from itself, from text, or from `Media`."""
     if isinstance(part, Media):
@@ -368,8 +319,8 @@ def _tool_calls(role: str, calls: Iterable[object], where: str) -> list[dict[str
 
 
 def _tool_call(call: object, where: str) -> dict[str, Any]:
-    dumped: Any = _dumped(call)
-    match dumped:
+    fields: Any = dumped(call)
+    match fields:
         case {"function": {"name": str()} as function}:
             pass
         case _:
@@ -387,8 +338,8 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
         except ValueError as error:
             raise InvalidTurnError(f"{where}a tool call: of its arguments {error}") from None
     checked = {
-        **dumped,
-        "id": _call_id(dumped.get("id"), f"{where}a tool call's id"),
+        **fields,
+        "id": _call_id(fields.get("id"), f"{where}a tool call's id"),
         "type": "function",
         "function": {**function, "arguments": arguments},
     }
