@@ -25,9 +25,12 @@ class Clocked(Shared):
     """A shared storage whose clock a test sets, and which says when a lease was renewed."""
 
     def __init__(self) -> None:
-        super().__init__(clock=lambda: self.now)
+        super().__init__(clock=self.time)
         self.now = datetime(2031, 5, 1, tzinfo=timezone.utc)
         self.renewed = anyio.Event()
+
+    def time(self) -> datetime:
+        return self.now
 
     async def renew(self, claim: Claim, *, ttl: float) -> bool:
         done = await super().renew(claim, ttl=ttl)

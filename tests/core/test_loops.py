@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStore:
     return SessionStore("memory:" if request.param == "memory" else tmp_path)
 
 
-def check_refused(store: SessionStore, there: str, name: str) -> Callable[[], Awaitable[None]]:
+def check_refused(
+    store: SessionStore, there: str, name: str
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """Return a main function in which a call raises an error that names the remedy."""
 
     async def main() -> None:

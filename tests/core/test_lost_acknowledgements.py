@@ -35,7 +35,7 @@ class Losing(MemoryStorage):
         """Lose the next answers of a verb, which is done all the same, or not."""
         self.losses[verb] = [done] * times
 
-    async def _lost(self, verb: str, arguments: Any, options: Any) -> Any:
+    async def lost(self, verb: str, arguments: Any, options: Any) -> Any:
         perform: Any = getattr(super(), verb)
         if not self.losses.get(verb):
             return await perform(*arguments, **options)
@@ -49,7 +49,7 @@ class Losing(MemoryStorage):
 
 def _losing(verb: str) -> Any:
     async def lost(self: Losing, *arguments: Any, **options: Any) -> Any:
-        return await self._lost(verb, arguments, options)
+        return await self.lost(verb, arguments, options)
 
     return lost
 

@@ -41,7 +41,7 @@ async def handle(two: Two, handlers: Handlers, busy: Busy, keys: tuple[str, str]
     """Let two replicas handle five messages each, all at once."""
     overlaps = Overlap(busy), Overlap(busy)
 
-    async def run(store: SessionStore, overlap: Overlap, key: str, number: int) -> None:
+    async def run(store: SessionStore, overlap: Overlap, key: str, number: str) -> None:
         session = await store.session(key).receive(number, source_id=f"{key} {number}")
         await overlap.run(session, handlers)
 

@@ -32,16 +32,16 @@ logger: Final = logging.getLogger("turnkeep")
 
 @dataclass(frozen=True, slots=True)
 class ConsolidationPolicy:
-    """A rule for automatic consolidation: after a reply, once a session is long enough.
+    """A rule for automatic consolidation: after an answer, once a session is long enough.
 
     A session is long enough if more than `after_messages` messages, or `after_tokens` tokens, are
     not summarized yet; give at least one of the two. The newest `keep` messages are not folded.
     `summarize`, `max_tokens`, `count_tokens` and `speakers` are those of `Session.consolidate`.
 
     It runs in `task_group`: anyio's, asyncio's, or a trio nursery. Without one it runs at the end
-    of the reply's block, after the reply is stored. A summarizer that fails is logged, and called
-    again after the next reply. Each session has one consolidation at a time. Closing the store
-    cancels those that run.
+    of the reply's block, or of `append("assistant", …)`, after the answer is stored. A summarizer
+    that fails is logged, and called again after the next answer. Each session has one
+    consolidation at a time. Closing the store cancels those that run.
     """
 
     summarize: Summarize

@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from anyio import CancelScope, Lock, current_time, sleep_until
 
+from .._errors import StorageError, StoreLockedError
 from .._records.identity import TurnRef
 from .._records.turn import Turn
 from .._session.leases import HANDLE, Lease
 from .._store import Session, SessionStore
-from ._chat import FAILURES
 
 __all__ = ["Busy", "Overlap"]
 
@@ -226,7 +226,7 @@ async def _turn(session: Session, *, wait: bool) -> AsyncGenerator[bool, None]:
         else:
             lease = await desk.leases.take(session.key, HANDLE)
             is_mine = lease is not None
-    except FAILURES as error:
+    except (StorageError, StoreLockedError) as error:
         logger.warning("%s: other processes may handle it at the same time: %s", session, error)
     try:
         yield is_mine
