@@ -1,4 +1,4 @@
-"""What holds for all tests: the profile of what is generated."""
+"""All tests take their generated examples by one profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many generated examples a test tries: `HYPOTHESIS_PROFILE` chooses.
+"""The number of generated examples that a test tries: `HYPOTHESIS_PROFILE` chooses.
 
 - `ci`, the default, tries a quarter of them, and the same ones at each run, so that no change is
   blamed for what chance has found. A test whose sentence is proved by its examples alone is

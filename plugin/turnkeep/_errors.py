@@ -111,9 +111,9 @@ class StorageError(TurnkeepError, OSError):
 class LostAcknowledgementError(StorageError):
     """The call may have taken effect or not: the storage's answer was lost.
 
-    `token` is the one to append under again, so that the turns are stored once. Edits,
-    deletions and renames can be repeated as they are. A `clear` or a `forget` that is
-    repeated also reaches what was said between.
+    Every call can be repeated safely. Give an append the error's `token`, so that its turns are
+    stored once. Edits, deletions and renames need none. A repeated `clear` or `forget` also
+    reaches the turns that came in between.
     """
 
     token: str | None = None

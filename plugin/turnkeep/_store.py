@@ -151,9 +151,9 @@ class SessionStore:
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Move a session to another key. The old key becomes an alias of the new one.
 
-        Where both have turns, the old ones become earlier epochs of the new, whose ids go up.
-        Replies that are open, in any process, and turns in hand go on as what they were.
-        Doing it again does nothing. Where `new` is an alias of the session, it moves back.
+        If both have turns, the old ones become earlier epochs of the new session, whose ids
+        rise. Open replies of any process and turns in hand stay valid. Renaming again does
+        nothing. If `new` is an alias of the session, the session moves back.
         """
         old, new = as_key(old), as_key(new)
         async with self.desk.use(old, write=True) as storage:
@@ -208,7 +208,7 @@ class SessionStore:
                     report[info.key.text] = count
             except StorageError as error:
                 failed[info.key] = error
-        # The list leaves out those of which not even the record can be read.
+        # The list leaves out sessions whose record can't be read.
         async with self.desk.use() as storage:
             found = await storage.find_all([str(sender_id)], prefix=prefix)
         failed |= {key: None for key in found.unread if key not in failed}

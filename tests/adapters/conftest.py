@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from adapters.platforms import Platform
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 
 
@@ -68,3 +69,11 @@ async def other_platform(platform: Platform, tmp_path: Path) -> AsyncIterator[Pl
     other = Discord if isinstance(platform, Telegram) else Telegram
     async with other(tmp_path / "others") as platform:
         yield platform
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _patient_discord() -> Iterator[None]:
+    """Let Discord wait for a command's first answer as long as the tests do, and not for 3 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emulators.discord_interactions.CALLBACK_SECONDS", PATIENCE)
+        yield

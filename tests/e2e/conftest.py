@@ -12,6 +12,7 @@ from e2e import forks
 from emulators.discord import DiscordEmulator
 from emulators.openai import OpenAIEmulator
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 
 
 @pytest_asyncio.fixture
@@ -46,3 +47,11 @@ def _starter() -> Iterator[None]:
     yield
     if forks.starter.cache_info().currsize:
         forks.starter().close()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _patient_discord() -> Iterator[None]:
+    """Let Discord wait for a command's first answer as long as the tests do, and not for 3 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emulators.discord_interactions.CALLBACK_SECONDS", PATIENCE)
+        yield

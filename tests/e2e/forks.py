@@ -20,7 +20,7 @@ from patience import PATIENCE
 __all__ = ["HERE", "Forked", "Starter", "starter"]
 
 HERE: Final = sys.platform == "linux"
-"""Whether bots are forked. macOS does not let every library work after a fork."""
+"""True where bots are forked. On macOS not every library works after a fork."""
 
 
 class Starter:

@@ -46,8 +46,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
         control.sendall(json.dumps(fields).encode() + b"\n")
 
     while True:
-        waiting: list[Any] = [control, woken]
-        ready, _, _ = select.select(waiting, [], [])
+        ready, _, _ = select.select([control.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, 1024)
         for pid in sorted(children):
@@ -55,7 +54,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
             if ended:
                 children.remove(pid)
                 answer(pid=pid, status=os.waitstatus_to_exitcode(status))
-        if control not in ready:
+        if control.fileno() not in ready:
             continue
         request, streams, _, _ = socket.recv_fds(control, 4, 2)
         if not request:

@@ -115,8 +115,12 @@ async def test_a_cancelled_scope_in_the_middle_of_a_rewrite_loses_no_later_appen
         await put(storage, "one", "two")
     async with opened(tmp_path) as storage:
         halted = halt(name)
+
+        async def run() -> None:
+            await call(storage)
+
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(call, storage)
+            tasks.start_soon(run)
             await halted.stopped()
             tasks.cancel_scope.cancel()
             halted.go_on()

@@ -29,7 +29,7 @@ Messages = list[dict[str, Any]]
 
 @dataclass(repr=False)
 class Chat:
-    """What is stored of one conversation, and what happened in it, if it was generated."""
+    """A conversation: its stored turns, and the steps that made it, if it was generated."""
 
     turns: list[Turn]
     info: SessionInfo

@@ -95,7 +95,7 @@ def test_the_cache_has_most_of_the_prompts_of_an_agents_loop(options: WindowOpti
 def test_a_loop_with_a_long_user_turn_is_cut_in_steps_too() -> None:
     chat = plain_chat([2 * 100 + 1])
     chat.turns[0] = type(chat.turns[0])(
-        id=1, role="user", content="#1 " + "word " * 500, time=chat.turns[0].time
+        id=1, role="user", content="#1 " + "word " * 400, time=chat.turns[0].time
     )
     made = [*calls(chat, WindowOptions(max_tokens=1000))]
     assert len(cuts(made)) <= len(made) / 3

@@ -1,4 +1,4 @@
-"""What is generated is printed as something that a person can read, where a test fails on it."""
+"""A generated conversation on which a test fails is printed so that a person can read it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import msgspec
 
 from .._errors import InvalidTurnError
 from .clean import checked_json, clean_json, clean_text
-from .media import Media, without_data
+from .media import Media, media_of, without_data
 from .text import dumped, json_text
 from .turn import Content
 
@@ -73,7 +73,6 @@ _PART_KEYS: Final = {
     "output_text": "text",
     "input_image": "image_url",
     "input_file": "file_data",
-    "media": "kind",
 }
 """The types of content parts. The key tells each from a tool's own data."""
 
@@ -81,7 +80,8 @@ _PART_KEYS: Final = {
 def _is_part(part: object) -> bool:
     if isinstance(part, Mapping):
         kind = part.get("type")
-        return isinstance(kind, str) and _PART_KEYS.get(kind) in part
+        known = isinstance(kind, str) and _PART_KEYS.get(kind) in part
+        return known or media_of(part) is not None
     return isinstance(part, (str, Media))
 
 

@@ -85,9 +85,9 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return None
 
     def epoch_of(self, generation: str) -> int:
-        """Return the epoch that what was said last in a merged generation has now.
+        """Return the epoch that the last turns of a merged generation have now.
 
-        It is the current one where that was cleared since, and for the session's own.
+        For the session's own generation, and after a later `clear`, it is the current epoch.
         """
         for origin in self.origins:
             if origin.generation == generation and origin.goes_on == self.epoch:

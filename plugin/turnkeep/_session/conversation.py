@@ -31,12 +31,15 @@ __all__ = ["Begun", "Conversation"]
 class Begun(NamedTuple):
     """The beginning of a reply.
 
-    `to` is the message that it answers, as it is stored now, `also` are the ids of earlier ones
-    that it answers with it, and `expected` is the state of the session that its turns belong
-    to. `sight` is what its windows show. `is_lost` is whether there is nothing to answer: the
-    message is gone, or another process answers it. `end_reply` gives the `leases` back.
-    `joined` are the earlier messages, as they are in hand. `key` is the one that the session
-    had then; None without a session.
+    - `to` is the message that it answers, as it is stored now.
+    - `also` are the ids of earlier messages that it answers too, and `joined` these messages, as
+      they are in hand.
+    - `expected` is the state of the session that its turns belong to.
+    - `sight` tells its windows which turns to show.
+    - `is_lost` is True if there is nothing to answer: the message is gone, or another process
+      answers it.
+    - `leases` are given back by `end_reply`.
+    - `key` is the session's own key when the reply began; None without a session.
     """
 
     to: Turn | None = None
@@ -55,19 +58,16 @@ class Conversation:
     def __init__(self, desk: Desk, key: SessionKey) -> None:
         self.desk = desk
         self.key = key
+        self.where = f"session {key.text}: "
+        """The beginning of each error message; it names the session."""
 
     def at(self, key: SessionKey) -> Self:
-        """Return the same verbs of the session of this key, which is no alias."""
-        if key == self.key:
+        """Return the same verbs for the session of this key, which is no alias."""
+        if key.text == self.key.text:
             return self
         there = copy(self)
-        there.key = key
+        there.key, there.where = key, f"session {key.text}: "
         return there
-
-    @property
-    def where(self) -> str:
-        """The beginning of an error's message: it names the session."""
-        return f"session {self.key.text}: "
 
     # Windows.
 
@@ -134,7 +134,7 @@ class Conversation:
                 await self.desk.surely(partial(storage.clear, self.key, expected=info.expected()))
 
     async def clear(self, *, erase: bool) -> None:
-        """Begins a new epoch; where an answer may be lost, in a way that can be tried again."""
+        """Begin a new epoch. If an answer is lost, the clear is retried, and done once."""
         key, desk = self.key, self.desk
         async with desk.use(key, write=True) as storage:
             if not desk.is_remote:
@@ -146,7 +146,7 @@ class Conversation:
                 done, _ = await desk.surely(clear)
                 if done:
                     return
-                # It is cleared, by an answer that was lost or by somebody else; or merged.
+                # The call with a lost answer, or another process, has cleared or merged it.
                 now, oldest, _ = await storage.read(key, limit=1, newest=False)
                 began = now is not None and now.generation == info.generation
                 if began and not (erase and oldest and oldest[0].epoch <= info.epoch):
@@ -154,7 +154,7 @@ class Conversation:
                 info = now
 
     async def edit(self, turn: Turn | int, change: Change) -> Turn | None:
-        """Changes a turn in hand wherever it is now, or the one with an id."""
+        """Edit a turn in hand, wherever it is now, or the turn with an id."""
         key, desk = self.key, self.desk
         if isinstance(turn, int):
             async with desk.use(key, write=True) as storage:
@@ -167,7 +167,7 @@ class Conversation:
         return await desk.change(key, turn, edit)
 
     async def delete(self, turn: Turn | int) -> Turn | None:
-        """Takes a turn in hand away wherever it is now, or the one with an id."""
+        """Delete a turn in hand, wherever it is now, or the turn with an id."""
         key, desk = self.key, self.desk
         was_lost = False
         if isinstance(turn, int):
@@ -185,7 +185,7 @@ class Conversation:
             return gone
 
         gone = await desk.change(key, turn, delete)
-        # Where it is gone after an answer was lost, that one has taken it.
+        # If it is gone after a lost answer, the call with that answer has deleted it.
         return gone[0] if gone else turn if was_lost else None
 
     # Answers.
@@ -228,12 +228,22 @@ class Conversation:
         expected = Expected(record.generation, there.epoch, turn=there.id)
         if record.generation != to.generation:
             expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
-        also = tuple(p for one in joined if (p := record.place(one.ref)) is not None)
+        places = [record.place(one.ref) for one in joined]
+        begun = Begun(
+            there,
+            tuple([one for one in places if one is not None]),
+            expected,
+            sight,
+            joined=tuple(joined),
+            key=record.key,
+        )
+        if not self.desk.is_shared:
+            return begun
         may, leases = await self._lease([there, *joined], again=again)
-        return Begun(there, also, expected, sight, not may, leases, tuple(joined), record.key)
+        return begun._replace(is_lost=not may, leases=leases)
 
     async def _lease(self, turns: Sequence[Turn], *, again: bool) -> tuple[bool, tuple[Lease, ...]]:
-        """Takes the leases on an answer; returns whether the first message may be answered."""
+        """Take the leases on an answer; return True if the first message may be answered."""
         desk = self.desk
         if not desk.is_shared:
             return True, ()
@@ -258,7 +268,7 @@ class Conversation:
             await self.desk.leases.drop(lease)
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
-        """Stores what a reply collected; None where the session is not as expected any more."""
+        """Store a reply's turns; return None if the session is no longer as expected."""
         key, begun_on = self.key, begun.expected
         if not begun.joined or begun_on is None:
             appended = await self.desk.append(key, turns, expected=begun_on, dedupe=False)
@@ -266,7 +276,7 @@ class Conversation:
         turns = self.desk.tokens(turns)
         revision: tuple[str, int] | None = None
         while True:
-            # Several messages are answered, and all of them are to be there still.
+            # The reply answers several messages, and all of them must still be there.
             found = [await self.locate(one) for one in begun.joined]
             info = found[-1][0]
             if info is None or any(there is None for _, there in found):
@@ -283,7 +293,7 @@ class Conversation:
             revision = info.generation, info.revision
 
     async def end_reply(self, begun: Begun) -> None:
-        """Gives the leases on an answer back."""
+        """Give the reply's leases back."""
         await self._drop(begun.leases)
 
     async def after_answer(self) -> None:

@@ -78,14 +78,14 @@ class Desk:
         return found
 
     def tokens(self, turns: list[Turn]) -> list[Turn]:
-        """Return the turns as they can be appended again where an answer may be lost."""
+        """Return the turns with tokens for a retry, if the storage may lose an answer."""
         return self.leases.tokens(turns) if self.is_remote else turns
 
     async def surely(self, verb: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
-        """Do a verb that is safe to repeat until its answer comes.
+        """Repeat a verb, which is safe to repeat, until its answer comes.
 
-        Return the answer, and whether an earlier one was lost: then the verb may have been done
-        before.
+        Return the answer, and True if an earlier one was lost: then that call may have had the
+        effect already.
         """
         tries = 0
         while True:
@@ -168,6 +168,6 @@ class Desk:
 
 
 def moved_answer(turn: Turn, ids: int) -> Turn:
-    """Return a turn that is to be stored, answering its message where that was merged to."""
+    """Return a turn to store, with the ids of the turns it answers raised by `ids`."""
     answers: Any = None if turn.answers is None else turn.answers + ids
     return replace(turn, answers=answers, also_answers=tuple(a + ids for a in turn.also_answers))

@@ -103,9 +103,9 @@ class Handle(History):
         return Turns(self._conversation.desk, self._conversation.key, epoch, after, last)
 
     async def latest(self) -> Turn | None:
-        """Return the turn that was stored last in the current epoch, or None."""
-        key = self._conversation.key
-        info, turns, _ = await self._conversation.desk.read(key, limit=1)
+        """Return the latest turn of the current epoch, or None."""
+        conversation = self._conversation
+        info, turns, _ = await conversation.desk.read(conversation.key, limit=1)
         return turns[0] if info and turns and turns[0].epoch == info.epoch else None
 
     async def find(self, source_id: str | int) -> Turn | None:

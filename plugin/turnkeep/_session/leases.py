@@ -1,4 +1,4 @@
-"""Leases that other processes can see: who answers, who consolidates, whose turn it is.
+"""Leases that other processes see: on an answer, on a consolidation, on a session's handlers.
 
 Only a storage that several processes share has them. A lease lasts a minute, and is renewed
 while its work goes on. When its process dies it expires, and another process can take it.
@@ -43,7 +43,7 @@ _LONGEST_PAUSE: Final = 0.25
 
 
 def answer_name(turn: Turn, ref: TurnRef) -> str:
-    """Return the name of the lease on answering a message: every process finds the same one.
+    """Return the name of the lease on answering a message, the same in every process.
 
     `ref` is the first name of the turn.
     """
@@ -53,7 +53,7 @@ def answer_name(turn: Turn, ref: TurnRef) -> str:
 
 
 class Lease:
-    """A lease that a store holds, until it was dropped as often as it was taken."""
+    """A lease that a store holds until it was dropped as often as it was taken."""
 
     __slots__ = ("claim", "mark", "times")
 
@@ -76,7 +76,7 @@ class Leases:
         self._ended: Event | None = None
 
     def tokens(self, turns: Sequence[Turn], first: str | None = None) -> list[Turn]:
-        """Return the turns, each with a token to append it under again; `first` names them all."""
+        """Return the turns, each with a token for a retry of its append, made from `first`."""
         first = first or f"{self.owner}.{next(self._counter):x}"
         return [
             turn
@@ -93,9 +93,9 @@ class Leases:
         mark: Hashable = None,
         payload: Mapping[str, Any] | None = None,
     ) -> Lease | None:
-        """Take a lease, or take it once more; return None where another store has it.
+        """Take a lease, or take it once more; return None if another store has it.
 
-        `mark` names the work in this process, where the session's key may change meanwhile.
+        `mark` names the work in this process, for the case that the session's key changes.
         """
         mark = (name, key.text if mark is None else mark)
         lease = self._held.get(mark)
@@ -129,10 +129,10 @@ class Leases:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def drop(self, lease: Lease) -> None:
-        """End a lease that was taken, when it was dropped as often as it was taken."""
+        """Drop a lease once. It ends when it was dropped as often as it was taken."""
         lease.times -= 1
         if lease.times or self._held.get(lease.mark) is not lease:
-            return  # it is in use, or was lost, or the store was closed meanwhile
+            return  # still in use, or lost, or the store was closed meanwhile
         del self._held[lease.mark]
         if not self._held and self._scope is not None:
             self._scope.cancel()

@@ -57,7 +57,7 @@ class Opening:
         _openings.add(self)
 
     async def open(self) -> None:
-        """Opens the storage, or counts one more who uses it."""
+        """Open the storage, or count one more opening."""
         async with self._change(None):
             if self.state != "open":
                 await self._open_storage()
@@ -65,12 +65,12 @@ class Opening:
 
     @asynccontextmanager
     async def _change(self, key: SessionKey | None) -> AsyncGenerator[None, None]:
-        """Lets one at a time open or close; all of them run on one loop."""
+        """Let one at a time open or close the storage, all of them on one loop."""
         self.check_loop(key)
         if not self._thread:
-            # Before the first await, so that another thread can't come between.
+            # Before the first await, so that no other thread gets in between.
             self._process, self._loop, self._thread = os.getpid(), _loop(), get_ident()
-            self._changing = Lock()  # one serves the loops of one library
+            self._changing = Lock()  # a lock serves the loops of one library
         self._queued += 1
         try:
             async with self._changing:
@@ -81,7 +81,7 @@ class Opening:
                 self._thread = 0
 
     async def _open_storage(self) -> None:
-        # It is held still where closing failed.
+        # A failed closing may have left it open.
         if not self._holds_storage:
             await self.storage.open()
             self._holds_storage = True
@@ -127,7 +127,7 @@ class Opening:
         return self.storage
 
     async def enter_first(self, key: SessionKey | None, *, write: bool) -> Storage:
-        """Begins a verb that has to wait; opens the storage if nobody has."""
+        """Begin a verb that has to wait, and open a new storage."""
         async with self._change(key):
             if self.state == "closed":
                 about = "" if key is None else f"session {key}: "

@@ -55,7 +55,7 @@ class Sight(NamedTuple):
         return View(as_of=as_of, before_answer=as_of if self.to_answer else None)
 
     def is_past(self, info: SessionInfo, view: View) -> bool:
-        """Return whether a merge has made an earlier epoch of what is in sight."""
+        """Return True if a merge has made an earlier epoch of what is in sight."""
         if self.up_to is None or not view.as_of:
             return False
         return info.epoch_of(self.up_to.generation) != info.epoch
@@ -96,11 +96,10 @@ async def read_window(
 async def _read_past(
     desk: Desk, info: SessionInfo, sight: Sight, view: View, limit: int
 ) -> Snapshot:
-    """Return what is in sight of an epoch that a merge has made an earlier one."""
+    """Return the turns in sight of an epoch that a merge has made an earlier one."""
     assert sight.up_to is not None
     assert view.as_of is not None
-    async with desk.use(info.key) as storage:
-        past = await storage.read(info.key, before=view.as_of + 1, limit=limit)
+    past = await desk.read(info.key, before=view.as_of + 1, limit=limit)
     info = msgspec.structs.replace(
         info,
         epoch=info.epoch_of(sight.up_to.generation),

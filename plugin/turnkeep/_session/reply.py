@@ -121,7 +121,7 @@ class Reply(History):
             raise
         self._begun = begun
         if begun.key is not None:
-            # What an alias meant when the reply began is meant until its end.
+            # An alias keeps its meaning until the end of the reply.
             self._conversation = self._conversation.at(begun.key)
         if to is None and begun.to is not None:
             self._opened = self._conversation.desk.answers.open((begun.to,))

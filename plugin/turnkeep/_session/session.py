@@ -66,7 +66,7 @@ class BaseSession(Handle):
             **fields,
         )
         appended = await desk.append(conversation.key, [turn], expected=expected)
-        if appended is None:  # the message's session was forgotten; what is said now begins anew
+        if appended is None:  # the message's session was forgotten; the turn begins a new one
             turn = msgspec.structs.replace(turn, answers=None, also_answers=())
             appended = await desk.append(conversation.key, [turn])
         assert appended is not None
@@ -82,11 +82,11 @@ class BaseSession(Handle):
         *,
         token: str | None = None,
     ) -> list[Turn]:
-        """Stores several turns, all or none, and returns them.
+        """Store several turns, all or none, and return them.
 
         Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or a
-        message object of the `openai` package. `token` is that of a
-        `LostAcknowledgementError`, with which the same turns are stored once.
+        message object of the `openai` package. A retry with the `token` of a
+        `LostAcknowledgementError` stores the same turns once.
         """
         conversation = self._conversation
         desk, where = conversation.desk, conversation.where
@@ -124,9 +124,9 @@ class BaseSession(Handle):
         turn, info = appended.turns[0], appended.info
         answered = not appended.new[0] and await conversation.was_answered(turn)
         bound = self.bind(turn, answered=answered)
-        if info is not None and info.key != conversation.key:
-            # What an alias meant when the message came is meant for as long as it is in hand.
-            bound._conversation = conversation.at(info.key)  # noqa: SLF001 (a copy of itself)
+        if info is not None and info.key.text != conversation.key.text:
+            # An alias keeps its meaning for as long as the message is in hand.
+            bound._conversation = conversation.at(info.key)  # noqa: SLF001 (a handle just made)
         return bound
 
     def reply(self, *, keep_interrupted: bool = False) -> Reply:
@@ -220,7 +220,7 @@ class BaseSession(Handle):
                 gone, lost = await desk.surely(delete)
                 now = info if gone or not ids else (await storage.read(key, limit=0)).info
             if lost and not gone:
-                # The answer that was lost may have said that they are gone.
+                # The call with the lost answer may have deleted them.
                 theirs = [turn for turn in turns if turn.id in ids]
                 if (await self._conversation.locate(theirs[0]))[1] is None:
                     gone, now = theirs, info

@@ -39,7 +39,7 @@ class Places:
             self._keys.popitem(last=False)
 
     def move(self, source_id: str, old: SessionKey, new: SessionKey) -> None:
-        """Notes what an alias meant when a message came."""
+        """Remember the session that an alias meant when a message came."""
         if self._keys.get(source_id) == old:
             self._keys[source_id] = new
 

@@ -65,7 +65,7 @@ class _Line:
 
 
 class _Room:
-    """What is under way in all sessions of a store, for all who handle its messages."""
+    """The messages in hand of all sessions of a store, in all of its adapters."""
 
     def __init__(self) -> None:
         self.in_hand: set[TurnRef] = set()
@@ -73,18 +73,18 @@ class _Room:
         self._handled: OrderedDict[TurnRef, None] = OrderedDict()
 
     def line(self, lives: tuple[str, ...]) -> _Line:
-        """Return a session's line, by its lives: a link, a merge or a rename does not part it."""
+        """Return a session's line, the same one after a link, a merge or a rename."""
         line = next((self._lines[life] for life in lives if life in self._lines), None) or _Line()
         for life in lives:
             self._lines.setdefault(life, line)
         return line
 
     def knows(self, name: TurnRef) -> bool:
-        """Return whether a message is in hand, or was handled."""
+        """Return True if a message is in hand, or was handled."""
         return name in self.in_hand or name in self._handled
 
     def note_handled(self, names: Iterable[TurnRef]) -> None:
-        """One whose handler failed, or was cancelled, is handled when it is delivered again."""
+        """Remember handled messages. One whose handler failed is handled when it comes again."""
         self._handled.update(dict.fromkeys(names))
         while len(self._handled) > _HANDLED_KEPT:
             self._handled.popitem(last=False)
@@ -108,9 +108,9 @@ class Overlap:
     without another message, the handler of the last one runs, and answers them all. The parts of
     an album are always joined like this. A message that is delivered again is handled once.
 
-    Keys that are linked are one session, also where two adapters handle its messages. Where
-    several processes share the storage, the handlers of a session run one after the other in
-    all of them, except with `"parallel"`; what is cancelled, joined or dropped is so in one.
+    Linked keys are one session, also if two adapters handle its messages. If several processes
+    share the storage, the handlers of a session run one after the other in all of them, except
+    with `"parallel"`. Cancelling, joining and dropping happen within one process.
     """
 
     def __init__(self, busy: Busy = "parallel", *, debounce: float = 0) -> None:
@@ -153,7 +153,7 @@ class Overlap:
                 return result
             return None
         finally:
-            if not mine.superseded:  # else they are in the hands of the one that took them along
+            if not mine.superseded:  # otherwise the message that took them over closes them
                 room.in_hand.difference_update(session.name(turn) for turn in mine.turns)
 
     async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
@@ -194,7 +194,7 @@ class Overlap:
             async with line.lock, _turn(session, wait=busy != "drop") as is_mine:
                 if not is_mine:
                     return None
-                if mine.superseded:  # between the moment when it was its turn and this one
+                if mine.superseded:  # a later one took it over just now
                     return None
                 if line.collecting is mine:
                     line.collecting = None
@@ -210,9 +210,9 @@ class Overlap:
 
 @asynccontextmanager
 async def _turn(session: Session, *, wait: bool) -> AsyncGenerator[bool, None]:
-    """Takes the turn of the session's handlers among all processes that share the storage.
+    """Take the turn of the session's handlers among all processes that share the storage.
 
-    A storage that fails holds up no handler: the order is then kept in this process alone.
+    A failing storage delays no handler: then the order holds only within this process.
     """
     desk = session.store.desk
     if not desk.is_shared:

@@ -171,7 +171,7 @@ class Recorder:
     async def _begin(
         self, session: ChatSession, content: object, fields: dict[str, Any]
     ) -> ChatSession:
-        """Records a message, the first one of a new epoch where that is due."""
+        """Record a message, as the first one of a new epoch if that is due."""
         if self._reset is None:
             return await session.receive(content, **fields)
         # Of two messages at once only one may end the silence, and start over.

@@ -328,26 +328,26 @@ class Storage(Protocol):
     ) -> Page:
         """Return the sessions whose key's text begins with `prefix`, the last written first.
 
-        `after` is an item of an earlier page; the list goes on behind it. Sessions written
-        at the same time stand in the order of their keys. By `"key"` they stand in the order
-        of their keys' texts, by code points, so that a session that is written to meanwhile
-        keeps its place. Without `metadata` the records may lack theirs. Aliases are not
-        listed. A session that can't be read is left out; `find_all` names it.
+        `after` is an item of an earlier page; the list continues behind it. Sessions that were
+        written at the same time are in the order of their keys. With the order `"key"` all are
+        in the order of their keys' texts, by code points, so a session that is written to
+        meanwhile keeps its place. Without `metadata` the records may lack theirs. Aliases, and
+        sessions that can't be read, are left out; `find_all` names the latter.
         """
         ...
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
         """Move a session, and make `old` an alias: every verb takes it for `new`.
 
-        If both have turns, those of `old` become earlier epochs of `new`, the ids of `new`
-        go up by the last one of `old`, and the generation is a new one whose `origins` say
-        so; see `merged`. Where one of the two has no turns, the other one goes on, in its
-        generation. Claims move along; where both sessions have one of a name, that of `new`
-        stays. Doing it again does nothing. Where `new` is an alias of the session that `old`
-        means, that session moves there, `new` is no alias any more, and its key until then
-        becomes one: so a rename is taken back by the opposite one. A crash in the middle
-        leaves the old state or the new one, once the storage is open again. A long session
-        that is merged does not hold up the others.
+        If both have turns, those of `old` become earlier epochs of `new`. The ids of `new` rise by
+        the last one of `old`. The merged session has a new generation, and its `origins` name the
+        two old ones; see `merged`. If one of the two has no turns, the other continues in its
+        generation. Claims move too; if both sessions have one of a name, that of `new` stays.
+        Renaming again does nothing. If `new` is an alias of the session that `old` means, that
+        session moves there: `new` is no alias any more, and the session's key until then becomes
+        one. So the opposite rename takes a rename back. After a crash in the middle, the reopened
+        storage has the old state or the new one. A merge of a long session does not delay other
+        sessions.
         """
         ...
 
