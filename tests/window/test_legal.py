@@ -23,6 +23,7 @@ from .chats import (
 from .rules import refused_by_mistral, refused_by_openai, refused_by_openai_types
 
 
+@pytest.mark.timeout(900)  # a busy machine takes its time over so many examples
 @many(7000)
 @given(CHATS, OPTIONS, SIGHTS)
 def test_a_window_is_legal_for_every_provider_whatever_was_stored(
