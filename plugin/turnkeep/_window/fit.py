@@ -23,7 +23,7 @@ Overflow: TypeAlias = Literal["error", "truncate"]
 Cost: TypeAlias = Callable[[Turn], int]
 
 _GROUPS_IN_ROOM: Final = 4
-"""Where room is short, an older tool group costs at most the room divided by this."""
+"""Without enough room, an older tool group costs at most the room divided by this."""
 
 _MARK: Final = " […]"
 
