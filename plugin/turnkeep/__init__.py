@@ -10,6 +10,8 @@
 [{'role': 'user', 'content': 'My name is Ada.'}]
 """
 
+import logging
+
 from ._errors import (
     InvalidKeyError,
     InvalidMetadataError,
@@ -29,6 +31,7 @@ from ._errors import (
     WindowError,
     WrongLoopError,
 )
+from ._logs import SafeLines
 from ._records.info import SessionInfo
 from ._records.key import SessionKey
 from ._records.media import Media
@@ -72,3 +75,5 @@ __all__ = [
     "estimate_tokens",
     "tiktoken_counter",
 ]
+
+logging.getLogger("turnkeep").addFilter(SafeLines())

@@ -36,6 +36,10 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
     url: str | None = None
     about: str | None = None
 
+    def __repr__(self) -> str:
+        """Return its kind alone: an address, a name and a place are for nobody else to read."""
+        return f"<{type(self).__name__} {self.kind!r}>"
+
     @property
     def text(self) -> str:
         """The short text for a window, such as `[file: a.pdf]`; brackets in names are replaced."""

@@ -72,6 +72,10 @@ class Turn(
     token: str = ""
     generation: str = ""
 
+    def __repr__(self) -> str:
+        """Return its place and role, without what was said: reprs end up in logs."""
+        return f"<{type(self).__name__} {self.id}: {self.role}>"
+
     @property
     def ref(self) -> TurnRef:
         """The turn's lasting name. It never means another turn, even after a merge."""

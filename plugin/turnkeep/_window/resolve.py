@@ -60,7 +60,8 @@ async def resolve(
                 answer = resolver(media, turns[at[0]])
                 answers[at] = await answer if isawaitable(answer) else answer
             except Exception as error:  # noqa: BLE001 (whatever failed, the chat goes on)
-                logger.warning("turn %d: %s is left as text: %r", turns[at[0]].id, media, error)
+                kind = media.kind
+                logger.warning("turn %d: its %s is left as text: %r", turns[at[0]].id, kind, error)
 
     async with anyio.create_task_group() as tasks:
         for at, media in places.items():

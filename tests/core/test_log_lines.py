@@ -1,0 +1,88 @@
+"""What stands in a log line, an error or a repr: no secret, and nothing that people said."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+import pytest
+
+from turnkeep import Media, SessionStore, Turn
+from turnkeep._logs import safe_line
+
+logger = logging.getLogger("turnkeep")
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+SECRETS = [
+    "https://api.telegram.org/file/bot42:TEST/photos/1.jpg",
+    "https://cdn.discordapp.com/attachments/1/2/a.png?ex=1&hm=5f",
+    "https://discord.com/api/webhooks/7/token-of-a-webhook",
+    "postgresql://ada:password@db.example.org:5432/bots",
+    "redis://:password@cache.example.org/0",
+    "1234567890:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw",
+    f"{'M' * 24}.{'a' * 6}.{'b' * 30}",
+    "sk-proj-abcdefghijklmnop1234",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_log_line_and_no_traceback_holds_a_secret(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "turnkeep")
+    logger.warning("could not reach %s in %d s", secret, 5)
+    logger.warning("could not reach %r", OSError(f"GET {secret} failed"))
+    try:
+        raise OSError(f"GET {secret} failed")
+    except OSError:
+        logger.exception("no answer from %s", secret)
+    assert len(caplog.records) == 3
+    for part in ("42:TEST", "?ex=", "token-of", "password", "AAHdq", "bbbb", "abcdefghijkl"):
+        assert part not in caplog.text
+    assert "in 5 s" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_line_stays_as_it_is_where_nothing_is_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "turnkeep")
+    logger.info("session %s: %d %% of %r", "telegram:-100:topic:9", 5, "a b")
+    (record,) = caplog.records
+    assert record.getMessage() == "session telegram:-100:topic:9: 5 % of 'a b'"
+    assert record.args == ("telegram:-100:topic:9", 5, "a b")
+
+
+def test_a_key_forges_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    session = SessionStore("memory:").session("web:a\nERROR: all is lost\u202e\x1b[2J")
+    logger.error("%s: no answer", session)
+    (line,) = caplog.messages
+    assert line == "<Session web:a\\x0aERROR%3A all is lost\\x202e\\x1b[2J>: no answer"
+
+
+def test_what_people_said_is_in_no_repr() -> None:
+    media = Media("photo", url="https://cdn.example.org/secret", file_name="secret", about="secret")
+    turn = Turn(id=3, role="user", time=NOW, content=[media.as_part()], extra={"note": "secret"})
+    assert (repr(media), repr(turn)) == ("<Media 'photo'>", "<Turn 3: user>")
+    assert "secret" not in f"{[media]} {turn} {(turn, media)!r}"
+
+
+def test_a_line_stays_one_line() -> None:
+    assert safe_line("a\r\nb\u2028c") == "a\\x0d\\x0ab\\x2028c"
+
+
+@pytest.mark.asyncio
+async def test_a_medium_that_can_not_be_fetched_is_logged_without_its_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = "https://api.telegram.org/file/bot42:TEST/photos/1.jpg"
+
+    def fetch(media: Media, turn: Turn) -> None:
+        raise OSError(f"404 for {url}")
+
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        await session.append("user", ["my words", Media("photo", url=url)])
+        await session.get_history(media=fetch)
+    (line,) = caplog.messages
+    assert line == (
+        "turn 1: its photo is left as text: OSError('404 for https://api.telegram.org/…')"
+    )
