@@ -18,6 +18,7 @@ from .._records.turn import Sender, Turn
 from .._store import SessionStore
 from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
+from ._content import cut_to_fit
 from ._later import Later, Owing
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
@@ -131,6 +132,7 @@ class Recorder:
         message that the first line repeats (`[reply to Ada: …]`, see `note`). When that message
         is deleted, so is the repetition.
         """
+        content = cut_to_fit(content, self.store.desk.max_turn_bytes)
         if source_id is not None:
             self._places.note(source_id, session.key)
         if quoted is not None:
@@ -240,6 +242,7 @@ class Recorder:
         """
         if self._edits != "update":
             return
+        content = cut_to_fit(content, self.store.desk.max_turn_bytes)
         if self._later is not None:
             await self._later.edit(source_id, content)
         await self._change(partial(self._changes.edit, source_id, content, key))
