@@ -8,6 +8,7 @@ if find_spec("aiogram") is None:
     raise MissingExtraError("turnkeep_aiogram", "aiogram", "aiogram")
 
 from ._content import button_of, content_of, text_of
+from ._forms import RecordStates
 from ._intake import Record
 from ._message import Event, Scope, is_addressed, per_account, sender_of, session_key, source_id
 from ._middleware import SessionMiddleware
@@ -17,6 +18,7 @@ from ._privacy import privacy_router
 __all__ = [
     "Event",
     "Record",
+    "RecordStates",
     "Render",
     "Scope",
     "SessionMiddleware",

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 import anyio
-from aiogram.methods import DeleteMessage, DeleteMessages, TelegramMethod
+from aiogram.methods import (
+    DeleteBusinessMessages,
+    DeleteEphemeralMessage,
+    DeleteMessage,
+    DeleteMessages,
+    EditEphemeralMessageText,
+    TelegramMethod,
+)
 from aiogram.types import Message
 
-from turnkeep.adapter import ChatSession, record_as_sent
+from turnkeep.adapter import ChatSession, Content, record_as_sent
 
-from ._content import content_of, text_of
-from ._message import source_id, source_id_at
+from ._content import text_of
+from ._message import place_of, receiver_of, source_id
 from ._outlet import TelegramOutlet, is_uncaptured
 from ._requests import RequestMiddleware
 
@@ -26,8 +34,9 @@ class SentMessages:
     edited into an answer is one turn, and a deleted message is none.
     """
 
-    def __init__(self, session: ChatSession) -> None:
+    def __init__(self, session: ChatSession, content_of: Callable[[Message], Content]) -> None:
         self.session = session
+        self._content_of = content_of
         self._messages: dict[str, Message] = {}
         self._is_recorded = False
 
@@ -37,7 +46,11 @@ class SentMessages:
         A message that is sent or edited while a reply is open is a part of that reply.
         """
         outlet = self.session.outlet
-        is_here = isinstance(outlet, TelegramOutlet) and outlet.chat_id == message.chat.id
+        is_here = (
+            isinstance(outlet, TelegramOutlet)
+            and outlet.chat_id == message.chat.id
+            and outlet.place == place_of(message, receiver_of(message))
+        )
         # A task that outlives its handler may send after the messages were recorded.
         if self._is_recorded or not is_here:
             return False
@@ -51,16 +64,26 @@ class SentMessages:
             self._messages[source] = message
         return True
 
-    def remove(self, source: str) -> None:
-        """Remove a deleted message."""
-        self._messages.pop(source, None)
+    def remove(self, is_gone: Callable[[Message], bool]) -> None:
+        """Remove the deleted messages."""
+        for source, message in list(self._messages.items()):
+            if is_gone(message):
+                del self._messages[source]
+
+    def rewrite(self, method: EditEphemeralMessageText) -> None:
+        """Change an ephemeral message; Telegram does not send the changed one back."""
+        for source, message in self._messages.items():
+            if message.ephemeral_message_id == method.ephemeral_message_id:
+                changes = {"text": method.text, "entities": method.entities}
+                self._messages[source] = message.model_copy(update=changes)
 
     async def record(self) -> None:
         """Record each message, or link it to the reply that it is a part of."""
         self._is_recorded = True
         for source, message in list(self._messages.items()):
             reply = self.session.reply_of(text_of(message))
-            await record_as_sent(self.session, content_of(message), source_id=source, reply=reply)
+            content = self._content_of(message)
+            await record_as_sent(self.session, content, source_id=source, reply=reply)
 
 
 _current: Final[ContextVar[SentMessages | None]] = ContextVar("current", default=None)
@@ -77,15 +100,17 @@ class Capture(RequestMiddleware):
         self,
         record: Callable[[Message], Awaitable[object]],
         edit: Callable[[Message], Awaitable[object]],
+        content_of: Callable[[Message], Content],
     ) -> None:
         super().__init__()
         self._record = record
         self._edit = edit
+        self._content_of = content_of
 
     @asynccontextmanager
     async def handling(self, session: ChatSession) -> AsyncGenerator[None, None]:
         """Collect the messages that are sent inside the block, and record them at its end."""
-        sent = SentMessages(session)
+        sent = SentMessages(session, self._content_of)
         token = _current.set(sent)
         try:
             yield
@@ -105,8 +130,9 @@ class Capture(RequestMiddleware):
             return
         sent = _current.get()
         if sent is not None:
-            for deleted in _deleted_by(method):
-                sent.remove(deleted)
+            sent.remove(partial(_is_deleted_by, method))
+            if isinstance(method, EditEphemeralMessageText):
+                sent.rewrite(method)
         is_edit = method.__api_method__.startswith("edit")
         messages: list[object] = result if isinstance(result, list) else [result]
         for message in messages:
@@ -116,12 +142,17 @@ class Capture(RequestMiddleware):
                 await (self._edit if is_edit else self._record)(message)
 
 
-def _deleted_by(method: TelegramMethod[Any]) -> list[str]:
+def _is_deleted_by(method: TelegramMethod[Any], message: Message) -> bool:
     match method:
         case DeleteMessage():
-            numbers = [method.message_id]
+            is_there = str(method.chat_id) == str(message.chat.id)
+            return is_there and method.message_id == message.message_id
         case DeleteMessages():
-            numbers = method.message_ids
-        case _:
-            return []
-    return [source_id_at(method.chat_id, number) for number in numbers]
+            is_there = str(method.chat_id) == str(message.chat.id)
+            return is_there and message.message_id in method.message_ids
+        case DeleteBusinessMessages():
+            is_there = method.business_connection_id == message.business_connection_id
+            return is_there and message.message_id in method.message_ids
+        case DeleteEphemeralMessage():
+            return method.ephemeral_message_id == message.ephemeral_message_id
+    return False

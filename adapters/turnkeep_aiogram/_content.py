@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from aiogram.types import (
     CallbackQuery,
@@ -69,13 +70,26 @@ def text_of(message: Message) -> str:
     return _READABLE.unparse(text, entities) if entities else text
 
 
-def content_of(message: Message) -> Content:
+Hides: TypeAlias = Callable[[int | None, str | None], bool]
+"""A function of an author's id and a source id: may nothing of that message be repeated?"""
+
+
+def hides_nothing(_author: int | None, _source: str | None) -> bool:
+    """Hide no message."""
+    return False
+
+
+def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
     """Return a message as it is recorded: text, or text and `Media`; empty if it has neither.
 
     Two lines may precede the text: one with the message that it replies to or quotes, and one
-    with the person or chat that it was forwarded from.
+    with the person or chat that it was forwarded from. Of messages that `hides` names, neither
+    text nor author is repeated.
     """
-    lines = [_reply_line(message), _forward_line(message), text_of(message)]
+    origin = message.forward_origin
+    if origin is not None and hides(_origin_id(origin), None):
+        return note("forwarded")
+    lines = [_reply_line(message, hides), _forward_line(message), text_of(message)]
     media = _media(message)
     if media is None and not lines[-1]:
         return ""
@@ -94,21 +108,43 @@ def button_of(query: CallbackQuery) -> str:
     return note("button", label)
 
 
-def quoted_of(message: Message) -> Quoted | None:
+def quoted_of(message: Message, hides: Hides = hides_nothing) -> Quoted | None:
     """Return the message that the first line of this one repeats; None without such a line."""
-    reply = message.reply_to_message
+    if not _reply_line(message) or (answered := _answered(message)) is None:
+        return None
+    if _hides_answered(message, hides):
+        return None
+    author, source = answered
+    return Quoted(source, None if author is None else str(author))
+
+
+def _answered(message: Message) -> tuple[int | None, str | None] | None:
+    """Return the author and the source id of the message that this one replies to, or None."""
+    reply, elsewhere = message.reply_to_message, message.external_reply
     if reply is not None:
-        return Quoted(source_id(reply), _author_id(reply)) if _reply_line(message) else None
-    if (elsewhere := message.external_reply) is None:
+        source = source_id(reply)
+        if message.business_connection_id is not None:
+            source = source_id_at(reply.chat.id, reply.message_id, message.business_connection_id)
+        author: Chat | User | None = reply.sender_chat or reply.from_user
+        return None if author is None else author.id, source
+    if elsewhere is None:
         return None
     chat, number = elsewhere.chat, elsewhere.message_id
     source = source_id_at(chat.id, number) if chat is not None and number else None
-    origin = elsewhere.origin
-    sender = str(origin.sender_user.id) if isinstance(origin, MessageOriginUser) else None
-    return Quoted(source, sender)
+    return _origin_id(elsewhere.origin), source
 
 
-def _reply_line(message: Message) -> str:
+def _hides_answered(message: Message, hides: Hides) -> bool:
+    answered, reply = _answered(message), message.reply_to_message
+    origin = None if reply is None else reply.forward_origin
+    if origin is not None and hides(_origin_id(origin), None):
+        return True
+    return answered is not None and hides(*answered)
+
+
+def _reply_line(message: Message, hides: Hides = hides_nothing) -> str:
+    if _hides_answered(message, hides):
+        return reply_note(None, "")
     quoted = message.quote.text if message.quote is not None else None
     reply: Message | ExternalReplyInfo | None = message.reply_to_message or message.external_reply
     if isinstance(reply, Message):
@@ -130,14 +166,20 @@ def _media_text(message: Message | ExternalReplyInfo) -> str:
     return "" if media is None else media.text
 
 
-def _author_id(message: Message) -> str | None:
-    author: Chat | User | None = message.sender_chat or message.from_user
-    return None if author is None else str(author.id)
-
-
 def _author_name(message: Message) -> str | None:
     author: Chat | User | None = message.sender_chat or message.from_user
     return None if author is None else author.full_name
+
+
+def _origin_id(origin: MessageOriginUnion) -> int | None:
+    match origin:
+        case MessageOriginUser():
+            return origin.sender_user.id
+        case MessageOriginChat():
+            return origin.sender_chat.id
+        case MessageOriginChannel():
+            return origin.chat.id
+    return None
 
 
 def _origin_name(origin: MessageOriginUnion) -> str:

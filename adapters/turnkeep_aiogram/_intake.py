@@ -19,20 +19,25 @@ from turnkeep.adapter import (
     ChatSession,
     Content,
     Outlet,
+    Recent,
     Recorder,
     RecordFilter,
     RecordOption,
     as_key,
+    private_key,
 )
 
 from ._content import button_of, content_of, quoted_of
+from ._forms import Forms
 from ._message import (
     Event,
     MaybeInaccessible,
     Scope,
     is_addressed,
     is_command,
+    is_ephemeral,
     is_per_user,
+    listener_of,
     message_of,
     scope_function,
     sender_of,
@@ -51,6 +56,7 @@ Record: TypeAlias = RecordOption[Event]
 """
 
 RECORDED: Final = ("message", "business_message", "channel_post", "callback_query")
+_MAX_TYPED: Final = 10_000
 EDITED: Final = ("edited_message", "edited_channel_post", "edited_business_message")
 
 
@@ -67,11 +73,12 @@ class Intake:
     def __init__(
         self,
         recorder: Recorder,
-        outlet: Callable[[MaybeInaccessible, Bot], Outlet],
+        outlet: Callable[[Update, MaybeInaccessible, Bot], Outlet],
         *,
         scope: Scope,
         record: Record,
         record_commands: bool,
+        forms: Forms,
     ) -> None:
         self._recorder = recorder
         self._outlet = outlet
@@ -80,6 +87,8 @@ class Intake:
         self._is_per_user = is_per_user(scope)
         self._filter: RecordFilter[Event] = RecordFilter(record)
         self._record_commands = record_commands
+        self._forms = forms
+        self._typed: Recent[str | None, None] = Recent(_MAX_TYPED)
         self._pending = PendingUpdates()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
@@ -92,7 +101,27 @@ class Intake:
         """Return the session's key, or None for an update without a chat that the bot is in."""
         if update.guest_message is not None:
             return None
-        return as_key(self._key_of(update, data))
+        key, subject = as_key(self._key_of(update, data)), subject_of(update)
+        if key is None or subject is None or not is_ephemeral(subject):
+            return key
+        bot: Bot = data["bot"]
+        listener = listener_of(update, bot.id)
+        return None if listener is None else private_key(key, listener)
+
+    def content_of(self, message: Message) -> Content:
+        """Return a message as it is recorded, without what may not be recorded of others."""
+        return content_of(message, self._hides)
+
+    def _hides(self, author: int | None, source: str | None) -> bool:
+        return self._recorder.ignores(author) or (source is not None and source in self._typed)
+
+    def sessions_of(self, update: Update, data: dict[str, Any]) -> list[ChatSession]:
+        """Return the sessions of the chat that may hold something of the person who writes."""
+        key, listener = as_key(self._key_of(update, data)), listener_of(update, data["bot"].id)
+        if key is None:
+            return []
+        keys = [key] if listener is None else [key, private_key(key, listener)]
+        return [self._recorder.session(one) for one in keys]
 
     def key_of_sent(self, message: Message) -> SessionKey | None:
         """Return the session of a message that the bot sent, or None if it is unknown.
@@ -105,10 +134,11 @@ class Intake:
             chat=message.chat,
             thread_id=message.message_thread_id if message.is_topic_message else None,
             business_connection_id=message.business_connection_id,
+            user=message.receiver_user if is_ephemeral(message) else None,
         )
         data = {EVENT_CONTEXT_KEY: context, "bot": message.bot}
         key = self.key(Update(update_id=0, message=message), data)
-        if not self._is_per_user or message.chat.type == "private":
+        if not self._is_per_user or message.chat.type == "private" or is_ephemeral(message):
             return key
         reply = message.reply_to_message
         known = None if reply is None else self._recorder.key_of(source_id(reply) or "")
@@ -125,7 +155,7 @@ class Intake:
         if update.deleted_business_messages is not None:
             # It names no user, and a scope function may require one.
             key = self.key(update, data) if self._is_scope_known else None
-            await self._delete(update, key)
+            await self._delete(update, key, bot)
             return None if key is None else self._recorder.session(key)
         key = self.key(update, data)
         if key is None:
@@ -133,7 +163,7 @@ class Intake:
         subject = subject_of(update)
         if subject is None:
             return self._recorder.session(key)
-        session = self._recorder.session(key, self._outlet(subject, bot))
+        session = self._recorder.session(key, self._outlet(update, subject, bot))
         chat = subject.chat.id
         if kind in EDITED and isinstance(subject, Message):
             await self._pending.wait(chat)
@@ -146,9 +176,11 @@ class Intake:
                 await self._pending.wait(ids[0])  # their messages must move along
                 await migrate(self._recorder.store, *ids)
             self._pending.begin((bot.id, update.update_id), chat)
-            if not self.by_handlers:
+            # Only its handler tells whether a button is a part of the conversation.
+            is_open = kind == "callback_query" and not self._forms.records_all
+            if not self.by_handlers and not is_open:
                 try:
-                    return await self._record_in_order(session, update, bot)
+                    return await self._record_in_order(session, update, data)
                 finally:
                     self.end(update, bot)
         return session
@@ -157,25 +189,39 @@ class Intake:
         """Let changes to this update's message proceed: it is recorded, or won't be."""
         self._pending.end((bot.id, update.update_id))
 
-    async def _record_in_order(self, session: ChatSession, update: Update, bot: Bot) -> ChatSession:
+    async def _record_in_order(
+        self, session: ChatSession, update: Update, data: dict[str, Any]
+    ) -> ChatSession:
         event = update.callback_query or message_of(update)
         async with self._in_order(session.key):
-            said = None if event is None else await self.said_by(event, bot)
+            said = None if event is None else await self.said_by(event, data)
             if event is None or said is None:
                 return session
             return await self.receive(session, event, said)
 
+    async def record_unhandled(
+        self, session: ChatSession, update: Update, data: dict[str, Any]
+    ) -> None:
+        """Record a pressed button that no handler has taken."""
+        if update.callback_query is not None and not self.by_handlers:
+            await self._record_in_order(session, update, data)
+
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
         """Admit one update of a session at a time, in their order, if the store does not."""
-        if self._filter.decides_at_once and not self._recorder.needs_order:
+        decides_at_once = self._filter.decides_at_once and self._forms.decides_at_once
+        if decides_at_once and not self._recorder.needs_order:
             return nullcontext()  # the store keeps the order, and writes several at once
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
-    async def said_by(self, event: Event, bot: Bot, *, chosen: bool = False) -> Said | None:
+    async def said_by(
+        self, event: Event, data: dict[str, Any], *, chosen: bool = False
+    ) -> Said | None:
         """Return the part of an event that is recorded, or None if it is not recorded.
 
-        With `chosen`, a handler has asked for it: commands count, and `record=` does not.
+        With `chosen`, a handler has asked for it: commands and forms count, and `record=` does
+        not.
         """
+        bot: Bot = data["bot"]
         message = event.message if isinstance(event, CallbackQuery) else event
         chat = None if message is None else message.chat.id
         sender = sender_of(event)
@@ -186,8 +232,12 @@ class Intake:
         else:
             if is_command(event) and not (self._record_commands or chosen):
                 return None
-            content = content_of(event)
+            content = self.content_of(event)
         if not content:
+            return None
+        if not chosen and await self._forms.is_filling(bot, data):
+            if isinstance(event, Message):
+                self._typed[source_id(event)] = None
             return None
         is_recorded = chosen or await self._filter.accepts(event, partial(is_addressed, event, bot))
         return Said(sender, content) if is_recorded else None
@@ -204,26 +254,27 @@ class Intake:
             source_id=source_id(event),
             sender=said.sender,
             time=event.date,
-            quoted=quoted_of(event),
+            quoted=quoted_of(event, self._hides),
         )
 
     async def _edit(self, message: Message, key: SessionKey) -> None:
-        source, content = source_id(message), content_of(message)
+        source, content = source_id(message), self.content_of(message)
         if source is not None and content and sender_of(message) is not None:
             await self._recorder.edit(source, content, key)
 
-    async def _delete(self, update: Update, key: SessionKey | None) -> None:
+    async def _delete(self, update: Update, key: SessionKey | None, bot: Bot) -> None:
         deleted = update.deleted_business_messages
         assert deleted is not None
-        sources = [source_id_at(deleted.chat.id, one) for one in deleted.message_ids]
-        await self._pending.wait(deleted.chat.id)
-        # The update does not name the user. With our own scopes, a business chat has one session.
-        # A scope function may have put the messages into any session, except that of the bot's
-        # own chat with this user: its messages have the same ids.
-        business = ("business", deleted.business_connection_id)
+        connection, chat = deleted.business_connection_id, deleted.chat.id
+        sources = [source_id_at(chat, one, connection) for one in deleted.message_ids]
+        await self._pending.wait(chat)
+        own = {"account": str(bot.id), "business": connection}
 
+        # The update does not name the user. With our own scopes, a business chat has one session.
+        # A scope function may have put the messages into any, but not into that of another bot
+        # or of another connection.
         def may_hold_them(one: SessionKey) -> bool:
-            return business in one.scopes or one.chat_id != str(deleted.chat.id)
+            return all(own.get(label, value) == value for label, value in one.scopes)
 
         await self._recorder.delete(
             sources, key=key, among=None if self._is_scope_known else may_hold_them

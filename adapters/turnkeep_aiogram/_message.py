@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from aiogram import Bot
 from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
@@ -130,14 +130,75 @@ def source_id(message: Message) -> str | None:
     """Return the message's unique id, `chat:message`, or None if it has none.
 
     Link a reply to the message that you sent it as: `await reply.link(source_id(sent))`.
-    Telegram gives a message that can't be named later the `message_id` 0.
+    Ephemeral messages and those of a business chat are numbered by themselves, and their ids
+    say so. Telegram gives a message that can't be named later the `message_id` 0.
     """
-    return source_id_at(message.chat.id, message.message_id) if message.message_id else None
+    if message.ephemeral_message_id is not None:
+        # The number may return when the message is gone (`Message.ephemeral_message_id`).
+        when = int(message.date.timestamp())
+        return f"ephemeral:{message.chat.id}:{message.ephemeral_message_id}:{when}"
+    if not message.message_id:
+        return None
+    return source_id_at(message.chat.id, message.message_id, message.business_connection_id)
 
 
-def source_id_at(chat_id: int | str | None, message_id: int) -> str:
-    """Return the source id that belongs to the ids of a chat and a message."""
-    return f"{chat_id}:{message_id}"
+def source_id_at(chat_id: int | str | None, message_id: int, business: str | None = None) -> str:
+    """Return the source id that belongs to the ids of a chat and a message.
+
+    A `business` connection is part of it: its chats have the same ids as the bot's own, and
+    whoever owns it says what was deleted there.
+    """
+    return f"{chat_id}:{message_id}" if business is None else f"{business}:{chat_id}:{message_id}"
+
+
+def is_ephemeral(message: MaybeInaccessible) -> bool:
+    """Return whether only the bot and one person of a group see the message."""
+    if isinstance(message, Message):
+        return message.ephemeral_message_id is not None
+    return not message.message_id  # it had no other number
+
+
+def listener_of(update: Update, bot_id: int) -> int | None:
+    """Return the one person who sees an ephemeral message, or None if it does not tell."""
+    if update.callback_query is not None:
+        return update.callback_query.from_user.id
+    message = message_of(update)
+    if message is None:
+        return None
+    sender = message.from_user
+    if sender is not None and sender.id != bot_id:
+        return sender.id
+    return receiver_of(message)
+
+
+def receiver_of(message: Message) -> int | None:
+    """Return the person to whom the bot sent an ephemeral message; None for any other message."""
+    if message.ephemeral_message_id is None or message.receiver_user is None:
+        return None
+    return message.receiver_user.id
+
+
+class Place(NamedTuple):
+    """A place in a chat: messages of two places are never in one conversation by themselves."""
+
+    topic: int | None
+    direct: int | None
+    business: str | None
+    listener: int | None
+    """The one person who sees what is said there."""
+
+
+def place_of(message: MaybeInaccessible, listener: int | None) -> Place:
+    """Return the place of a message; `listener` is the one person who sees it, if it is one."""
+    if isinstance(message, InaccessibleMessage):  # Telegram sends nothing but its chat and id
+        return Place(None, None, None, listener)
+    direct = message.direct_messages_topic
+    return Place(
+        message.message_thread_id if message.is_topic_message else None,
+        None if direct is None else direct.topic_id,
+        message.business_connection_id,
+        listener,
+    )
 
 
 def sender_of(event: Event) -> Sender | None:
@@ -167,9 +228,10 @@ def is_command(message: Message) -> bool:
 async def is_addressed(event: Event, bot: Bot) -> bool:
     """Return whether the event is addressed to the bot.
 
-    That is a message in a private chat, a mention, a reply to the bot, or a pressed button.
+    That is a message in a private chat, an ephemeral message, a mention, a reply to the bot, or
+    a pressed button.
     """
-    if isinstance(event, CallbackQuery) or event.chat.type == "private":
+    if isinstance(event, CallbackQuery) or event.chat.type == "private" or is_ephemeral(event):
         return True
     reply = event.reply_to_message
     if reply is not None and reply.from_user is not None and reply.from_user.id == bot.id:

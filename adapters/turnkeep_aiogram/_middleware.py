@@ -8,6 +8,7 @@ from typing import Any, Final, Unpack
 
 import anyio
 from aiogram import BaseMiddleware, Bot, Dispatcher
+from aiogram.dispatcher.event.bases import UNHANDLED, SkipHandler
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
 from aiogram.dispatcher.flags import get_flag
 from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
@@ -15,16 +16,20 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession, Recent, Recorder, RecorderOptions, drain, edit_as_sent
+from turnkeep.adapter import ChatSession, Recent, Recorder, RecorderOptions, drain
 
+from . import _privacy as privacy
 from ._advice import Advice
 from ._capture import Capture
-from ._content import content_of
+from ._ephemeral import ephemeral_outlet
+from ._forms import Forms, RecordStates
 from ._intake import EDITED, RECORDED, Intake, Record
-from ._message import MaybeInaccessible, Scope, source_id
+from ._message import MaybeInaccessible, Scope
 from ._migration import migrate
 from ._outlet import Render, TelegramOutlet
+from ._own import OwnMessages
 from ._polling import Confirmation
+from ._privacy import is_for_privacy
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -46,6 +51,8 @@ class SessionMiddleware(BaseMiddleware):
       see `Scope` and `per_account`.
     - `record` ("all"): the choice of messages to record; see `Record`. Commands are recorded only
       with `record_commands=True`.
+    - `record_states` (False): record what is typed in an FSM state or a scene, and the buttons
+      that handlers with a filter take; True, or the states to record. A form may ask for secrets.
     - `data_key`: the name of the handlers' parameter.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `drafts`: show a growing answer as a draft in private chats.
@@ -66,6 +73,7 @@ class SessionMiddleware(BaseMiddleware):
         scope: Scope = "chat_topic",
         record: Record = "all",
         record_commands: bool = False,
+        record_states: RecordStates = False,
         data_key: str = "chat_session",
         capture: bool = False,
         drafts: bool = False,
@@ -76,13 +84,21 @@ class SessionMiddleware(BaseMiddleware):
         self.store = store
         self.recorder: Recorder = Recorder(store, **options)
         self.data_key = data_key
+        self._forms = Forms(record_states)
         self._intake = Intake(
-            self.recorder, self._outlet, scope=scope, record=record, record_commands=record_commands
+            self.recorder,
+            self._outlet,
+            scope=scope,
+            record=record,
+            record_commands=record_commands,
+            forms=self._forms,
         )
         self._drafts = drafts
         self._render = render
         self._drain_timeout = drain_timeout
-        self._capture = Capture(self._record_captured, self._edit_captured) if capture else None
+        self._own = OwnMessages(self.recorder, self._intake)
+        own, content_of = self._own, self._intake.content_of
+        self._capture = Capture(own.capture, own.edit, content_of) if capture else None
         self._confirmation = Confirmation()
         self._advice = Advice(scope)
         self._handed_out: dict[int, ChatSession] = {}  # by id() of the updates being handled
@@ -117,6 +133,7 @@ class SessionMiddleware(BaseMiddleware):
         middlewares.register(self)
         for one in later:
             middlewares.register(one)
+        self._forms.watch(dispatcher)
         for name in RECORDED:
             self._observer(name).middleware(self._around_handler)
         # With polling, Telegram sends only kinds of updates that have a handler; these never match.
@@ -152,10 +169,13 @@ class SessionMiddleware(BaseMiddleware):
                 return None
             self._unrecorded[update] = None
             try:
-                return await self._handle(handler, event, data)
+                result = await self._handle(handler, event, data)
+                if result is UNHANDLED and session is not None:
+                    await self._intake.record_unhandled(session, event, data)
             except BaseException:  # handle it when it is delivered again
                 self._unrecorded.pop(update, None)
                 raise
+            return result
         finally:
             self._intake.end(event, bot)
             self._handed_out.pop(id(event), None)
@@ -186,8 +206,8 @@ class SessionMiddleware(BaseMiddleware):
             # Sent here, because capture would not see the response to a webhook's request.
             return await bot(result) if isinstance(result, TelegramMethod) else result
 
-    def _outlet(self, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
-        return TelegramOutlet(
+    def _outlet(self, update: Update, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
+        return ephemeral_outlet(update, message, bot, self._render) or TelegramOutlet(
             message, bot, drafts=self._drafts, render=self._render, migrated=self.migrate
         )
 
@@ -196,15 +216,25 @@ class SessionMiddleware(BaseMiddleware):
     async def _around_handler(
         self, handler: Handler, event: TelegramObject, data: dict[str, Any]
     ) -> Any:
+        assert self._dispatcher is not None
+        if isinstance(event, Message) and await is_for_privacy(self._dispatcher, event, data):
+            raise SkipHandler
         session: ChatSession | None = data.get(self.data_key)
         if session is None or not isinstance(event, (Message, CallbackQuery)):
             return await handler(event, data)
         flags: dict[str, Any] = get_flag(data, FLAG, default={})
         update = data["event_update"]
+        if flags.get(privacy.FLAG):
+            data = {**data, privacy.SESSIONS: self._intake.sessions_of(update, data)}
+        is_button = isinstance(event, CallbackQuery)
         wanted = flags.get("record", self._intake.by_handlers or None)
+        if wanted is None and is_button:
+            wanted = not self._forms.is_menu(data)
+        elif wanted is None and await self._forms.is_filling(data["bot"], data):
+            wanted = False  # another handler has begun the form just now
         if wanted and session.turn is None:
             chosen = flags.get("record") is True
-            said = await self._intake.said_by(event, data["bot"], chosen=chosen)
+            said = await self._intake.said_by(event, data, chosen=chosen)
             if said is not None:
                 session = await self._intake.receive(session, event, said)
             self._intake.end(update, data["bot"])
@@ -221,7 +251,6 @@ class SessionMiddleware(BaseMiddleware):
             return await handler(event, {**data, self.data_key: bound})
 
         # A pressed button shows a spinner until it is answered, so it never waits.
-        is_button = isinstance(event, CallbackQuery)
         return await self.recorder.overlap.run(
             session,
             handle,
@@ -241,20 +270,7 @@ class SessionMiddleware(BaseMiddleware):
         session; by default it is that of the chat, or of its topic. Raises `TurnkeepError`
         without a `key` if each user of the group has a session and the message is no reply.
         """
-        key = self._intake.key_of_sent(message) if key is None else key
-        await self.recorder.record_sent(
-            key, content_of(message), source_id=source_id(message), text=text
-        )
-
-    async def _record_captured(self, message: Message) -> None:
-        key = self._intake.key_of_sent(message)
-        if key is not None and (content := content_of(message)):
-            await self.recorder.record_sent(key, content, source_id=source_id(message), text=None)
-
-    async def _edit_captured(self, message: Message) -> None:
-        key, source = self._intake.key_of_sent(message), source_id(message)
-        if key is not None and source is not None and (content := content_of(message)):
-            await edit_as_sent(self.store.session(key), source, content)
+        await self._own.record(message, text, key)
 
     async def migrate(self, old: int, new: int) -> None:
         """Move a chat's sessions to its new id; the old keys become aliases.

@@ -18,7 +18,7 @@ from aiogram.types import InaccessibleMessage, Message
 
 from turnkeep.adapter import MessageGoneError, SlowDownError
 
-from ._message import source_id
+from ._message import Place, place_of, source_id
 
 T = TypeVar("T")
 
@@ -54,6 +54,7 @@ class TelegramOutlet:
         self._bot = bot
         self._message = message
         self.chat_id: int = message.chat.id
+        self.place: Place = place_of(message, None)
         self._render = render
         self._on_migration = migrated
         self._sent: list[Message] = []
@@ -106,12 +107,7 @@ class TelegramOutlet:
         sent = self._sent[number]
 
         async def edit(fields: dict[str, Any]) -> object:
-            return await self._bot.edit_message_text(
-                chat_id=sent.chat.id,
-                message_id=sent.message_id,
-                business_connection_id=self._target.get("business_connection_id"),
-                **fields,
-            )
+            return await self._edit_text(sent, fields)
 
         try:
             await self._call_rendered(text, edit)
@@ -124,6 +120,14 @@ class TelegramOutlet:
         except TelegramMigrateToChat as error:  # the sent messages stay in the old group
             await self._follow_migration(error.migrate_to_chat_id)
             raise MessageGoneError(str(error)) from error
+
+    async def _edit_text(self, sent: Message, fields: dict[str, Any]) -> object:
+        return await self._bot.edit_message_text(
+            chat_id=sent.chat.id,
+            message_id=sent.message_id,
+            business_connection_id=self._target.get("business_connection_id"),
+            **fields,
+        )
 
     async def draft(self, text: str) -> None:
         """Show an unfinished piece of the answer; see `turnkeep.adapter.Outlet`."""

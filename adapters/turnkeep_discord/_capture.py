@@ -14,7 +14,7 @@ import discord
 from turnkeep import Reply, SessionKey, SessionStore, StorageError, StoreLockedError
 from turnkeep.adapter import ChatSession, Content, Recent, is_as_sent, record_as_sent
 
-from ._content import content_of, text_of
+from ._content import text_of
 from ._message import source_id
 
 logger: Final = logging.getLogger("turnkeep")
@@ -42,9 +42,11 @@ class Capture:
         self,
         store: SessionStore,
         key_of: Callable[[discord.Message], SessionKey | None],
+        content_of: Callable[[discord.Message], Content],
     ) -> None:
         self._store = store
         self._key_of = key_of
+        self._content_of = content_of
         self._alive: WeakSet[ChatSession] = WeakSet()
         # A message may come when its handler, and the handler's session, are gone.
         self._latest: deque[ChatSession] = deque(maxlen=_MAX_SESSIONS)
@@ -59,7 +61,11 @@ class Capture:
     def on_sent(self, message: discord.Message) -> None:
         """Take in a message that the bot sent."""
         # A deferred answer is still empty; its text comes as an edit.
-        if not message.flags.loading and message.id not in self._states and content_of(message):
+        if (
+            not message.flags.loading
+            and message.id not in self._states
+            and self._content_of(message)
+        ):
             self._states[message.id] = "waiting"
             self._restart_wait(message)
 
@@ -105,7 +111,7 @@ class Capture:
             self._start_wait(message)
 
     async def _record(self, message: discord.Message) -> None:
-        key, content = self._key_of(message), content_of(message)
+        key, content = self._key_of(message), self._content_of(message)
         if key is not None and content:
             await self._link_or_append(message, key, content)
         self._waiting.pop(message.id, None)

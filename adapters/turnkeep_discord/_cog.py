@@ -22,8 +22,7 @@ from turnkeep.adapter import ChatSession, Recorder, RecorderOptions, drain
 from ._backfill import Backfill
 from ._cancel import cancel_only_once
 from ._capture import Capture
-from ._content import content_of
-from ._intake import PRESSED, Bot, Context, Intake, Record
+from ._intake import Bot, Context, Intake, Record
 from ._message import Scope, source_id
 from ._reload import EventBuffer, buffer_of
 
@@ -90,7 +89,8 @@ class SessionCog(commands.Cog):
             record_webhooks=record_webhooks,
             backfill=self._backfill,
         )
-        self._capture = Capture(store, self._intake.key_of_sent) if capture else None
+        intake = self._intake
+        self._capture = Capture(store, intake.key_of_sent, intake.content_of) if capture else None
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
         self.is_followed: bool = False
@@ -218,12 +218,6 @@ class SessionCog(commands.Cog):
         """Erase the channel's session; called by discord.py."""
         await self._intake.forget_channel(channel.id)
 
-    @commands.Cog.listener()
-    async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Record a pressed button, a chosen option or a form; called by discord.py."""
-        if interaction.type in PRESSED and not self._intake.by_handlers:
-            await self.session(interaction)
-
     async def bot_check_once(self, ctx: Context) -> bool:
         """Give the command its `ctx.chat_session`; called by discord.py before each command."""
         session = self.session(ctx) if ctx.interaction else self.record(ctx.message)
@@ -255,15 +249,21 @@ class SessionCog(commands.Cog):
         return self._hand_out(await self._intake.record_message(message))
 
     async def session(
-        self, where: discord.Interaction | Context, prompt: str | None = None
+        self,
+        where: discord.Interaction | Context,
+        prompt: str | None = None,
+        *,
+        ephemeral: bool | None = None,
     ) -> ChatSession | None:
         """Return the session of an interaction or a command.
 
         The earlier messages of the channel are recorded first. A pressed button, a chosen option
         and a form are recorded, and so is the `prompt` of a command; the session is then bound to
         that turn, and to no turn otherwise. The result is None if the scope has no session.
+        With `ephemeral` it is the session of what only this user sees; by default the first
+        answer to the interaction tells, if there is one already.
         """
-        return self._hand_out(await self._intake.record_interaction(where, prompt))
+        return self._hand_out(await self._intake.record_interaction(where, prompt, ephemeral))
 
     def _hand_out(self, session: ChatSession | None) -> ChatSession | None:
         if self._capture is not None and session is not None:
@@ -286,7 +286,7 @@ class SessionCog(commands.Cog):
         key = self._intake.key_of_sent(message) if key is None else key
         await self.recorder.record_sent(
             key,
-            content_of(message),
+            self._intake.content_of(message),
             source_id=source_id(message),
             text=text,
             time=message.created_at,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import discord
 
 from turnkeep import Media
 from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
 
-from ._message import source_id
+from ._message import author_id, source_id
 from ._readable import readable
 
 
@@ -23,10 +23,20 @@ def text_of(message: discord.Message) -> str:
     return readable(text, message)
 
 
-def content_of(message: discord.Message) -> Content:
+Hides: TypeAlias = Callable[[discord.Message], bool]
+"""A function of a message that another one replies to: may nothing of it be repeated?"""
+
+
+def hides_nothing(_: discord.Message) -> bool:
+    """Hide no message."""
+    return False
+
+
+def content_of(message: discord.Message, hides: Hides = hides_nothing) -> Content:
     """Return a message as it is recorded: text, or text and `Media`; empty if it has neither.
 
     A line with the message that it replies to precedes the text, and forwarded text follows it.
+    Of a message that `hides` names, neither text nor author is repeated.
     """
     media = [*_attachments(message), *_stickers(message.stickers)]
     if message.poll is not None:
@@ -39,17 +49,17 @@ def content_of(message: discord.Message) -> Content:
         media += [*_attachments(snapshot), *_stickers(snapshot.stickers)]
     if not media and not any(line.strip() for line in lines):
         return ""
-    if reply := _reply_line(message):
+    if reply := _reply_line(message, hides):
         lines.insert(0, reply)
     return as_content(lines, media)
 
 
-def quoted_of(message: discord.Message) -> Quoted | None:
+def quoted_of(message: discord.Message, hides: Hides = hides_nothing) -> Quoted | None:
     """Return the message that the first line of this one repeats; None without such a line."""
     original = _original_of(message)
-    if original is None:
+    if original is None or hides(original):
         return None
-    return Quoted(source_id(original), str(original.author.id))
+    return Quoted(source_id(original), str(author_id(original)))
 
 
 def _original_of(message: discord.Message) -> discord.Message | None:
@@ -61,10 +71,12 @@ def _original_of(message: discord.Message) -> discord.Message | None:
     return original if isinstance(original, discord.Message) else None
 
 
-def _reply_line(message: discord.Message) -> str:
+def _reply_line(message: discord.Message, hides: Hides) -> str:
     original = _original_of(message)
     if original is None:
         return ""
+    if hides(original):
+        return reply_note(None, "")
     said = text_of(original) or " ".join(media.text for media in _attachments(original))
     return reply_note(original.author.display_name, said)
 

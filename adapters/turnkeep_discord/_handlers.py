@@ -21,19 +21,27 @@ from ._reload import buffer_of
 T = TypeVar("T")
 
 
-async def chat_session(bot: Bot, where: Where, *, prompt: str | None = None) -> ChatSession:
+async def chat_session(
+    bot: Bot, where: Where, *, prompt: str | None = None, ephemeral: bool | None = None
+) -> ChatSession:
     """Return the session of a message, an interaction or a command.
 
     All earlier messages of its channel are recorded first. A message is recorded, too, unless it
     already is; the session is then bound to it. `prompt` is the text that a user gives a command
-    (`/ask`): it is recorded as the user's message. Raises `TurnkeepError` if the bot has no
-    `SessionCog`, or if the scope or the lack of a channel leaves no session.
+    (`/ask`): it is recorded as the user's message.
+
+    What only one user sees is in a session of its own. With `ephemeral=True` the answer is
+    ephemeral, and the session is this one. By default it is so if the interaction was deferred
+    with `ephemeral=True` before this call, or if its button stands in an ephemeral message.
+
+    Raises `TurnkeepError` if the bot has no `SessionCog`, or if the scope or the lack of a channel
+    leaves no session.
     """
     cog = await _cog_of(bot)
     if isinstance(where, commands.Context) and where.interaction is None and prompt is None:
         session = await cog.record(where.message)
     elif isinstance(where, (discord.Interaction, commands.Context)):
-        session = await cog.session(where, prompt)
+        session = await cog.session(where, prompt, ephemeral=ephemeral)
     else:
         session = await cog.record(where)
     if session is None:
@@ -49,6 +57,7 @@ async def in_turn(
     handler: Callable[[ChatSession], Coroutine[Any, Any, T]],
     *,
     prompt: str | None = None,
+    ephemeral: bool | None = None,
 ) -> T | None:
     """Run a handler with the session, under the cog's `busy` and `debounce`.
 
@@ -61,7 +70,7 @@ async def in_turn(
     >>> async def ask(interaction, question):
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
     """
-    session = await chat_session(bot, where, prompt=prompt)
+    session = await chat_session(bot, where, prompt=prompt, ephemeral=ephemeral)
     cog = await _cog_of(bot)
     has_ended = False
 

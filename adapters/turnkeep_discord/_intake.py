@@ -15,15 +15,18 @@ from turnkeep import Sender, SessionKey, TurnkeepError
 from turnkeep.adapter import (
     AS_MADE,
     ChatSession,
+    Content,
     Recent,
     Recorder,
     RecordFilter,
     RecordOption,
     as_key,
+    private_key,
 )
 
 from ._backfill import Backfill
 from ._content import content_of, quoted_of
+from ._ephemeral import interaction_of, is_ephemeral, is_private
 from ._in_flight import MessagesInFlight
 from ._message import (
     PREFIX,
@@ -48,9 +51,10 @@ RecordedEvent: TypeAlias = discord.Message | discord.Interaction
 Record: TypeAlias = RecordOption[RecordedEvent]
 """The choice of events to record.
 
-`"all"`: every message, pressed button, chosen option and form. `"handled"`: those for which a
-handler asks for the session. `"addressed"`: those that are addressed to the bot. Or a function
-of the message or interaction, async or not.
+`"all"`: every message. `"handled"`: those for which a handler asks for the session.
+`"addressed"`: those that are addressed to the bot. Or a function of the message or interaction,
+async or not. A pressed button, a chosen option or a form is recorded only if its handler asks for
+the session: menus are no conversation, and forms may ask for secrets.
 """
 
 _MAX_DELETED: Final = 10_000
@@ -130,7 +134,7 @@ class Intake:
         if key is None:
             return None
         session = self._recorder.session(key, DiscordOutlet(message))
-        sender, content = self._sender(message), content_of(message)
+        sender, content = self._sender(message), self.content_of(message)
         if sender is None or not content or not await self._is_recorded(message):
             return session
         if message.id in self._deleted:  # the handler asked after the deletion
@@ -141,7 +145,7 @@ class Intake:
             source_id=source_id(message),
             sender=sender,
             time=message.created_at,
-            quoted=quoted_of(message),
+            quoted=quoted_of(message, self._ignores),
         )
         await self._store_parent(received, message)
         return received
@@ -158,7 +162,7 @@ class Intake:
 
     async def edit(self, message: discord.Message) -> None:
         """Edit the message in the history."""
-        content = content_of(message)
+        content = self.content_of(message)
         if self._sender(message) is not None and content:
             async with self._in_order(message.channel.id):
                 self._in_flight.outdate(message.id)
@@ -191,7 +195,10 @@ class Intake:
     # Interactions and commands.
 
     async def record_interaction(
-        self, where: discord.Interaction | Context, prompt: str | None
+        self,
+        where: discord.Interaction | Context,
+        prompt: str | None,
+        ephemeral: bool | None = None,
     ) -> ChatSession | None:
         """Record an interaction or a command, and return its session; see `SessionCog.session`."""
         channel_id = None if where.channel is None else where.channel.id
@@ -201,8 +208,12 @@ class Intake:
                 return None
             if channel_id is not None:
                 await self._record_missed(channel_id, key=key)
-            session = self._recorder.session(key, DiscordOutlet(where))
-            interaction = where if isinstance(where, discord.Interaction) else where.interaction
+            if ephemeral is None:
+                ephemeral = await is_ephemeral(where)
+            if ephemeral and not is_private(where):
+                key = private_key(key, author_of(where).id)
+            session = self._recorder.session(key, DiscordOutlet(where, ephemeral=ephemeral))
+            interaction = interaction_of(where)
             if prompt is None and interaction is not None and interaction.type in PRESSED:
                 prompt = pressed_of(interaction) if await self._accepts(interaction) else None
             user = author_of(where)
@@ -230,6 +241,9 @@ class Intake:
         """
         if self._ignores(message):
             return None
+        if message.flags.ephemeral and not is_private(message):
+            key, asked = self.key(message), message.interaction_metadata
+            return None if key is None or asked is None else private_key(key, asked.user.id)
         reference = message.reference
         if reference is not None and reference.message_id is not None:
             known = self._recorder.key_of(source_id_at(reference.channel_id, reference.message_id))
@@ -238,6 +252,10 @@ class Intake:
         if message.guild is not None and is_per_user(self._scope):
             return None
         return self.key(message)
+
+    def content_of(self, message: discord.Message) -> Content:
+        """Return a message as it is recorded, without what may not be recorded of others."""
+        return content_of(message, self._ignores)
 
     def _sender(self, message: discord.Message) -> Sender | None:
         return sender_of(message, webhooks=self._record_webhooks)

@@ -57,7 +57,7 @@ def scope_function(scope: Scope) -> ScopeFunction:
         )
 
     def key_of(where: Where) -> SessionKey | None:
-        user = author_of(where).id
+        user = author_id(where)
         if name == "user":
             return SessionKey(CHANNEL, user=user)
         if where.channel is None:
@@ -102,6 +102,13 @@ def author_of(where: Where) -> discord.User | discord.Member:
     return author
 
 
+def author_id(where: Where) -> int | str:
+    """Return the id of the user who wrote; behind one webhook there may be several people."""
+    if isinstance(where, discord.Message) and where.webhook_id is not None:
+        return f"{where.webhook_id}-{where.author.name}"
+    return author_of(where).id
+
+
 def session_key(channel_id: int) -> SessionKey:
     """Return the session key of a channel; threads, forum posts and DMs have their own ids."""
     return SessionKey(CHANNEL, channel_id)
@@ -133,7 +140,7 @@ def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | N
         is_answer = message.interaction_metadata or message.webhook_id == message.application_id
         if not webhooks or is_answer:
             return None
-        return Sender(f"{message.webhook_id}-{message.author.name}", message.author.name)
+        return Sender(str(author_id(message)), message.author.name)
     if message.author.bot:
         return None
     return Sender(str(message.author.id), message.author.display_name)

@@ -11,6 +11,7 @@ from discord.ext import commands
 from turnkeep import TurnkeepError
 from turnkeep.adapter import MessageGoneError
 
+from ._ephemeral import is_private
 from ._message import Where, source_id
 
 _ALLOWED_MENTIONS: Final = discord.AllowedMentions(everyone=False, roles=False)
@@ -31,12 +32,13 @@ class DiscordOutlet:
     pace: float = 1.2
     drafts: bool = False
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: Where, *, ephemeral: bool = False) -> None:
         interaction = where.interaction if isinstance(where, commands.Context) else where
         self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
         self._channel: Any = where.channel
         self._sent: list[discord.Message] = []
-        self._is_ephemeral: bool | None = None
+        self._is_for_one = ephemeral or is_private(where)
+        self._is_ephemeral: bool | None = True if ephemeral else None
         """True if only one user sees the answer; None as long as that is unknown."""
 
     async def working(self) -> None:
@@ -45,8 +47,8 @@ class DiscordOutlet:
             if self._interaction is None:
                 await self._channel.typing()
             elif not self._interaction.response.is_done():
-                await self._interaction.response.defer()
-                self._is_ephemeral = False
+                self._is_ephemeral = bool(self._is_ephemeral)
+                await self._interaction.response.defer(ephemeral=self._is_ephemeral)
             else:
                 await self._ask_if_ephemeral(self._interaction)
 
@@ -55,6 +57,12 @@ class DiscordOutlet:
         if self._is_ephemeral is None:
             with suppress(discord.HTTPException):
                 self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
+        if self._is_ephemeral and not self._is_for_one:
+            raise TurnkeepError(
+                f"interaction {interaction.id}: only one user is to see the answer, and the "
+                "session is that of the whole channel: call chat_session or in_turn after "
+                "defer(ephemeral=True), or give it ephemeral=True"
+            )
 
     async def send(self, text: str) -> str | None:
         """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
@@ -75,8 +83,10 @@ class DiscordOutlet:
             )
             return sent
         if not interaction.response.is_done():
-            await interaction.response.send_message(text, allowed_mentions=_ALLOWED_MENTIONS)
-            self._is_ephemeral = False
+            self._is_ephemeral = bool(self._is_ephemeral)
+            await interaction.response.send_message(
+                text, ephemeral=self._is_ephemeral, allowed_mentions=_ALLOWED_MENTIONS
+            )
             sent = await interaction.original_response()
         else:
             await self._ask_if_ephemeral(interaction)

@@ -53,6 +53,11 @@ def key_of(place: Payload) -> str:
     return f"discord:{place['id']}"
 
 
+def private_key_of(place: Payload, user: Payload) -> str:
+    """The session of what only this person sees in a channel."""
+    return f"{key_of(place)}:thread:ephemeral:user:{user['id']}"
+
+
 async def settles(store: SessionStore, key: str, expected: list[str]) -> None:
     """Waits until this is what is stored of a session; shows the difference if it never is."""
     with suppress(TimeoutError):

@@ -184,9 +184,11 @@ class Telegram(Platform):
         return file.read()
 
     async def _command(self, person: Person, command: str, at: Place) -> dict[str, Any]:
-        count = len(self._sent(at))
+        private = self.private(person)  # nobody else sees what is answered
+        self.server.open_chat(private.chat)
+        count = len(self._sent(private))
         await self.say(person, command, at=at)
-        return (await self.server.wait_sent(at.chat, count + 1, connection=at.business))[-1]
+        return (await self.server.wait_sent(private.chat, count + 1))[-1]
 
     def slow_down(self, *, edits: bool, seconds: int = 0) -> None:
         self.server.fail_next(_method(edits), status=429, retry_after=seconds or 1)
@@ -211,7 +213,7 @@ class Telegram(Platform):
         return [call.params["text"] for call in called if "text" in call.params]
 
     def source_ids(self, at: Place) -> tuple[str, ...]:
-        return tuple(f"{at.chat}:{one['message_id']}" for one in self._sent(at))
+        return tuple(_source(one) for one in self._sent(at))
 
     def key(self, at: Place) -> str:
         topic = f":topic:{at.topic}" if at.topic else ""
@@ -223,7 +225,7 @@ class Telegram(Platform):
 
     def _said(self, update: dict[str, Any]) -> Said:
         _, message = self._content(update)
-        return Said(update, f"{message['chat']['id']}:{message['message_id']}")
+        return Said(update, _source(message))
 
     @staticmethod
     def _content(update: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -233,6 +235,12 @@ class Telegram(Platform):
 
 def _method(edits: bool) -> str:
     return "editMessageText" if edits else "sendMessage"
+
+
+def _source(message: dict[str, Any]) -> str:
+    connection = message.get("business_connection_id")
+    source = f"{message['chat']['id']}:{message['message_id']}"
+    return f"{connection}:{source}" if connection else source
 
 
 def _chosen(choose: Choosing) -> Scope:

@@ -10,7 +10,7 @@ import pytest
 from discord import app_commands
 from discord.ext import commands
 
-from adapters.discord_bots import key_of, settles
+from adapters.discord_bots import key_of, private_key_of, settles
 from adapters.tools import RecordingBot, all_turns, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import EPHEMERAL, Payload
@@ -112,10 +112,14 @@ async def test_a_command_leaves_its_prompt_and_one_answer_that_is_sent_once(
         await server.say(place, ada, "thanks")
         await server.wait_for(lambda: [s for s in bot.given if s.turn and s.turn.text == "thanks"])
         (sent,) = server.sent(place)
-        question, answer, _ = await all_turns(store, key_of(place))
+        is_private = defer == "ephemeral" and kind != "prefix"
+        key = private_key_of(place, ada) if is_private else key_of(place)
+        question, answer = (await all_turns(store, key))[:2]
+        shared = await said(store, key_of(place))
+        assert len(shared) == (1 if is_private else 3)
         assert not [one for one in server.requests if one.status >= 400]
     assert sent["content"] == "an answer"
-    assert bool(sent["flags"] & EPHEMERAL) == (defer == "ephemeral" and kind != "prefix")
+    assert bool(sent["flags"] & EPHEMERAL) == is_private
     assert (question.role, question.text, question.source_ids) == (
         "user",
         prompt_of(kind),
@@ -164,9 +168,8 @@ async def test_an_answer_that_grows_stays_one_message_of_its_kind(
     bot.says = ["it ", "grows ", "word ", "by ", "word"]
     async with connected(server, bot):
         await used(server, place, ada, "slash")
-        await settles(
-            store, key_of(place), ["user: What is it?", "assistant: it grows word by word"]
-        )
+        key = private_key_of(place, ada) if defer == "ephemeral" else key_of(place)
+        await settles(store, key, ["user: What is it?", "assistant: it grows word by word"])
         (sent,) = server.sent(place)
         edits = [call for call in server.requests if call.method == "PATCH"]
     assert (sent["content"], len(edits)) == ("it grows word by word", 4)
@@ -216,7 +219,7 @@ async def test_an_ephemeral_answer_can_be_linked_by_hand(
 
     @bot.tree.command(description="Ask")
     async def ask(interaction: discord.Interaction, prompt: str) -> None:
-        session = await chat_session(bot, interaction, prompt=prompt)
+        session = await chat_session(bot, interaction, prompt=prompt, ephemeral=True)
         async with session.reply() as reply:
             reply.add_text("psst")
             await interaction.response.send_message(reply.text, ephemeral=True)
@@ -224,7 +227,8 @@ async def test_an_ephemeral_answer_can_be_linked_by_hand(
     async with connected(server, bot):
         await bot.tree.sync()
         await server.slash(place, ada, "ask", {"prompt": "what?"})
-        await settles(store, key_of(place), ["user: what?", "assistant: psst"])
+        await settles(store, private_key_of(place, ada), ["user: what?", "assistant: psst"])
+    assert await said(store, key_of(place)) == []
 
 
 async def test_a_command_that_fails_leaves_its_prompt_and_no_answer(

@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 
-from adapters.discord_bots import key_of, settles
+from adapters.discord_bots import key_of, private_key_of, settles
 from adapters.tools import RecordingBot, all_turns, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import EPHEMERAL, Payload
@@ -99,12 +99,11 @@ async def test_a_pressed_button_is_one_turn_and_its_answer_is_one_message(
     async with connected(server, AskingBot(store)):
         panel = await asked(server, place, ada)
         pressed = await server.press(ada, panel, label)
-        await settles(
-            store,
-            key_of(place),
-            ["user: hello", f"user: [button: {label}]", f"assistant: {answer}"],
-        )
-    _, press, reply = await all_turns(store, key_of(place))
+        exchange = [f"user: [button: {label}]", f"assistant: {answer}"]
+        key = private_key_of(place, ada) if ephemeral else key_of(place)
+        await settles(store, key, exchange if ephemeral else ["user: hello", *exchange])
+    press, reply = (await all_turns(store, key))[-2:]
+    assert ephemeral == (await said(store, key_of(place)) == ["user: hello"])
     (sent,) = server.sent(place)[1:]
     assert press.source_ids == (f"interaction:{pressed['id']}",)
     assert (reply.answers, reply.source_ids) == (press.id, (f"{place['id']}:{sent['id']}",))
@@ -113,14 +112,14 @@ async def test_a_pressed_button_is_one_turn_and_its_answer_is_one_message(
     assert bool(sent["flags"] & EPHEMERAL) == ephemeral
 
 
-async def test_a_button_whose_handler_never_asks_for_the_session_is_recorded_too(
+async def test_a_button_whose_handler_never_asks_for_the_session_is_not_recorded(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
     async with connected(server, AskingBot(store)):
         panel = await asked(server, place, ada)
         await server.press(ada, panel, "No")
-        await settles(store, key_of(place), ["user: hello", "user: [button: No]"])
         await server.wait_for(lambda: server.sent(place)[0]["content"] == "Never mind.")
+    assert await said(store, key_of(place)) == ["user: hello"]
 
 
 async def test_a_chosen_option_is_a_turn(
@@ -135,7 +134,7 @@ async def test_a_chosen_option_is_a_turn(
         )
 
 
-async def test_a_form_that_is_sent_is_a_turn_and_the_button_that_opened_it_one_before_it(
+async def test_a_form_whose_handler_asks_for_the_session_is_a_turn(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
     async with connected(server, AskingBot(store)):
@@ -147,7 +146,6 @@ async def test_a_form_that_is_sent_is_a_turn_and_the_button_that_opened_it_one_b
             key_of(place),
             [
                 "user: hello",
-                "user: [button: Form]",
                 "user: [form: Ada / London]",
                 "assistant: Thank you.",
             ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import discord
 import pytest
@@ -143,6 +143,10 @@ class Choice(discord.ui.View):
         super().__init__()
         self.add_item(menu)
 
+    async def interaction_check(self, interaction: discord.Interaction) -> bool:
+        await chat_session(cast("RecordingBot", interaction.client), interaction)
+        return True
+
 
 async def chosen(
     server: DiscordEmulator,
@@ -203,6 +207,7 @@ class Form(discord.ui.Modal, title="Form"):
     )
 
     async def on_submit(self, interaction: discord.Interaction) -> None:
+        await chat_session(cast("RecordingBot", interaction.client), interaction)
         await interaction.response.send_message("thanks")
 
 

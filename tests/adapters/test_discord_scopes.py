@@ -8,7 +8,7 @@ import discord
 import pytest
 from discord.ext import commands
 
-from adapters.discord_bots import AnsweringBot, key_of
+from adapters.discord_bots import AnsweringBot, key_of, private_key_of
 from adapters.tools import RecordingBot, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
@@ -105,8 +105,8 @@ async def test_commands_have_their_session(
         await server.slash(place, ada, "ask", {"prompt": "a thing"})
         await server.wait_for(lambda: len(done) == 2, what="ask")
     assert done[0] == ["hello"]
-    assert await said(store, key_of(place)) == [
-        "user: hello",
+    assert await said(store, key_of(place)) == ["user: hello"]
+    assert await said(store, private_key_of(place, ada)) == [
         "user: a thing",
         "assistant: to a thing",
     ]

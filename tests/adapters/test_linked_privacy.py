@@ -23,6 +23,10 @@ pytestmark = pytest.mark.asyncio
 
 GROUP = -1001
 FORGOTTEN = "What was kept of you here is erased."
+LEFT = (
+    "Messages that others wrote, or that you wrote from another account, stay here: 1. "
+    "Use /forget there too."
+)
 
 
 def command(text: str) -> dict[str, Any]:
@@ -54,7 +58,7 @@ async def test_in_a_private_chat_that_is_linked_to_a_group_they_are_about_who_as
             assert exported == ["Ada's", "to Ada's"]
             telegram.say(7, "/forget", **command("/forget"))
             await telegram.wait_sent(7, 2)
-            assert telegram.sent(7)[1]["text"] == FORGOTTEN
+            assert telegram.sent(7)[1]["text"] == f"{FORGOTTEN}\n{LEFT}"
         left = sorted(await said(store, f"telegram:{GROUP}"))
         assert left == ["assistant: to Bob's", "user: Bob's"]
 
@@ -109,7 +113,7 @@ async def test_in_a_direct_message_whose_session_is_everybodys_they_are_about_wh
             assert [row["content"] for row in exported] == ["Ada's"]
             await server.slash(here, ada, "forget")
             await server.wait_sent(here, 2)
-            assert server.sent(here)[1]["content"] == FORGOTTEN
+            assert server.sent(here)[1]["content"] == f"{FORGOTTEN}\n{LEFT}"
         assert await said(store, "discord:all") == ["user: Bob's"]
 
 

@@ -113,19 +113,18 @@ async def test_a_reply_repeats_an_edited_message_as_it_then_is(
 async def test_whoever_is_forgotten_is_repeated_by_nobody(tmp_path: Path) -> None:
     telegram, dispatcher = TelegramEmulator(), Dispatcher()
     async with SessionStore(tmp_path) as store:
-        SessionMiddleware(store, ignore={43}).setup(dispatcher)
+        SessionMiddleware(store).setup(dispatcher)
         adas = telegram.say(GROUP, "my secret", user_id=42)
-        ignored = telegram.say(GROUP, "Bob's secret", user_id=43, first_name="Bob")
+        unheard = telegram.say(GROUP, "Bob's secret", user_id=43, first_name="Bob")
         await feed(
             dispatcher,
             adas,
-            ignored,
             telegram.say(GROUP, "what?", user_id=44, reply_to=adas),
-            telegram.say(GROUP, "and?", user_id=44, reply_to=ignored),
+            telegram.say(GROUP, "and?", user_id=44, reply_to=unheard),
         )
         assert await store.forget_sender(42) == {f"telegram:{GROUP}": 2}
         assert b"my secret" not in bytes_in(tmp_path)
-        # Of Bob nothing was recorded, and yet he was repeated.
+        # Of Bob nothing was recorded, and yet he is repeated.
         assert await store.forget_sender(43) == {f"telegram:{GROUP}": 1}
         assert b"Bob" not in bytes_in(tmp_path)
         assert await store.forget_sender(42) == {}

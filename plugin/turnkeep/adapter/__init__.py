@@ -9,7 +9,7 @@
   that start over
 - `_later`: messages during a storage's failure; `_drain`: the end of a bot
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
-- `_export` and `_privacy`: people see and erase their data
+- `_export`, `_privacy` and `_privacy_texts`: people see and erase their data
 - `_recent`: a bounded memory of events
 """
 
@@ -19,15 +19,16 @@ from ._chat import Answer, ChatSession
 from ._choice import RecordFilter, RecordOption
 from ._content import Content, as_content, list_media
 from ._drain import drain
-from ._export import export, forget
+from ._export import Asker, export, forget
 from ._notes import note, reply_note
 from ._outlet import GrowingMessage, MessageGoneError, Outlet, SlowDownError
 from ._overlap import Busy, Overlap
-from ._privacy import EXPORT_NAME, NOTHING_KEPT, export_file, forget_and_report
+from ._privacy import EXPORT_NAME, Texts, export_file, forget_and_report, texts_for
+from ._privacy_texts import PrivacyTexts, privacy_texts
 from ._recent import Recent
 from ._recorder import Edits, OnStorageError, Quoted, Recorder, RecorderOptions
 from ._reset import ResetPolicy
-from ._scope import AccountScope, as_key
+from ._scope import AccountScope, as_key, private_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
 from ._split import split_text
 
@@ -35,9 +36,9 @@ __all__ = [
     "AS_MADE",
     "AS_SENT",
     "EXPORT_NAME",
-    "NOTHING_KEPT",
     "AccountScope",
     "Answer",
+    "Asker",
     "Busy",
     "ChatSession",
     "Content",
@@ -47,6 +48,7 @@ __all__ = [
     "OnStorageError",
     "Outlet",
     "Overlap",
+    "PrivacyTexts",
     "Quoted",
     "Recent",
     "RecordFilter",
@@ -55,6 +57,7 @@ __all__ = [
     "RecorderOptions",
     "ResetPolicy",
     "SlowDownError",
+    "Texts",
     "as_content",
     "as_key",
     "drain",
@@ -67,7 +70,10 @@ __all__ = [
     "is_part_of",
     "list_media",
     "note",
+    "privacy_texts",
+    "private_key",
     "record_as_sent",
     "reply_note",
     "split_text",
+    "texts_for",
 ]

@@ -1,59 +1,98 @@
-"""The export and the deletion of one person's data in a session."""
+"""The export and the deletion of one person's data in their sessions."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from .._records.turn import Turn
 from .._store import Session
 
-__all__ = ["export", "forget"]
+__all__ = ["Asker", "count_of_others", "export", "forget"]
 
 
-async def export(session: Session, *, sender_id: str | int | None = None) -> bytes:
-    """Return a session's turns as JSON in UTF-8, the oldest first.
+class Asker(NamedTuple):
+    """The person who asks for their data, and the private chat that they ask in, if it is one."""
+
+    sender_id: str
+    private_chat: str | None = None
+
+
+async def export(*sessions: Session, asker: Asker | None = None, everything: bool = False) -> bytes:
+    """Return the sessions' turns as JSON in UTF-8, the oldest first.
 
     Each turn has `time` (ISO 8601, UTC), `role`, `content`, and `name` and `sender` if it has
-    them. With `sender_id`, if others wrote in the session too, the export has only this person's
-    turns and the answers to them.
+    them. With an `asker`, if others wrote in a session too, the export has only this person's
+    turns and the answers to them. A user turn without a sender is somebody else's, except in
+    the asker's own session (see `forget`). Hidden turns, system turns, and tool calls with their
+    results are exported with `everything` only.
     """
-    turns = [turn async for turn in session.turns(epoch="all")]
-    only = sender_id is not None and await _is_shared(session, str(sender_id))
-    rows: list[dict[str, Any]] = []
-    theirs: set[int] = set()
-    for turn in turns:
-        mine = turn.sender is not None and turn.sender.id == str(sender_id)
-        if mine:
-            theirs.add(turn.id)
-        if only and not mine and not turn.answers_one_of(theirs):
-            continue
-        row: dict[str, Any] = {"time": turn.time.isoformat(), "role": turn.role}
-        if turn.sender is not None:
-            row |= {"name": turn.sender.name, "sender": turn.sender.id}
-        row["content"] = turn.content
-        if turn.tool_calls:
-            row["tool_calls"] = turn.tool_calls
-        rows.append(row)
+    found: list[Turn] = []
+    for session in sessions:
+        turns = [turn async for turn in session.turns(epoch="all")]
+        if asker is not None and not await _has_all(session, turns, asker):
+            theirs = {turn.id for turn in turns if _is_by(turn, asker)}
+            turns = [one for one in turns if one.id in theirs or one.answers_one_of(theirs)]
+        found += turns if everything else filter(_is_conversation, turns)
+    found.sort(key=lambda turn: turn.time)  # stable: each session keeps its order
+    rows = [_row(turn, everything=everything) for turn in found]
     return msgspec.json.format(msgspec.json.encode(rows), indent=2)
 
 
-async def forget(session: Session, *, sender_id: str | int) -> bool:
+async def forget(session: Session, *, asker: Asker) -> bool:
     """Erase one person's data in a session; return True if there was any.
 
     If nobody else wrote in the session, all of it goes, with its summary. Otherwise the person's
-    turns go, the answers to them, and their repetitions in others' replies. Links stay.
+    turns go, the answers to them, and their repetitions in others' replies. Links stay. A user
+    turn without a sender (an import, an `append`) is somebody else's, except in the person's
+    own session: the private chat that they ask in, or a session whose key names them as its
+    user. A session that is linked to another key, or merged, is nobody's own.
     """
-    if await _is_shared(session, str(sender_id)):
-        return await session.forget_sender(sender_id) > 0
+    turns = [turn async for turn in session.turns(epoch="all")]
+    if not await _has_all(session, turns, asker):
+        return await session.forget_sender(asker.sender_id) > 0
     # By its own key: given an alias, `forget` would remove that link too.
     info = await session.info()
     return info is not None and await session.store.forget(info.key)
 
 
-async def _is_shared(session: Session, sender_id: str) -> bool:
-    """Return True if somebody else wrote here; a link or a scope may join several chats."""
-    async for turn in session.turns(epoch="all"):
-        if turn.sender is not None and turn.sender.id != sender_id:
-            return True
-    return False
+async def count_of_others(session: Session, *, asker: Asker) -> int:
+    """Return how many user turns of a session `forget` leaves to others."""
+    turns = [turn async for turn in session.turns(epoch="all")]
+    return sum(turn.role == "user" and not _is_by(turn, asker) for turn in turns)
+
+
+async def _has_all(session: Session, turns: list[Turn], asker: Asker) -> bool:
+    """Return True if the whole session is this person's."""
+    users = [turn for turn in turns if turn.role == "user" or turn.sender is not None]
+    if await _is_own(session, asker):
+        return all(turn.sender is None or _is_by(turn, asker) for turn in users)
+    return bool(users) and all(_is_by(turn, asker) for turn in users)
+
+
+async def _is_own(session: Session, asker: Asker) -> bool:
+    key, info = session.key, await session.info()
+    if info is None or info.key != key or info.origins:
+        return False
+    scopes = dict(key.scopes)
+    is_chat = asker.private_chat is not None and key.chat_id == asker.private_chat
+    return scopes.get("user") == asker.sender_id or (is_chat and "business" not in scopes)
+
+
+def _is_by(turn: Turn, asker: Asker) -> bool:
+    return turn.sender is not None and turn.sender.id == asker.sender_id
+
+
+def _is_conversation(turn: Turn) -> bool:
+    return turn.role in ("user", "assistant") and not turn.hidden and bool(turn.content)
+
+
+def _row(turn: Turn, *, everything: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"time": turn.time.isoformat(), "role": turn.role}
+    if turn.sender is not None:
+        row |= {"name": turn.sender.name, "sender": turn.sender.id}
+    row["content"] = turn.content
+    if everything and turn.tool_calls:
+        row["tool_calls"] = turn.tool_calls
+    return row

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from .._store import Session
-from ._export import export, forget
+from ._export import Asker, count_of_others, export, forget
+from ._privacy_texts import PrivacyTexts
 
-__all__ = ["EXPORT_NAME", "NOTHING_KEPT", "export_file", "forget_and_report"]
+__all__ = ["EXPORT_NAME", "Texts", "export_file", "forget_and_report", "texts_for"]
 
-NOTHING_KEPT: Final = "Nothing is kept of you here."
 EXPORT_NAME: Final = "conversation.json"
 
-_FORGOTTEN: Final = "What was kept of you here is erased."
+Texts: TypeAlias = PrivacyTexts | Callable[[str | None], PrivacyTexts]
+"""The words of the privacy commands, or a function from a user's language to them.
+
+The language is a code such as `pt-br`, or None if the platform does not tell.
+"""
 
 
-async def forget_and_report(session: Session, *, sender_id: str | int) -> str:
-    """Erase a person's data as `forget` does; return the sentence to answer with."""
-    return _FORGOTTEN if await forget(session, sender_id=sender_id) else NOTHING_KEPT
+def texts_for(texts: Texts, language: str | None) -> PrivacyTexts:
+    """Return the words for a user with this language."""
+    return texts if isinstance(texts, PrivacyTexts) else texts(language)
 
 
-async def export_file(session: Session, *, sender_id: str | int) -> bytes | None:
-    """Return the file of `export`, or None if nothing of the person is stored."""
-    file = await export(session, sender_id=sender_id)
+async def forget_and_report(
+    sessions: Sequence[Session], *, asker: Asker, texts: PrivacyTexts
+) -> str:
+    """Erase a person's data, as `forget` does, and return the text that says so.
+
+    In a private chat the text also says what stays there, such as messages that the person wrote
+    on another platform to which the session is linked.
+    """
+    erased = [await forget(session, asker=asker) for session in sessions]
+    lines = [texts.forgotten if any(erased) else texts.nothing]
+    if asker.private_chat is not None:
+        left = [await count_of_others(session, asker=asker) for session in sessions]
+        if sum(left):
+            lines.append(texts.left.format(count=sum(left)))
+    return "\n".join(lines)
+
+
+async def export_file(
+    sessions: Sequence[Session], *, asker: Asker, everything: bool = False
+) -> bytes | None:
+    """Return what `export` does, or None if nothing is kept of the person."""
+    file = await export(*sessions, asker=asker, everything=everything)
     return None if file == b"[]" else file

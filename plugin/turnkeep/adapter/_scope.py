@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, ParamSpec
+from typing import Final, Generic, ParamSpec
 
 from .._records.key import SessionKey
 
-__all__ = ["AccountScope", "as_key"]
+__all__ = ["AccountScope", "as_key", "private_key"]
 
 P = ParamSpec("P")
+
+_EPHEMERAL: Final = "ephemeral"
 
 
 def as_key(key: SessionKey | str | None) -> SessionKey | None:
     """Return the key that a scope function returned as text, as a key, or as None."""
     return SessionKey.parse(key) if isinstance(key, str) else key
+
+
+def private_key(key: SessionKey, user: str | int) -> SessionKey:
+    """Return the session of what one person alone sees in the chat of `key`.
+
+    >>> private_key(SessionKey("telegram", -100), 42).text
+    'telegram:-100:thread:ephemeral:user:42'
+    """
+    scopes = dict(key.scopes) | {"thread": _EPHEMERAL, "user": str(user)}
+    return SessionKey(key.channel, key.chat_id, **scopes)
 
 
 class AccountScope(Generic[P]):
