@@ -29,6 +29,9 @@ __all__ = ["Bot", "Turns", "free_port", "reads", "run", "said", "turns"]
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 
+SECRETS: Final = ("TELEGRAM_TOKEN", "DISCORD_TOKEN")
+"""The variables whose values stand in no line of a bot's log."""
+
 Turns = list[dict[str, Any]]
 
 
@@ -142,6 +145,10 @@ async def run(
     finally:
         bot.reap()
         print(f"--- {bot.log.name}, exit status {bot._process.returncode}\n{bot.output}")
+    said = [
+        name for name in SECRETS if environment.get(name, "") and environment[name] in bot.output
+    ]
+    assert not said, f"its log holds the values of {said}"
 
 
 def free_port() -> int:
