@@ -112,16 +112,6 @@ async def test_a_pressed_button_is_one_turn_and_its_answer_is_one_message(
     assert bool(sent["flags"] & EPHEMERAL) == ephemeral
 
 
-async def test_a_button_whose_handler_never_asks_for_the_session_is_not_recorded(
-    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
-) -> None:
-    async with connected(server, AskingBot(store)):
-        panel = await asked(server, place, ada)
-        await server.press(ada, panel, "No")
-        await server.wait_for(lambda: server.sent(place)[0]["content"] == "Never mind.")
-    assert await said(store, key_of(place)) == ["user: hello"]
-
-
 async def test_a_chosen_option_is_a_turn(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
@@ -195,7 +185,7 @@ async def test_a_button_in_a_layout_of_components_is_found_by_its_label(
 
 
 @pytest.mark.parametrize("record", ["handled", "all"])
-async def test_where_only_what_is_handled_is_recorded_an_unhandled_button_leaves_nothing(
+async def test_a_button_whose_handler_never_asks_leaves_nothing_before_what_is_said_next(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, record: Any
 ) -> None:
     bot = AskingBot(store, record=record)
@@ -205,5 +195,4 @@ async def test_where_only_what_is_handled_is_recorded_an_unhandled_button_leaves
         await server.wait_for(lambda: server.sent(place)[0]["content"] == "Never mind.")
         await server.say(place, ada, "next")
         await bot.hears(server, 2)
-    pressed = ["user: [button: No]"] if record == "all" else []
-    assert await said(store, key_of(place)) == ["user: hello", *pressed, "user: next"]
+    assert await said(store, key_of(place)) == ["user: hello", "user: next"]
