@@ -18,7 +18,6 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 from turnkeep import SessionKey, SessionStore
 from turnkeep.adapter import ChatSession, Recent, Recorder, RecorderOptions, drain
 
-from . import _privacy as privacy
 from ._advice import Advice
 from ._capture import Capture
 from ._ephemeral import ephemeral_outlet
@@ -29,7 +28,7 @@ from ._migration import migrate
 from ._outlet import Render, TelegramOutlet
 from ._own import OwnMessages
 from ._polling import Confirmation
-from ._privacy import is_for_privacy
+from ._privacy import PRIVACY, SESSIONS, is_for_privacy
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -224,8 +223,8 @@ class SessionMiddleware(BaseMiddleware):
             return await handler(event, data)
         flags: dict[str, Any] = get_flag(data, FLAG, default={})
         update = data["event_update"]
-        if flags.get(privacy.FLAG):
-            data = {**data, privacy.SESSIONS: self._intake.sessions_of(update, data)}
+        if flags.get(PRIVACY):
+            data = {**data, SESSIONS: self._intake.sessions_of(update, data)}
         is_button = isinstance(event, CallbackQuery)
         wanted = flags.get("record", self._intake.by_handlers or None)
         if wanted is None and is_button:

@@ -29,7 +29,7 @@ from ._outlet import uncaptured
 SESSIONS: Final = "turnkeep_sessions"
 """The name of these handlers' parameter: the sessions in which something of a person may be."""
 
-FLAG: Final = "sessions"
+PRIVACY: Final = "sessions"
 """The middleware gives `SESSIONS` to handlers with `flags={"turnkeep": {"sessions": True}}`."""
 
 
@@ -54,7 +54,7 @@ def privacy_router(*, texts: Texts = privacy_texts, everything: bool = False) ->
     - `everything`: export hidden turns, system turns and tool results, too.
     """
     router = PrivacyRouter(name="turnkeep privacy")
-    flags = {"turnkeep": {FLAG: True}}
+    flags = {"turnkeep": {PRIVACY: True}}
 
     @router.message(Command("forget"), flags=flags)
     async def forget(message: Message, **data: Any) -> None:
