@@ -26,7 +26,7 @@ around a bot's storage calls catches every failure of the storage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __all__ = [
     "InvalidKeyError",
@@ -142,3 +142,14 @@ class WrongLoopError(TurnkeepError, RuntimeError):
 
 class UnsupportedError(TurnkeepError, NotImplementedError):
     """The storage does not have this verb. See its `capabilities`."""
+
+
+def kind_of(value: object) -> str:
+    """Return what a refused value is, for an error; errors are logged, so its words stay out.
+
+    >>> kind_of({"role": "user", "content": "my secret"})
+    "a dict with 'role', 'content'"
+    """
+    if not isinstance(value, Mapping):
+        return "None" if value is None else f"a value of type {type(value).__name__}"
+    return f"a dict with {', '.join(map(repr, value))}"[:120] if value else "an empty dict"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
-from turnkeep import Media, SessionStore, Turn
+from turnkeep import InvalidTurnError, Media, SessionStore, Turn, WindowError
 from turnkeep._logs import safe_line
+from turnkeep.shapes import from_shape
 
 logger = logging.getLogger("turnkeep")
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -86,3 +88,23 @@ async def test_a_medium_that_can_not_be_fetched_is_logged_without_its_address(
     assert line == (
         "turn 1: its photo is left as text: OSError('404 for https://api.telegram.org/…')"
     )
+
+
+@pytest.mark.asyncio
+async def test_an_error_holds_nothing_of_what_people_said() -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        refused: list[Any] = [
+            session.append("user", [{"text": "secret"}]),
+            session.append("assistant", tool_calls=[{"arguments": "secret"}]),
+            session.append("assistant", tool_calls="secret"),
+            session.edit({"content": "secret"}, "x"),  # type: ignore[arg-type]
+        ]
+        for call in refused:
+            with pytest.raises(InvalidTurnError) as caught:
+                await call
+            assert "secret" not in str(caught.value)
+    for shape in ("anthropic", "google"):
+        with pytest.raises(WindowError) as failed:
+            from_shape(["secret"], shape)  # type: ignore[call-overload]
+        assert "secret" not in str(failed.value)

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from .._errors import InvalidTurnError
+from .._errors import InvalidTurnError, kind_of
 from .clean import checked_json, clean_json, clean_text
 from .media import Media, media_of, without_data
 from .text import dumped, json_text
@@ -32,7 +32,7 @@ def as_content(role: str, content: object, where: str) -> Content:
             for part in parts:
                 if not isinstance(part, dict) or not isinstance(part.get("type"), str):
                     raise InvalidTurnError(
-                        f"{where}a content part is a dict with a 'type', not {part!r:.80}"
+                        f"{where}a content part is a dict with a 'type', not {kind_of(part)}"
                     )
             return without_data(role, parts, where)
     raise InvalidTurnError(
@@ -97,7 +97,7 @@ def as_tool_calls(role: str, calls: Iterable[object], where: str) -> list[dict[s
     if role != "assistant":
         raise InvalidTurnError(f"{where}only an assistant turn has tool_calls, not a {role} turn")
     if isinstance(calls, (str, Mapping)) or not isinstance(calls, Iterable):
-        raise InvalidTurnError(f"{where}tool_calls is a list of calls, not {calls!r:.80}")
+        raise InvalidTurnError(f"{where}tool_calls is a list of calls, not {kind_of(calls)}")
     return [_tool_call(call, where) for call in calls] or None
 
 
@@ -109,7 +109,7 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
         case _:
             raise InvalidTurnError(
                 f"{where}a tool call is {{'id': …, 'type': 'function', 'function': "
-                f"{{'name': …, 'arguments': …}}}}, not {call!r:.120}"
+                f"{{'name': …, 'arguments': …}}}}, not {kind_of(call)}"
             )
     # The APIs carry arguments as JSON text; some clients hand over the parsed value.
     arguments = function.get("arguments")

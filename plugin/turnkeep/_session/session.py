@@ -9,7 +9,7 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
-from .._errors import InvalidMetadataError, InvalidTurnError
+from .._errors import InvalidMetadataError, InvalidTurnError, kind_of
 from .._records.clean import clean_json
 from .._records.identity import Expected
 from .._records.making import as_source_ids, new_turn
@@ -183,7 +183,7 @@ class BaseSession(Handle):
         if not isinstance(turn, str):
             raise InvalidTurnError(
                 f"{self._conversation.where}a turn is named by itself, its id or a source id, "
-                f"not {turn!r:.80}"
+                f"not {kind_of(turn)}"
             )
         return await self.find(turn) if turn else None
 

@@ -21,7 +21,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Final, NotRequired, TypedDict, cast
 
-from .._errors import WindowError
+from .._errors import WindowError, kind_of
 from ._calls import CallIds, call_dict, calls_of, dump_arguments, parse_arguments
 from ._common import (
     Message,
@@ -149,7 +149,7 @@ def _document_source(data: Data) -> dict[str, str] | None:
 
 def from_anthropic(window: object) -> list[Message]:
     if not isinstance(window, Mapping):
-        raise WindowError(f"window: a dict with 'messages' is needed here, not {window!r:.80}")
+        raise WindowError(f"window: a dict with 'messages' is needed here, not {kind_of(window)}")
     messages: list[Message] = []
     system = cast("Mapping[str, Any]", window).get("system")
     if system is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from .._errors import WindowError
+from .._errors import WindowError, kind_of
 
 Message: TypeAlias = dict[str, Any]
 Part: TypeAlias = Mapping[str, Any]
@@ -23,14 +23,14 @@ def listed(value: object, where: str) -> list[Mapping[str, Any]]:
         found = cast("list[object]", list(value))
         if all(isinstance(one, Mapping) for one in found):
             return cast("list[Mapping[str, Any]]", found)
-    raise WindowError(f"{where}: a list of dicts is needed here, not {value!r:.80}")
+    raise WindowError(f"{where}: a list of dicts is needed here, not {kind_of(value)}")
 
 
 def text_at(value: Mapping[str, Any], key: str, where: str) -> str:
     """Return the text under `key`; raise `WindowError` if there is none."""
     text = value.get(key)
     if not isinstance(text, str):
-        raise WindowError(f"{where}: {key!r} is text, not {text!r:.80}")
+        raise WindowError(f"{where}: {key!r} is text, not {kind_of(text)}")
     return text
 
 
@@ -38,7 +38,7 @@ def mapping_at(value: Mapping[str, Any], key: str, where: str) -> Mapping[str, A
     """Return the mapping under `key`; raise `WindowError` if there is none."""
     found = value.get(key)
     if not isinstance(found, Mapping):
-        raise WindowError(f"{where}: {key!r} is a dict, not {found!r:.80}")
+        raise WindowError(f"{where}: {key!r} is a dict, not {kind_of(found)}")
     return cast("Mapping[str, Any]", found)
 
 

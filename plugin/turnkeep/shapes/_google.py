@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, cast
 from urllib.parse import urlsplit
 
-from .._errors import WindowError
+from .._errors import WindowError, kind_of
 from ._calls import (
     CallIds,
     call_dict,
@@ -156,7 +156,7 @@ def _image_type(url: str) -> str:
 
 def from_google(window: object) -> list[Message]:
     if not isinstance(window, Mapping):
-        raise WindowError(f"window: a dict with 'contents' is needed here, not {window!r:.80}")
+        raise WindowError(f"window: a dict with 'contents' is needed here, not {kind_of(window)}")
     messages: list[Message] = []
     instruction = cast("Mapping[str, Any]", window).get("system_instruction")
     if isinstance(instruction, str):
