@@ -344,3 +344,50 @@ async def test_capture_keeps_to_the_topic_that_a_message_was_sent_in(
         "user: earlier",
         "assistant: in the other",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "other", "ours", "theirs"),
+    [
+        (
+            {"business_connection_id": "shop"},
+            {},
+            f"telegram:{ADA}:business:shop",
+            f"telegram:{ADA}",
+        ),
+        (
+            {},
+            {"business_connection_id": "shop"},
+            f"telegram:{ADA}",
+            f"telegram:{ADA}:business:shop",
+        ),
+    ],
+    ids=["from a business chat", "to a business chat"],
+)
+async def test_capture_keeps_to_the_business_connection_that_a_message_was_sent_through(
+    store: SessionStore,
+    telegram: TelegramEmulator,
+    fields: dict[str, Any],
+    other: dict[str, Any],
+    ours: str,
+    theirs: str,
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+    done: list[None] = []
+
+    @dispatcher.business_message(F.from_user.id == ADA)
+    @dispatcher.message()
+    async def answer(message: Message) -> None:
+        assert message.bot is not None
+        await message.bot.send_message(ADA, "there", **other)
+        await message.answer("here")
+        done.append(None)
+
+    async with polling(telegram, dispatcher):
+        telegram.open_chat(ADA)
+        telegram.open_chat(ADA, connection="shop")
+        telegram.say(ADA, "hello", **fields)
+        await telegram.wait_for(lambda: done)
+    assert await said(store, ours) == ["user: hello", "assistant: here"]
+    assert await said(store, theirs) == ["assistant: there"]

@@ -1,0 +1,60 @@
+"""What an export holds, and what it leaves out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from turnkeep import SessionStore
+from turnkeep.adapter import Asker, export, forget
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_an_export_of_everything_has_hidden_turns_system_turns_and_tool_results() -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        await session.append("system", "the prompt")
+        asked = await session.append("user", "how warm?", sender="7")
+        async with session.bind(asked).reply() as reply:
+            reply.add_tool_call("1", "weather", {})
+            reply.add_tool_result("1", "20")
+            reply.add_text("Warm.")
+        asker = Asker("7", "7")
+        whole = json.loads(await export(session, asker=asker, everything=True))
+        short = json.loads(await export(session, asker=asker))
+    assert [row["role"] for row in whole] == ["system", "user", "assistant", "tool", "assistant"]
+    assert whole[2]["tool_calls"][0]["function"]["name"] == "weather"
+    assert [row["content"] for row in short] == ["how warm?", "Warm."]
+
+
+async def test_the_exports_of_several_sessions_are_one_in_the_order_of_time() -> None:
+    async with SessionStore("memory:") as store:
+        first, second = store.session("telegram:-1"), store.session("telegram:-2")
+        for session, text in ((first, "one"), (second, "two"), (first, "three")):
+            await session.append("user", text, sender="7")
+        rows = json.loads(await export(first, second, asker=Asker("7")))
+    assert [row["content"] for row in rows] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    ("key", "asker", "is_theirs"),
+    [
+        ("telegram:7", Asker("7", "7"), True),
+        ("telegram:7", Asker("7"), False),
+        ("telegram:-100:user:7", Asker("7"), True),
+        ("telegram:-100:user:8", Asker("7"), False),
+        ("telegram:7:business:shop", Asker("7", "7"), False),
+        ("telegram:all", Asker("7", "7"), False),
+    ],
+)
+async def test_turns_without_a_sender_belong_to_whom_the_key_names(
+    key: str, asker: Asker, is_theirs: bool
+) -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session(key)
+        await session.append("user", "imported")
+        assert (await export(session, asker=asker) != b"[]") is is_theirs
+        assert await forget(session, asker=asker) is is_theirs
+        assert (await session.info() is None) is is_theirs
