@@ -222,8 +222,10 @@ async def test_in_a_group_forget_leaves_what_the_others_said(world: World) -> No
     for user in (42, 43):
         world.say(f"{user} was here", group, user_id=user)
     await world.answers(2, group)
+    world.telegram.open_chat(42)
     world.say("/forget", group, user_id=42)
-    assert (await world.answers(3, group))[2] == "What was kept of you here is erased."
+    assert await world.answers(1, 42) == ["What was kept of you here is erased."]
+    assert (await world.answers(3, group))[2] == "I have answered you in private."
     assert await world.said(group) == ["user: 43 was here", "assistant: echo: 43 was here"]
 
 
