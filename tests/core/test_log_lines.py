@@ -106,5 +106,5 @@ async def test_an_error_holds_nothing_of_what_people_said() -> None:
             assert "secret" not in str(caught.value)
     for shape in ("anthropic", "google"):
         with pytest.raises(WindowError) as failed:
-            from_shape(["secret"], shape)  # type: ignore[call-overload]
+            from_shape(["secret"], shape)  # type: ignore[list-item]
         assert "secret" not in str(failed.value)
