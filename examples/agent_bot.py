@@ -33,6 +33,7 @@ from turnkeep_aiogram import SessionMiddleware, privacy_router
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant with tools. Answer briefly."}
 ROUNDS = 8  # of calls, for one answer
+SORRY = "Sorry, that went wrong."
 
 router = Router()
 
@@ -93,14 +94,10 @@ async def agent(reply: Reply) -> AsyncIterator[str]:
 
 
 @router.message()
-async def on_message(message: Message, chat_session: ChatSession) -> None:
+async def on_message(_: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is None:
         return
-    try:
-        await chat_session.answer(agent)
-    except Exception:
-        logging.exception("No answer in %s", chat_session.key)
-        await message.answer("Sorry, that went wrong.")
+    await chat_session.answer(agent)
 
 
 async def main() -> None:
@@ -111,7 +108,7 @@ async def main() -> None:
     api = os.environ.get("TELEGRAM_API_URL")
     dp = Dispatcher()
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
-        SessionMiddleware(store, busy="queue").setup(dp)
+        SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         await dp.start_polling(Bot(token, session=server))

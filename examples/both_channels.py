@@ -35,6 +35,7 @@ from turnkeep_discord import chat_session as session_of
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SORRY = "Sorry, that went wrong. /retry tries again."
 
 Say = Callable[[str], Awaitable[object]]
 """Sends a text of the bot's own, which is no part of the conversation."""
@@ -63,12 +64,8 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(session: ChatSession, say: Say) -> None:
-    try:
-        await session.answer(ask, nothing="I have nothing to say.")
-    except Exception:
-        logging.exception("No answer in %s", session.key)
-        await say("Sorry, that went wrong. /retry tries again.")
+async def answer(session: ChatSession) -> None:
+    await session.answer(ask, nothing="I have nothing to say.")
 
 
 async def reset(session: ChatSession, say: Say) -> None:
@@ -76,9 +73,9 @@ async def reset(session: ChatSession, say: Say) -> None:
     await say("A new conversation.")
 
 
-async def retry(session: ChatSession, say: Say) -> None:
+async def retry(session: ChatSession) -> None:
     await session.undo(answers_only=True)
-    await answer(session, say)
+    await answer(session)
 
 
 # Telegram.
@@ -100,14 +97,14 @@ async def on_reset(message: Message, chat_session: ChatSession) -> None:
 
 
 @router.message(Command("retry"))
-async def on_retry(message: Message, chat_session: ChatSession) -> None:
-    await retry(chat_session, message.answer)
+async def on_retry(_: Message, chat_session: ChatSession) -> None:
+    await retry(chat_session)
 
 
 @router.message()
-async def on_message(message: Message, chat_session: ChatSession) -> None:
+async def on_message(_: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is not None:  # else it is an unknown command, or nobody wrote it
-        await answer(chat_session, message.answer)
+        await answer(chat_session)
 
 
 # Discord.
@@ -126,7 +123,7 @@ class DiscordBot(commands.Bot):
         self.store = store
 
     async def setup_hook(self) -> None:
-        await self.add_cog(SessionCog(self, self.store, busy="queue"))
+        await self.add_cog(SessionCog(self, self.store, busy="queue", failed=SORRY))
         await self.add_cog(PrivacyCog(self))
         await self.add_cog(Conversation(self))
         await self.tree.sync()
@@ -139,7 +136,7 @@ class Conversation(commands.Cog):
     @commands.Cog.listener()
     async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
         if await is_addressed(message, self.bot):
-            await answer(session, message.channel.send)
+            await answer(session)
 
     @app_commands.command(name="reset", description="Begin a new conversation.")
     async def on_reset(self, interaction: discord.Interaction) -> None:
@@ -149,7 +146,7 @@ class Conversation(commands.Cog):
     @app_commands.command(name="retry", description="Answer the last message again.")
     async def on_retry(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer()
-        await retry(await session_of(self.bot, interaction), interaction.followup.send)
+        await retry(await session_of(self.bot, interaction))
 
 
 async def main() -> None:
@@ -169,7 +166,7 @@ async def main() -> None:
         DiscordBot(store) as discord_bot,
         asyncio.TaskGroup() as group,
     ):
-        SessionMiddleware(store, busy="queue").setup(dp)
+        SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         group.create_task(discord_bot.start(discord_token))
         await dp.start_polling(Bot(telegram_token, session=server))  # till SIGINT or SIGTERM

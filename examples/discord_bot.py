@@ -15,7 +15,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +29,7 @@ from turnkeep_discord import PrivacyCog, SessionCog, chat_session, is_addressed
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SORRY = "Sorry, that went wrong. /retry tries again."
 
 
 async def ask(reply: Reply) -> AsyncIterator[str]:
@@ -51,12 +52,8 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(session: ChatSession, say: Callable[[str], Awaitable[object]]) -> None:
-    try:
-        await session.answer(ask, nothing="I have nothing to say.")
-    except Exception:
-        logging.exception("No answer in %s", session.key)
-        await say("Sorry, that went wrong. /retry tries again.")
+async def answer(session: ChatSession) -> None:
+    await session.answer(ask, nothing="I have nothing to say.")
 
 
 class MemoryBot(commands.Bot):
@@ -72,7 +69,7 @@ class MemoryBot(commands.Bot):
         self.store = store
 
     async def setup_hook(self) -> None:
-        await self.add_cog(SessionCog(self, self.store, busy="queue"))
+        await self.add_cog(SessionCog(self, self.store, busy="queue", failed=SORRY))
         await self.add_cog(PrivacyCog(self))
         await self.add_cog(Conversation(self))
         await self.tree.sync()
@@ -89,7 +86,7 @@ class Conversation(commands.Cog):
     @commands.Cog.listener()
     async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
         if await is_addressed(message, self.bot):
-            await answer(session, message.channel.send)
+            await answer(session)
 
     @app_commands.command(description="Begin a new conversation.")
     async def reset(self, interaction: discord.Interaction) -> None:
@@ -102,7 +99,7 @@ class Conversation(commands.Cog):
         await interaction.response.defer()
         session = await chat_session(self.bot, interaction)
         await session.undo(answers_only=True)
-        await answer(session, interaction.followup.send)
+        await answer(session)
 
 
 async def main() -> None:

@@ -36,6 +36,7 @@ SYSTEM = {
     "content": "You are one of a group of people who chat. Each message begins with its "
     "writer's name and id. Answer the last one, briefly, without a name in front.",
 }
+SORRY = "Sorry, that went wrong."
 
 router = Router()
 
@@ -58,14 +59,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
 
 
 @router.message(is_addressed)
-async def on_message(message: Message, chat_session: ChatSession) -> None:
+async def on_message(_: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is None:
         return  # a command of another bot's, or nothing that anybody wrote
-    try:
-        await chat_session.answer(ask)
-    except Exception:
-        logging.exception("No answer in %s", chat_session.key)
-        await message.answer("Sorry, that went wrong.")
+    await chat_session.answer(ask)
 
 
 async def main() -> None:
@@ -78,7 +75,7 @@ async def main() -> None:
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
         # Who asks while an answer is on its way is answered with whoever else asks meanwhile.
         reset = ResetPolicy(idle=timedelta(days=1))
-        SessionMiddleware(store, busy="collect", reset=reset).setup(dp)
+        SessionMiddleware(store, busy="collect", reset=reset, failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         await dp.start_polling(Bot(token, session=server))

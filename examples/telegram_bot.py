@@ -29,6 +29,7 @@ from turnkeep_aiogram import SessionMiddleware, privacy_router
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SORRY = "Sorry, that went wrong. /retry tries again."
 
 router = Router()
 
@@ -53,12 +54,8 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(message: Message, chat_session: ChatSession) -> None:
-    try:
-        await chat_session.answer(ask, nothing="I have nothing to say.")
-    except Exception:
-        logging.exception("No answer in %s", chat_session.key)
-        await message.answer("Sorry, that went wrong. /retry tries again.")
+async def answer(chat_session: ChatSession) -> None:
+    await chat_session.answer(ask, nothing="I have nothing to say.")
 
 
 @router.message(Command("start", "help"))
@@ -76,15 +73,15 @@ async def on_reset(message: Message, chat_session: ChatSession) -> None:
 
 
 @router.message(Command("retry"))
-async def on_retry(message: Message, chat_session: ChatSession) -> None:
+async def on_retry(_: Message, chat_session: ChatSession) -> None:
     await chat_session.undo(answers_only=True)
-    await answer(message, chat_session)
+    await answer(chat_session)
 
 
 @router.message()
-async def on_message(message: Message, chat_session: ChatSession) -> None:
+async def on_message(_: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is not None:  # else it is an unknown command, or nobody wrote it
-        await answer(message, chat_session)
+        await answer(chat_session)
 
 
 async def main() -> None:
@@ -98,7 +95,7 @@ async def main() -> None:
     dp = Dispatcher()
     # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
-        SessionMiddleware(store, busy="queue").setup(dp)
+        SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         await dp.start_polling(Bot(token, session=server))

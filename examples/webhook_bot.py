@@ -34,11 +34,12 @@ from turnkeep_aiogram import SessionMiddleware, privacy_router
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SORRY = "Sorry, that went wrong."
 SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
 
 dp = Dispatcher()
 store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
-SessionMiddleware(store, busy="queue").setup(dp)
+SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
 router = Router()
 dp.include_routers(privacy_router(), router)
 
@@ -61,14 +62,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
 
 
 @router.message()
-async def on_message(message: Message, chat_session: ChatSession) -> None:
+async def on_message(_: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is None:
         return  # an unknown command, or nothing that anybody wrote
-    try:
-        await chat_session.answer(ask)
-    except Exception:
-        logging.exception("No answer in %s", chat_session.key)
-        await message.answer("Sorry, that went wrong.")
+    await chat_session.answer(ask)
 
 
 @asynccontextmanager

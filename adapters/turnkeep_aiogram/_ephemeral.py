@@ -75,6 +75,14 @@ class EphemeralOutlet(TelegramOutlet):
         self._is_late = True  # administrators may send one at any time, if it answers nothing
         return await super().send(text)
 
+    async def _delete(self, sent: Message) -> None:
+        assert sent.ephemeral_message_id is not None
+        await self._bot.delete_ephemeral_message(
+            chat_id=sent.chat.id,
+            receiver_user_id=self._listener,
+            ephemeral_message_id=sent.ephemeral_message_id,
+        )
+
     async def _edit_text(self, sent: Message, fields: dict[str, Any]) -> object:
         assert sent.ephemeral_message_id is not None
         return await self._bot.edit_ephemeral_message_text(

@@ -27,6 +27,7 @@ from turnkeep.adapter import (
     private_key,
 )
 
+from ._commands import Commands
 from ._content import button_of, content_of, quoted_of
 from ._forms import Forms
 from ._message import (
@@ -34,7 +35,6 @@ from ._message import (
     MaybeInaccessible,
     Scope,
     is_addressed,
-    is_command,
     is_ephemeral,
     is_per_user,
     listener_of,
@@ -79,8 +79,10 @@ class Intake:
         record: Record,
         record_commands: bool,
         forms: Forms,
+        commands: Commands,
     ) -> None:
         self._recorder = recorder
+        self._commands = commands
         self._outlet = outlet
         self._key_of = scope_function(scope)
         self._is_scope_known = not callable(scope)
@@ -230,7 +232,7 @@ class Intake:
         if isinstance(event, CallbackQuery):
             content: Content = button_of(event)
         else:
-            if is_command(event) and not (self._record_commands or chosen):
+            if self._commands.has(event, bot) and not (self._record_commands or chosen):
                 return None
             content = self.content_of(event)
         if not content:

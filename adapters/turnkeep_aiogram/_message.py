@@ -219,12 +219,6 @@ def sender_of(event: Event) -> Sender | None:
     return Sender(str(user.id), user.full_name)
 
 
-def is_command(message: Message) -> bool:
-    """Return whether the message begins with a bot command, as Telegram itself marks it."""
-    entities = message.entities or message.caption_entities or ()
-    return any(entity.type == "bot_command" and entity.offset == 0 for entity in entities)
-
-
 async def is_addressed(event: Event, bot: Bot) -> bool:
     """Return whether the event is addressed to the bot.
 

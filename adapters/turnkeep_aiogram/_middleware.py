@@ -16,10 +16,11 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession, Recent, Recorder, RecorderOptions, drain
+from turnkeep.adapter import AdapterOptions, ChatSession, Recent, Recorder, drain, split_options
 
 from ._advice import Advice
 from ._capture import Capture
+from ._commands import Commands
 from ._ephemeral import ephemeral_outlet
 from ._forms import Forms, RecordStates
 from ._intake import EDITED, RECORDED, Intake, Record
@@ -55,11 +56,13 @@ class SessionMiddleware(BaseMiddleware):
     - `data_key`: the name of the handlers' parameter.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `drafts`: show a growing answer as a draft in private chats.
-    - `render`: a function from a piece of an answer to the fields of `sendMessage`.
+    - `render`: a function from a piece of an answer to the fields of `sendMessage`; see `Render`.
     - `drain_timeout`: the seconds that shutdown waits for running handlers, so that their replies
       are stored.
     - `busy`, `debounce`, `reset`, `edits`, `on_storage_error`, `ignore`: see
       `turnkeep.adapter.RecorderOptions`.
+    - `failed`, `undelivered`, `max_wait`: answers that go wrong; see
+      `turnkeep.adapter.AnswerOptions`.
 
     A handler's flag overrides some of them: `flags={"turnkeep": {"busy": "drop", "debounce": 0,
     "record": False}}`.
@@ -78,12 +81,14 @@ class SessionMiddleware(BaseMiddleware):
         drafts: bool = False,
         render: Render | None = None,
         drain_timeout: float = 10,
-        **options: Unpack[RecorderOptions],
+        **options: Unpack[AdapterOptions],
     ) -> None:
         self.store = store
-        self.recorder: Recorder = Recorder(store, **options)
+        recorder_options, self._answer_options = split_options(options)
+        self.recorder: Recorder = Recorder(store, **recorder_options)
         self.data_key = data_key
         self._forms = Forms(record_states)
+        self._commands = Commands()
         self._intake = Intake(
             self.recorder,
             self._outlet,
@@ -91,6 +96,7 @@ class SessionMiddleware(BaseMiddleware):
             record=record,
             record_commands=record_commands,
             forms=self._forms,
+            commands=self._commands,
         )
         self._drafts = drafts
         self._render = render
@@ -122,6 +128,7 @@ class SessionMiddleware(BaseMiddleware):
                 "over the same store"
             )
         self._dispatcher = dispatcher
+        self._commands.watch(dispatcher)
         # It follows the middleware that resolves the chat and precedes the FSM's, which awaits
         # its own storage: messages are recorded in the order in which they get here.
         later = list(middlewares)
@@ -206,9 +213,11 @@ class SessionMiddleware(BaseMiddleware):
             return await bot(result) if isinstance(result, TelegramMethod) else result
 
     def _outlet(self, update: Update, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
-        return ephemeral_outlet(update, message, bot, self._render) or TelegramOutlet(
+        outlet = ephemeral_outlet(update, message, bot, self._render) or TelegramOutlet(
             message, bot, drafts=self._drafts, render=self._render, migrated=self.migrate
         )
+        outlet.options = self._answer_options
+        return outlet
 
     # Around each handler.
 
@@ -287,6 +296,7 @@ class SessionMiddleware(BaseMiddleware):
             if self._capture is not None:
                 self._capture.watch(bot)
         await self._advice.ask_bots(bots)
+        await self._commands.ask_bots(bots)
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack

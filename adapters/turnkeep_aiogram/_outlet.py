@@ -11,19 +11,60 @@ from aiogram import Bot
 from aiogram.exceptions import (
     TelegramAPIError,
     TelegramBadRequest,
+    TelegramForbiddenError,
     TelegramMigrateToChat,
     TelegramRetryAfter,
 )
-from aiogram.types import InaccessibleMessage, Message
+from aiogram.methods import EditMessageText, SendMessageDraft
+from aiogram.types import InaccessibleMessage, InlineKeyboardMarkup, Message
 
-from turnkeep.adapter import MessageGoneError, SlowDownError
+from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
 
 from ._message import Place, place_of, source_id
 
 T = TypeVar("T")
 
 Render = Callable[[str], dict[str, Any]]
-"""A function from a piece of the model's text to fields of `sendMessage`, `text` among them."""
+"""A function from a piece of the model's text to fields of `sendMessage`, `text` among them.
+
+Each field is used where Telegram allows it: `disable_notification` when a piece is sent, and a
+reply keyboard too, the others also when the piece is edited or shown as a draft. The chat, the
+topic and the message are the answer's own.
+"""
+
+_PLACE: Final = frozenset(
+    {
+        "business_connection_id",
+        "chat_id",
+        "direct_messages_topic_id",
+        "draft_id",
+        "inline_message_id",
+        "message_id",
+        "message_thread_id",
+    }
+)
+_EDITED: Final = frozenset(EditMessageText.model_fields)
+_DRAFTED: Final = frozenset(SendMessageDraft.model_fields)
+_FORMAT: Final = frozenset({"entities", "parse_mode", "text"})
+
+# The words of tdlib/telegram-bot-api (Client.cpp), tdlib/td, and Telegram's own servers for
+# chats and topics that take no messages (any more); beside them, each 403.
+_UNREACHABLE: Final = (
+    "chat not found",
+    "message thread not found",
+    "TOPIC_CLOSED",
+    "TOPIC_DELETED",
+    "direct messages topic not found",
+    "business connection not found",
+    "BUSINESS_PEER_INVALID",
+    "PEER_ID_INVALID",
+    "CHAT_WRITE_FORBIDDEN",
+    "CHAT_RESTRICTED",
+    "group chat was deactivated",
+    "not enough rights to send",
+    "have no rights to send",
+    "need administrator rights",
+)
 
 is_uncaptured: Final[ContextVar[bool]] = ContextVar("is_uncaptured", default=False)
 """True while the bot sends messages that capture leaves alone, such as parts of an answer."""
@@ -37,10 +78,14 @@ class TelegramOutlet:
       in a group (https://core.telegram.org/bots/faq).
     - The model's text is sent unchanged, or as `render` formats it. If Telegram can't parse the
       formatted text, the unchanged text is sent.
-    - Drafts work in private chats only.
+    - Drafts work in private chats only. Telegram removes one after 30 seconds
+      (https://core.telegram.org/bots/api#sendmessagedraft), and "typing" after five
+      (https://core.telegram.org/bots/api#sendchataction); both are renewed before.
     """
 
     limit: int = 4096
+    sign_seconds: float = 4.0
+    draft_seconds: float = 20.0
 
     def __init__(
         self,
@@ -50,7 +95,9 @@ class TelegramOutlet:
         drafts: bool = False,
         render: Render | None = None,
         migrated: Callable[[int, int], Awaitable[None]] | None = None,
+        options: AnswerOptions | None = None,
     ) -> None:
+        self.options: AnswerOptions = options or AnswerOptions()
         self._bot = bot
         self._message = message
         self.chat_id: int = message.chat.id
@@ -107,6 +154,9 @@ class TelegramOutlet:
         sent = self._sent[number]
 
         async def edit(fields: dict[str, Any]) -> object:
+            fields = {name: value for name, value in fields.items() if name in _EDITED}
+            if not isinstance(fields.get("reply_markup"), InlineKeyboardMarkup):
+                fields.pop("reply_markup", None)
             return await self._edit_text(sent, fields)
 
         try:
@@ -129,10 +179,23 @@ class TelegramOutlet:
             **fields,
         )
 
+    async def remove(self, number: int) -> None:
+        """Delete a sent message; see `turnkeep.adapter.Outlet`."""
+        async with _as_part_of_an_answer():
+            await self._delete(self._sent[number])
+
+    async def _delete(self, sent: Message) -> None:
+        connection = sent.business_connection_id
+        if connection is not None:
+            await self._bot.delete_business_messages(connection, [sent.message_id])
+        else:
+            await self._bot.delete_message(sent.chat.id, sent.message_id)
+
     async def draft(self, text: str) -> None:
         """Show an unfinished piece of the answer; see `turnkeep.adapter.Outlet`."""
 
         async def draft(fields: dict[str, Any]) -> bool:
+            fields = {name: value for name, value in fields.items() if name in _DRAFTED}
             return await self._bot.send_message_draft(
                 self.chat_id,
                 self._message.message_id or 1,
@@ -144,16 +207,17 @@ class TelegramOutlet:
 
     async def _call_rendered(self, text: str, call: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Call with the formatted text, and with the plain text if Telegram refuses the first."""
-        plain = {"text": text, "parse_mode": None}
+        plain: dict[str, Any] = {"text": text, "parse_mode": None}
         async with _as_part_of_an_answer():
             if self._render is None:
                 return await call(plain)
+            fields = {k: v for k, v in self._render(text).items() if k not in _PLACE}
             try:
-                return await call(self._render(text))
+                return await call(fields)
             except TelegramBadRequest as error:
                 if "can't parse entities" not in error.message and "too long" not in error.message:
                     raise
-            return await call(plain)
+            return await call({k: v for k, v in fields.items() if k not in _FORMAT} | plain)
 
 
 @asynccontextmanager
@@ -163,6 +227,12 @@ async def _as_part_of_an_answer() -> AsyncGenerator[None, None]:
             yield
     except TelegramRetryAfter as error:
         raise SlowDownError(error.retry_after) from error
+    except TelegramForbiddenError as error:
+        raise UnreachableError(str(error)) from error
+    except TelegramBadRequest as error:
+        if not any(words in error.message for words in _UNREACHABLE):
+            raise
+        raise UnreachableError(str(error)) from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import discord
 from discord.ext import commands
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import ChatSession, Recorder, RecorderOptions, drain
+from turnkeep.adapter import AdapterOptions, ChatSession, Recorder, drain, split_options
 
 from ._backfill import Backfill
 from ._cancel import cancel_only_once
@@ -58,6 +58,9 @@ class SessionCog(commands.Cog):
       session) when the cog is removed or the bot closes, so that their replies are stored.
     - `busy`, `debounce`, `reset`, `edits`, `on_storage_error`, `ignore`: see
       `turnkeep.adapter.RecorderOptions`.
+    - `failed`, `undelivered`, `max_wait`: answers that go wrong; see
+      `turnkeep.adapter.AnswerOptions`. Unless the bot has a `max_ratelimit_timeout`, the cog sets
+      it to `max_wait`, at least 30 seconds: discord.py would sleep as long as Discord asks for.
     """
 
     def __init__(
@@ -72,13 +75,14 @@ class SessionCog(commands.Cog):
         backfill: int = 0,
         capture: bool = False,
         drain_timeout: float = 10,
-        **options: Unpack[RecorderOptions],
+        **options: Unpack[AdapterOptions],
     ) -> None:
         if isinstance(backfill, bool) or backfill < 0:
             raise ValueError(f"backfill is a whole number of messages, 0 or more, not {backfill!r}")
         self.bot = bot
         self.store = store
-        self.recorder: Recorder = Recorder(store, **options)
+        recorder_options, self._answer_options = split_options(options)
+        self.recorder: Recorder = Recorder(store, **recorder_options)
         self._backfill = Backfill(bot, store, backfill) if backfill else None
         self._intake = Intake(
             bot,
@@ -106,6 +110,8 @@ class SessionCog(commands.Cog):
                 "messages and mentions only, so no other text is recorded. Set "
                 "intents.message_content = True, and switch it on in the developer portal"
             )
+        if self.bot.http.max_ratelimit_timeout is None:
+            self.bot.http.max_ratelimit_timeout = max(30.0, self._answer_options.max_wait)
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack
@@ -266,6 +272,8 @@ class SessionCog(commands.Cog):
         return self._hand_out(await self._intake.record_interaction(where, prompt, ephemeral))
 
     def _hand_out(self, session: ChatSession | None) -> ChatSession | None:
+        if session is not None and session.outlet is not None:
+            session.outlet.options = self._answer_options
         if self._capture is not None and session is not None:
             self._capture.add_session(session)
         return session

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any, Final
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeVar
 
 import discord
 from discord.ext import commands
 
 from turnkeep import TurnkeepError
-from turnkeep.adapter import MessageGoneError
+from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
 
 from ._ephemeral import is_private
 from ._message import Where, source_id
 
+T = TypeVar("T")
+
 _ALLOWED_MENTIONS: Final = discord.AllowedMentions(everyone=False, roles=False)
+
+# https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
+_UNKNOWN_CHANNEL: Final = 10003
+_UNKNOWN_WEBHOOK: Final = 10015
+_UNKNOWN_INTERACTION: Final = 10062
+_INVALID_TOKEN: Final = 50027
+_THREAD_ARCHIVED: Final = 50083
+_SIGN_TIMEOUT: Final = 10.0
+_TOKEN_ENDED: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _INVALID_TOKEN})
 
 
 class DiscordOutlet:
@@ -25,14 +38,22 @@ class DiscordOutlet:
       (https://discord.com/developers/docs/topics/rate-limits); discord.py itself waits if Discord
       asks for it.
     - The answer to a deferred interaction replaces the placeholder, and is ephemeral if that is.
+    - When the interaction's token has ended, the answer goes on in the channel, unless only one
+      user may see it.
+    - A thread that is archived meanwhile is opened again.
     - The model's text can mention people, but neither everyone nor a role.
     """
 
     limit: int = 2000
     pace: float = 1.2
     drafts: bool = False
+    sign_seconds: float = 8.0
+    draft_seconds: float = 8.0
 
-    def __init__(self, where: Where, *, ephemeral: bool = False) -> None:
+    def __init__(
+        self, where: Where, *, ephemeral: bool = False, options: AnswerOptions | None = None
+    ) -> None:
+        self.options: AnswerOptions = options or AnswerOptions()
         interaction = where.interaction if isinstance(where, commands.Context) else where
         self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
         self._channel: Any = where.channel
@@ -43,14 +64,16 @@ class DiscordOutlet:
 
     async def working(self) -> None:
         """Show "typing", or defer an interaction."""
-        with suppress(discord.HTTPException):  # the answer matters more than this sign
-            if self._interaction is None:
-                await self._channel.typing()
-            elif not self._interaction.response.is_done():
-                self._is_ephemeral = bool(self._is_ephemeral)
-                await self._interaction.response.defer(ephemeral=self._is_ephemeral)
-            else:
-                await self._ask_if_ephemeral(self._interaction)
+        # The answer matters more than this sign.
+        with suppress(discord.HTTPException, discord.RateLimited, TimeoutError):
+            async with asyncio.timeout(_SIGN_TIMEOUT):
+                if self._interaction is None:
+                    await self._channel.typing()
+                elif not self._interaction.response.is_done():
+                    self._is_ephemeral = bool(self._is_ephemeral)
+                    await self._interaction.response.defer(ephemeral=self._is_ephemeral)
+                else:
+                    await self._ask_if_ephemeral(self._interaction)
 
     async def _ask_if_ephemeral(self, interaction: discord.Interaction) -> None:
         """Ask Discord about the first answer, which the bot's own code gave or deferred."""
@@ -66,46 +89,125 @@ class DiscordOutlet:
 
     async def send(self, text: str) -> str | None:
         """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
-        sent = await self._send_message(text)
+        async with self._reaching():
+            sent = await self._in_open_thread(lambda: self._send_message(text))
         self._sent.append(sent)
         return source_id(sent)
 
     async def _send_message(self, text: str) -> discord.Message:
         interaction = self._interaction
-        if interaction is None or interaction.is_expired():  # it expires after 15 minutes
-            if interaction is not None and self._is_ephemeral is not False:
-                raise TurnkeepError(
-                    f"interaction {interaction.id} has expired, and only one user was to see its "
-                    "answer: it is not sent to the whole channel"
+        if interaction is not None:
+            sent = await self._respond(interaction, text)
+            if sent is not None:
+                return sent
+        posted: discord.Message = await self._channel.send(text, allowed_mentions=_ALLOWED_MENTIONS)
+        return posted
+
+    async def _respond(self, interaction: discord.Interaction, text: str) -> discord.Message | None:
+        """Send a message by the interaction's token, or return None if the token has ended."""
+        try:
+            if not interaction.response.is_done():
+                # What was not even deferred is to be seen by all, unless its session says not.
+                self._is_ephemeral = bool(self._is_ephemeral)
+                if not interaction.is_expired():
+                    await interaction.response.send_message(
+                        text, ephemeral=self._is_ephemeral, allowed_mentions=_ALLOWED_MENTIONS
+                    )
+                    return await interaction.original_response()
+            elif not interaction.is_expired():  # it expires after 15 minutes
+                await self._ask_if_ephemeral(interaction)
+                # Without an answer from Discord, assume that only one user may see it.
+                hidden = self._is_ephemeral is not False
+                return await interaction.followup.send(
+                    text, wait=True, ephemeral=hidden, allowed_mentions=_ALLOWED_MENTIONS
                 )
-            sent: discord.Message = await self._channel.send(
-                text, allowed_mentions=_ALLOWED_MENTIONS
+        except discord.HTTPException as error:
+            if error.code not in _TOKEN_ENDED:
+                raise
+        self._leave_interaction(interaction)
+        return None
+
+    def _leave_interaction(self, interaction: discord.Interaction) -> None:
+        """Go on without the interaction's token, in the channel, if the channel may see it."""
+        if self._is_ephemeral is not False:
+            raise UnreachableError(
+                f"interaction {interaction.id} has expired, and only one user was to see its "
+                "answer: it is not sent to the whole channel"
             )
-            return sent
-        if not interaction.response.is_done():
-            self._is_ephemeral = bool(self._is_ephemeral)
-            await interaction.response.send_message(
-                text, ephemeral=self._is_ephemeral, allowed_mentions=_ALLOWED_MENTIONS
-            )
-            sent = await interaction.original_response()
-        else:
-            await self._ask_if_ephemeral(interaction)
-            # Without an answer from Discord, assume that only one user may see it.
-            hidden = self._is_ephemeral is not False
-            sent = await interaction.followup.send(
-                text, wait=True, ephemeral=hidden, allowed_mentions=_ALLOWED_MENTIONS
-            )
-        return sent
+        self._interaction = None
 
     async def edit(self, number: int, text: str) -> None:
         """Replace the text of the `number`th sent message; see `turnkeep.adapter.Outlet`."""
-        try:
-            message = self._sent[number]
-            self._sent[number] = await message.edit(
-                content=text, allowed_mentions=_ALLOWED_MENTIONS
-            )
-        except discord.NotFound as error:
-            raise MessageGoneError(str(error)) from error
+
+        async def edit(message: discord.Message | discord.PartialMessage) -> discord.Message:
+            return await message.edit(content=text, allowed_mentions=_ALLOWED_MENTIONS)
+
+        async with self._reaching():
+            try:
+                self._sent[number] = await self._change(number, edit)
+            except discord.NotFound as error:
+                if error.code == _UNKNOWN_CHANNEL:
+                    raise
+                raise MessageGoneError(str(error)) from error
+            except discord.HTTPException as error:
+                if error.code != _THREAD_ARCHIVED:
+                    raise
+                # A new message opens a thread that the bot may not open otherwise.
+                raise MessageGoneError(str(error)) from error
+
+    async def remove(self, number: int) -> None:
+        """Delete a sent message; see `turnkeep.adapter.Outlet`."""
+
+        async def delete(message: discord.Message | discord.PartialMessage) -> None:
+            await message.delete()
+
+        async with self._reaching():
+            await self._change(number, delete)
 
     async def draft(self, text: str) -> None:
         """Do nothing: Discord has no drafts."""
+
+    async def _change(
+        self,
+        number: int,
+        change: Callable[[discord.Message | discord.PartialMessage], Awaitable[T]],
+    ) -> T:
+        """Change a sent message, as the bot itself if the interaction's token has ended."""
+        message = self._sent[number]
+        try:
+            return await self._in_open_thread(lambda: change(message))
+        except discord.HTTPException as error:
+            if error.code not in _TOKEN_ENDED:
+                raise
+        if self._interaction is not None:
+            self._leave_interaction(self._interaction)
+        own: discord.PartialMessage = self._channel.get_partial_message(message.id)
+        return await self._in_open_thread(lambda: change(own))
+
+    async def _in_open_thread(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call, and once more if that opens the archived thread in which it is refused."""
+        try:
+            return await call()
+        except discord.HTTPException as error:
+            thread = self._channel
+            if error.code != _THREAD_ARCHIVED or not isinstance(thread, discord.Thread):
+                raise
+            try:
+                await thread.edit(archived=False)
+            except discord.HTTPException:  # a moderator has locked it
+                raise error from None
+        return await call()
+
+    @asynccontextmanager
+    async def _reaching(self) -> AsyncGenerator[None, None]:
+        """Translate the refusals inside the block."""
+        try:
+            yield
+        except discord.RateLimited as error:
+            raise SlowDownError(error.retry_after) from error
+        except discord.Forbidden as error:
+            raise UnreachableError(str(error)) from error
+        except discord.HTTPException as error:
+            if error.code not in (_UNKNOWN_CHANNEL, _THREAD_ARCHIVED):
+                raise
+            raise UnreachableError(str(error)) from error

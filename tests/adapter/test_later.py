@@ -15,7 +15,7 @@ from aiogram.types import Message
 from adapters.tools import feed, polling, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import Sender, SessionKey, SessionStore, StorageError
-from turnkeep.adapter import ChatSession, Recorder
+from turnkeep.adapter import AnswerOptions, ChatSession, Recorder
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep_aiogram import SessionMiddleware
 
@@ -220,6 +220,8 @@ class Shown:
     """A chat that shows what is sent there."""
 
     limit, pace, drafts = 4000, 1.0, False
+    sign_seconds, draft_seconds = 4.0, 20.0
+    options = AnswerOptions()
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -233,6 +235,9 @@ class Shown:
 
     async def edit(self, number: int, text: str) -> None:
         self.texts[number] = text
+
+    async def remove(self, number: int) -> None:
+        """Leaves it."""
 
     async def draft(self, text: str) -> None:
         """Shows nothing."""

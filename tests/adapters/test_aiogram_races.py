@@ -9,6 +9,7 @@ import pytest
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.dispatcher.event.bases import SkipHandler
+from aiogram.filters import Command
 from aiogram.fsm.storage.memory import SimpleEventIsolation
 from aiogram.types import Message, User
 
@@ -145,6 +146,7 @@ async def test_an_edit_that_waits_for_a_handler_holds_up_no_other_chat(
 async def test_an_edit_that_one_bot_is_told_of_changes_nothing_of_another_bots() -> None:
     dispatcher, store = Dispatcher(), SessionStore("memory:")
     SessionMiddleware(store, scope=per_account()).setup(dispatcher)
+    dispatcher.message.register(lambda message: None, Command("login"))
     first, second = Bot("42:TEST"), Bot("43:TEST")
     command = [COMMAND | {"length": 6}]
     await dispatcher.feed_raw_update(first, update(1, "message", "to the first"))

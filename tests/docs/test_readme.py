@@ -157,9 +157,9 @@ async def test_a_bot_of_the_readme_tells_its_user_that_the_model_failed_and_stor
         await world.reads(SORRY)
         world.llm.break_next(after_chunks=1)
         await world.say("two three four")
-        await world.reads(SORRY, "echo:", SORRY)
+        await world.reads(SORRY, SORRY)
         await world.say("five")
-        await world.reads(SORRY, "echo:", SORRY, "echo: five")
+        await world.reads(SORRY, SORRY, "echo: five")
         asked = ["user: one", "user: two three four", "user: five"]
         await world.stored(bot, *asked, "assistant: echo: five")
         assert "openai.InternalServerError" in bot.output

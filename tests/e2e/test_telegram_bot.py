@@ -249,9 +249,13 @@ async def test_an_error_of_the_model_is_told_and_not_stored(world: World) -> Non
 
 async def test_a_stream_that_breaks_is_told_and_no_part_of_it_is_stored(world: World) -> None:
     world.llm.break_next(after_chunks=2)
-    assert await world.ask("one two three four", 2) == SORRY, "behind what was shown of it"
+    world.say("one two three four")
+    what = "what was shown of it to be replaced"
+    await world.telegram.wait_for(
+        lambda: [one["text"] for one in world.telegram.sent(world.chat)] == [SORRY], what=what
+    )
     assert await world.said() == ["user: one two three four"]
-    assert await world.ask("and now?", 3) == "echo: and now?"
+    assert await world.ask("and now?", 2) == "echo: and now?"
     assert [m["role"] for m in world.llm.requests[-1].messages] == ["system", "user", "user"]
 
 

@@ -194,6 +194,10 @@ class BotMethods(EphemeralMethods):
         self.commands = params.get("commands") or []
         return True
 
+    def do_getmycommands(self, params: Json) -> list[Json]:
+        # The emulator keeps one list for all scopes.
+        return self.commands
+
     def do_getfile(self, params: Json) -> Json:
         file_id = params.get("file_id", "")
         if file_id not in self.files:

@@ -2,8 +2,9 @@
 
 - `_recorder`: records messages; `_changes`: edits and deletions; `_choice`: the `record=` option;
   `_scope`: the `scope=` option
-- `_chat`: the session that handlers get, and its `answer`; `_outlet` and `_split`: the message
-  that grows
+- `_chat`: the session that handlers get, and its `answer`; `_speak`: an answer to its end, also
+  where it fails; `_wishes` and `_options`: what its author wants then
+- `_outlet`, `_growing` and `_split`: the message that grows
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
 - `_overlap`: messages that come while another one is being answered; `_reset`: conversations
   that start over
@@ -15,13 +16,15 @@
 
 from ._capture import edit_as_sent, record_as_sent
 from ._changes import AS_MADE
-from ._chat import Answer, ChatSession
+from ._chat import ChatSession
 from ._choice import RecordFilter, RecordOption
 from ._content import Content, as_content, list_media
 from ._drain import drain
 from ._export import Asker, export, forget
+from ._growing import GrowingMessage
 from ._notes import note, reply_note
-from ._outlet import GrowingMessage, MessageGoneError, Outlet, SlowDownError
+from ._options import AdapterOptions, split_options
+from ._outlet import MessageGoneError, Outlet, SlowDownError, UnreachableError
 from ._overlap import Busy, Overlap
 from ._privacy import EXPORT_NAME, Texts, export_file, forget_and_report, texts_for
 from ._privacy_texts import PrivacyTexts, privacy_texts
@@ -30,19 +33,24 @@ from ._recorder import Edits, OnStorageError, Quoted, Recorder, RecorderOptions
 from ._reset import ResetPolicy
 from ._scope import AccountScope, as_key, private_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
+from ._speak import Answer
 from ._split import split_text
+from ._wishes import AnswerOptions, Failed, Undelivered
 
 __all__ = [
     "AS_MADE",
     "AS_SENT",
     "EXPORT_NAME",
     "AccountScope",
+    "AdapterOptions",
     "Answer",
+    "AnswerOptions",
     "Asker",
     "Busy",
     "ChatSession",
     "Content",
     "Edits",
+    "Failed",
     "GrowingMessage",
     "MessageGoneError",
     "OnStorageError",
@@ -58,6 +66,8 @@ __all__ = [
     "ResetPolicy",
     "SlowDownError",
     "Texts",
+    "Undelivered",
+    "UnreachableError",
     "as_content",
     "as_key",
     "drain",
@@ -74,6 +84,7 @@ __all__ = [
     "private_key",
     "record_as_sent",
     "reply_note",
+    "split_options",
     "split_text",
     "texts_for",
 ]

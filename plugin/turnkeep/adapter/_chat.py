@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from .._errors import StorageError, StoreLockedError, TurnkeepError
 from .._records.key import SessionKey
 from .._session.conversation import Conversation
 from .._session.reply import Reply
 from .._store import Session, SessionStore
-from ._outlet import GrowingMessage, Outlet
+from ._outlet import Outlet
 from ._sent import is_part_of
+from ._speak import Answer, CutOffError, Speaker
+from ._wishes import Failed, Undelivered
 
-__all__ = ["FAILURES", "Answer", "ChatSession"]
+__all__ = ["FAILURES", "ChatSession"]
 
 logger: Final = logging.getLogger("turnkeep")
 
 FAILURES: Final = (StorageError, StoreLockedError)
 
 _JUST_NOW: Final = timedelta(minutes=1)
-
-Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
-"""A bot's answer: text, a stream of text, or a function that gets the open reply."""
 
 
 class ChatSession(Session):
@@ -83,23 +82,35 @@ class ChatSession(Session):
         *,
         keep_interrupted: bool = False,
         nothing: str = "(no answer)",
+        failed: Failed | None = None,
+        undelivered: Undelivered | None = None,
+        max_wait: float | None = None,
     ) -> Reply:
         """Send an answer to the chat while it grows, and store it once, as one turn.
+
 
         `says` is text, an async iterable of pieces of text, or a function that gets the reply
         and returns such an iterable. In that function `await reply.get_history()` is the window,
         and an agent adds its tool calls and results to the reply.
 
         The sent message is edited at the pace that the platform allows, and split at its limit.
-        The stored turn has the model's own text, and is linked to the sent messages. An
-        exception of the stream is raised and stores nothing; with `keep_interrupted` it stores
-        the part so far. If the model says nothing, `nothing` is sent, and nothing is stored.
+        The stored turn has the model's own text, and is linked to the sent messages. If the model
+        says nothing, `nothing` is sent, and nothing is stored. A message that was deleted
+        meanwhile gets no answer. Neither does one that is delivered again and had an answer.
+        Then the reply's `discarded` is True.
 
-        A message that was deleted meanwhile gets no answer. Neither does one that is delivered
-        again and had an answer. Then the reply's `discarded` is True.
+        - `keep_interrupted`: if the stream raises an exception, store the part so far, marked as
+          interrupted. Otherwise nothing of it is stored. The exception is raised.
+        - `failed`: the text that the bot then shows in the place of the half answer, or below the
+          part that is kept; or a function of the exception. Without it, a half answer stays.
+        - `undelivered`: what becomes of an answer that cannot be delivered: `"store"`, `"drop"`,
+          `"raise"`, or a function of the error. The model's stream is closed at once.
+        - `max_wait`: the seconds to wait in all for a platform that says "slow down".
+
+        None stands for the adapter's own defaults, see `AnswerOptions`.
 
         >>> async def handler(message, chat_session):
-        ...     await chat_session.answer(lambda reply: ask_llm(reply))
+        ...     await chat_session.answer(lambda reply: ask_llm(reply), failed="Sorry, try again.")
         """
         if self.outlet is None:
             raise TurnkeepError(
@@ -111,22 +122,11 @@ class ChatSession(Session):
             unsaid = self.reply()
             unsaid.discard()
             return unsaid
-        message = GrowingMessage(self.outlet)
-        said = ""
-        async with self.reply(keep_interrupted=keep_interrupted) as reply:
-            if reply.discarded:
-                return reply
-            try:
-                if isinstance(says, str):
-                    reply.add_text(says)
-                    said = says
-                else:
-                    await self.outlet.working()
-                    async for piece in says if isinstance(says, AsyncIterable) else says(reply):
-                        reply.add_text(piece)
-                        said += piece
-                        await message.show(said)
-                await message.finish(said if said.strip() else nothing)
-            finally:
-                await reply.link(*message.source_ids)
+        options = self.outlet.options.changed(failed, undelivered, max_wait)
+        speaker = Speaker(self.outlet, options, keep_interrupted=keep_interrupted)
+        reply = self.reply(keep_interrupted=True)
+        with suppress(CutOffError):
+            async with reply:
+                if not reply.discarded:
+                    await speaker.say(says, reply, nothing)
         return reply

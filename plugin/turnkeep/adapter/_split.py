@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["split_text"]
+__all__ = ["close_fence", "split_text"]
 
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]{0,32})")
 _ROOM_TO_CLOSE: Final = 1 + 32
@@ -43,6 +43,12 @@ def split_text(text: str, limit: int) -> list[str]:
     if text.strip():
         pieces.append(head + text)
     return pieces
+
+
+def close_fence(text: str) -> str:
+    """Return the text with a code block that is open at its end closed."""
+    fence = _open_fence(text)
+    return text if fence is None else f"{text}\n{fence[0]}"
 
 
 def _cut(text: str, room: int) -> int:

@@ -1,0 +1,189 @@
+"""A message that grows while the model speaks, at the pace that a platform allows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import anyio
+
+from .._records.clean import clean_text
+from ._outlet import UNDELIVERED, MessageGoneError, Outlet, SlowDownError, UnreachableError
+from ._split import split_text
+from ._wishes import MAX_WAIT
+
+__all__ = ["GrowingMessage"]
+
+T = TypeVar("T")
+
+logger: Final = logging.getLogger("turnkeep")
+
+REQUEST_SECONDS: Final = 10.0
+"""The seconds that a request gets at least, if `max_wait` is shorter."""
+
+
+class GrowingMessage:
+    """One answer, shown as it grows: `await show(text)` with all of it so far, then `finish`.
+
+    `source_ids` are those of the messages it was sent as. Each method raises `UnreachableError`
+    when nobody can be reached, and `SlowDownError` when the platform asks to wait for `max_wait`
+    seconds or more.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        clock: Callable[[], float] = anyio.current_time,
+        *,
+        max_wait: float = MAX_WAIT,
+    ) -> None:
+        self.source_ids: list[str] = []
+        self._outlet = outlet
+        self._clock = clock
+        self._max_wait = max_wait
+        self._lock = anyio.Lock()
+        self._text = ""
+        self._brought = ""
+        self._shown: list[str] = []
+        self._numbers: list[int] = []  # of the messages that the pieces are in
+        self._sent = 0
+        self._next = 0.0
+        self._refused_until = 0.0
+        self._changed_at = 0.0
+        self._is_drafted = False
+        self._failure: Exception | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """True if something of it is on the screen."""
+        return bool(self._shown) or self._is_drafted
+
+    async def show(self, text: str) -> None:
+        """Show the text if it is time to; most of what goes wrong is left to `finish`."""
+        async with self._lock:
+            self._text = text
+            if self._failure is not None:
+                raise self._failure
+            await self._show()
+
+    async def _show(self) -> None:
+        if self._clock() < self._next or not (text := self._text).strip():
+            return
+        pause = self._outlet.pace
+        try:
+            # Half of a surrogate pair waits for the other half.
+            await self._bring(text[:-1] if "\ud800" <= text[-1] <= "\udbff" else text, done=False)
+            self._brought = text
+        except SlowDownError as slow:
+            if slow.seconds >= self._max_wait:
+                raise
+            pause = max(pause, slow.seconds)
+            self._refused_until = self._clock() + pause
+        except UnreachableError:
+            raise
+        except Exception:
+            logger.info("an unfinished answer could not be shown; it goes on", exc_info=True)
+        self._next = self._clock() + pause
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncGenerator[None, None]:
+        """Show signs of life inside the block while the model is silent.
+
+        These are the text that was not shown yet, a draft before it fades, or "typing".
+        """
+        failure: BaseException | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_alive)
+            try:
+                yield
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised below, without a group around
+                failure = error
+            finally:
+                async with self._lock:  # a message that is being sent gets its id
+                    group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _keep_alive(self) -> None:
+        while self._failure is None:
+            await anyio.sleep(self._outlet.sign_seconds)
+            async with self._lock:
+                try:
+                    await self._show_a_sign()
+                except UNDELIVERED as error:
+                    self._failure = error
+                except Exception:
+                    logger.info("a sign of life could not be shown", exc_info=True)
+
+    async def _show_a_sign(self) -> None:
+        quiet = self._clock() - self._changed_at
+        is_fading = self._is_drafted and quiet >= self._outlet.draft_seconds
+        if self._text != self._brought or is_fading:
+            await self._show()
+        elif not self._is_drafted and quiet >= self._outlet.sign_seconds:
+            await self._outlet.working()
+
+    async def finish(self, text: str) -> None:
+        """Show all of the text, and wait for the platform where it asks for that."""
+        waited = max(0.0, self._refused_until - self._clock())
+        if waited and waited >= self._max_wait:
+            raise SlowDownError(waited)
+        await anyio.sleep(waited)
+        while True:
+            try:
+                return await self._bring(text, done=True)
+            except SlowDownError as slow:
+                pause = max(slow.seconds, 0.1)
+                waited += pause
+                if waited >= self._max_wait:
+                    raise
+                await anyio.sleep(pause)
+
+    async def replace(self, text: str) -> None:
+        """Show the text in the place of all that was shown."""
+        await self.finish(text)
+        count = len(split_text(clean_text(text), self._outlet.limit))
+        for number in self._numbers[count:]:
+            await self._within(self._outlet.remove(number))
+        del self._numbers[count:], self._shown[count:]
+
+    async def _bring(self, text: str, *, done: bool) -> None:
+        pieces = split_text(clean_text(text), self._outlet.limit)
+        for place, piece in enumerate(pieces):
+            if place < len(self._shown):
+                if self._shown[place] != piece:
+                    await self._edit(place, piece)
+            elif self._outlet.drafts and not done and place == len(pieces) - 1:
+                await self._within(self._outlet.draft(piece))
+                self._is_drafted = True
+            else:
+                number = await self._send(piece)
+                self._shown.append(piece)
+                self._numbers.append(number)
+                self._is_drafted = False
+            self._changed_at = self._clock()
+
+    async def _edit(self, place: int, piece: str) -> None:
+        try:
+            await self._within(self._outlet.edit(self._numbers[place], piece))
+        except MessageGoneError:
+            self._numbers[place] = await self._send(piece)
+        self._shown[place] = piece
+
+    async def _send(self, piece: str) -> int:
+        source_id = await self._within(self._outlet.send(piece))
+        if source_id is not None:
+            self.source_ids.append(source_id)
+        self._sent += 1
+        return self._sent - 1
+
+    async def _within(self, request: Awaitable[T]) -> T:
+        """Await a request, but no longer than `max_wait`: a client library may sleep by itself."""
+        longest = max(self._max_wait, REQUEST_SECONDS)
+        with anyio.move_on_after(longest):
+            return await request
+        raise SlowDownError(longest)

@@ -1,0 +1,106 @@
+"""An answer from its first piece to its end, also where the model or the platform fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, Callable
+from typing import Final, TypeAlias
+
+from .._session.reply import Reply
+from ._growing import GrowingMessage
+from ._outlet import UNDELIVERED, Outlet
+from ._split import close_fence
+from ._wishes import AnswerOptions
+
+__all__ = ["Answer", "CutOffError", "Speaker"]
+
+logger: Final = logging.getLogger("turnkeep")
+
+Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
+"""A bot's answer: text, a stream of text, or a function that gets the open reply."""
+
+
+class CutOffError(Exception):
+    """Ends a reply that is stored as far as it came; `answer` catches it."""
+
+
+class Speaker:
+    """Says one answer through an outlet, inside of the block of its reply.
+
+    The reply has to keep what was said when an exception ends it; where nothing is to be stored,
+    the speaker discards it.
+    """
+
+    def __init__(self, outlet: Outlet, options: AnswerOptions, *, keep_interrupted: bool) -> None:
+        self._outlet = outlet
+        self._options = options
+        self._keep_interrupted = keep_interrupted
+        self._message = GrowingMessage(outlet, max_wait=options.max_wait)
+        self._said = ""
+        self._has_ended = False
+
+    async def say(self, says: Answer, reply: Reply, nothing: str) -> None:
+        """Say it, and leave the reply as it is to be stored."""
+        try:
+            if isinstance(says, str):
+                reply.add_text(says)
+                self._said = says
+            else:
+                await self._outlet.working()
+                async with self._message.kept_alive():
+                    await self._say_stream(
+                        says if isinstance(says, AsyncIterable) else says(reply), reply
+                    )
+            self._has_ended = True
+            await self._message.finish(self._said if self._said.strip() else nothing)
+        except UNDELIVERED as error:
+            self._end_undelivered(error, reply)
+        except BaseException as error:
+            # What the platform refused at the end was said, and shown in part.
+            refused = self._has_ended and self._message.is_shown
+            if isinstance(error, Exception):
+                await self._tell(error, marked=self._keep_interrupted or refused)
+            if not (self._keep_interrupted or refused):
+                reply.discard()
+            raise
+        finally:
+            if reply.is_open:
+                await reply.link(*self._message.source_ids)
+
+    async def _say_stream(self, stream: AsyncIterable[str], reply: Reply) -> None:
+        pieces = aiter(stream)
+        try:
+            async for piece in pieces:
+                reply.add_text(piece)
+                self._said += piece
+                await self._message.show(self._said)
+        finally:
+            # Now, and not when it is collected: a provider bills for what nobody reads.
+            if (close := getattr(pieces, "aclose", None)) is not None:
+                await close()
+
+    def _end_undelivered(self, error: Exception, reply: Reply) -> None:
+        wish = self._options.undelivered
+        word = wish(error) if callable(wish) else wish
+        if word == "raise":
+            reply.discard()
+            raise error
+        logger.warning("an answer could not be delivered (undelivered=%r): %s", word, error)
+        if word == "drop":
+            reply.discard()
+        elif not self._has_ended:
+            raise CutOffError from error
+
+    async def _tell(self, error: Exception, *, marked: bool) -> None:
+        """Say that the answer failed, below the part that is shown or in its place."""
+        failed = self._options.failed
+        text = failed(error) if callable(failed) else failed
+        if not text:
+            return
+        try:
+            if marked and self._said.strip():
+                await self._message.finish(f"{close_fence(self._said.rstrip())}\n\n{text}")
+            else:
+                await self._message.replace(text)
+        except Exception:
+            logger.warning("the user could not be told that an answer failed", exc_info=True)
