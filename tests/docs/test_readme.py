@@ -50,7 +50,7 @@ class World:
         folder = self.script.parent
         if isinstance(self.platform, DiscordEmulator):  # it pushes to a killed bot for a moment
             await self.platform.wait_for(lambda: not self.connected(), PATIENCE)
-        async with run(str(self.script), folder, self.environment) as bot:
+        async with run(str(self.script), folder, self.environment, command=True) as bot:
             await bot.wait_for(self.connected, "it connected")
             yield bot
 
