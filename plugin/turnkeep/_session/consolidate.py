@@ -23,10 +23,10 @@ from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.arrange import Exchange, View, arrange, visible
+from .._window.choices import Speakers
 from .._window.cut import Bound, fit, truncated
 from .._window.message import Message
 from .._window.options import WindowOptions
-from .._window.speaker import Speakers
 from .._window.summary import checked_summary, summary_message
 from .._window.tokens import TokenCounter, estimate_tokens
 from .desk import Desk

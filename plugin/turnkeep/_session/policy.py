@@ -12,7 +12,7 @@ from anyio import CancelScope, Event
 from .._errors import StoreClosedError, SummaryError
 from .._records.key import SessionKey
 from .._window.arrange import View, arrange, visible
-from .._window.speaker import Speakers
+from .._window.choices import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
 from .consolidate import (
     KEEP,

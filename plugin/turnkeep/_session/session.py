@@ -15,7 +15,7 @@ from .._records.identity import Expected
 from .._records.making import as_source_ids, new_turn
 from .._records.message import from_message
 from .._records.turn import MessageFields, Turn, TurnFields
-from .._window.speaker import Speakers
+from .._window.choices import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
 from ..storage.base import Change
 from .consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate

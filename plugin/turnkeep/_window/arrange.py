@@ -14,16 +14,8 @@ from typing import Final
 import msgspec
 
 from .._records.turn import Turn
-from .calls import (
-    NO_RESULT,
-    CallGroup,
-    Group,
-    Results,
-    Unanswered,
-    as_call_id,
-    call_group,
-    has_named_calls,
-)
+from .calls import NO_RESULT, CallGroup, Group, as_call_id, call_group, has_named_calls
+from .choices import Results, Unanswered
 from .message import is_blank, is_plain, is_said_by_user
 from .sight import View, visible
 
@@ -32,8 +24,6 @@ __all__ = [
     "Arrangement",
     "Exchange",
     "Group",
-    "Results",
-    "Unanswered",
     "View",
     "arrange",
     "bot_first",

@@ -7,25 +7,16 @@ again. In a window each call of an exchange has an id of its own, and its result
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from .._records.turn import Turn
+from .choices import Results, Unanswered
 from .message import is_blank
 
-__all__ = [
-    "CallGroup",
-    "Group",
-    "Results",
-    "Unanswered",
-    "as_call_id",
-    "call_group",
-    "has_named_calls",
-]
+__all__ = ["CallGroup", "Group", "as_call_id", "call_group", "has_named_calls"]
 
-Unanswered: TypeAlias = Literal["result", "drop"]
-Results: TypeAlias = Literal["last", "first"]
 Group: TypeAlias = Sequence[Turn]
 """Turns that are kept or cut together: an assistant turn with the results of its calls."""
 

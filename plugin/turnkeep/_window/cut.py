@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from .._records.turn import Turn
 from .arrange import Arrangement, Exchange, bot_first
-from .fit import Bound, Overflow, condensed, fit, one_message, truncated
+from .fit import Bound, condensed, fit, one_message, truncated
 
-__all__ = ["Bound", "Cut", "Overflow", "first_kept", "fit", "one_message", "truncated"]
+__all__ = ["Bound", "Cut", "first_kept", "fit", "one_message", "truncated"]
 
 
 class Cut(NamedTuple):

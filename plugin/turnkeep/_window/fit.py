@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -17,9 +17,9 @@ from .._errors import WindowError
 from .._records.text import shortened
 from .._records.turn import Turn
 from .arrange import Exchange, Group
+from .choices import Overflow
 from .message import arguments_text, is_blank, words_of
 
-Overflow: TypeAlias = Literal["error", "truncate"]
 Cost: TypeAlias = Callable[[Turn], int]
 
 _GROUPS_IN_ROOM: Final = 4

@@ -14,7 +14,8 @@ import msgspec
 
 from .._records.media import media_of
 from .._records.turn import Turn
-from .speaker import Speakers, name_field, prefix
+from .choices import Speakers
+from .speaker import name_field, prefix
 
 Message: TypeAlias = dict[str, Any]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypedDict, get_args
+from typing import Any, Final, TypedDict, get_args
 
 import msgspec
 
 from .._errors import WindowError
 from .._records.turn import Turn
-from .calls import Results, Unanswered
-from .fit import Overflow
+from .choices import Overflow, Results, Speakers, SystemTurns, Unanswered
 from .message import MESSAGE_FIELDS, to_message
 from .resolve import MediaResolver, TextCost
-from .speaker import Speakers
 from .tokens import (
     MEDIA_TOKENS,
     MessageCounter,
@@ -23,9 +21,8 @@ from .tokens import (
     whole_message_tokens,
 )
 
-__all__ = ["MAX_MESSAGES", "HistoryOptions", "SystemTurns", "WindowOptions"]
+__all__ = ["MAX_MESSAGES", "HistoryOptions", "WindowOptions"]
 
-SystemTurns: TypeAlias = Literal["drop", "keep"]
 
 MAX_MESSAGES: Final = 500
 _CHOICES: Final[dict[str, tuple[Any, ...]]] = {

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from .._records.text import one_line
 from .._records.turn import Sender
 
-__all__ = ["Speakers", "name_field", "prefix"]
+__all__ = ["name_field", "prefix"]
 
-Speakers: TypeAlias = Literal["prefix", "name"]
 
 _MAX_NAME: Final = 40
 _MAX_FIELD: Final = 64

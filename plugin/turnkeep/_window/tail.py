@@ -15,7 +15,8 @@ from typing import Final
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
-from .arrange import Arrangement, Results, Unanswered
+from .arrange import Arrangement
+from .choices import Results, Unanswered
 from .sight import begins_in, in_epoch
 
 __all__ = ["Tail", "Tails"]

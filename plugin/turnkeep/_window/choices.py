@@ -1,0 +1,13 @@
+"""The words that a caller chooses a window's options by; see `get_history` for each."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = ["Overflow", "Results", "Speakers", "SystemTurns", "Unanswered"]
+
+Overflow: TypeAlias = Literal["error", "truncate"]
+Results: TypeAlias = Literal["last", "first"]
+Speakers: TypeAlias = Literal["prefix", "name"]
+SystemTurns: TypeAlias = Literal["drop", "keep"]
+Unanswered: TypeAlias = Literal["result", "drop"]
