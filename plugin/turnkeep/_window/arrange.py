@@ -195,6 +195,7 @@ class Arrangement:
         else:
             exchange = last
         if exchange is None:
+            self._leave_calls(turn)
             return
         if turn.tool_calls:
             self._add_calls(turn, exchange)
@@ -224,15 +225,20 @@ class Arrangement:
         for id in group.shown_ids:
             self._latest_calls[id] = group
 
+    def _leave_calls(self, turn: Turn) -> None:
+        """Let no earlier call take the results of calls that belong to nothing in sight."""
+        for call in turn.tool_calls or ():
+            self._latest_calls.pop(as_call_id(call.get("id")), None)
+            self._latest_group = None
+
     def _add_result(self, turn: Turn) -> None:
         id = as_call_id(turn.tool_call_id)
         # A reused id belongs to its latest call, if possible to one of the same reply.
         exchange = None if turn.answers is None else self._by_user.get(turn.answers)
         group = None if exchange is None else exchange.latest_call(id)
         if group is None:
-            group = self._latest_calls.get(id)
-        if group is None and not id:
-            group = self._latest_group
+            # By order alone where there is no id: then the end of a session is enough to tell.
+            group = self._latest_calls.get(id) if id else self._latest_group
         if group is not None:
             group.add_result(id, turn, self._results)
             self._changed.add(group.exchange)
