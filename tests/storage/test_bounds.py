@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tracemalloc
 from collections.abc import Iterator
@@ -117,6 +118,7 @@ async def test_the_first_append_to_a_long_session_reads_what_it_compares_with(
 async def test_files_held_open_are_bounded_however_many_sessions_there_are(
     tmp_path: Path,
 ) -> None:
+    gc.collect()  # what another test left open may be closed at any time
     before = len(list(Path("/proc/self/fd").iterdir()))
     async with opened(tmp_path) as storage:
         for _ in range(2):
@@ -126,7 +128,7 @@ async def test_files_held_open_are_bounded_however_many_sessions_there_are(
                     tasks.start_soon(storage.append, key, [user("x")])
             assert len(list(Path("/proc/self/fd").iterdir())) <= before + MAX_OPEN_FILES + 10
         await storage.edit(SessionKey("test", 999), 1, Change(content="y"))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 async def test_memory_kept_is_bounded_however_many_sessions_there_are(
