@@ -41,7 +41,8 @@ class Forms:
     @property
     def decides_at_once(self) -> bool:
         """True where no look-up of a state awaits anything."""
-        return self._fsm is None or isinstance(self._fsm.storage, MemoryStorage)
+        # Exactly that class: what is made of it may await something.
+        return self._fsm is None or type(self._fsm.storage) is MemoryStorage
 
     async def is_filling(self, bot: Bot, data: dict[str, Any]) -> bool:
         """Return whether the user is in a state whose messages are not recorded."""

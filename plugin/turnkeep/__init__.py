@@ -31,7 +31,7 @@ from ._errors import (
     WindowError,
     WrongLoopError,
 )
-from ._logs import SafeLines
+from ._logs import SafeLines as _SafeLines
 from ._records.info import SessionInfo
 from ._records.key import SessionKey
 from ._records.media import Media
@@ -76,4 +76,4 @@ __all__ = [
     "tiktoken_counter",
 ]
 
-logging.getLogger("turnkeep").addFilter(SafeLines())
+logging.getLogger("turnkeep").addFilter(_SafeLines())

@@ -154,7 +154,7 @@ class Form(StatesGroup):
 async def test_states_and_their_data_work_beside_the_session(
     store: SessionStore, telegram: TelegramEmulator
 ) -> None:
-    dispatcher = recording(store)
+    dispatcher = recording(store, record_states=[Form.name])
 
     @dispatcher.message(Command("start"))
     async def start(message: Message, state: FSMContext, chat_session: ChatSession) -> None:

@@ -62,8 +62,8 @@ def cut_to_fit(content: object, max_bytes: int) -> object:
 
     An error would make the platform deliver the message again and again.
 
-    >>> cut_to_fit("word " * 1_000, 2_000)[-9:]
-    'word word'
+    >>> len(cut_to_fit("word " * 1_000, 2_000)) < 2_000
+    True
     """
     most = max(max_bytes - _OTHER_FIELDS, max_bytes // 2)
     while content and len(json.encode(content, enc_hook=str)) > most:
