@@ -38,7 +38,7 @@ class _Command(app_commands.Command[Any, ..., None]):
 
     def describe(self, texts: Texts) -> None:
         """Take the descriptions from these words."""
-        self.description = self._words(texts_for(texts, None))
+        self.description: str = self._words(texts_for(texts, None))
         found = {one.value: self._words(texts_for(texts, one.value)) for one in discord.Locale}
         self._descriptions = {at: text for at, text in found.items() if text != self.description}
 

@@ -58,7 +58,7 @@ class Conversation:
     def __init__(self, desk: Desk, key: SessionKey) -> None:
         self.desk = desk
         self.key = key
-        self.where = f"session {key.text}: "
+        self.where: str = f"session {key.text}: "
         """The beginning of each error message; it names the session."""
 
     def at(self, key: SessionKey) -> Self:

@@ -37,13 +37,13 @@ class Desk:
     """The things that all sessions of one store share."""
 
     def __init__(self, storage: Storage, *, read_only: bool, max_turn_bytes: int) -> None:
-        self.opening = Opening(storage, read_only=read_only)
+        self.opening: Opening = Opening(storage, read_only=read_only)
         self.max_turn_bytes = max_turn_bytes
-        self.answers = Answers()
-        self.leases = Leases(self.opening)
-        self.tails = Tails()
-        self.is_shared = storage.capabilities.shared
-        self.is_remote = storage.capabilities.remote
+        self.answers: Answers = Answers()
+        self.leases: Leases = Leases(self.opening)
+        self.tails: Tails = Tails()
+        self.is_shared: bool = storage.capabilities.shared
+        self.is_remote: bool = storage.capabilities.remote
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self.after_answer: Callable[[SessionKey], Awaitable[None]] | None = None
         """The store's work after a stored answer, if it has a policy."""

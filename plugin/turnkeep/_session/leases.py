@@ -58,9 +58,9 @@ class Lease:
     __slots__ = ("claim", "mark", "times")
 
     def __init__(self, claim: Claim, mark: Hashable) -> None:
-        self.claim = claim
-        self.mark = mark
-        self.times = 0
+        self.claim: Claim = claim
+        self.mark: Hashable = mark
+        self.times: int = 0
 
 
 class Leases:

@@ -34,7 +34,7 @@ class Tail:
     __slots__ = ("_arrangement", "_epoch", "_first_id", "_rules", "_turns", "weight")
 
     def __init__(self) -> None:
-        self.weight = 0
+        self.weight: int = 0
         self._turns: list[Turn] = []
         self._epoch = 0
         self._first_id: int | None = None

@@ -34,7 +34,7 @@ T = TypeVar("T")
 class OrderedStorage(ABC):
     """Has all verbs of a storage, each of them one transaction over ordered pairs."""
 
-    capabilities = Capabilities()
+    capabilities: Capabilities = Capabilities()
 
     @abstractmethod
     async def open(self) -> None:
