@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from datetime import datetime
 from functools import partial
-from importlib import import_module
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Final, Literal, Self
 
-from ._errors import PartlyDoneError, StorageError, UnknownStorageError, UnsupportedError
+from ._errors import PartlyDoneError, StorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_source_ids
@@ -19,11 +17,11 @@ from ._session.conversation import Conversation
 from ._session.desk import Desk
 from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.session import BaseSession
+from ._urls import as_storage
 from .storage.base import Hit, Storage
 
 __all__ = ["Session", "SessionStore"]
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _PAGE_SESSIONS: Final = 1000
 
 
@@ -70,7 +68,7 @@ class SessionStore:
             "lock_timeout": lock_timeout,
         }
         self.desk: Desk = Desk(
-            _storage(where, options), read_only=read_only, max_turn_bytes=max_turn_bytes
+            as_storage(where, options), read_only=read_only, max_turn_bytes=max_turn_bytes
         )
         self._consolidations = Consolidations(self.desk)
         self.consolidation = consolidation
@@ -178,15 +176,34 @@ class SessionStore:
             gone, lost = await self.desk.surely(partial(storage.unlink, alias))
         return gone or lost
 
-    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
-        """Return the turns that contain all these words, the newest first.
+    async def search(
+        self,
+        text: str,
+        *,
+        prefix: str = "",
+        sender_id: str | int | None = None,
+        after: datetime | None = None,
+        limit: int = 20,
+    ) -> list[Hit]:
+        """Return the turns that contain all these words, the newest first, with a snippet.
 
-        Raises `UnsupportedError` if the storage has no search.
+        `sender_id` selects the turns that one person wrote, `after` those that are newer. Raises
+        `UnsupportedError` if the storage has no search, and `ValueError` for a naive time.
         """
+        if after is not None and after.tzinfo is None:
+            raise ValueError(f"after needs a time zone: {after!r}")
         async with self.desk.use() as storage:
             if not storage.capabilities.search:
-                raise UnsupportedError(f"{storage!r} has no search: use another storage")
-            return await storage.search(text, prefix=prefix, limit=limit)
+                raise UnsupportedError(
+                    f"{storage!r} has no search: use 'sqlite:', 'postgresql:' or 'memory:'"
+                )
+            return await storage.search(
+                text,
+                prefix=prefix,
+                sender_id=None if sender_id is None else str(sender_id),
+                after=after,
+                limit=limit,
+            )
 
     async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
         """Delete for good all that one person wrote, its answers and quotes, in every session.
@@ -265,34 +282,3 @@ class Session(BaseSession):
 
 def as_key(key: SessionKey | str) -> SessionKey:
     return key if isinstance(key, SessionKey) else SessionKey.parse(key)
-
-
-def _storage(where: object, options: Mapping[str, Any]) -> Storage:
-    if not isinstance(where, (str, os.PathLike)):
-        # A list has `append` too, and a storage's class has all of its verbs.
-        if isinstance(where, type) or not (hasattr(where, "append") and hasattr(where, "aclose")):
-            raise UnknownStorageError(
-                f"a store needs a path, a URL or a storage object, not {where!r:.80}: "
-                "write SessionStore('./sessions')"
-            )
-        return cast("Storage", where)
-    found = _SCHEME.fullmatch(where) if isinstance(where, str) else None
-    scheme, rest = (found[1].lower(), found[2]) if found else ("jsonl", os.fspath(where))
-    if scheme == "memory":
-        if rest.strip("/"):
-            raise UnknownStorageError(
-                f"{where!r}: sessions in memory have no path: write 'memory:'"
-            )
-        return cast("Storage", import_module("turnkeep.storage.memory").MemoryStorage())
-    if scheme == "jsonl":
-        # 'jsonl://sessions' would be a folder at the root, which is never meant.
-        if not rest or "\0" in rest or (found and re.match(r"//(?!/)", rest)):
-            raise UnknownStorageError(f"{where!r} names no folder: write 'jsonl:./sessions'")
-        folder = Path(rest).expanduser()
-        module = import_module("turnkeep.storage.jsonl")
-        return cast("Storage", module.JsonlStorage(folder, **options))
-    # The URL may hold a password, and errors are logged.
-    raise UnknownStorageError(
-        f"'{scheme}:…': there is no storage {scheme!r} in this version, which has 'jsonl:PATH' and "
-        "'memory:'. If this is a path, write it as './…' or 'jsonl:…'"
-    )

@@ -52,7 +52,7 @@ def test_a_storage_object_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["sqlite:./x.db", "redis://localhost", "mysql://h/db", "file:///tmp/x", "http:x", "jsnol:./x"],
+    ["mysql://h/db", "file:///tmp/x", "http:x", "jsnol:./x"],
 )
 def test_an_unknown_scheme_is_refused_with_those_there_are(where: str) -> None:
     scheme = where.partition(":")[0]
@@ -62,7 +62,7 @@ def test_an_unknown_scheme_is_refused_with_those_there_are(where: str) -> None:
 
 def test_the_password_of_a_url_is_in_no_error() -> None:
     with pytest.raises(UnknownStorageError) as caught:
-        SessionStore("redis://bot:hunter2@localhost")
+        SessionStore("mysql://bot:hunter2@localhost")
     assert "hunter2" not in str(caught.value)
 
 

@@ -112,10 +112,11 @@ class Found(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A turn that a search found."""
+    """A turn that a search found. `snippet` is the piece of its text around a word found."""
 
     key: SessionKey
     turn: Turn
+    snippet: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -403,11 +404,22 @@ class Storage(Protocol):
         """
         ...
 
-    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
+    async def search(
+        self,
+        text: str,
+        *,
+        prefix: str = "",
+        sender_id: str | None = None,
+        after: datetime | None = None,
+        limit: int = 20,
+    ) -> list[Hit]:
         """Return the turns whose text contains all these words, the newest first.
 
-        Words are compared whole, and without case. Hidden turns are left out. A text without a
-        word finds nothing. A storage without `Capabilities.search` raises `UnsupportedError`.
+        Words are compared whole, and without case, as `storage.words` splits them; a storage may
+        be set to find parts of words too, for languages without spaces. Hidden turns are left
+        out, turns of earlier epochs are not. `sender_id` selects the turns that one person wrote,
+        `after` those with a later time. A text without a word finds nothing. A storage without
+        `Capabilities.search` raises `UnsupportedError`.
         """
         ...
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from .._errors import UnsupportedError
+from .._records.making import new_turn
 from .._records.turn import Turn
 from ..storage.base import Change, Storage
+from ..storage.words import SNIPPET
 from ._hooks import Hooks
 from ._lab import Lab, clause
 from ._life import NOON
@@ -219,6 +222,29 @@ class ReadContract(Hooks):
             await lab.storage.append(key, [user(f"word {hour}", time=NOON + timedelta(hours=hour))])
         hits = await lab.storage.search("word", prefix=KEY.text, limit=2)
         assert [hit.turn.content for hit in hits] == ["word 2", "word 1"]
+
+    @clause(capability="search")
+    async def test_search_goes_by_sender_and_time(self, lab: Lab) -> None:
+        for hour, sender in enumerate(("7", "70", "7")):
+            turn = user("word", sender=sender, time=NOON + timedelta(hours=hour))
+            await lab.storage.append(KEY, [turn])
+        await lab.storage.append(KEY, [new_turn("assistant", "word", time=NOON)])
+        find = partial(lab.storage.search, "word")
+        assert [hit.turn.id for hit in await find(sender_id="7")] == [3, 1]
+        assert [hit.turn.id for hit in await find(after=NOON)] == [3, 2]
+        assert [hit.turn.id for hit in await find(sender_id="7", after=NOON, limit=1)] == [3]
+        assert await find(sender_id="") == []
+
+    @clause(capability="search")
+    async def test_a_snippet_is_the_text_around_the_words(self, lab: Lab) -> None:
+        text = f"{'before ' * 50}the Needle\nin a haystack{' after' * 50}"
+        await lab.storage.append(KEY, [user(text), user("needle")])
+        short, long = (hit.snippet for hit in await lab.storage.search("needle"))
+        assert short == "needle"
+        assert "before the Needle in a haystack after" in long
+        assert len(long) <= SNIPPET + 2
+        assert long.startswith("…")
+        assert long.endswith("…")
 
     @clause(capability="search")
     async def test_a_text_without_a_word_finds_nothing(self, lab: Lab) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..._errors import UnsupportedError
 from ..._records.key import SessionKey
@@ -37,10 +37,10 @@ class FolderVerbs(ClaimVerbs):
         where = str(self._folder.path)
         return await self._workers.run(where, self._folder.find_all, source_ids, prefix, since)
 
-    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
+    async def search(self, text: str, **_selection: Any) -> list[Hit]:
         raise UnsupportedError(
-            f"{self!r} can't search for {text[:40]!r} below {prefix!r} (limit {limit}): a folder "
-            "of files has no index; look through `turns()`, or use a storage that has one"
+            f"{self!r} can't search for {text[:40]!r}: a folder of files has no index; look "
+            "through `turns()`, or use a storage that has one, such as 'sqlite:'"
         )
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:

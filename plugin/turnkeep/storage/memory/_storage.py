@@ -5,11 +5,10 @@ Only a long rename yields before it has had its effect. So every other verb is a
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 from msgspec.structs import replace
@@ -30,11 +29,10 @@ from ..base import (
     begun_info,
     merge_metadata,
 )
+from ..words import snippet, words
 from ._claims import Claims
 from ._order import Order
 from ._session import Held, by_id, joined, outcome
-
-_words: Final = re.compile(r"\w+").findall
 
 
 def _now() -> datetime:
@@ -294,12 +292,25 @@ class MemoryStorage:
     ) -> list[Claim]:
         return self._claims.listed(key and self._resolve(key), prefix, expired)
 
-    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
-        words, hits = frozenset(_words(text.casefold())), list[Hit]()
-        for key in self._keys(prefix) if words else ():
+    async def search(
+        self,
+        text: str,
+        *,
+        prefix: str = "",
+        sender_id: str | None = None,
+        after: datetime | None = None,
+        limit: int = 20,
+    ) -> list[Hit]:
+        wanted, hits = frozenset(words(text)), list[Hit]()
+        for key in self._keys(prefix) if wanted else ():
             session = self._get(key)
             for turn in session.turns if session else ():
-                if not turn.hidden and words.issubset(_words(turn.text.casefold())):
-                    hits.append(Hit(key, turn))
+                if (
+                    not turn.hidden
+                    and (sender_id is None or (turn.sender and turn.sender.id == sender_id))
+                    and (after is None or turn.time > after)
+                    and wanted.issubset(words(turn.text))
+                ):
+                    hits.append(Hit(key, turn, snippet(turn.text, wanted)))
             await checkpoint()
         return sorted(hits, key=lambda hit: (hit.turn.time, hit.turn.id), reverse=True)[:limit]

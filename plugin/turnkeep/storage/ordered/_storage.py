@@ -229,5 +229,13 @@ class OrderedStorage(ABC):
         found = [claim for claim in found if claim.key.text.startswith(prefix)]
         return [claim for claim in found if expired in (None, claim.expires_at <= now)]
 
-    async def search(self, text: str, *, prefix: str = "", limit: int = 20) -> list[Hit]:
+    async def search(
+        self,
+        text: str,
+        *,
+        prefix: str = "",
+        sender_id: str | None = None,
+        after: datetime | None = None,
+        limit: int = 20,
+    ) -> list[Hit]:
         raise UnsupportedError(f"{type(self).__name__} has no search")
