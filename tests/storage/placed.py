@@ -22,7 +22,7 @@ from turnkeep.storage.memory import MemoryStorage
 from turnkeep.testing import StorageContract
 
 CHANGES = {
-    *("append", "edit", "delete", "clear", "consolidate", "update_metadata"),
+    *("append", "edit", "delete", "change", "clear", "consolidate", "update_metadata"),
     *("rename", "unlink", "forget", "claim", "renew", "release"),
 }
 

@@ -287,6 +287,22 @@ class Storage(Protocol):
         """
         ...
 
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
+        """Edit and delete several turns in one step: each id has its change, or None to delete.
+
+        Every sentence of `edit` and `delete` holds for each turn. Return the turns that were
+        there, ascending: an edited turn as it is now, a deleted one as it was. The `revision`
+        rises by one if any turn was changed. A reader sees all of the changes or none. The cost
+        is that of one edit and of reading the turns, not of an edit for each turn.
+        """
+        ...
+
     async def clear(
         self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
     ) -> bool:

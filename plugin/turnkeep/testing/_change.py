@@ -134,3 +134,37 @@ class ChangeContract(Hooks):
         assert await lab.storage.find_all(["s"]) == ([], [])
         appended = await put(lab.storage, KEY, [user("b", source_id="s")])
         assert appended.new == [True]
+
+    # change
+
+    @clause()
+    async def test_change_edits_and_deletes_several_turns(self, lab: Lab) -> None:
+        await lab.storage.append(KEY, [user(f"{n}", source_id=f"s {n}") for n in range(1, 7)])
+        changes = {9: None, 5: Change(content="five"), 2: None, 3: Change(), 1: Change(link=("t",))}
+        there = await lab.storage.change(KEY, changes)
+        assert [turn.content for turn in there] == ["1", "2", "3", "five"]
+        assert there[0].source_ids == ("s 1", "t")
+        storage = await lab.again()
+        left = list((await storage.read(KEY)).turns)
+        assert [turn.content for turn in left] == ["1", "3", "4", "five", "6"]
+        assert [turn for turn in there if turn.id != 2] == [left[0], left[1], left[3]]
+        assert await storage.find(KEY, "s 2") is None
+        assert await storage.find(KEY, "t") == left[0]
+
+    @clause()
+    async def test_changes_of_several_turns_raise_the_revision_by_one(self, lab: Lab) -> None:
+        await lab.storage.append(KEY, [user("a"), user("b"), user("c")])
+        await lab.storage.change(KEY, {1: Change(content="x"), 2: None, 3: Change(extra={"y": 1})})
+        info = await info_of(lab.storage)
+        assert (info.revision, info.turns, info.last_id) == (1, 2, 3)
+
+    @clause()
+    async def test_changes_that_change_nothing_write_nothing(self, lab: Lab) -> None:
+        assert await lab.storage.change(KEY, {1: None, 2: Change(content="x")}) == []
+        await lab.storage.append(KEY, [user("a"), user("b")])
+        before = await state(lab.storage)
+        await anyio.sleep(0.015)
+        there = await lab.storage.change(KEY, {1: Change(content="a"), 2: Change(), 3: None})
+        assert [turn.content for turn in there] == ["a", "b"]
+        assert await lab.storage.change(KEY, {}) == []
+        assert await state(lab.storage) == before

@@ -159,6 +159,23 @@ class ConcurrencyContract(Hooks):
             done = True
 
     @clause()
+    async def test_a_read_never_sees_a_part_of_a_change(self, lab: Lab) -> None:
+        await put(lab.storage, KEY, [user("0"), user("0"), user("0"), user("0")])
+        done = False
+
+        async def look() -> None:
+            while not done:
+                assert len({*await texts(lab.storage)}) == 1
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            for number in range(1, 11):
+                change = Change(content=f"{number}")
+                await lab.storage.change(KEY, dict.fromkeys(range(1, 5), change))
+            done = True
+
+    @clause()
     async def test_the_record_and_the_turns_of_one_answer_are_of_one_moment(self, lab: Lab) -> None:
         await put(lab.storage, KEY, [user("0")])
         done = False

@@ -48,6 +48,15 @@ class ErasingContract(Hooks):
         assert not await _is_held(lab)
 
     @clause("raw_bytes", capability="erases")
+    async def test_what_several_changes_take_away_is_gone_when_change_returns(
+        self, lab: Lab
+    ) -> None:
+        await _store(lab)
+        await put(lab.storage, KEY, [user(SECRET), user("e")])
+        await lab.storage.change(KEY, {1: Change(content="x"), 4: None, 5: Change(content="f")})
+        assert not await _is_held(lab)
+
+    @clause("raw_bytes", capability="erases")
     async def test_erased_turns_are_gone_when_clear_returns(self, lab: Lab) -> None:
         await _store(lab)
         await lab.storage.clear(KEY)

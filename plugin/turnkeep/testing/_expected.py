@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from .._records.turn import Turn
 from ..storage.base import Change, Expected, Storage
 from ._hooks import Hooks
 from ._lab import Lab, clause
@@ -79,6 +80,10 @@ def _delete(storage: Storage, expected: Expected) -> Awaitable[Any]:
     return storage.delete(KEY, [3], expected=expected)
 
 
+def _change(storage: Storage, expected: Expected) -> Awaitable[Any]:
+    return storage.change(KEY, {3: Change(content="late"), 4: None}, expected=expected)
+
+
 def _clear(storage: Storage, expected: Expected) -> Awaitable[Any]:
     return storage.clear(KEY, expected=expected)
 
@@ -109,6 +114,10 @@ class ExpectedContract(Hooks):
         await _check_refused(lab, _delete, [])
 
     @clause()
+    async def test_change_does_nothing_where_the_session_is_not_as_expected(self, lab: Lab) -> None:
+        await _check_refused(lab, _change, [])
+
+    @clause()
     async def test_clear_does_nothing_where_the_session_is_not_as_expected(self, lab: Lab) -> None:
         await _check_refused(lab, _clear, False)
 
@@ -126,7 +135,7 @@ class ExpectedContract(Hooks):
 
     @clause()
     async def test_each_change_is_made_where_the_session_is_as_expected(self, lab: Lab) -> None:
-        for verb in (_append, _edit, _delete, _clear, _erase, _consolidate):
+        for verb in (_append, _edit, _delete, _change, _clear, _erase, _consolidate):
             await _check_done(lab, verb)
 
     # In one step.
@@ -170,6 +179,19 @@ class ExpectedContract(Hooks):
             )
         )
         assert sum(map(len, gone)) == 1
+        assert (await info_of(lab.storage)).turns == 9
+
+    @clause()
+    async def test_change_compares_and_changes_in_one_step(self, lab: Lab) -> None:
+        await put(lab.storage, KEY, users(*"abcdefghij"))
+        expected = await expected_of(lab.storage)
+
+        async def change(number: int) -> list[Turn]:
+            changes = {number: None, 11 - number: Change(content=f"{number}")}
+            return await lab.storage.change(KEY, changes, expected=expected)
+
+        done = await at_once(*(lambda number=number: change(number) for number in range(1, 11)))
+        assert sorted(map(len, done)) == [0] * 9 + [2]
         assert (await info_of(lab.storage)).turns == 9
 
     @clause()

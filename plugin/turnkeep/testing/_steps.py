@@ -76,6 +76,11 @@ _arguments: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
     "find_all": {"source_ids": st.lists(_sources, max_size=3), "prefix": _prefixes},
     "edit": {"key": _keys, "turn_id": _ids, "change": _changes, "expected": _expected},
     "delete": {"key": _keys, "ids": st.lists(_ids, max_size=3), "expected": _expected},
+    "change": {
+        "key": _keys,
+        "changes": st.dictionaries(_ids, st.none() | _changes, max_size=4),
+        "expected": _expected,
+    },
     "clear": {"key": _keys, "erase": st.booleans(), "expected": _expected},
     "consolidate": {
         "key": _keys,

@@ -51,6 +51,9 @@ VERBS: Final[dict[str, Verb]] = {
     "begin": lambda storage: storage.append(NEW, users("e", "f")),
     "edit": lambda storage: storage.edit(KEY, 2, Change(content="edited", link=("linked",))),
     "delete": lambda storage: storage.delete(KEY, [1, 3]),
+    "change": lambda storage: storage.change(
+        KEY, {1: Change(content="edited"), 2: None, 3: Change(link=("linked",))}
+    ),
     "clear": lambda storage: storage.clear(KEY),
     "erase": lambda storage: storage.clear(KEY, erase=True),
     "consolidate": _consolidate,

@@ -33,6 +33,16 @@ class ReadsPartsOfAppends(Server):
         return appended and appended._replace(turns=list(turns))
 
 
+@found_by("test_a_read_never_sees_a_part_of_a_change")
+class ChangesTurnsOneByOne(Server):
+    async def change(self, key: SessionKey, changes: Any, **options: Any) -> list[Turn]:
+        there: list[Turn] = []
+        for turn_id, change in changes.items():
+            there += await super().change(key, {turn_id: change}, **options)
+            await checkpoint()
+        return there
+
+
 @found_by("test_pages_that_go_on_until_one_is_complete_have_all_turns")
 class CapsItsPages(Server):
     async def read(self, key: SessionKey, *, limit: int | None = None, **options: Any) -> Snapshot:

@@ -18,6 +18,7 @@ NOTHING: dict[str, Any] = {
     "append": None,
     "edit": None,
     "delete": [],
+    "change": [],
     "clear": False,
     "consolidate": False,
 }
@@ -26,7 +27,7 @@ NOTHING: dict[str, Any] = {
 class Unconditional(Server):
     """Has no fault, and a way to change a session whatever is expected of it."""
 
-    async def change(self, verb: str, key: SessionKey, *arguments: Any, **options: Any) -> Any:
+    async def regardless(self, verb: str, key: SessionKey, *arguments: Any, **options: Any) -> Any:
         if verb == "consolidate":
             info = (await self.read(key)).info
             options["expected"] = info.expected() if info else Expected("never")
@@ -37,7 +38,7 @@ def _ignoring(verb: str) -> type[Server]:
     async def change(
         self: Unconditional, *arguments: Any, expected: Expected | None = None, **options: Any
     ) -> Any:
-        return await self.change(verb, *arguments, **options)
+        return await self.regardless(verb, *arguments, **options)
 
     name = f"IgnoresWhat{verb.title()}Expects"
     found = "append_stores_nothing" if verb == "append" else f"{verb}_does_nothing"
@@ -56,7 +57,7 @@ def _comparing_first(verb: str, clause: str) -> type[Server]:
         if expected is not None and self._expected(key, expected) is None:
             return NOTHING[verb]
         await checkpoint()
-        return await self.change(verb, key, *arguments, **options)
+        return await self.regardless(verb, key, *arguments, **options)
 
     name = f"ComparesBeforeIts{verb.title()}"
     return found_by(clause)(type(name, (Unconditional,), {verb: change}))
@@ -68,6 +69,7 @@ for _verb in NOTHING:
 _comparing_first("append", "test_append_compares_and_stores_in_one_step")
 _comparing_first("edit", "test_edit_compares_and_changes_in_one_step")
 _comparing_first("delete", "test_delete_compares_and_deletes_in_one_step")
+_comparing_first("change", "test_change_compares_and_changes_in_one_step")
 _comparing_first("clear", "test_clear_compares_and_begins_an_epoch_in_one_step")
 _comparing_first("consolidate", "test_consolidate_compares_and_sets_in_one_step")
 
@@ -150,6 +152,14 @@ class DeletesWithARevisionForEachTurn(Revising):
         gone = await super().delete(key, ids, **options)
         self.revise(key, len(gone) - 1)
         return gone
+
+
+@found_by("test_changes_of_several_turns_raise_the_revision_by_one")
+class ChangesWithARevisionForEachTurn(Revising):
+    async def change(self, key: SessionKey, changes: Any, **options: Any) -> list[Turn]:
+        there = await super().change(key, changes, **options)
+        self.revise(key, len(there) - 1)
+        return there
 
 
 @found_by("test_erasing_turns_raises_the_revision_by_one")

@@ -198,35 +198,39 @@ class JsonlStorage(RecordVerbs):
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        self._check_writable(key)
-
-        async def apply(chat: Chat) -> Turn | None:
-            if not await self._chats.is_expected(chat, expected):
-                return None
-            turns = await self._chats.pick(chat, [turn_id])
-            if not turns:
-                return None
-            changed = change.apply(turns[0])
-            if changed is not turns[0]:
-                await self._rewrite(chat, {turn_id: changed}, "edit")
-            return changed
-
-        return await self._chats.with_file(key, apply, write=True)
+        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
+        return await self.change(key, dict.fromkeys(ids), expected=expected)
+
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
         self._check_writable(key)
 
-        async def take(chat: Chat) -> list[Turn]:
+        async def apply(chat: Chat) -> list[Turn]:
             if not await self._chats.is_expected(chat, expected):
                 return []
-            turns = await self._chats.pick(chat, ids)
-            if turns:
-                await self._rewrite(chat, {turn.id: None for turn in turns}, "delete")
-            return turns
+            there: list[Turn] = []
+            differing: dict[int, Turn | None] = {}
+            for turn in await self._chats.pick(chat, [*changes]):
+                change = changes[turn.id]
+                after = None if change is None else change.apply(turn)
+                if after is not turn:
+                    differing[turn.id] = after
+                there.append(after or turn)
+            if differing:
+                gone = None in differing.values()
+                await self._rewrite(chat, differing, "delete" if gone else "edit")
+            return there
 
-        return await self._chats.with_file(key, take, write=True)
+        return await self._chats.with_file(key, apply, write=True)
 
     async def _rewrite(self, chat: Chat, changes: Mapping[int, Turn | None], op: str) -> None:
         assert chat.info is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -12,7 +12,16 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from ..._records.turn import Turn
-from ..base import DEDUPE_TURNS, Expected, SessionInfo, dedupe_index, is_expected, merged, shifted
+from ..base import (
+    DEDUPE_TURNS,
+    Change,
+    Expected,
+    SessionInfo,
+    dedupe_index,
+    is_expected,
+    merged,
+    shifted,
+)
 
 by_id: Final = attrgetter("id")
 
@@ -30,6 +39,31 @@ class Held:
     def place(self, turn_id: int) -> int | None:
         place = bisect_left(self.turns, turn_id, key=by_id)
         return place if self.turns[place : place + 1] and self.turns[place].id == turn_id else None
+
+    def changed(
+        self, changes: Mapping[int, Change | None]
+    ) -> tuple[list[Turn], dict[int, Turn | None]]:
+        """Return those of the turns that are there, and for each changed place what is to be."""
+        there: list[Turn] = []
+        differing: dict[int, Turn | None] = {}
+        for turn_id in sorted(changes):
+            place, change = self.place(turn_id), changes[turn_id]
+            if place is not None:
+                turn = self.turns[place]
+                after = None if change is None else change.apply(turn)
+                if after is not turn:
+                    differing[place] = after
+                there.append(after or turn)
+        return there, differing
+
+    def with_changes(self, differing: Mapping[int, Turn | None]) -> list[Turn]:
+        """Return the turns with these in their places, without those that are None."""
+        for place, turn in differing.items():
+            if turn is not None:
+                self.turns[place] = turn
+        if None not in differing.values():
+            return self.turns
+        return [turn for place, turn in enumerate(self.turns) if differing.get(place, turn)]
 
     def is_as(self, expected: Expected | None) -> bool:
         if expected is None:

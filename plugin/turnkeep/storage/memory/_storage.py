@@ -149,30 +149,29 @@ class MemoryStorage:
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        async with self._order.change(key):
-            session = self._expected(key, expected)
-            place = session.place(turn_id) if session else None
-            if session is None or place is None:
-                return None
-            turn = session.turns[place]
-            changed = change.apply(turn)
-            if changed is not turn:
-                now = self._clock()
-                session.turns[place] = changed
-                self._put(session, session.turns, now, revision=session.info.revision + 1)
-            return changed
+        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
+        return await self.change(key, dict.fromkeys(ids), expected=expected)
+
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
         async with self._order.change(key):
             session = self._expected(key, expected)
-            unwanted = frozenset(ids)
-            gone = [turn for turn in session.turns if turn.id in unwanted] if session else []
-            if session and gone:
-                left = [turn for turn in session.turns if turn.id not in unwanted]
-                self._put(session, left, self._clock(), revision=session.info.revision + 1)
-            return gone
+            if session is None:
+                return []
+            there, differing = session.changed(changes)
+            if differing:
+                now, revision = self._clock(), session.info.revision + 1
+                self._put(session, session.with_changes(differing), now, revision=revision)
+            return there
 
     async def clear(
         self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from ..._records.turn import Turn
-from ..base import SessionInfo
+from ..base import Change, SessionInfo
 from ._pairs import Pairs, below, path, utc_now, value
 
 __all__ = ["Session", "decoded_turn"]
@@ -114,6 +114,24 @@ class Session:
             self._pairs.delete(path("turn", key, turn.id))
             for name in _names(turn):
                 self._pairs.delete(path("name", name, key, turn.id))
+
+    def change(self, changes: Mapping[int, Change | None]) -> list[Turn]:
+        """Edit and delete turns; return those that were there, ascending."""
+        there: list[Turn] = []
+        gone = edited = 0
+        for turn_id in sorted(changes):
+            turn, change = self.turn(turn_id), changes[turn_id]
+            if turn is None:
+                continue
+            changed = None if change is None else change.apply(turn)
+            if changed is not turn:
+                self.remove([turn])
+                self.put([] if changed is None else [changed])
+                gone, edited = gone + (changed is None), edited + 1
+            there.append(changed or turn)
+        if edited:
+            self.save(turns=self.info.turns - gone, revision=self.info.revision + 1)
+        return there
 
     def erase(self) -> list[Turn]:
         """Take all turns away, also those that are damaged, and return them."""

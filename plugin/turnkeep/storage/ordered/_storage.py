@@ -101,33 +101,23 @@ class OrderedStorage(ABC):
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        def work(held: Sessions) -> Turn | None:
-            session = held.get(key, expected)
-            turn = session.turn(turn_id) if session else None
-            if session is None or turn is None:
-                return None
-            changed = change.apply(turn)
-            if changed is not turn:
-                session.remove([turn])
-                session.put([changed])
-                session.save(revision=session.info.revision + 1)
-            return changed
-
-        return await self._transact(work)
+        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
+        return await self.change(key, dict.fromkeys(ids), expected=expected)
+
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
         def work(held: Sessions) -> list[Turn]:
             session = held.get(key, expected)
-            if session is None:
-                return []
-            gone = [turn for one in sorted(set(ids)) if (turn := session.turn(one))]
-            if gone:
-                session.remove(gone)
-                left, revision = session.info.turns - len(gone), session.info.revision + 1
-                session.save(turns=left, revision=revision)
-            return gone
+            return session.change(changes) if session else []
 
         return await self._transact(work)
 
