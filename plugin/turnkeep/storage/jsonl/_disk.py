@@ -53,6 +53,11 @@ def open_file(path: Path, flags: int) -> int:
     return fd
 
 
+def is_shortage(error: BaseException) -> bool:
+    """Return whether an error says that there is no descriptor left."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
 def close_file(fd: int) -> None:
     """Close a descriptor. What was written to it was checked before, so a failure is logged."""
     try:
@@ -71,13 +76,30 @@ def modified_microseconds(status: os.stat_result) -> int:
     return max(0, min(status.st_mtime_ns // 1000, _LAST_MICROSECOND))
 
 
-def set_modified(fd: int, written: datetime) -> None:
-    """Set when a file was last written: a session's record has the same time as its file."""
-    nanoseconds = round(written.timestamp() * 1_000_000) * 1000
-    try:  # noqa: SIM105 - each append pays for this
+def set_modified(fd: int, written: datetime) -> int:
+    """Set when a file was last written, with our mark; return it, or 0 if that can't be set.
+
+    A list of sessions is in the order of these times. See `is_marked`.
+    """
+    nanoseconds = _marked(round(written.timestamp() * 1_000_000))
+    try:
         os.utime(fd, ns=(nanoseconds, nanoseconds))
     except OSError:
-        pass  # the file is somebody else's: its time is that of the write
+        return 0  # the file is somebody else's: its time is that of the write
+    return nanoseconds
+
+
+def is_marked(status: os.stat_result) -> bool:
+    """Return whether a file's time of change is one that we gave it.
+
+    The nanoseconds are a checksum of the microseconds. A copy without times, an editor or
+    `touch` sets others, and then the file itself is asked when it was written.
+    """
+    return status.st_mtime_ns == _marked(status.st_mtime_ns // 1000)
+
+
+def _marked(microseconds: int) -> int:
+    return microseconds * 1000 + 1 + microseconds % 997
 
 
 def make_folder(folder: Path) -> bool:
@@ -171,6 +193,7 @@ def writing_anew(
     folder could not be synced.
     """
     beside = workplace / f"{os.getpid()}-{id(path):x}.tmp"
+    make_folder(workplace)  # somebody may have removed it
     try:
         with open(beside, "wb", opener=_open_new) as file:
             yield file

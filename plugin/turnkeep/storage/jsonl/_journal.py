@@ -6,9 +6,12 @@ then to this one, which alone is synced. The sessions' own files are synced late
 together, and what the journal had of them is removed. After the machine died, what a file
 lacks is taken from there when the folder is next opened.
 
-A journal is a few segments, `.turnkeep/journal-N`: a head that names the boot of the machine,
-and records, each of which says what stands at which place of which file. What is erased from
-a session's file is erased here too: see `release`.
+A journal is a few segments, `.turnkeep/journal-N`: a head, and records, each of which says what
+stands at which place of which file. What is erased from a session's file is erased here too: see
+`release`.
+
+A file whose sync failed is not believed by the next sync that succeeds, since the kernel may have
+dropped what it could not write. Its bytes are written again from the journal first.
 """
 
 from __future__ import annotations
@@ -19,18 +22,13 @@ import struct
 import threading
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ._disk import (
-    FILE_MODE,
-    close_file,
-    open_file,
-    sync_folder,
-    write_at,
-)
+from ._disk import FILE_MODE, close_file, make_folder, open_file, sync_folder, write_at
+from ._sync import sync_files
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -40,7 +38,6 @@ GROWN_BYTES: Final = 1024 * 1024
 
 NAME: Final = "journal-"
 _MAGIC: Final = b"turnkeep journal 1\n"
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 HEAD_BYTES: Final = 64
 HEADER: Final = struct.Struct("<4sQHIII")
 """A mark, the offset in the file, the lengths of its name and of the data, and two checksums:
@@ -67,6 +64,8 @@ class Journal:
         self._older: list[_Segment] = []
         self._syncing: threading.Thread | None = None
         self._number = 0
+        self._doubtful: set[Path] = set()
+        """Files whose last sync failed."""
 
     def write(self, batch: Sequence[Added]) -> None:
         """Make what was added survive the machine. If it raises, none of it is promised."""
@@ -102,9 +101,19 @@ class Journal:
         with self._lock:
             there = [segment for segment in self._segments() if path in segment.places]
             if there:
-                sync_files([path])
+                self._sync([path], there)
             for segment in there:
                 segment.erase(path)
+
+    def doubt(self, path: Path) -> None:
+        """Take note that a sync of this file failed."""
+        with self._lock:
+            self._doubtful.add(path)
+
+    def restore(self, path: Path) -> None:
+        """Write again what is here of a file."""
+        with self._lock:
+            self._restore(path, self._segments())
 
     def close(self) -> None:
         """Sync all files that are named here, and remove the journal. Blocks."""
@@ -117,6 +126,30 @@ class Journal:
         for segment in self._older:  # those that could not be synced
             close_file(segment.fd)
         self._older = []
+
+    def _sync(self, paths: Collection[Path], segments: Sequence[_Segment]) -> None:
+        """Sync files; those whose last sync failed are written again from these segments first."""
+        doubtful = self._doubtful.intersection(paths)
+        for path in doubtful:
+            self._restore(path, segments)
+        try:
+            sync_files(paths, self._folder)
+        except OSError:
+            self._doubtful.update(paths)
+            raise
+        self._doubtful -= doubtful
+
+    def _restore(self, path: Path, segments: Sequence[_Segment]) -> None:
+        with suppress(FileNotFoundError):
+            fd = open_file(path, os.O_WRONLY)
+            try:
+                times = os.fstat(fd)
+                for segment in segments:
+                    for offset, data in segment.data_of(path):
+                        write_at(fd, data, offset)
+                os.utime(fd, ns=(times.st_atime_ns, times.st_mtime_ns))  # nothing was said
+            finally:
+                os.close(fd)
 
     def _segments(self) -> list[_Segment]:
         return [*self._older, self._current] if self._current is not None else self._older
@@ -141,7 +174,7 @@ class Journal:
                     self._syncing = None
                     return
             try:
-                sync_files(paths)
+                self._sync(paths, older)
                 with self._lock:
                     for segment in older:
                         segment.path.unlink(missing_ok=True)
@@ -172,9 +205,10 @@ class _Segment:
         self._names: dict[Path, bytes] = {}
         self.end = HEAD_BYTES
         self._size = 0
+        make_folder(workplace)  # somebody may have removed it
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
-            self._write(head(), 0)
+            self._write(_MAGIC.ljust(HEAD_BYTES, b"\0"), 0)
             sync_folder(workplace)
         except OSError:
             self.path.unlink()
@@ -211,6 +245,12 @@ class _Segment:
         with suppress(OSError):
             write_at(self.fd, bytes(HEADER.size), end)
 
+    def data_of(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Give the offset and the bytes of each record of a file."""
+        for at in self.places.get(path, ()):
+            _, offset, name, data, _, _ = HEADER.unpack(os.pread(self.fd, HEADER.size, at))
+            yield offset, os.pread(self.fd, data, at + HEADER.size + name)
+
     def erase(self, path: Path) -> None:
         """Overwrite what is here of a file, and wait until that is on the disk."""
         for offset in self.places[path]:
@@ -218,32 +258,3 @@ class _Segment:
             write_at(self.fd, bytes(name + data), offset + HEADER.size)
         os.fdatasync(self.fd)
         del self.places[path]
-
-
-def sync_files(paths: Iterable[Path]) -> None:
-    """Sync files that are still there, and the folders that they are in."""
-    folders: set[Path] = set()
-    for path in paths:
-        try:
-            fd = open_file(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue  # it was removed, which `release` was told before
-        try:
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        folders |= {path.parent, path.parent.parent}
-    for folder in folders:
-        sync_folder(folder)
-
-
-def head() -> bytes:
-    return (_MAGIC + boot()).ljust(HEAD_BYTES, b"\0")
-
-
-def boot() -> bytes:
-    """Return the identifier of this boot, or no bytes if the system has none."""
-    try:
-        return _BOOT.read_bytes().strip()
-    except OSError:
-        return b""

@@ -35,9 +35,10 @@ class OpenedFolder:
         self._folder = Folder(Path(folder), read_only=read_only)
         self._lock_timeout = lock_timeout
         self._lock: FolderLock | None = None
-        self._workers = Workers(WORKER_THREADS)
         claims_file = ClaimsFile(self._folder.workplace)
-        self._writer = Writer(self._folder.journal if durability == "disk" else None, claims_file)
+        journal = self._folder.journal if durability == "disk" else None
+        self._writer = Writer(journal, claims_file, self._folder.workplace)
+        self._workers = Workers(WORKER_THREADS, self._writer.let_go)
         self._chats = Chats(self._folder, self._workers, self._writer)
         self._claims = Claims(claims_file, self._workers, self._writer)
 

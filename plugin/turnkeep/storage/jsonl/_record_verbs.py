@@ -103,9 +103,8 @@ class RecordVerbs(FolderVerbs):
                 line = note(chat)
                 if line is None or chat.info is None:
                     return False
-                written = chat.info.updated_at
-                batch = self._writer.stage(chat.path, chat.version, size, line, written)
-                chat.batch, version = batch, chat.version
+                batch = chat.batch = self._writer.stage(chat, size, line)
+                version = chat.version
             if await self._chats.written(chat, batch, version):
                 return True
 

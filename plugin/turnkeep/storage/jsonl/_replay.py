@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from ._disk import make_folder, open_file, reading, set_aside, sync_folder, write_at
-from ._journal import HEAD_BYTES, HEADER, MARK, NAME, Added, boot, head, sync_files
+from ._journal import HEAD_BYTES, HEADER, MARK, NAME
 from ._names import DAMAGED_SUFFIX, is_session_file
+from ._sync import sync_files
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -36,21 +37,17 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
     segments = [workplace / name for _, name in numbered]
     if not segments:
         return
-    paths: set[Path] = set()
+    added: dict[Path, list[tuple[int, bytes]]] = {}
     for segment in segments:
         with reading(segment) as fd:
             content = os.pread(fd, os.fstat(fd).st_size, 0)
-        # As long as the machine is up, all that was written is in the files.
-        lost = not boot() or not content.startswith(head())
         refused: list[bytes] = []
         for name, offset, data in records(content):
             path = _path_named(folder, name)
             if path is None or offset > MAX_OFFSET:
                 refused.append(name)
-                continue
-            paths.add(path)
-            if lost:
-                _repair(Added(path, offset, data))
+            else:
+                added.setdefault(path, []).append((offset, data))
         if refused:
             aside = segment.with_suffix(DAMAGED_SUFFIX)
             logger.error(
@@ -62,7 +59,9 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
                 aside.name,
             )
             segment.replace(aside)
-    sync_files(paths)
+    for path, pieces in added.items():
+        _repair(path, pieces)
+    sync_files(added, folder)
     for segment in segments:
         segment.unlink(missing_ok=True)
     sync_folder(workplace)
@@ -92,29 +91,36 @@ def _path_named(folder: Path, name: bytes) -> Path | None:
     return path if (path.is_file() and not path.is_symlink()) or not os.path.lexists(path) else None
 
 
-def _repair(added: Added) -> None:
-    """Put the bytes back if the file lost them, or beside it if somebody else changed it."""
-    path, offset, data = added
+def _repair(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
+    """Put bytes back into a file, or beside it if somebody else changed it.
+
+    They are written though they are there: the kernel may have failed to write them before.
+    """
     make_folder(path.parent)
-    new = 0 if offset else os.O_CREAT
+    foreign: list[bytes] = []
     with suppress(FileNotFoundError):
-        fd = open_file(path, os.O_RDWR | new)
+        fd = open_file(path, os.O_RDWR | (0 if pieces[0][0] else os.O_CREAT))
         try:
             size = os.fstat(fd).st_size
-            there = os.pread(fd, len(data), offset)
-            # No line holds a zero, so that is what a file system has where it lost a block.
-            own = all(a in (0, b) for a, b in zip(there, data, strict=False))
-            if own and size >= offset:
-                if there != data:
+            for offset, data in pieces:
+                there = os.pread(fd, len(data), offset)
+                # No line holds a zero, so that is what a file system has where it lost a block.
+                own = there == data or all(a in (0, b) for a, b in zip(there, data, strict=False))
+                if own and size >= offset:
                     write_at(fd, data, offset)
-                return
+                    size = max(size, offset + len(data))
+                else:
+                    foreign.append(data)
         finally:
             os.close(fd)
+        if not foreign:
+            return
+    foreign = foreign or [data for _, data in pieces]
     beside = path.with_suffix(DAMAGED_SUFFIX)
     logger.warning(
         "%s: changed from outside; %d bytes of the journal are set aside in %s",
         path,
-        len(data),
+        sum(map(len, foreign)),
         beside.name,
     )
-    set_aside(beside, data.splitlines())
+    set_aside(beside, b"".join(foreign).splitlines())

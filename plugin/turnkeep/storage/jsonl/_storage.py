@@ -156,9 +156,7 @@ class JsonlStorage(RecordVerbs):
         size = chat.size
         added = chat.add(turns, places, older)
         if added.lines:
-            assert chat.info is not None
-            written = chat.info.updated_at
-            chat.batch = self._writer.stage(chat.path, chat.version, size, added.lines, written)
+            chat.batch = self._writer.stage(chat, size, added.lines)
         return _Staged(added, chat.info, chat.batch, chat.version)
 
     async def read(

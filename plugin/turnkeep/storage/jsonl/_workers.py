@@ -7,7 +7,7 @@ anyio's own cancellations, but not asyncio's `Task.cancel()`, so the end is wait
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from anyio import CancelScope, Event, get_cancelled_exc_class
 from anyio.lowlevel import current_token
 
 from ..._errors import LostAcknowledgementError, StorageError
-from ._disk import UnsyncedError
+from ._disk import UnsyncedError, is_shortage
 
 T = TypeVar("T")
 
@@ -56,8 +56,10 @@ async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = N
 class Workers:
     """A few threads, from `open` to `close`."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, let_go: Callable[[], Awaitable[object]]) -> None:
         self._threads = threads
+        self._let_go = let_go
+        """Closes what files it can, where there was no descriptor left."""
         self._pool: ThreadPoolExecutor
 
     def open(self) -> None:
@@ -67,8 +69,23 @@ class Workers:
     async def run(self, where: str, function: Callable[..., T], *args: Any) -> T:
         """Run the function; when this returns or raises, it has ended or never begins.
 
-        Its `OSError` is raised as a `StorageError` that begins with `where`.
+        Its `OSError` is raised as a `StorageError` that begins with `where`. It is called again
+        if it found no descriptor left.
         """
+        try:
+            return await self._run(function, *args)
+        except UnsyncedError as error:
+            raise storage_error(where, error) from error
+        except OSError as error:
+            if not is_shortage(error):
+                raise storage_error(where, error) from error
+        await self._let_go()
+        try:
+            return await self._run(function, *args)
+        except OSError as error:
+            raise storage_error(where, error) from error
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
         ended = Event()
         call = loop_call()
 
@@ -79,10 +96,7 @@ class Workers:
         future = self._pool.submit(function, *args)
         future.add_done_callback(wake)
         await wait_to_the_end(ended, future.cancel)
-        try:
-            return future.result()
-        except OSError as error:
-            raise storage_error(where, error) from error
+        return future.result()
 
     def close(self) -> None:
         """End the threads."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Literal
@@ -23,6 +22,7 @@ from anyio import Event, get_cancelled_exc_class
 
 from ..._loop import asyncio_loop
 from ._appender import Appender, Batch, Job
+from ._chat import Chat
 from ._claims_file import ClaimsFile, Write
 from ._journal import Journal
 from ._workers import loop_call, running_loop, wait_to_the_end
@@ -31,9 +31,6 @@ logger: Final = logging.getLogger("turnkeep")
 
 Durability = Literal["os", "disk"]
 
-MAX_OPEN_FILES: Final = 512
-
-
 _NO_LOOP: Final = object()
 """In the place of a loop, before there was one; under trio `asyncio_loop` returns None."""
 
@@ -41,8 +38,8 @@ _NO_LOOP: Final = object()
 class Writer:
     """Gathers batches on the loop, and writes them on a thread."""
 
-    def __init__(self, journal: Journal | None, claims: ClaimsFile) -> None:
-        self._appender = Appender(journal, claims)
+    def __init__(self, journal: Journal | None, claims: ClaimsFile, workplace: Path) -> None:
+        self._appender = Appender(journal, claims, workplace)
         self._queue: SimpleQueue[Batch] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._gathering: Batch | None = None
@@ -52,17 +49,20 @@ class Writer:
 
     # On the loop.
 
-    def stage(self, path: Path, version: int, size: int, lines: bytes, written: datetime) -> Batch:
+    def stage(self, chat: Chat, size: int, lines: bytes) -> Batch:
         """Add lines to the batch that is being gathered; wait for its `done`.
 
-        `version` names what was read of this file, and is the key of `errors`.
+        `size` is that of the file without these lines. The chat's version names what was read
+        of the file, and is the key of `errors`.
         """
         batch = self._gathering or self._gather()
-        job = batch.jobs.get(version)
+        assert chat.info is not None
+        job = batch.jobs.get(chat.version)
         if job is None:
-            job = batch.jobs[version] = Job(path, version, size, written)
+            written = chat.info.updated_at
+            job = batch.jobs[chat.version] = Job(chat.path, chat.version, size, chat.inode, written)
         job.lines.append(lines)
-        job.written = written
+        job.written = chat.info.updated_at
         return batch
 
     def stage_claims(self, writes: Iterable[Write]) -> Batch:
@@ -76,6 +76,12 @@ class Writer:
         batch = self._gather()
         batch.retired.append(version)
         return batch
+
+    async def let_go(self) -> None:
+        """Close all files, since there is no descriptor left for another thread."""
+        batch = self._gather()
+        batch.lets_go = True
+        await self.wait(batch)
 
     async def wait(self, batch: Batch) -> None:
         """Return when all of the batch was tried."""
