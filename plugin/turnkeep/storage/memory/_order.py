@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Final
 
 from anyio import Lock
 
 from ..._records.key import SessionKey
+
+_AT_ONCE: Final = nullcontext()
 
 
 class Order:
@@ -21,18 +24,13 @@ class Order:
         self._line = Lock()
         self._in_line: list[SessionKey] = []
 
-    @asynccontextmanager
-    async def change(self, key: SessionKey) -> AsyncGenerator[None, None]:
-        if self._resolve(key) not in map(self._resolve, self._in_line):
-            yield
-            return
-        async with self._wait(key):
-            yield
+    def change(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
+        if self._in_line and self._resolve(key) in map(self._resolve, self._in_line):
+            return self._wait(key)
+        return _AT_ONCE
 
-    @asynccontextmanager
-    async def rename(self, old: SessionKey, new: SessionKey) -> AsyncGenerator[None, None]:
-        async with self._wait(old, new):
-            yield
+    def rename(self, old: SessionKey, new: SessionKey) -> AbstractAsyncContextManager[None]:
+        return self._wait(old, new)
 
     @asynccontextmanager
     async def _wait(self, *keys: SessionKey) -> AsyncGenerator[None, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -12,21 +12,32 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from ..._records.turn import Turn
-from ..base import (
-    DEDUPE_TURNS,
-    Change,
-    Expected,
-    SessionInfo,
-    dedupe_index,
-    is_expected,
-    merged,
-    shifted,
-)
+from ..base import Change, Expected, SessionInfo, is_expected, merged, shifted
 
 by_id: Final = attrgetter("id")
 
 _CHUNK: Final = 1000
 """The turns that a merge moves before it lets the loop's other tasks run."""
+
+
+class Known:
+    """The ids of a session's turns by their source ids and tokens, the latest of each."""
+
+    __slots__ = ("sources", "tokens")
+
+    def __init__(self, turns: Iterable[Turn]) -> None:
+        self.sources: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
+        for turn in turns:
+            self.add(turn)
+
+    def add(self, turn: Turn) -> None:
+        """Add a turn, or what an edit has linked to it."""
+        for source in turn.source_ids:
+            if self.sources.get(source, 0) < turn.id:
+                self.sources[source] = turn.id
+        if turn.token:
+            self.tokens[turn.token] = turn.id
 
 
 @dataclass
@@ -35,6 +46,27 @@ class Held:
 
     info: SessionInfo
     turns: list[Turn] = field(default_factory=list)
+    _known: Known | None = field(default=None, init=False)
+    _known_turns: list[Turn] | None = field(default=None, init=False)
+
+    @property
+    def known(self) -> Known:
+        """The index of the turns. It is made again when they are another list."""
+        if self._known is None or self._known_turns is not self.turns:
+            self._known, self._known_turns = Known(self.turns), self.turns
+        return self._known
+
+    def add(self, turns: list[Turn]) -> None:
+        """Add turns at the end."""
+        known = self.known
+        self.turns += turns
+        for turn in turns:
+            known.add(turn)
+
+    def change(self, place: int, turn: Turn) -> None:
+        """Put an edited turn in its place."""
+        self.turns[place] = turn
+        self.known.add(turn)
 
     def place(self, turn_id: int) -> int | None:
         place = bisect_left(self.turns, turn_id, key=by_id)
@@ -60,7 +92,7 @@ class Held:
         """Return the turns with these in their places, without those that are None."""
         for place, turn in differing.items():
             if turn is not None:
-                self.turns[place] = turn
+                self.change(place, turn)
         if None not in differing.values():
             return self.turns
         return [turn for place, turn in enumerate(self.turns) if differing.get(place, turn)]
@@ -84,23 +116,32 @@ class Outcome(NamedTuple):
 
 def outcome(session: Held, turns: Sequence[Turn], dedupe: bool) -> Outcome:
     """Return the outcome of an append of these turns to a session."""
-    info, latest = session.info, session.turns[-DEDUPE_TURNS:]
-    tokens = {turn.token: turn for turn in latest if turn.token}
-    sources = dedupe_index(latest) if dedupe else {}
-    result = Outcome([], [], [], any(turn.token in tokens for turn in turns))
+    info, known = session.info, session.known
+    stored, new, added = list[Turn](), list[bool](), list[Turn]()
+    earlier: dict[str, Turn] = {}
+    again = False
     for turn in turns:
-        stored = before = tokens.get(turn.token)
-        if before is None:
-            stored = next((sources[one] for one in turn.source_ids if one in sources), None)
-        result.new.append(before is not None or stored is None)
-        if stored is None:
-            next_id = info.last_id + len(result.added) + 1
-            stored = replace(turn, id=next_id, epoch=info.epoch, generation=info.generation)
-            result.added.append(stored)
+        place = before = known.tokens.get(turn.token, 0) if turn.token else 0
+        one: Turn | None = None
+        if dedupe and not place:
+            for source in turn.source_ids:
+                place, one = known.sources.get(source, 0), earlier.get(source)
+                if place or one:
+                    break
+        if place:
+            found = session.place(place)
+            assert found is not None
+            one = session.turns[found]
+        again = again or before > 0
+        new.append(before > 0 or one is None)
+        if one is None:
+            next_id = info.last_id + len(added) + 1
+            one = replace(turn, id=next_id, epoch=info.epoch, generation=info.generation)
+            added.append(one)
             if dedupe:
-                sources.update(dict.fromkeys(stored.source_ids, stored))
-        result.turns.append(stored)
-    return result._replace(again=result.again and not result.added)
+                earlier.update(dict.fromkeys(one.source_ids, one))
+        stored.append(one)
+    return Outcome(stored, new, added, again and not added)
 
 
 async def joined(old: Held, new: Held) -> Held:

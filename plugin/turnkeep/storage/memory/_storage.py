@@ -99,7 +99,7 @@ class MemoryStorage:
             if refused and not done.again:
                 return None
             if done.added:
-                begun.turns += done.added
+                begun.add(done.added)
                 self._put(begun, begun.turns, now, last_id=begun.info.last_id + len(done.added))
             result = Appended(done.turns, done.new, begun.info if session or done.added else None)
         # Appends that never yield would starve the other tasks of a busy bot.
