@@ -150,8 +150,9 @@ class SessionStore:
         """Move a session to another key. The old key becomes an alias of the new one.
 
         If both have turns, the old ones become earlier epochs of the new session, whose ids
-        rise. Open replies of any process and turns in hand stay valid. Renaming again does
-        nothing. If `new` is an alias of the session, the session moves back.
+        rise. Open replies of any process and turns in hand stay valid, and windows show their
+        questions with them. Renaming again does nothing. If `new` is an alias of the session,
+        the session moves back.
         """
         old, new = as_key(old), as_key(new)
         async with self.desk.use(old, write=True) as storage:

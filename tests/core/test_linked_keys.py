@@ -49,9 +49,11 @@ async def test_an_answer_is_in_the_window_where_the_linked_key_is_consolidated_m
     turns = await stored(store.session(TELEGRAM))
     question = next(turn for turn in turns if turn.content == "Why?")
     assert [turn.answers for turn in turns if turn.role == "assistant"] == [question.id]
-    if linked_first:  # else the question is in the epoch before the link
-        window = [one["content"] for one in await store.session(TELEGRAM).get_history()]
+    window = [one["content"] for one in await store.session(TELEGRAM).get_history()]
+    if linked_first:
         assert window[1:] == ["Why?", "Because.", "later", "latest"]
+    else:
+        assert window[1:] == ["latest", "Why?", "Because."]
 
 
 async def test_already_answered_knows_linked_keys_as_one(store: SessionStore) -> None:

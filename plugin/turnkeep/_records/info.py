@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -59,6 +61,16 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if origin.generation == ref.generation and ref.id <= origin.last_id:
                 return ref.id + origin.ids
         return None
+
+    def first_place(self, refs: Iterable[TurnRef]) -> int:
+        """Return the lowest id that one of these turns has in the current epoch.
+
+        Return `sys.maxsize` if none of them is there. A merge may have moved one to an earlier
+        epoch.
+        """
+        here = (ref for ref in refs if self.epoch_of(ref.generation) == self.epoch)
+        places = (self.place(ref) for ref in here)
+        return min((place for place in places if place is not None), default=sys.maxsize)
 
     @property
     def epoch_name(self) -> tuple[str, int]:

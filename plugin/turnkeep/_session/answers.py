@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Final
@@ -82,6 +81,5 @@ class Answers:
         self._given.pop(self.name(turn), None)
 
     def first_open(self, info: SessionInfo) -> int:
-        """Return the lowest id in this session with an open reply, or `sys.maxsize`."""
-        places = (info.place(ref) for ref in self._open)
-        return min((place for place in places if place is not None), default=sys.maxsize)
+        """Return the lowest id in the current epoch with an open reply, or `sys.maxsize`."""
+        return info.first_place(self._open)

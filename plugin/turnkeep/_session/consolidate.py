@@ -31,6 +31,7 @@ from .._window.summary import checked_summary, summary_message
 from .._window.tokens import TokenCounter, estimate_tokens
 from .desk import Desk
 from .leases import CONSOLIDATE
+from .reading import beside_questions
 
 __all__ = ["KEEP", "MAX_TOKENS", "Consolidation", "Summarize", "consolidate"]
 
@@ -208,6 +209,7 @@ async def _read_backlog(desk: Desk, key: SessionKey, keep: int) -> Backlog | Non
             info, turns, complete = await storage.read(key, limit=limit)
         if info is None:
             return None
+        turns = await beside_questions(desk, info, turns, complete=complete)
         first_open = await _first_open(desk, info)
         found = backlog(info, turns, keep=keep, first_open=first_open, complete=complete)
         if found is not None:

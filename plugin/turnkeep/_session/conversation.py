@@ -213,7 +213,7 @@ class Conversation:
             latest = await read_latest_exchange(self.desk, self.key)
             if latest is None:
                 return Begun()
-            info, to, _ = latest
+            info, to = latest.info, latest.user
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
                 return Begun(expected=info.expected(), sight=sight, key=info.key)

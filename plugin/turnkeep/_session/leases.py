@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sys
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -155,12 +154,12 @@ class Leases:
         """Return the lowest id to which another store has an open reply, or `sys.maxsize`."""
         async with self._opening.use(info.key) as storage:
             claims = await storage.claims(key=info.key, expired=False)
-        places = (
-            info.place(TurnRef(claim.payload["generation"], claim.payload["id"]))
+        answered = (
+            TurnRef(claim.payload["generation"], claim.payload["id"])
             for claim in claims
             if claim.name.startswith(ANSWER) and claim.owner != self.owner
         )
-        return min((place for place in places if place is not None), default=sys.maxsize)
+        return info.first_place(answered)
 
     def _keep(self) -> None:
         """Start the task that renews the leases, unless it runs."""

@@ -24,6 +24,7 @@ from .consolidate import (
     consolidate,
 )
 from .desk import Desk
+from .reading import beside_questions
 
 __all__ = ["ConsolidationPolicy", "Consolidations"]
 
@@ -144,6 +145,7 @@ async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> b
         info, turns, complete = await desk.read(key, limit=limit)
         if info is None:
             return False
+        turns = await beside_questions(desk, info, turns, complete=complete)
         shown, complete = visible(info, turns, View(), complete=complete)
         exchanges = arrange(shown).exchanges
         if policy.after_messages is not None:

@@ -13,6 +13,7 @@ from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
+from .._window.moved import first_answers, moved_questions, with_questions
 from .._window.options import WindowOptions
 from ..storage.base import Snapshot
 from .desk import Desk
@@ -21,6 +22,7 @@ __all__ = [
     "LatestExchange",
     "Sight",
     "Turns",
+    "beside_questions",
     "read_latest_exchange",
     "read_window",
     "window_alone",
@@ -87,6 +89,8 @@ async def read_window(
                 view = View(as_of=view.as_of)
             elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
+            if info.origins and not past:
+                turns = await beside_questions(desk, info, turns, complete=complete)
         window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
             return window
@@ -141,12 +145,33 @@ def _placed(collected: Sequence[Turn], info: SessionInfo, shift: int) -> list[Tu
     ]
 
 
+async def beside_questions(
+    desk: Desk, info: SessionInfo, turns: Sequence[Turn], *, complete: bool
+) -> Sequence[Turn]:
+    """Return the turns, with the questions that a merge has parted from their answers."""
+    questions = await _moved_questions(desk, info, turns, complete=complete)
+    return with_questions(turns, questions) if questions else turns
+
+
+async def _moved_questions(
+    desk: Desk, info: SessionInfo, turns: Sequence[Turn], *, complete: bool
+) -> dict[int, Turn]:
+    """Return the questions of an earlier epoch that these turns answer, by their ids."""
+    questions: dict[int, Turn] = {}
+    for id in moved_questions(info, turns, complete=complete):
+        for turn in (await desk.read(info.key, after=id - 1, before=id + 1)).turns:
+            asked_in = info.epoch_of(info.ref(id).generation)
+            if is_said_by_user(turn) and not turn.hidden and turn.epoch == asked_in:
+                questions[id] = turn
+    return questions
+
+
 class LatestExchange(NamedTuple):
-    """The end of a session: its record, its latest user turn, and the turns that were read."""
+    """A session's record, its latest user turn, and the turns behind that one which answer it."""
 
     info: SessionInfo
-    user: Turn | None
-    turns: Sequence[Turn]
+    user: Turn | None = None
+    answers: Sequence[Turn] = ()
 
 
 async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | None:
@@ -157,13 +182,24 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
         if info is None:
             return None
         current = [turn for turn in turns if turn.epoch == info.epoch]
-        newest = next(
-            (turn for turn in reversed(current) if is_said_by_user(turn) and not turn.hidden),
-            None,
-        )
-        if newest is not None or complete or len(current) < len(turns):
-            return LatestExchange(info, newest, current)
+        users = [turn for turn in current if is_said_by_user(turn) and not turn.hidden]
+        if users or complete or len(current) < len(turns):
+            break
         limit *= 4
+    place, newest = (users[-1].id, users[-1]) if users else (0, None)
+    questions = await _moved_questions(desk, info, current, complete=True)
+    for id, first in first_answers(current, questions).items():
+        if first > place or newest is None:
+            place, newest = first, questions[id]
+    if newest is None:
+        return LatestExchange(info)
+    answers = [
+        turn
+        for turn in current
+        if turn.answers == newest.id
+        or (turn.answers is None and turn.id > place and not turn.hidden)
+    ]
+    return LatestExchange(info, newest, answers)
 
 
 class Turns(AsyncIterator[Turn]):

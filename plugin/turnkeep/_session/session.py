@@ -207,27 +207,23 @@ class BaseSession(Handle):
             latest = await read_latest_exchange(desk, key)
             if latest is None or latest.user is None:
                 return []
-            info, newest, turns = latest.info, latest.user, latest.turns
-            ids = [
-                turn.id
-                for turn in turns
-                if (turn.id == newest.id and not answers_only)
-                or turn.answers == newest.id
-                or (turn.answers is None and turn.id > newest.id and not turn.hidden)
-            ]
+            info, newest, answers = latest.info, latest.user, latest.answers
+            theirs = [*answers] if answers_only else [newest, *answers]
+            ids = [turn.id for turn in theirs]
             async with desk.use(key, write=True) as storage:
                 delete = partial(storage.delete, key, ids, expected=info.expected())
                 gone, lost = await desk.surely(delete)
                 now = info if gone or not ids else (await storage.read(key, limit=0)).info
-            if lost and not gone:
-                # The call with the lost answer may have deleted them.
-                theirs = [turn for turn in turns if turn.id in ids]
-                if (await self._conversation.locate(theirs[0]))[1] is None:
-                    gone, now = theirs, info
+            # The call with the lost answer may have deleted them.
+            if lost and theirs and not gone and await self._is_gone(theirs[0]):
+                gone, now = theirs, info
             if now is None or now.expected() == info.expected():
                 desk.answers.take_back(newest)
                 return gone
             # The session was merged or cleared meanwhile, so another exchange is the latest.
+
+    async def _is_gone(self, turn: Turn) -> bool:
+        return (await self._conversation.locate(turn))[1] is None
 
     async def clear(self, *, erase: bool = False) -> None:
         """Start the conversation over: windows are empty, and the old turns stay readable.
