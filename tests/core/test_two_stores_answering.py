@@ -123,6 +123,47 @@ async def test_a_message_whose_answer_failed_is_answered_by_the_other_replica(tw
     assert await said(mine) == ["Hi", "Hello!"]
 
 
+@pytest.mark.parametrize("source_id", ["m1", None])
+@pytest.mark.parametrize("bound", [True, False])
+async def test_of_two_replicas_that_answer_the_latest_message_one_is_refused(
+    two: Two, source_id: str | None, bound: bool
+) -> None:
+    asked = await two.a.session(KEY).receive("Hi", source_id=source_id)
+    async with (asked if bound else two.a.session(KEY)).reply() as first:
+        async with two.b.session(KEY).reply() as second:
+            second.add_text("twice")
+        assert second.discarded
+        theirs = await two.b.session(KEY).receive("Hi", **again(source_id) if source_id else {})
+        assert theirs.already_answered == (source_id is not None)
+        first.add_text("once")
+    assert "twice" not in await said(asked)
+    assert "once" in await said(asked)
+    assert await two.storage.claims() == []
+
+
+async def test_a_reply_to_the_latest_message_is_refused_if_it_was_answered_since_the_look(
+    two: Two,
+) -> None:
+    await two.a.session(KEY).append("user", "Hi")
+
+    async def answer_it() -> None:
+        await answer(two.a.session(KEY), "once")
+
+    two.after_next("read", answer_it)
+    async with two.b.session(KEY).reply() as reply:
+        reply.add_text("twice")
+    assert reply.discarded
+    assert await said(two.a.session(KEY)) == ["Hi", "once"]
+    assert await two.storage.claims() == []
+
+
+async def test_the_latest_message_may_be_answered_again_by_another_replica(two: Two) -> None:
+    await two.a.session(KEY).append("user", "Hi")
+    await answer(two.a.session(KEY), "once")
+    await answer(two.b.session(KEY), "and more")
+    assert await said(two.a.session(KEY)) == ["Hi", "once", "and more"]
+
+
 # 2. A consolidation in A does not fold a question to which B has an open reply.
 
 

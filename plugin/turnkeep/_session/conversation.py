@@ -200,14 +200,15 @@ class Conversation:
 
     async def _has_answer(self, turn: Turn) -> bool:
         behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
-        return any(not one.interrupted and one.answers_one_of((turn.id,)) for one in behind.turns)
+        return any(_is_answer(one, turn.id) for one in behind.turns)
 
     async def begin_reply(
         self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
     ) -> Begun:
         """Find the message that a reply answers: `to`, or the latest user turn.
 
-        Only one process answers a message. With `again` it may be answered again.
+        Only one process answers a message. With `again` it may be answered again. So may the
+        latest user turn if it already has an answer.
         """
         if to is None:
             latest = await read_latest_exchange(self.desk, self.key)
@@ -217,9 +218,10 @@ class Conversation:
             sight = Sight(TurnRef(info.generation, info.last_id))
             if to is None:
                 return Begun(expected=info.expected(), sight=sight, key=info.key)
-            _, leases = await self._lease([to], again=True)
+            again = any(_is_answer(turn, to.id) for turn in latest.answers)
+            may, leases = await self._lease([to], again=again)
             expected = info.expected(turn=to.id)
-            return Begun(to, (), expected, sight, leases=leases, key=info.key)
+            return Begun(to, (), expected, sight, is_lost=not may, leases=leases, key=info.key)
         sight = Sight.of(to, joined)
         record, there = await self.locate(to)
         if record is None or there is None:  # deleted, or forgotten with its session
@@ -300,3 +302,8 @@ class Conversation:
         """Do the store's work after a stored answer: consolidation."""
         if self.desk.after_answer is not None:
             await self.desk.after_answer(self.key)
+
+
+def _is_answer(turn: Turn, to: int) -> bool:
+    """Return True if the turn is an answer to the turn with this id, and was finished."""
+    return not turn.interrupted and turn.answers_one_of((to,))
