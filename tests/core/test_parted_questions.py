@@ -1,8 +1,11 @@
-"""A question that a link moved to an earlier epoch is shown with the answer it then got."""
+"""A question that is parted from its answer is shown with it.
+
+A link has moved the question to an earlier epoch, or a consolidation has folded it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +203,101 @@ async def test_a_question_that_moved_several_times_is_shown_with_its_answer(
             await other.link(DISCORD, key)
         reply.add_text("Because.")
     assert await window(other.session(keys[-1])) == [f"Hi {keys[-1]}", "Hello!", "Why?", "Because."]
+
+
+# A question that is folded while its answer is on the way.
+
+
+class Folding(MemoryStorage):
+    """A storage in which something happens just before a consolidation is written."""
+
+    before_fold: Callable[[], Awaitable[None]] | None = None
+
+    async def consolidate(self, *arguments: Any, **options: Any) -> bool:
+        if self.before_fold is not None:
+            before, self.before_fold = self.before_fold, None
+            await before()
+        return await super().consolidate(*arguments, **options)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("joined", [False, True])
+async def test_a_reply_begun_between_the_last_look_and_the_fold_is_shown_with_its_question(
+    anyio_backend: str, shared: bool, joined: bool
+) -> None:
+    storage = Folding(shared=shared)
+    async with SessionStore(storage) as one:
+        other = SessionStore(storage) if shared else one
+        session = one.session(TELEGRAM)
+        await answer(await session.receive("Hi"))
+        first = await other.session(TELEGRAM).receive("Why,")
+        second = await other.session(TELEGRAM).receive("really?", source_id="m2")
+        await session.receive("latest")
+        assert first.turn is not None
+        assert second.turn is not None
+        both = second.bind(second.turn, joined=[first.turn] if joined else [])
+        reply = both.reply()
+        storage.before_fold = reply.__aenter__  # type: ignore[assignment]
+        assert await session.consolidate(Summarizer(), keep=0)
+        assert (await window(reply))[1:] == ["really?"]  # type: ignore[arg-type]
+        reply.add_tool_call("c1", "look", "{}")
+        reply.add_tool_result("c1", "a cat")
+        reply.add_text("Because.")
+        await reply.__aexit__(None, None, None)
+        assert not reply.discarded
+        asked = ["Why,", "really?"] if joined else ["really?"]
+        shown = ["latest", *asked, None, "a cat", "Because."]
+        assert (await window(session))[1:] == shown
+        await other.session(TELEGRAM).receive("newest")
+        assert (await window(session))[1:] == [*shown, "newest"]
+        assert (await said(session)).count("Because.") == 1
+        assert (await session.receive("really?", source_id="m2")).already_answered
+        if shared:
+            await other.aclose()
+
+
+async def folded(session: Session) -> Session:
+    """A session, bound to a question that is folded already."""
+    asked = await session.receive("Why?", source_id="m1", sender="42")
+    await answer(await session.receive("Hi"))
+    await session.receive("latest")
+    assert await session.consolidate(Summarizer(), keep=0)
+    return asked
+
+
+@pytest.mark.parametrize("way", ["reply", "append"])
+async def test_a_late_answer_to_a_folded_question_is_shown_with_it(
+    store: SessionStore, way: str
+) -> None:
+    session = store.session(TELEGRAM)
+    asked = await folded(session)
+    if way == "reply":
+        (turn,) = await answer(asked, "Because.")
+    else:
+        turn = await asked.append("assistant", "Because.", source_id="a1", token="t1")
+        again = await asked.append("assistant", "Because.", source_id="a1", token="t1")
+        assert again.ref == turn.ref
+    assert asked.already_answered
+    assert (await session.receive("Why?", source_id="m1")).already_answered
+    assert (await window(session))[1:] == ["latest", "Why?", "Because."]
+    summarize = Summarizer()
+    await session.append("user", "newest")
+    assert await session.consolidate(summarize, keep=0)
+    assert [one["content"] for one in summarize.calls[0]][1:] == ["latest", "Why?", "Because."]
+    assert (await window(session))[1:] == ["newest"]
+
+
+@pytest.mark.parametrize("verb", ["undo", "delete", "forget_sender"])
+async def test_a_late_answer_is_taken_away_with_its_question(
+    store: SessionStore, verb: str
+) -> None:
+    session = store.session(TELEGRAM)
+    await answer(await folded(session), "Because.")
+    match verb:
+        case "undo":
+            assert [turn.text for turn in await session.undo()] == ["Why?", "Because."]
+        case "delete":
+            await session.delete("m1")
+        case _:
+            await session.forget_sender("42")
+    assert (await window(session))[1:] == ["latest"]

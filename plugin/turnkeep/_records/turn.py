@@ -44,7 +44,8 @@ class Turn(
     - `source_ids` are the platform's ids of the message, or of the messages that carried an
       answer.
     - `answers` is the id of the user turn that this turn replies to. `also_answers` are the ids
-      of earlier user turns that it answers too, such as the first messages of a burst.
+      of earlier user turns that it answers too, such as the first messages of a burst. They
+      stand alone, with `answers` None, if a summary replaced them before this turn came.
     - `epoch` counts the session's resets, from 1.
     - `interrupted` marks the part of a reply that failed before its end.
     - A `hidden` turn is stored but is in no window.

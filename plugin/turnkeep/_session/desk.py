@@ -8,6 +8,7 @@ leases that other processes see, and the limits. The desk knows no session and n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -19,6 +20,7 @@ from .._records.identity import Expected
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
+from .._window.parted import as_late, is_folded
 from .._window.tail import Tails
 from ..storage.base import Appended, Snapshot, Storage
 from .answers import Answers
@@ -106,8 +108,9 @@ class Desk:
     ) -> Appended | None:
         """Append turns as `Storage.append` does, also after a merge moved what they answer.
 
-        An append whose acknowledgement is lost is retried under its tokens. Return None if the
-        session is not as `expected` for any other reason than a merge.
+        If a consolidation has folded that, they are stored as late answers. An append whose
+        acknowledgement is lost is retried under its tokens. Return None if the session is not
+        as `expected` for any other reason than a merge.
         """
         opening = self.opening
         storage = opening.enter(key, write=True) or await opening.enter_first(key, write=True)
@@ -125,9 +128,18 @@ class Desk:
                         raise
                     continue
                 if appended is not None:
-                    if appended.info is not None and appended.info.origins:
-                        self.answers.learn(appended.info)
-                    return appended
+                    info = appended.info
+                    if info is not None and info.origins:
+                        self.answers.learn(info)
+                    if info is None or not info.last_consolidated:
+                        return appended
+                    late = await self._taken_back(storage, info, appended)
+                    if late is None:
+                        return appended
+                    turns, dedupe = late, False
+                    # Taking them back has raised the revision.
+                    expected = expected and replace(expected, revision=None)
+                    continue
                 if expected is None:
                     return None
                 info = (await storage.read(key, limit=0)).info
@@ -138,6 +150,25 @@ class Desk:
                 expected = moved
         finally:
             opening.leave()
+
+    async def _taken_back(
+        self, storage: Storage, info: SessionInfo, appended: Appended
+    ) -> list[Turn] | None:
+        """Delete new answers to a folded question, and return them as late ones to append.
+
+        Return None if there are none, or if they are gone already. This happens if the reply
+        began between the consolidation's last look at the open replies and its write, or later.
+        """
+        new = [turn for turn, is_new in zip(appended.turns, appended.new, strict=True) if is_new]
+        if not any(is_folded(info, turn) for turn in new):
+            return None
+        delete = partial(
+            storage.delete, info.key, [turn.id for turn in new], expected=Expected(info.generation)
+        )
+        gone, lost = await self.surely(delete)
+        if not (gone or lost):
+            return None
+        return [replace(as_late(turn) if is_folded(info, turn) else turn, id=0) for turn in new]
 
     async def change(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -13,8 +13,8 @@ from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
-from .._window.moved import first_answers, moved_questions, with_questions
 from .._window.options import WindowOptions
+from .._window.parted import first_answers, parted_questions, with_questions
 from ..storage.base import Snapshot
 from .desk import Desk
 
@@ -89,7 +89,7 @@ async def read_window(
                 view = View(as_of=view.as_of)
             elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
-            if info.origins and not past:
+            if (info.origins or info.last_consolidated) and not past:
                 turns = await beside_questions(desk, info, turns, complete=complete)
         window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
@@ -148,21 +148,27 @@ def _placed(collected: Sequence[Turn], info: SessionInfo, shift: int) -> list[Tu
 async def beside_questions(
     desk: Desk, info: SessionInfo, turns: Sequence[Turn], *, complete: bool
 ) -> Sequence[Turn]:
-    """Return the turns, with the questions that a merge has parted from their answers."""
-    questions = await _moved_questions(desk, info, turns, complete=complete)
-    return with_questions(turns, questions) if questions else turns
+    """Return the turns, with the questions that a merge or a consolidation has parted from them."""
+    parted = parted_questions(info, turns, complete=complete)
+    if not parted:
+        return turns
+    return with_questions(info, turns, await _questions(desk, info, turns, parted))
 
 
-async def _moved_questions(
-    desk: Desk, info: SessionInfo, turns: Sequence[Turn], *, complete: bool
+async def _questions(
+    desk: Desk, info: SessionInfo, turns: Sequence[Turn], parted: Iterable[int]
 ) -> dict[int, Turn]:
-    """Return the questions of an earlier epoch that these turns answer, by their ids."""
+    """Return those of the questions that are still stored, by their ids."""
+    at_hand = {turn.id: turn for turn in turns}
     questions: dict[int, Turn] = {}
-    for id in moved_questions(info, turns, complete=complete):
-        for turn in (await desk.read(info.key, after=id - 1, before=id + 1)).turns:
-            asked_in = info.epoch_of(info.ref(id).generation)
-            if is_said_by_user(turn) and not turn.hidden and turn.epoch == asked_in:
-                questions[id] = turn
+    for id in parted:
+        turn = at_hand.get(id)
+        if turn is None:
+            found = (await desk.read(info.key, after=id - 1, before=id + 1)).turns
+            turn = found[0] if found else None
+        asked_in = info.epoch_of(info.ref(id).generation)
+        if turn and is_said_by_user(turn) and not turn.hidden and turn.epoch == asked_in:
+            questions[id] = turn
     return questions
 
 
@@ -187,7 +193,8 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
             break
         limit *= 4
     place, newest = (users[-1].id, users[-1]) if users else (0, None)
-    questions = await _moved_questions(desk, info, current, complete=True)
+    parted = parted_questions(info, current, complete=True)
+    questions = await _questions(desk, info, current, parted) if parted else {}
     for id, first in first_answers(current, questions).items():
         if first > place or newest is None:
             place, newest = first, questions[id]
@@ -196,7 +203,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
     answers = [
         turn
         for turn in current
-        if turn.answers == newest.id
+        if turn.answers_one_of((newest.id,))
         or (turn.answers is None and turn.id > place and not turn.hidden)
     ]
     return LatestExchange(info, newest, answers)
