@@ -266,7 +266,7 @@ class Life(RuleBasedStateMachine):
             return
         self.run(self.reply.__aenter__())
         self.happens(Event.ENTER)
-        if self.is_gone or (self.elsewhere is not None and self.bound):
+        if self.is_gone or self.elsewhere is not None:
             self.happens(Event.LOSE)
 
     @rule(calls=booleans())
