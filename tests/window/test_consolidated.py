@@ -39,7 +39,12 @@ class Talk:
 
     async def answer(self, a: int) -> None:
         if self.waiting:
-            async with self.waiting.pop(a % len(self.waiting)).reply() as reply:
+            asked = self.waiting.pop(a % len(self.waiting))
+            assert asked.turn is not None
+            number = int(asked.turn.text[1:].split()[0])
+            if number in self.given:
+                self.visible.append(number)  # again, in front of its answer
+            async with asked.reply() as reply:
                 if a % 2:
                     reply.add_tool_call("c1", "f", "{}")
                     reply.add_tool_result("c1", "result")
@@ -86,7 +91,7 @@ STEPS = (Talk.user, Talk.answer, Talk.user, Talk.consolidate, Talk.hidden, Talk.
 
 @many(400)
 @given(st.lists(st.integers(0, 10_000), max_size=40))
-def test_every_user_turn_is_summarized_once_or_shown(plan: list[int]) -> None:
+def test_every_user_turn_is_summarized_once_or_shown_and_again_if_it_is_answered_later(plan: list[int]) -> None:
     async def play() -> None:
         async with SessionStore("memory:") as store:
             talk = Talk(store.session("test:1"))
