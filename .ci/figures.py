@@ -82,7 +82,7 @@ def imports(trees: dict[Path, ast.Module]) -> Iterator[Figure]:
     if not circles:
         core = longest_chain(graph, lambda name: name.startswith("turnkeep._") or name == PROTOCOL)
         house = longest_chain(graph, in_the_house)
-        yield Figure("floors of the core (longest chain of imports)", len(core), 15, core)
+        yield Figure("floors of the core (longest chain of imports)", len(core), 13, core)
         yield Figure("floors with what adapters share", len(house), 20, house)
 
 

@@ -91,7 +91,9 @@ STEPS = (Talk.user, Talk.answer, Talk.user, Talk.consolidate, Talk.hidden, Talk.
 
 @many(400)
 @given(st.lists(st.integers(0, 10_000), max_size=40))
-def test_every_user_turn_is_summarized_once_or_shown_and_again_if_it_is_answered_later(plan: list[int]) -> None:
+def test_every_user_turn_is_summarized_once_or_shown_and_again_if_it_is_answered_later(
+    plan: list[int],
+) -> None:
     async def play() -> None:
         async with SessionStore("memory:") as store:
             talk = Talk(store.session("test:1"))

@@ -10,6 +10,7 @@ import msgspec
 
 from .identity import TurnRef
 from .media import Media, media_of
+from .sender import Sender
 
 __all__ = ["Content", "MessageFields", "Role", "Sender", "Turn", "TurnFields"]
 
@@ -20,13 +21,6 @@ Content: TypeAlias = str | list[dict[str, Any]] | None
 Media are parts too, `{"type": "media", "kind": …}`; see `Media`."""
 
 ROLES: Final[Mapping[str, Role]] = {role: role for role in get_args(Role)}
-
-
-class Sender(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The author of a turn: the platform's id of the person, and a name to show."""
-
-    id: str
-    name: str | None = None
 
 
 class Turn(

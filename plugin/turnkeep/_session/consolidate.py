@@ -22,9 +22,10 @@ from .._errors import SummaryError, WindowError
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
-from .._window.arrange import Exchange, View, arrange, visible
+from .._window.arrange import View, arrange, visible
 from .._window.choices import Speakers
-from .._window.cut import Bound, fit, truncated
+from .._window.exchange import Exchange
+from .._window.fit import Bound, fit, truncated
 from .._window.message import Message
 from .._window.options import WindowOptions
 from .._window.summary import checked_summary, summary_message

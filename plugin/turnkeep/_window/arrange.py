@@ -14,16 +14,15 @@ from typing import Final
 import msgspec
 
 from .._records.turn import Turn
-from .calls import NO_RESULT, CallGroup, Group, as_call_id, call_group, has_named_calls
+from .calls import NO_RESULT, CallGroup, as_call_id, call_group, has_named_calls
 from .choices import Results, Unanswered
+from .exchange import Exchange, Group
 from .message import is_blank, is_plain, is_said_by_user
 from .sight import View, visible
 
 __all__ = [
     "NO_RESULT",
     "Arrangement",
-    "Exchange",
-    "Group",
     "View",
     "arrange",
     "bot_first",
@@ -38,33 +37,6 @@ BOT_FIRST: Final = "(the assistant wrote first)"
 def bot_first(turn: Turn) -> Turn:
     """Return the placeholder that stands for a user turn before the bot's own words."""
     return Turn(role="user", content=BOT_FIRST, id=turn.id, time=turn.time, epoch=turn.epoch)
-
-
-class Exchange(msgspec.Struct, gc=False):
-    """The visible turns of an exchange."""
-
-    # gc=False: a bot holds very many of these, they have no cycles, and each pass of the
-    # garbage collector over them would stop the whole bot.
-
-    user: Turn
-    groups: Sequence[Group]
-    lead: Sequence[Turn] = ()
-    """System turns stored before the first user turn."""
-    opening: bool = False
-    """True if the bot spoke first, so that `user` is a placeholder."""
-    turns: list[Turn] = []
-    """All turns of the exchange, in the order of the window."""
-    plain: bool = True
-    """True if the message of every turn is just its role and text."""
-
-    def __post_init__(self) -> None:
-        if self.opening and not self.groups:
-            self.turns = [*self.lead]
-        else:
-            self.turns = [*self.lead, self.user]
-            for group in self.groups:
-                self.turns += group
-        self.plain = all(map(is_plain, self.turns))
 
 
 def arrange(

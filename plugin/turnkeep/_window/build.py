@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
-from .arrange import Arrangement, Exchange, arrange
-from .cut import Bound, Cut, first_kept, fit, one_message, reminder_before, truncated
+from .arrange import Arrangement, arrange
+from .cut import Cut, first_kept, reminder_before
+from .exchange import Exchange
+from .fit import Bound, fit, one_message, truncated
 from .message import Message, is_plain, to_message
 from .options import WindowOptions
 from .sight import View, begins_in, consolidated, in_epoch, narrows, visible

@@ -7,7 +7,7 @@ again. In a window each call of an exchange has an id of its own, and its result
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
@@ -15,10 +15,7 @@ from .._records.turn import Turn
 from .choices import Results, Unanswered
 from .message import is_blank
 
-__all__ = ["CallGroup", "Group", "as_call_id", "call_group", "has_named_calls"]
-
-Group: TypeAlias = Sequence[Turn]
-"""Turns that are kept or cut together: an assistant turn with the results of its calls."""
+__all__ = ["CallGroup", "as_call_id", "call_group", "has_named_calls"]
 
 NO_RESULT: Final = "(no result: the call was interrupted)"
 _NO_ID: Final = "null"
@@ -54,7 +51,7 @@ class CallGroup(msgspec.Struct, gc=False):
         if results == "last" or id not in self.results:
             self.results[id] = turn
 
-    def settled(self, unanswered: Unanswered) -> Group:
+    def settled(self, unanswered: Unanswered) -> Sequence[Turn]:
         """Return the turn and one result for each call, in the order of the calls."""
         turn, calls = self.turn, self.calls
         if unanswered == "drop" and len(self.results) < len(calls):

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._records.turn import Turn
-from .arrange import Arrangement, Exchange, bot_first
-from .fit import Bound, condensed, fit, one_message, truncated
+from .arrange import Arrangement, bot_first
+from .exchange import Exchange
+from .fit import Bound, condensed
 
-__all__ = ["Bound", "Cut", "first_kept", "fit", "one_message", "truncated"]
+__all__ = ["Cut", "first_kept", "reminder_before"]
 
 
 class Cut(NamedTuple):

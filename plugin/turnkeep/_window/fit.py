@@ -16,8 +16,8 @@ import msgspec
 from .._errors import WindowError
 from .._records.text import shortened
 from .._records.turn import Turn
-from .arrange import Exchange, Group
 from .choices import Overflow
+from .exchange import Exchange, Group
 from .message import arguments_text, is_blank, words_of
 
 Cost: TypeAlias = Callable[[Turn], int]

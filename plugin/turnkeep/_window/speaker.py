@@ -11,8 +11,8 @@ import re
 import unicodedata
 from typing import Final
 
+from .._records.sender import Sender
 from .._records.text import one_line
-from .._records.turn import Sender
 
 __all__ = ["name_field", "prefix"]
 
