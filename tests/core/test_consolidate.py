@@ -19,7 +19,9 @@ from turnkeep import (
     SessionStore,
     SummaryError,
     check_messages,
+    estimate_tokens,
 )
+from turnkeep._window.tokens import message_tokens
 
 from .conftest import Place
 from .tools import answer, said
@@ -393,6 +395,21 @@ async def test_an_exchange_that_is_too_long_by_itself_is_cut(session: Session) -
     assert len(str(given)) < 3000
     assert given[0]["content"].startswith("word word")
     assert check_messages(given) == []
+
+
+@pytest.mark.parametrize("words", [100, 1000])
+async def test_the_answer_to_a_question_that_is_too_long_by_itself_is_summarized_too(
+    session: Session, words: int
+) -> None:
+    await session.append("user", "word " * 1000)
+    await session.append("assistant", "Because. " * words)
+    await session.append("user", "next")
+    summarize = Summarizer()
+    assert await session.consolidate(summarize, keep=0, max_tokens=500)
+    question, answered = summarize.given[0]
+    assert question["content"].startswith("word word")
+    assert answered["content"].startswith("Because. Because.")
+    assert sum(message_tokens(message, estimate_tokens) for message in (question, answered)) <= 500
 
 
 async def test_a_summary_of_summaries_is_bounded(session: Session) -> None:

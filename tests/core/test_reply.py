@@ -278,3 +278,15 @@ async def test_a_session_is_the_same_for_a_bound_handle_after_a_restart(place: P
         bound = await store.session("t:1").receive("two", source_id="m2")
         history = await bound.get_history()
     assert [message["content"] for message in history] == ["one", "ONE", "two"]
+
+
+async def test_calls_and_results_without_an_id_are_paired_in_their_order(asked: Session) -> None:
+    async with asked.reply() as reply:
+        for name in ("look", "listen"):
+            reply.add_tool_call(None, name, "{}")
+        for result in ("a cat", "a purr"):
+            reply.add_tool_result(None, result)
+        _, calling, *results = await reply.get_history()
+    ids = [call["id"] for call in calling["tool_calls"]]
+    assert [one["tool_call_id"] for one in results] == ids
+    assert [one["content"] for one in results] == ["a cat", "a purr"]

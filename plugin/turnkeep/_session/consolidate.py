@@ -25,7 +25,7 @@ from .._records.turn import Turn
 from .._window.arrange import View, arrange, visible
 from .._window.choices import Speakers
 from .._window.exchange import Exchange
-from .._window.fit import Bound, fit, truncated
+from .._window.fit import Bound, beside, fit, truncated
 from .._window.message import Message
 from .._window.options import WindowOptions
 from .._window.summary import checked_summary, summary_message
@@ -223,10 +223,17 @@ def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidatio
     messages = [] if summary is None else [summary_message(summary)]
     bound = Bound(plan.max_tokens, plan.options.cost, 0)
     for exchange in piece:
-        exchange = fit(exchange, [bound])
-        user = truncated(exchange.user, bound, "truncate")
-        messages += map(plan.options.message, Exchange(user, exchange.groups).turns)
+        messages += map(plan.options.message, _within(exchange, bound))
     return messages
+
+
+def _within(exchange: Exchange, bound: Bound) -> Sequence[Turn]:
+    """Return the turns of an exchange, cut to the bound if it alone is too long."""
+    if bound.of(exchange.turns) <= bound.most:
+        return exchange.turns
+    user = beside(exchange.user, bound)
+    exchange = fit(Exchange(user, exchange.groups, opening=exchange.opening), [bound])
+    return Exchange(truncated(user, bound, "truncate"), exchange.groups).turns
 
 
 async def _summarized(key: SessionKey, messages: list[Message], plan: Consolidation) -> str:

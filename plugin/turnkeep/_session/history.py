@@ -63,6 +63,7 @@ class History:
           begin like the one before, and the provider's cache hits.
         - `unanswered`: calls without a result get a short one (`"result"`), or are left out
           (`"drop"`).
+        - `results`: if a call has several results, its `"last"` one is shown, or its `"first"`.
         - `system`: stored system turns are left out (`"drop"`), or stay (`"keep"`).
         - `extra`: the keys to copy from the turns' `extra` to their messages.
         - `speakers`: `"prefix"` begins a user's text with `Ada (42): `, and `"name"` sets the

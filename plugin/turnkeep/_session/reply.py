@@ -207,8 +207,11 @@ class Reply(History):
         if text:  # an empty piece must not separate the calls around it
             self._texts.append(text)
 
-    def add_tool_call(self, id: str, name: str, arguments: str | dict[str, Any]) -> None:
-        """Add a tool call. Text that came just before it is in the same message."""
+    def add_tool_call(self, id: str | None, name: str, arguments: str | dict[str, Any]) -> None:
+        """Add a tool call. Text that came just before it is in the same message.
+
+        Some servers send no `id`; windows make one up.
+        """
         self._check_open()
         call = {"id": id, "function": {"name": name, "arguments": arguments}}
         calls: list[dict[str, Any]] = []
@@ -224,8 +227,11 @@ class Reply(History):
         self._texts.clear()
         self._collected.append(turn)
 
-    def add_tool_result(self, tool_call_id: str, content: Any) -> None:
-        """Add the result of a call. A result over the size limit is cut with a mark."""
+    def add_tool_result(self, tool_call_id: str | None, content: Any) -> None:
+        """Add the result of a call. A result over the size limit is cut with a mark.
+
+        Without an id it is the result of the latest calls that have none yet, in their order.
+        """
         self._check_open()
         turn = self._turn("tool", content, tool_call_id=tool_call_id)
         self._flush()

@@ -65,7 +65,7 @@ def fit(exchange: Exchange, bounds: Sequence[Bound], overflow: Overflow = "error
     counted: list[Group] = [*groups]
     if tokens is not None:
         if has_calls and overflow == "truncate":
-            user = _beside_calls(user, tokens)
+            user = beside(user, tokens)
         # The newest group counts as it will when it is an older one, so that groups which
         # were dropped never come back.
         counted = _with_short_results(groups, tokens, tokens.most - tokens.cost(user))
@@ -187,8 +187,11 @@ def _cut_call(call: dict[str, Any], length: int) -> dict[str, Any]:
     return {**call, "function": {**function, "arguments": short}}
 
 
-def _beside_calls(user: Turn, bound: Bound) -> Turn:
-    """Return the user turn cut to three quarters of the bound, if that is possible."""
+def beside(user: Turn, bound: Bound) -> Turn:
+    """Return the user turn cut to three quarters of the bound, if that is possible.
+
+    The rest is for its answer.
+    """
     try:
         return truncated(user, bound._replace(most=bound.most * 3 // 4), "truncate")
     except WindowError:

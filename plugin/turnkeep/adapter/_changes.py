@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,7 +11,8 @@ from .._records.quote import is_gone, quotes, requoted, said_in
 from .._records.turn import Turn
 from .._session.conversation import Conversation
 from .._store import Session, SessionStore
-from ._notes import note
+from ._notes import reply_note
+from ._recent import Recent
 
 __all__ = ["AS_MADE", "Changes", "Places", "requote"]
 
@@ -30,13 +30,11 @@ class Places:
     """The sessions of the latest messages, for events that name only a message."""
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[str, SessionKey | None] = OrderedDict()
+        self._keys: Recent[str, SessionKey | None] = Recent(_PLACES_KEPT)
 
     def note(self, source_id: str, key: SessionKey) -> None:
         # None if several sessions have a message with this id.
         self._keys[source_id] = key if self._keys.get(source_id, key) == key else None
-        if len(self._keys) > _PLACES_KEPT:
-            self._keys.popitem(last=False)
 
     def move(self, source_id: str, old: SessionKey, new: SessionKey) -> None:
         """Remember the session that an alias meant when a message came."""
@@ -72,7 +70,7 @@ class Changes:
         if after is None or after.content == before.content:
             return
         name = None if after.sender is None else after.sender.name
-        line = note(f"reply to {name or 'a message'}", said_in(after))
+        line = reply_note(name, said_in(after))
         async for turn in session.turns(epoch="all", after=after.id):
             if quotes(turn, source_ids={source_id}):
                 await requote(session, turn, line)
