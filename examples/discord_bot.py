@@ -1,8 +1,8 @@
 """A Discord bot that remembers: DISCORD_TOKEN=… python examples/discord_bot.py
 
 It answers direct messages, and in a server who mentions it or replies to it; it hears the others
-too. Switch on the message content intent in the developer portal. /reset begins anew, /retry
-answers again, /export sends you what is kept of you, /forget erases it.
+too. Switch on the message content intent in the developer portal. /ask asks a question, /reset
+begins anew, /retry answers again, /export sends you what is kept of you, /forget erases it.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
@@ -87,6 +87,11 @@ class Conversation(commands.Cog):
     async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
         if await is_addressed(message, self.bot):
             await answer(session)
+
+    @app_commands.command(description="Ask a question.")
+    async def ask(self, interaction: discord.Interaction, question: str) -> None:  # noqa: ARG002
+        await interaction.response.defer()
+        await answer(await chat_session(self.bot, interaction))  # its window ends with `question`
 
     @app_commands.command(description="Begin a new conversation.")
     async def reset(self, interaction: discord.Interaction) -> None:

@@ -1,6 +1,7 @@
 """A Telegram bot that remembers: TELEGRAM_TOKEN=… python examples/telegram_bot.py
 
-/reset begins anew, /retry answers again, /export sends what is kept, /forget erases it.
+/ask asks a question (in a group it need not be addressed otherwise), /reset begins anew, /retry
+answers again, /export sends what is kept, /forget erases it.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
@@ -20,7 +21,7 @@ from typing import Any
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.filters import Command
+from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 
 from turnkeep import Reply, SessionStore
@@ -64,6 +65,14 @@ async def on_start(message: Message) -> None:
         "I remember what we say. /reset begins anew, /retry answers again, "
         "/export sends you what I keep, /forget erases it."
     )
+
+
+@router.message(Command("ask"))
+async def on_ask(message: Message, command: CommandObject, chat_session: ChatSession) -> None:
+    if command.args is None and message.reply_to_message is None:
+        await message.answer("What do you want to know? Write /ask and your question.")
+        return
+    await answer(chat_session)  # its window ends with what stands behind the command
 
 
 @router.message(Command("reset"))

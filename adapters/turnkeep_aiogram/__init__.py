@@ -8,6 +8,7 @@ if find_spec("aiogram") is None:
     raise MissingExtraError("turnkeep_aiogram", "aiogram", "aiogram")
 
 from ._content import button_of, content_of, text_of
+from ._current import chat_session
 from ._forms import RecordStates
 from ._intake import Record
 from ._message import Event, Scope, is_addressed, per_account, sender_of, session_key, source_id
@@ -24,6 +25,7 @@ __all__ = [
     "SessionMiddleware",
     "TelegramOutlet",
     "button_of",
+    "chat_session",
     "content_of",
     "is_addressed",
     "per_account",

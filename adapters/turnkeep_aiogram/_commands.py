@@ -15,6 +15,7 @@ from aiogram.types import (
     BotCommandScopeAllPrivateChats,
     BotCommandScopeDefault,
     Message,
+    MessageEntity,
 )
 
 logger: Final = logging.getLogger("turnkeep")
@@ -55,15 +56,14 @@ class Commands:
         It is if it has no other words, if it names a bot (`/reset@my_bot …`), if it is `/start`,
         whose payload Telegram itself adds, or if the bot has this command.
         """
+        entity = _command_in(message)
+        if entity is None:
+            return False
         text = message.text or message.caption or ""
-        for entity in message.entities or message.caption_entities or ():
-            if entity.type != "bot_command" or entity.offset != 0:
-                continue
-            command = entity.extract_from(text)
-            name, at, _ = command[1:].partition("@")
-            stands_alone = command == text.rstrip()
-            return stands_alone or bool(at) or name == "start" or self._knows(name, bot)
-        return False
+        command = entity.extract_from(text)
+        name, at, _ = command[1:].partition("@")
+        stands_alone = command == text.rstrip()
+        return stands_alone or bool(at) or name == "start" or self._knows(name, bot)
 
     def _knows(self, name: str, bot: Bot) -> bool:
         if name.lower() in self._set.get(bot.id, ()):  # commands have lower-case letters only
@@ -71,6 +71,37 @@ class Commands:
         if self._dispatcher is None:
             return False
         return any(_takes(one, name) for one in _filters_of(self._dispatcher))
+
+
+def without_command(message: Message) -> Message:
+    """Return the message with the words behind its command alone."""
+    command = _command_in(message)
+    if command is None:
+        return message
+    text = message.text or message.caption or ""
+    words = text[command.length :].lstrip()  # a command has one unit of UTF-16 per character
+    cut = len(text) - len(words)
+    moved = [
+        one.model_copy(
+            update={
+                "offset": max(one.offset - cut, 0),
+                "length": one.length - max(cut - one.offset, 0),
+            }
+        )
+        for one in message.entities or message.caption_entities or ()
+        if one.offset + one.length > cut
+    ]
+    if message.text is not None:
+        return message.model_copy(update={"text": words, "entities": moved})
+    return message.model_copy(update={"caption": words, "caption_entities": moved})
+
+
+def _command_in(message: Message) -> MessageEntity | None:
+    """Return the command that the message begins with, or None."""
+    for entity in message.entities or message.caption_entities or ():
+        if entity.type == "bot_command" and entity.offset == 0:
+            return entity
+    return None
 
 
 def _filters_of(dispatcher: Dispatcher) -> Iterator[Command]:

@@ -22,6 +22,7 @@ from aiogram.utils.text_decorations import TextDecoration
 from turnkeep import Media
 from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
 
+from ._commands import without_command
 from ._message import source_id, source_id_at
 from ._rich import rich_text_of
 
@@ -94,6 +95,15 @@ def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
     if media is None and not lines[-1]:
         return ""
     return as_content(lines, [] if media is None else [media])
+
+
+def asked_of(message: Message, hides: Hides = hides_nothing) -> Content:
+    """Return what a command asks, `/ask what is it?`: the words and the medium beside it.
+
+    A command without either that replies to a message asks about that message.
+    """
+    asked = without_command(message)
+    return content_of(asked, hides) or _reply_line(asked, hides)
 
 
 def button_of(query: CallbackQuery) -> str:

@@ -28,7 +28,7 @@ from turnkeep.adapter import (
 )
 
 from ._commands import Commands
-from ._content import button_of, content_of, quoted_of
+from ._content import asked_of, button_of, content_of, quoted_of
 from ._forms import Forms
 from ._message import (
     Event,
@@ -232,9 +232,10 @@ class Intake:
         if isinstance(event, CallbackQuery):
             content: Content = button_of(event)
         else:
-            if self._commands.has(event, bot) and not (self._record_commands or chosen):
+            is_command = self._is_command(event, bot)
+            if is_command and not chosen:
                 return None
-            content = self.content_of(event)
+            content = (is_command and asked_of(event, self._hides)) or self.content_of(event)
         if not content:
             return None
         if not chosen and await self._forms.is_filling(bot, data):
@@ -243,6 +244,27 @@ class Intake:
             return None
         is_recorded = chosen or await self._filter.accepts(event, partial(is_addressed, event, bot))
         return Said(sender, content) if is_recorded else None
+
+    def _is_command(self, message: Message, bot: Bot) -> bool:
+        """Return whether a message is a command that is not recorded by itself."""
+        return not self._record_commands and self._commands.has(message, bot)
+
+    def asking(self, session: ChatSession, event: Event, bot: Bot) -> ChatSession:
+        """Return a session that records the question of an event when its handler asks it."""
+
+        async def ask(prompt: Content | None) -> ChatSession | None:
+            message = event.message if isinstance(event, CallbackQuery) else event
+            sender = sender_of(event)
+            if sender is None or self._recorder.ignores(
+                None if message is None else message.chat.id, int(sender.id)
+            ):
+                return None
+            content = prompt
+            if content is None and isinstance(event, Message) and self._is_command(event, bot):
+                content = asked_of(event, self._hides)
+            return await self.receive(session, event, Said(sender, content)) if content else None
+
+        return session.asking(ask)
 
     async def receive(self, session: ChatSession, event: Event, said: Said) -> ChatSession:
         """Record an event, and return the session bound to it."""
@@ -261,6 +283,8 @@ class Intake:
 
     async def _edit(self, message: Message, key: SessionKey) -> None:
         source, content = source_id(message), self.content_of(message)
+        if message.bot is not None and self._is_command(message, message.bot):
+            content = asked_of(message, self._hides) or content
         if source is not None and content and sender_of(message) is not None:
             await self._recorder.edit(source, content, key)
 

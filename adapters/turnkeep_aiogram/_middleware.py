@@ -21,6 +21,7 @@ from turnkeep.adapter import AdapterOptions, ChatSession, Recent, Recorder, drai
 from ._advice import Advice
 from ._capture import Capture
 from ._commands import Commands
+from ._current import in_hand
 from ._ephemeral import ephemeral_outlet
 from ._forms import Forms, RecordStates
 from ._intake import EDITED, RECORDED, Intake, Record
@@ -42,7 +43,8 @@ class SessionMiddleware(BaseMiddleware):
 
     `SessionMiddleware(store).setup(dp)` is all the setup. A handler that names the parameter
     `chat_session` gets a `turnkeep.adapter.ChatSession` that is bound to the message in hand,
-    or None for an update without a chat and for guest messages.
+    or None for an update without a chat and for guest messages. `chat_session(message)` returns
+    the same one where the parameter gets lost.
 
     Messages of one chat are recorded in their order, each once, before their handlers run, even
     if no handler takes them. A message that was answered before reaches no handler again.
@@ -203,7 +205,15 @@ class SessionMiddleware(BaseMiddleware):
 
     async def _handle(self, handler: Handler, event: Update, data: dict[str, Any]) -> Any:
         session: ChatSession | None = data[self.data_key]
-        if self._capture is None or session is None:
+        if session is None:
+            return await handler(event, data)
+        with in_hand(event.event, session):
+            return await self._handle_captured(handler, event, data, session)
+
+    async def _handle_captured(
+        self, handler: Handler, event: Update, data: dict[str, Any], session: ChatSession
+    ) -> Any:
+        if self._capture is None:
             return await handler(event, data)
         bot: Bot = data["bot"]
         self._capture.watch(bot)
@@ -251,12 +261,15 @@ class SessionMiddleware(BaseMiddleware):
             session = session.unbound()
         # An earlier handler may have skipped the update; this one then goes on with its session.
         session = self._handed_out.get(id(update), session)
+        if session.turn is None:
+            session = self._intake.asking(session, event, data["bot"])
 
         async def handle(bound: ChatSession) -> Any:
             self._handed_out[id(update)] = bound
             if self._capture is not None:
                 self._capture.bind(bound)
-            return await handler(event, {**data, self.data_key: bound})
+            with in_hand(event, bound):
+                return await handler(event, {**data, self.data_key: bound})
 
         # A pressed button shows a spinner until it is answered, so it never waits.
         return await self.recorder.overlap.run(

@@ -23,7 +23,7 @@ from ._backfill import Backfill
 from ._cancel import cancel_only_once
 from ._capture import Capture
 from ._intake import Bot, Context, Intake, Record
-from ._message import Scope, source_id
+from ._message import Scope, Where, source_id
 from ._reload import EventBuffer, buffer_of
 
 logger: Final = logging.getLogger("turnkeep")
@@ -226,9 +226,15 @@ class SessionCog(commands.Cog):
 
     async def bot_check_once(self, ctx: Context) -> bool:
         """Give the command its `ctx.chat_session`; called by discord.py before each command."""
-        session = self.session(ctx) if ctx.interaction else self.record(ctx.message)
-        ctx.chat_session = await session  # type: ignore[attr-defined]
+        ctx.chat_session = await self.session_of(ctx)  # type: ignore[attr-defined]
         return True
+
+    async def session_of(self, ctx: Context) -> ChatSession | None:
+        """Return the session of a command, which records its question if its handler asks."""
+        if ctx.interaction is not None:
+            return await self.session(ctx)
+        session = await self.record(ctx.message)
+        return None if session is None else self._hand_out(session, ctx)
 
     @commands.Cog.listener()
     async def on_connect(self) -> None:
@@ -252,7 +258,7 @@ class SessionCog(commands.Cog):
         (empty, not from a user, a command) the session is bound to no message. The result is None
         if the scope has no session for it.
         """
-        return self._hand_out(await self._intake.record_message(message))
+        return self._hand_out(await self._intake.record_message(message), message)
 
     async def session(
         self,
@@ -269,11 +275,14 @@ class SessionCog(commands.Cog):
         With `ephemeral` it is the session of what only this user sees; by default the first
         answer to the interaction tells, if there is one already.
         """
-        return self._hand_out(await self._intake.record_interaction(where, prompt, ephemeral))
+        session = await self._intake.record_interaction(where, prompt, ephemeral)
+        return self._hand_out(session, where)
 
-    def _hand_out(self, session: ChatSession | None) -> ChatSession | None:
+    def _hand_out(self, session: ChatSession | None, where: Where) -> ChatSession | None:
         if session is not None and session.outlet is not None:
             session.outlet.options = self._answer_options
+        if session is not None and session.turn is None:
+            session = self._intake.asking(session, where)
         if self._capture is not None and session is not None:
             self._capture.add_session(session)
         return session

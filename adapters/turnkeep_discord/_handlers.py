@@ -39,7 +39,7 @@ async def chat_session(
     """
     cog = await _cog_of(bot)
     if isinstance(where, commands.Context) and where.interaction is None and prompt is None:
-        session = await cog.record(where.message)
+        session = await cog.session_of(where)
     elif isinstance(where, (discord.Interaction, commands.Context)):
         session = await cog.session(where, prompt, ephemeral=ephemeral)
     else:

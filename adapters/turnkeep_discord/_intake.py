@@ -24,6 +24,7 @@ from turnkeep.adapter import (
     private_key,
 )
 
+from ._asked import asked_of, source_of
 from ._backfill import Backfill
 from ._content import content_of, quoted_of
 from ._ephemeral import interaction_of, is_ephemeral, is_private
@@ -216,16 +217,28 @@ class Intake:
             interaction = interaction_of(where)
             if prompt is None and interaction is not None and interaction.type in PRESSED:
                 prompt = pressed_of(interaction) if await self._accepts(interaction) else None
-            user = author_of(where)
+            user, source = author_of(where), source_of(where)
             if not prompt or self._ignores(where):
                 return session
-            source = None if interaction is None else f"interaction:{interaction.id}"
-            if isinstance(where, commands.Context) and interaction is None:
-                source = source_id(where.message)
             sender = Sender(str(user.id), user.display_name)
             return await self._recorder.receive(
                 session, prompt, source_id=source, sender=sender, extra=AS_MADE
             )
+
+    def asking(self, session: ChatSession, where: Where) -> ChatSession:
+        """Return a session that records the question of a command when its handler asks it."""
+
+        async def ask(prompt: Content | None) -> ChatSession | None:
+            content = asked_of(where, self._ignores) if prompt is None else prompt
+            if not content or self._ignores(where):
+                return None
+            user, source = author_of(where), source_of(where)
+            sender = Sender(str(user.id), user.display_name)
+            return await self._recorder.receive(
+                session, content, source_id=source, sender=sender, extra=AS_MADE
+            )
+
+        return session.asking(ask)
 
     # Keys.
 

@@ -41,7 +41,7 @@ async def test_a_handlers_flag_keeps_its_messages_out(store: SessionStore) -> No
     assert await said(store, "telegram:7") == ["user: hello"]
 
 
-async def test_a_handlers_flag_takes_its_command_in(store: SessionStore) -> None:
+async def test_a_handlers_flag_stores_the_arguments_of_its_command(store: SessionStore) -> None:
     telegram, dispatcher = TelegramEmulator(), Dispatcher()
     SessionMiddleware(store).setup(dispatcher)
     turns: list[str | None] = []
@@ -52,8 +52,8 @@ async def test_a_handlers_flag_takes_its_command_in(store: SessionStore) -> None
 
     update = telegram.say(7, "/ask why?")
     await feed(dispatcher, update, update)
-    assert turns == ["/ask why?"]
-    assert await said(store, "telegram:7") == ["user: /ask why?"]
+    assert turns == ["why?"]
+    assert await said(store, "telegram:7") == ["user: why?"]
 
 
 async def test_a_handlers_flag_overrides_the_overlap(store: SessionStore) -> None:

@@ -6,14 +6,20 @@ import copy
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
 from .._errors import StorageError, StoreLockedError, TurnkeepError
 from .._records.key import SessionKey
+from .._records.turn import Turn, TurnFields
 from .._session.conversation import Conversation
+from .._session.history import AnyWindow
 from .._session.reply import Reply
 from .._store import Session, SessionStore
+from .._window.options import HistoryOptions
+from ..shapes import Shape
+from ._content import Content
 from ._outlet import Outlet
+from ._question import Ask, ChatReply, check_question
 from ._sent import is_part_of
 from ._speak import Answer, CutOffError, Speaker
 from ._wishes import Failed, Undelivered
@@ -43,6 +49,7 @@ class ChatSession(Session):
     ) -> None:
         super().__init__(store, conversation or Conversation(store.desk, key))
         self.outlet = outlet
+        self._ask: Ask | None = None
         self._replies: list[Reply] = []  # shared with the handles that are bound to a message
 
     @property
@@ -56,8 +63,65 @@ class ChatSession(Session):
         free.turn, free.joined, free.was_answered = None, (), False
         return free
 
-    def reply(self, *, keep_interrupted: bool = False) -> Reply:
-        reply = super().reply(keep_interrupted=keep_interrupted)
+    # The question of an event that is not recorded by itself.
+
+    def asking(self, ask: Ask) -> Self:
+        """Return a copy of the handle that records the question of its event by `ask`.
+
+        It does so when the handler asks the model: in `get_history`, `answer` and `reply`.
+        """
+        asking = copy.copy(self)
+        asking._ask = ask  # noqa: SLF001 (a handle just made)
+        return asking
+
+    async def take_question(self, prompt: Content | None = None) -> None:
+        """Bind the handle to the question, if it is bound to no message.
+
+        `prompt` is the question, if the event itself does not tell it. Raises `TurnkeepError` if
+        the question is unknown and the latest message has an answer: the window would end with
+        something else.
+        """
+        if self.turn is not None:
+            if prompt is not None:
+                raise TurnkeepError(
+                    f"session {self.key}: prompt= is the question of an event that is not "
+                    "recorded, and the message in hand is recorded"
+                )
+            return
+        if not await self._record_question(prompt) and self._ask is not None:
+            await check_question(self.conversation)
+
+    async def _record_question(self, prompt: Content | None) -> bool:
+        """Record the question, and bind the handle to it; return False if it is unknown."""
+        if self._ask is not None:
+            bound = await self._ask(prompt)
+        else:
+            bound = None if prompt is None else await self.receive(prompt)
+        if bound is None:
+            return False
+        self._conversation = bound.conversation
+        self.turn, self.was_answered = bound.turn, bound.was_answered
+        return True
+
+    async def append(self, role: str, content: object = None, **fields: Unpack[TurnFields]) -> Turn:
+        if role == "user":
+            self._ask = None  # the handler itself stores the question
+        return await super().append(role, content, **fields)
+
+    append.__doc__ = Session.append.__doc__
+
+    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+        if self.turn is None and self._ask is not None:
+            await self._record_question(None)
+        return await super()._history(max_messages, shape, options)
+
+    def reply(self, *, keep_interrupted: bool = False, prompt: Content | None = None) -> Reply:
+        """Return the assistant's part, a transaction; see `Session.reply`.
+
+        If the event in hand is not recorded, such as a command, the reply begins with its
+        question: the command's arguments, or `prompt`.
+        """
+        reply = ChatReply(self, prompt, keep_interrupted=keep_interrupted)
         self._replies.append(reply)
         return reply
 
@@ -85,9 +149,9 @@ class ChatSession(Session):
         failed: Failed | None = None,
         undelivered: Undelivered | None = None,
         max_wait: float | None = None,
+        prompt: Content | None = None,
     ) -> Reply:
         """Send an answer to the chat while it grows, and store it once, as one turn.
-
 
         `says` is text, an async iterable of pieces of text, or a function that gets the reply
         and returns such an iterable. In that function `await reply.get_history()` is the window,
@@ -106,6 +170,9 @@ class ChatSession(Session):
         - `undelivered`: what becomes of an answer that cannot be delivered: `"store"`, `"drop"`,
           `"raise"`, or a function of the error. The model's stream is closed at once.
         - `max_wait`: the seconds to wait in all for a platform that says "slow down".
+        - `prompt`: the question of a command or another event that is not recorded. Without it,
+          the arguments of a command are the question (`/ask what is it?`). Raises
+          `TurnkeepError` if nothing tells the question, and the latest message has an answer.
 
         None stands for the adapter's own defaults, see `AnswerOptions`.
 
@@ -117,14 +184,17 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
+        if prompt is not None or (self.turn is None and not isinstance(says, str)):
+            await self.take_question(prompt)
         if self.was_answered:  # the message was delivered again
             logger.info("%s: the message in hand has an answer already, and gets no other", self)
-            unsaid = self.reply()
+            unsaid = super().reply()
             unsaid.discard()
             return unsaid
         options = self.outlet.options.changed(failed, undelivered, max_wait)
         speaker = Speaker(self.outlet, options, keep_interrupted=keep_interrupted)
-        reply = self.reply(keep_interrupted=True)
+        reply = super().reply(keep_interrupted=True)
+        self._replies.append(reply)
         with suppress(CutOffError):
             async with reply:
                 if not reply.discarded:
