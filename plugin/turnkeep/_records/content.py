@@ -106,6 +106,10 @@ def _tool_call(call: object, where: str) -> dict[str, Any]:
     match message:
         case {"function": {"name": str()} as function}:
             pass
+        case {"type": "custom", "custom": {"name": str(), "input": str()}}:
+            id = as_call_id(message.get("id"), f"{where}a tool call's id")
+            custom = checked_json({**message, "id": id}, f"{where}a tool call")
+            return cast("dict[str, Any]", custom)
         case _:
             raise InvalidTurnError(
                 f"{where}a tool call is {{'id': …, 'type': 'function', 'function': "

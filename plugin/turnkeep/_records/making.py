@@ -15,7 +15,9 @@ import msgspec
 from .._errors import InvalidTurnError, TurnTooLargeError
 from .clean import checked_json, clean_text
 from .content import as_call_id, as_content, as_tool_calls
+from .items import as_items, as_usage, fitting_items
 from .turn import ROLES, Sender, Turn
+from .usage import Usage
 
 __all__ = ["MAX_TURN_BYTES", "as_sender", "as_source_ids", "new_turn"]
 
@@ -42,6 +44,9 @@ def new_turn(
     also_answers: tuple[int, ...] = (),
     interrupted: bool = False,
     hidden: bool = False,
+    shape: str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    usage: Iterable[Usage] = (),
     token: str = "",
     max_bytes: int = MAX_TURN_BYTES,
     where: str = "",
@@ -76,8 +81,11 @@ def new_turn(
         hidden=hidden,
         token=token and clean_text(token),
         extra={} if extra is None else _extra(extra, where),
+        shape=shape if items else None,
+        items=as_items(shape, items, where) if items else None,
+        usage=as_usage(usage, where) if usage else (),
     )
-    if turn.content is None and not turn.tool_calls:
+    if turn.content is None and not (turn.tool_calls or turn.items):
         raise InvalidTurnError(f"{where}a {role} turn needs content (or, an assistant's, calls)")
     # The turn is encoded to be measured. The same bytes show what no storage can hold.
     try:
@@ -86,6 +94,9 @@ def new_turn(
         encoded = _NUL
     if _NUL in encoded:
         turn = _cleaned(turn)
+        encoded = _encode(turn)
+    if len(encoded) > max_bytes and turn.items:
+        turn = fitting_items(turn, max_bytes, where)
         encoded = _encode(turn)
     return turn if len(encoded) <= max_bytes else _cut(turn, len(encoded), max_bytes, where)
 

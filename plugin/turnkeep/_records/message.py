@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -13,12 +14,20 @@ from .turn import Turn
 
 __all__ = ["from_message"]
 
+_FIELDS: Final = (
+    *("name", "tool_calls", "tool_call_id", "source_id", "sender", "time"),
+    *("shape", "items", "usage"),
+)
+_OLDER_ROLES: Final = {"developer": "system", "function": "tool"}
+"""Roles of the chat-completions API that mean one of ours."""
+
 
 def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
     """Return a turn from a `Turn`, a chat-completions dict, or a client's message object.
 
     A stored turn loses the fields of its old place: its id, its epoch, and the turn it answers.
-    Unknown fields of a dict become `extra`.
+    Unknown fields of a dict become `extra`. The role `developer` is stored as `system`, and
+    `function`, the older name of a tool, as `tool`.
     """
     if isinstance(message, Turn):
         kept = msgspec.structs.asdict(message)
@@ -35,11 +44,8 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
     role = fields.pop("role", None)
     if not isinstance(role, str):
         raise InvalidTurnError(f"{where}a message without a role can't be stored")
-    known = {
-        field: fields.pop(field)
-        for field in ("name", "tool_calls", "tool_call_id", "source_id", "sender", "time")
-        if field in fields
-    }
+    role = _OLDER_ROLES.get(role, role)
+    known = {field: fields.pop(field) for field in _FIELDS if field in fields}
     content = fields.pop("content", None)
     extra = fields.pop("extra", None) or {}
     if isinstance(extra, Mapping):

@@ -11,6 +11,7 @@ import msgspec
 from .identity import TurnRef
 from .media import Media, media_of
 from .sender import Sender
+from .usage import Usage
 
 __all__ = ["Content", "MessageFields", "Role", "Sender", "Turn", "TurnFields"]
 
@@ -44,6 +45,9 @@ class Turn(
     - `interrupted` marks the part of a reply that failed before its end.
     - A `hidden` turn is stored but is in no window.
     - `extra` holds the caller's own fields.
+    - `items` keep what a provider said beyond text and calls, such as thoughts and signatures,
+      in its order. They belong to one `shape`, such as `"anthropic"`, see `turnkeep.shapes`.
+    - `usage` are the tokens that the model's answer cost, for each call that led to it.
     - `generation` names the life of the session that the turn was read from, see `ref`.
     - `token` identifies the call that appended the turn, if it had one. A retry under the same
       token stores nothing new.
@@ -64,6 +68,9 @@ class Turn(
     interrupted: bool = False
     hidden: bool = False
     extra: dict[str, Any] = {}
+    shape: str | None = None
+    items: list[dict[str, Any]] | None = None
+    usage: tuple[Usage, ...] = ()
     token: str = ""
     generation: str = ""
 
@@ -125,9 +132,13 @@ class TurnFields(MessageFields, total=False):
     """The fields of a turn that `Session.append` takes.
 
     An assistant's turn may have `tool_calls`, in the chat-completions format. A tool's turn has
-    the `tool_call_id` that it answers. A `hidden` turn is in no window.
+    the `tool_call_id` that it answers. A `hidden` turn is in no window. `shape` and `items` are
+    those of a message that `turnkeep.shapes.from_shape` gave.
     """
 
     tool_calls: Iterable[object] | None
     tool_call_id: str | None
     hidden: bool
+    shape: str | None
+    items: Iterable[Mapping[str, Any]] | None
+    usage: Iterable[Usage]

@@ -141,6 +141,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The change that an edit makes to a turn. A field that is UNSET stays."""
 
     content: Content | msgspec.UnsetType = msgspec.UNSET
+    """Other content also takes the turn's `items` away."""
+
     extra: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     link: tuple[str, ...] = ()
     """Source ids to add to those of the turn."""
@@ -153,6 +155,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
             extra=turn.extra if self.extra is msgspec.UNSET else self.extra,
             source_ids=tuple(dict.fromkeys(turn.source_ids + self.link)),
         )
+        if changed.content != turn.content:
+            # The model's thoughts and citations are about what it said before.
+            changed = msgspec.structs.replace(changed, shape=None, items=None)
         # Compared as JSON: Python takes True, 1 and 1.0 for the same.
         return turn if _encode(changed) == _encode(turn) else changed
 
