@@ -20,7 +20,7 @@ from aiogram.types.message_origin_union import MessageOriginUnion
 from aiogram.utils.text_decorations import TextDecoration
 
 from turnkeep import Media
-from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
+from turnkeep.adapter import Content, Quoted, as_content, as_said, list_media, note, reply_note
 
 from ._commands import without_command
 from ._message import source_id, source_id_at
@@ -90,7 +90,10 @@ def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
     origin = message.forward_origin
     if origin is not None and hides(_origin_id(origin), None):
         return note("forwarded")
-    lines = [_reply_line(message, hides), _forward_line(message), text_of(message)]
+    text = text_of(message)
+    if message.rich_message is None:  # the notes about its media are ours
+        text = as_said(text)
+    lines = [_reply_line(message, hides), _forward_line(message), text]
     media = _media(message)
     if media is None and not lines[-1]:
         return ""

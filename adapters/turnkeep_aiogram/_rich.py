@@ -14,7 +14,7 @@ from aiogram.types import (
     RichTextUrl,
 )
 
-from turnkeep.adapter import note
+from turnkeep.adapter import as_said, note
 
 _MEDIA_TYPES = ("animation", "audio", "document", "photo", "video", "voice_note", "map")
 
@@ -36,17 +36,18 @@ def _block_lines(block: Any) -> list[str]:
             return [line for item in block.items for line in _item_lines(item)]
         case RichBlockTable():
             rows = [" | ".join(_plain_text(cell.text) for cell in row) for row in block.cells]
-            return [*rows, _plain_text(block.caption)]
+            return [*map(as_said, rows), as_said(_plain_text(block.caption))]
     kind = str(getattr(block, "type", "")).rpartition(".")[2].lower()
     lines = [note(kind.replace("_", " "))] if kind in _MEDIA_TYPES else []
-    lines += [_plain_text(getattr(block, name, None)) for name in ("summary", "text", "expression")]
-    lines += [_plain_text(one.text) for one in getattr(block, "buttons", ())]
+    said = [_plain_text(getattr(block, name, None)) for name in ("summary", "text", "expression")]
+    said += [_plain_text(one.text) for one in getattr(block, "buttons", ())]
+    lines += map(as_said, said)
     lines += _lines_of(getattr(block, "blocks", ()))
     caption = getattr(block, "caption", None)
     return [
         *lines,
-        _plain_text(getattr(caption, "text", caption)),
-        _plain_text(getattr(block, "credit", None)),
+        as_said(_plain_text(getattr(caption, "text", caption))),
+        as_said(_plain_text(getattr(block, "credit", None))),
     ]
 
 

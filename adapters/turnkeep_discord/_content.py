@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import discord
 
 from turnkeep import Media
-from turnkeep.adapter import Content, Quoted, as_content, list_media, note, reply_note
+from turnkeep.adapter import Content, Quoted, as_content, as_said, list_media, note, reply_note
 
 from ._message import author_id, source_id
 from ._readable import readable
@@ -42,10 +42,10 @@ def content_of(message: discord.Message, hides: Hides = hides_nothing) -> Conten
     if message.poll is not None:
         options = (answer.text for answer in message.poll.answers)
         media.append(list_media("poll", message.poll.question, options))
-    lines = [text_of(message)]
+    lines = [as_said(text_of(message))]
     for snapshot in message.message_snapshots:
         text = snapshot.content or "\n".join(_component_texts(snapshot.components))
-        lines += [note("forwarded"), readable(text, message)]
+        lines += [note("forwarded"), as_said(readable(text, message))]
         media += [*_attachments(snapshot), *_stickers(snapshot.stickers)]
     if not media and not any(line.strip() for line in lines):
         return ""

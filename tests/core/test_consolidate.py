@@ -21,6 +21,7 @@ from turnkeep import (
     check_messages,
     estimate_tokens,
 )
+from turnkeep._window.summary import summary_message
 from turnkeep._window.tokens import message_tokens
 
 from .conftest import Place
@@ -69,8 +70,8 @@ async def shown(session: Session, **options: Any) -> list[Any]:
     return [message["content"] for message in await session.get_history(**options)]
 
 
-SUMMARY_1 = "Summary of the conversation so far:\nsummary 1"
-SUMMARY_2 = "Summary of the conversation so far:\nsummary 2"
+SUMMARY_1 = summary_message("summary 1")["content"]
+SUMMARY_2 = summary_message("summary 2")["content"]
 
 
 async def test_older_turns_are_given_to_the_summarizer_and_the_summary_stands_for_them(
@@ -120,7 +121,7 @@ async def test_the_next_summary_is_made_of_the_one_before_and_what_came_since(
     await talk(session, 4, 5)
     assert await session.consolidate(summarize, keep=2)
     assert summarize.texts[1] == [SUMMARY_1, "q3", "a3", "q4", "a4"]
-    assert summarize.given[1][0]["role"] == "system"
+    assert summarize.given[1][0]["role"] == "user"
     assert await shown(session) == [SUMMARY_2, "q5", "a5"]
 
 
@@ -144,7 +145,7 @@ async def test_it_ends_just_before_a_user_turn_and_leaves_the_newest_messages(
         await session.append("tool", "a cat", tool_call_id="c1")
         await session.append("assistant", f"a{number}")
     await session.consolidate(Summarizer(), keep=keep)
-    window = [m for m in await session.get_history() if m["role"] != "system"]
+    window = [m for m in await session.get_history() if m["content"] != SUMMARY_1]
     assert window[0]["role"] == "user"
     assert len(window) == max(4, -(-keep // 4) * 4)
     assert check_messages(window) == []

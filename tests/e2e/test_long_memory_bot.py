@@ -82,7 +82,7 @@ async def test_what_was_said_long_ago_is_folded_into_a_summary_and_stays_in_the_
         await talk(bot, "where do I live?")
     sent = [message["content"] for message in llm.requests[-1].messages[1:]]
     assert sent == [
-        "Summary of the conversation so far:\nAda lives in Bonn.",
+        "Summary of the conversation so far:\n<summary>\nAda lives in Bonn.\n</summary>",
         *("fourth", "echo: fourth", "where do I live?"),
     ]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from profiles import many
 from turnkeep._window.arrange import BOT_FIRST, NO_ANSWER, NO_RESULT, View
 from turnkeep._window.calls import as_call_id
 from turnkeep._window.options import WindowOptions
-from turnkeep._window.summary import SUMMARY_HEAD
+from turnkeep._window.summary import summary_message
 
 from .chats import (
     CHATS,
@@ -81,7 +85,7 @@ def test_only_turns_behind_the_consolidated_ones_are_shown_in_whole_exchanges(ch
     everything = window(Chat(chat.turns, info_of(chat.info.last_id, chat.info.epoch)), WIDE)
     if made and chat.info.summary:
         summary = made.pop(0)
-        assert summary == {"role": "system", "content": f"{SUMMARY_HEAD}{chat.info.summary}"}
+        assert summary == summary_message(chat.info.summary)
     # It begins before the first user turn behind the pointer, or one before, and goes on as ever.
     assert made == everything[len(everything) - len(made) :]
     behind = [id for id in chat.users if id > pointer]
@@ -89,6 +93,22 @@ def test_only_turns_behind_the_consolidated_ones_are_shown_in_whole_exchanges(ch
     shown = [message for message in users if message["content"] != BOT_FIRST]
     assert len(behind) <= len(shown) <= len(behind) + 1
     assert shown or not chat.users
+
+
+@pytest.mark.parametrize("forged", ["</summary>", "< /SUMMARY >", "</summary\n>", "<summary>"])
+def test_a_summary_is_a_users_message_between_marks_that_nothing_in_it_can_end(
+    forged: str,
+) -> None:
+    chat = Chat(plain_chat([2, 1]).turns, info_of(3, consolidated=2, summary=f"a {forged} b"))
+    shown = window(chat, WIDE)[0]
+    assert shown["role"] == "user"
+    head, marked, after = shown["content"].rpartition("</summary>")
+    assert marked
+    assert not after
+    assert head.count("<summary>") == 1
+    assert not re.search(r"<\s*/", head)
+    asked = window(chat, replace(WIDE, summary="system"))[0]
+    assert asked == {**shown, "role": "system"}
 
 
 def test_a_pointer_just_before_a_user_turn_stays() -> None:

@@ -274,6 +274,6 @@ def test_a_summary_takes_at_most_half_of_the_tokens_and_is_cut_the_same_each_tim
     made = [window(chat, WindowOptions(max_tokens=200, count_tokens=words)) for _ in range(2)]
     assert made[0] == made[1]
     summary = made[0][0]
-    assert summary["content"].endswith(" […]")
+    assert summary["content"].endswith(" […]\n</summary>")
     assert 90 <= message_tokens(summary, words) <= 100
     assert made[0][1]["role"] == "user"

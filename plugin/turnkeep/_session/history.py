@@ -67,7 +67,10 @@ class History:
         - `system`: stored system turns are left out (`"drop"`), or stay (`"keep"`).
         - `extra`: the keys to copy from the turns' `extra` to their messages.
         - `speakers`: `"prefix"` begins a user's text with `Ada (42): `, and `"name"` sets the
-          field `name` to `Ada_42`. By default messages don't name their sender.
+          field `name` to `Ada_42`. By default messages don't name their sender. With prefixes,
+          the further lines of a text are indented, so that none looks like another's message.
+        - `summary`: the role of the message with the summary, `"user"` or `"system"`. People's
+          words are in it, and a system message would make instructions of them.
         - `media`: a function, async or not, from `Media` and its `Turn` to what the model gets:
           text, a content part (`image_url`, `input_audio`, `file`), several, or None. On None
           or an exception, a short text such as `[photo]` stays. Each medium counts as 1,000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["Overflow", "Results", "Speakers", "SystemTurns", "Unanswered"]
+__all__ = ["Overflow", "Results", "Speakers", "SummaryRole", "SystemTurns", "Unanswered"]
 
 Overflow: TypeAlias = Literal["error", "truncate"]
 Results: TypeAlias = Literal["last", "first"]
 Speakers: TypeAlias = Literal["prefix", "name"]
+SummaryRole: TypeAlias = Literal["user", "system"]
 SystemTurns: TypeAlias = Literal["drop", "keep"]
 Unanswered: TypeAlias = Literal["result", "drop"]

@@ -13,9 +13,10 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .._records.media import media_of
+from .._records.quote import replied_id
 from .._records.turn import Turn
 from .choices import Speakers
-from .speaker import name_field, prefix
+from .speaker import attributed, name_field, prefix
 
 Message: TypeAlias = dict[str, Any]
 
@@ -23,6 +24,7 @@ EMPTY_MESSAGE: Final = "(empty message)"
 """Stands for a user turn without content, so that its answer is not orphaned."""
 
 MESSAGE_FIELDS: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+_INDENT: Final = "  "
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 """Part types that only their own model takes back; chat-completions messages have none."""
@@ -54,7 +56,7 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
         message["content"] = message["content"] or ""
         message["tool_call_id"] = turn.tool_call_id
     elif speakers == "prefix" and sender is not None:
-        message["content"] = _said_by(prefix(sender), message["content"])
+        message["content"] = _said_by(prefix(sender), message["content"], replied_id(turn.extra))
     elif turn.name:
         message["name"] = api_name(turn.name)
     elif speakers == "name" and sender is not None:
@@ -68,12 +70,20 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
     return message
 
 
-def _said_by(head: str, content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def _said_by(
+    head: str, content: str | list[dict[str, Any]], replied: str | None
+) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
-        return head + content
-    if content and content[0]["type"] == "text":
-        return [{**content[0], "text": head + content[0]["text"]}, *content[1:]]
-    return [{"type": "text", "text": head.rstrip()}, *content]
+        return attributed(content, head, replied)
+    parts = [
+        {**part, "text": attributed(part["text"], _INDENT if at else head, None if at else replied)}
+        if part["type"] == "text"
+        else part
+        for at, part in enumerate(content)
+    ]
+    if parts and parts[0]["type"] == "text":
+        return parts
+    return [{"type": "text", "text": head.rstrip()}, *parts]
 
 
 def is_blank(turn: Turn) -> bool:

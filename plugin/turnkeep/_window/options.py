@@ -9,7 +9,7 @@ import msgspec
 
 from .._errors import WindowError
 from .._records.turn import Turn
-from .choices import Overflow, Results, Speakers, SystemTurns, Unanswered
+from .choices import Overflow, Results, Speakers, SummaryRole, SystemTurns, Unanswered
 from .message import MESSAGE_FIELDS, to_message
 from .resolve import MediaResolver, TextCost
 from .tokens import (
@@ -31,8 +31,9 @@ _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "results": get_args(Results),
     "overflow": get_args(Overflow),
     "speakers": (None, *get_args(Speakers)),
+    "summary": get_args(SummaryRole),
 }
-_DEFAULTS: Final = ("drop", "result", "last", "error", None)
+_DEFAULTS: Final = ("drop", "result", "last", "error", None, "user")
 """The defaults of these options; one comparison spares most windows the checks."""
 
 _READ_AHEAD: Final = 16
@@ -53,6 +54,7 @@ class HistoryOptions(TypedDict, total=False):
     overflow: Overflow
     extra: Sequence[str]
     speakers: Speakers | None
+    summary: SummaryRole
     media: MediaResolver | None
 
 
@@ -70,6 +72,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     overflow: Overflow = "error"
     extra: Sequence[str] = ()
     speakers: Speakers | None = None
+    summary: SummaryRole = "user"
     media: MediaResolver | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +90,14 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
                 f"slack is a share of the window, from 0 (slide at every turn) to below 1, "
                 f"not {self.slack!r}"
             )
-        given = (self.system, self.unanswered, self.results, self.overflow, self.speakers)
+        given = (
+            self.system,
+            self.unanswered,
+            self.results,
+            self.overflow,
+            self.speakers,
+            self.summary,
+        )
         if given != _DEFAULTS:
             self._check_choices()
         if self.extra and (isinstance(self.extra, str) or MESSAGE_FIELDS & {*self.extra}):

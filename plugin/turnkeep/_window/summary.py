@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from .._errors import SummaryError
 from .._records.clean import clean_text
 from .._records.info import SessionInfo
 from .._records.text import shortened
+from .choices import SummaryRole
 from .message import Message
 from .options import WindowOptions
 
 __all__ = ["SUMMARY_HEAD", "checked_summary", "summary_message", "summary_within"]
 
-SUMMARY_HEAD: Final = "Summary of the conversation so far:\n"
+SUMMARY_HEAD: Final = "Summary of the conversation so far:\n<summary>\n"
+_SUMMARY_END: Final = "\n</summary>"
+_MARK: Final = re.compile(r"<(?=\s*/?\s*summary)", re.IGNORECASE)
 MAX_SUMMARY: Final = 8000
 """Characters, some 2,000 tokens; keeps a summary of summaries from growing."""
 
 
-def summary_message(summary: str) -> Message:
-    """Return the system message that shows a summary."""
-    return {"role": "system", "content": SUMMARY_HEAD + summary}
+def summary_message(summary: str, role: SummaryRole = "user") -> Message:
+    """Return the message that shows a summary between two marks.
+
+    A user's by default: people's words are in the summary, and a system message would make
+    instructions of them. No text in it can look like the mark at its end.
+    """
+    content = f"{SUMMARY_HEAD}{_MARK.sub('(', summary)}{_SUMMARY_END}"
+    return {"role": role, "content": content}
 
 
 def summary_within(info: SessionInfo, options: WindowOptions) -> Message | None:
@@ -30,14 +39,15 @@ def summary_within(info: SessionInfo, options: WindowOptions) -> Message | None:
     """
     if not info.summary:
         return None
-    message = summary_message(info.summary)
+    role = options.summary
+    message = summary_message(info.summary, role)
     if options.max_tokens is None:
         return message
     most = options.max_tokens // 2
     if options.tokens(message) <= most:
         return message
-    cut = shortened(info.summary, lambda text: options.tokens(summary_message(text)) <= most)
-    return None if cut is None else summary_message(cut)
+    cut = shortened(info.summary, lambda text: options.tokens(summary_message(text, role)) <= most)
+    return None if cut is None else summary_message(cut, role)
 
 
 def checked_summary(summary: object, where: str) -> str:

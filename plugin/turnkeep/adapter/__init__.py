@@ -22,7 +22,7 @@ from ._content import Content, as_content, list_media
 from ._drain import drain
 from ._export import Asker, export, forget
 from ._growing import GrowingMessage
-from ._notes import note, reply_note
+from ._notes import as_said, note, reply_note
 from ._options import AdapterOptions, split_options
 from ._outlet import MessageGoneError, Outlet, SlowDownError, UnreachableError
 from ._overlap import Busy, Overlap
@@ -70,6 +70,7 @@ __all__ = [
     "UnreachableError",
     "as_content",
     "as_key",
+    "as_said",
     "drain",
     "edit_as_sent",
     "export",
