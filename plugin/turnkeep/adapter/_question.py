@@ -55,7 +55,7 @@ async def check_question(conversation: Conversation) -> None:
     latest = await read_latest_exchange(conversation.desk, conversation.key)
     if latest is None or latest.user is None:
         return
-    if any(_answers(turn, latest.user) for turn in latest.turns):
+    if any(_answers(turn, latest.user) for turn in latest.answers):
         raise TurnkeepError(
             f"{conversation.where}nothing is asked here: the event in hand is not recorded, and "
             "the latest message has an answer. Give the question, answer(…, prompt=…), or store "
