@@ -246,17 +246,3 @@ async def test_an_answer_in_flight_in_the_supergroup_is_kept_when_the_groups_his
     turns = await all_turns(store, f"telegram:{GROUP}")
     assert [turn.content for turn in turns] == ["before", "early", "to early"]
     assert turns[2].answers == turns[1].id
-
-
-# Rich messages.
-
-
-async def test_a_rich_message_leaves_what_it_says(
-    store: SessionStore, telegram: TelegramEmulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    blocks = [{"type": "paragraph", "text": "It rains."}]
-    async with polling(telegram, recording(store)):
-        telegram.say(ADA, rich_message={"blocks": blocks})
-        await ended(caplog, telegram, 1)
-    (line,) = await said(store, OWN)
-    assert "It rains." in line
