@@ -14,13 +14,13 @@ import profiles
     [
         ("ci", False, 10),
         ("ci", True, 40),
-        ("quick", False, 10),
-        ("quick", True, 10),
+        ("quick", False, 4),
+        ("quick", True, 4),
         ("nightly", False, 40),
         ("nightly", True, 40),
     ],
 )
-def test_a_profile_tries_a_quarter_or_all(
+def test_a_profile_tries_a_tenth_a_quarter_or_all(
     monkeypatch: pytest.MonkeyPatch, profile: str, proof: bool, tried: int
 ) -> None:
     monkeypatch.setattr(profiles, "PROFILE", profile)

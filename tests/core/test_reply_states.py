@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import booleans, sampled_from
 
+from profiles import number_of
 from turnkeep import Reply, Session, SessionStore, StorageError, Turn
 from turnkeep._session.states import EVENTS, Event, State
 from turnkeep.storage.base import Appended
@@ -407,5 +408,5 @@ class Life(RuleBasedStateMachine):
         assert [turn for turn in turns if turn.role != "user"] == []
 
 
-Life.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
-TestLife = Life.TestCase
+Life.TestCase.settings = settings(max_examples=number_of(600), stateful_step_count=30)
+TestLife = pytest.mark.generated(Life.TestCase)

@@ -3,7 +3,7 @@
 What is stored is compared with the script that was played: nothing lost, nothing twice, order
 kept, and each message answered once. Only what was in hand when the bot was killed or could not
 reach the platform, or what Discord did not tell it while it was away, may have no answer. It
-plays for TURNKEEP_LOAD_SECONDS: 6 unless it is set; tox plays for a minute.
+plays for TURNKEEP_LOAD_SECONDS: 6 unless it is set; tox plays for 20, and at night for 60.
 """
 
 from __future__ import annotations

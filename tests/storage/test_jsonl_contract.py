@@ -89,3 +89,4 @@ class TestJsonl(FolderHooks, StorageContract):
 
 class TestJsonlOnDisk(TestJsonl):
     durability = "disk"
+    backends = ("asyncio",)  # the thread that writes knows no event loop

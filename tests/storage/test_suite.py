@@ -18,6 +18,9 @@ from turnkeep._records.making import new_turn
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep.testing import Step, StorageContract, differences
 
+# The suite runs in processes of its own, once for each way to set up pytest.
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).parents[1]
 
 OF_A_SMALL_STORAGE = """

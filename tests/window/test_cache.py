@@ -15,6 +15,9 @@ from turnkeep._window.tokens import message_tokens
 
 from .grown import Call, calls, cuts, plain_chat, share, talk
 
+# Long chats are simulated, which costs seconds, and counting is the same on each Python.
+pytestmark = pytest.mark.once
+
 SEEDS = (1, 2, 3)
 
 
