@@ -40,6 +40,7 @@ class Contestant(Protocol):
 NAMES: Final = {
     "turnkeep, os": "ours:Process",
     "turnkeep, disk": "ours:Disk",
+    "turnkeep, redis": "ours:Redis",
     "turnkeep, memory": "ours:Memory",
     "OpenAI Agents SQLiteSession": "agents_sdk:Sqlite",
     "OpenAI Agents AsyncSQLiteSession": "agents_sdk:AsyncSqlite",

@@ -10,6 +10,7 @@ from typing import Any
 from turnkeep import SessionStore
 
 from . import WINDOW
+from .server import Valkey
 
 # Loaded before a clock starts, as the peers' modules are; anyio loads its own at the first call.
 import_module("turnkeep.storage.jsonl")
@@ -51,6 +52,19 @@ class Disk(Process):
 
     def make(self, folder: Path) -> SessionStore:
         return SessionStore(folder, durability="disk")
+
+
+class Redis(Process):
+    """A real server on the loopback, which keeps its data in memory, as the peers' does."""
+
+    def make(self, folder: Path) -> SessionStore:
+        import_module("turnkeep.storage.redis")
+        self.server = Valkey()
+        return SessionStore(f"redis://127.0.0.1:{self.server.port}")
+
+    async def close(self) -> None:
+        await super().close()
+        self.server.stop()
 
 
 class Memory(Process):

@@ -1,0 +1,158 @@
+"""The thread that talks to the servers: all that waits goes in one pipeline.
+
+redis-py's asyncio client does not run under trio, and writes each command by itself. One thread
+with plain connections serves both loops. While it waits for the server, the loop goes on, and
+what comes meanwhile is the next pipeline. So commands keep their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final, TypeAlias
+
+from anyio import Event
+from anyio.lowlevel import current_token
+
+from ..._loop import asyncio_loop
+from ._exchange import Command, Exchange
+from ._servers import shard_of
+
+__all__ = ["Link"]
+
+Work: TypeAlias = "Command | Job"
+
+_MOST: Final = 1000
+"""The most commands of one pipeline."""
+
+
+class Job:
+    """A function to run between two pipelines, such as connecting."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.waiter: asyncio.Future[None] | Event | None = None
+        self.answer: Any = None
+        self.error: Exception | None = None
+
+
+class Link:
+    """The thread, from `open` to `aclose`, and its queue."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._queue: SimpleQueue[Sequence[Work] | None] = SimpleQueue()
+        self._collected: list[Work] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._call_soon: Callable[..., object] = print
+
+    def start(self) -> None:
+        """Start the thread, for the event loop that runs now."""
+        self._loop = asyncio_loop()
+        self._call_soon = (
+            self._loop.call_soon_threadsafe
+            if self._loop is not None
+            else current_token().native_token.run_sync_soon  # type: ignore[attr-defined]
+        )
+        self._queue = SimpleQueue()
+        Thread(target=self._work, args=(self._queue,), name="turnkeep-redis", daemon=True).start()
+
+    async def stop(self) -> None:
+        """End the thread when it has done all that it was given."""
+        await self.run(self._exchange.close)
+        self._queue.put(None)  # nothing is given to the thread behind the job above
+
+    async def run(self, function: Callable[[], object]) -> Any:
+        """Run a function in the thread, in its order."""
+        return await self._do(Job(function))
+
+    async def call(
+        self, key: str, script: str, arguments: Sequence[str | bytes | int], *, changes: bool
+    ) -> Any:
+        """Run a script at a session's key, and return its answer."""
+        return await self._do(Command(shard_of(key), key, script, arguments, changes))
+
+    async def read_all(self, script: str, reads: Iterable[tuple[int, Sequence[str]]]) -> list[Any]:
+        """Run a script that reads, at several shards with their arguments, in one pipeline."""
+        commands = [Command(shard, "", script, arguments, False) for shard, arguments in reads]
+        for command in commands:
+            self._submit(command)
+        return [await self._answer(command) for command in commands]
+
+    @property
+    def is_cluster(self) -> bool:
+        """True if no script can read two shards."""
+        return self._exchange.servers.is_cluster
+
+    async def _do(self, work: Work) -> Any:
+        self._submit(work)
+        return await self._answer(work)
+
+    def _submit(self, work: Work) -> None:
+        if not self._collected:
+            # All that comes in this turn of the loop goes to the thread at once.
+            if self._loop is not None:
+                self._loop.call_soon(self._hand_over)
+            else:
+                self._call_soon(self._hand_over)
+        self._collected.append(work)
+        work.waiter = self._loop.create_future() if self._loop is not None else Event()
+
+    @staticmethod
+    async def _answer(work: Work) -> Any:
+        waiter = work.waiter
+        if isinstance(waiter, Event):
+            await waiter.wait()
+        elif waiter is not None:
+            await waiter
+        if work.error is not None:
+            raise work.error
+        return work.answer
+
+    def _hand_over(self) -> None:
+        collected, self._collected = self._collected, []
+        self._queue.put(collected)
+
+    @staticmethod
+    def _deliver(done: Sequence[Work]) -> None:
+        for work in done:
+            waiter = work.waiter
+            if isinstance(waiter, Event):
+                waiter.set()
+            elif waiter is not None and not waiter.done():  # else its task was cancelled
+                waiter.set_result(None)
+
+    # In the thread.
+
+    def _work(self, queue: SimpleQueue[Sequence[Work] | None]) -> None:
+        while True:
+            got = queue.get()
+            if got is None:
+                return
+            todo = list(got)
+            # Only `stop` gives None, and behind it comes nothing.
+            with suppress(Empty):
+                while len(todo) < _MOST and (more := queue.get_nowait()):
+                    todo.extend(more)
+            self._do_all(todo)
+            try:
+                self._call_soon(self._deliver, todo)
+            except RuntimeError:
+                return  # the loop is closed, and nobody waits in it any more
+
+    def _do_all(self, todo: Sequence[Work]) -> None:
+        commands: list[Command] = []
+        for work in todo:
+            if isinstance(work, Command):
+                commands.append(work)
+                continue
+            self._exchange.run(commands)
+            commands = []
+            try:
+                work.answer = work.function()
+            except Exception as error:  # noqa: BLE001 (it is raised where the job was given)
+                work.error = error
+        self._exchange.run(commands)

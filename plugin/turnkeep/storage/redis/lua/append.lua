@@ -1,0 +1,64 @@
+-- expected (4), dedupe, a generation to begin with; then each turn: token, the number of its
+-- source ids, these, its JSON without id and epoch.
+local fields, away = look()
+local stop = stopped(fields, away)
+if stop then return stop end
+local refused, dedupe = not is_expected(fields, 6), ARGV[10] == '1'
+local epoch, last = fields[2] or '1', tonumber(fields[5] or 0)
+local results, turns, tokens, again, given, named = {}, {}, {}, false, {}, {}
+local place = 12
+while place <= #ARGV do
+  local token, count = ARGV[place], tonumber(ARGV[place + 1])
+  local id, text, new
+  if token ~= '' then
+    id = redis.call('ZSCORE', at('tokens'), token)
+    text = id and member(id)
+    if text then new, again = 1, true else id = nil end
+  end
+  if not id and dedupe then
+    for source = place + 2, place + 1 + count do
+      id, new = given[ARGV[source]], 0
+      if id then break end
+      local ids = redis.call('HGET', at('names'), ARGV[source])
+      if ids then id, text = latest(ids) end
+      if id then break end
+    end
+  end
+  if id then
+    results[#results + 1] = {tonumber(id), new, text or false}
+  else
+    if refused then return {0, key, false, false} end
+    last = last + 1
+    id = whole(last)
+    turns[#turns + 1] = id
+    turns[#turns + 1] = '{"id":' .. id .. ',"epoch":' .. epoch .. ',' .. ARGV[place + 2 + count]:sub(2)
+    if token ~= '' then tokens[#tokens + 1] = id tokens[#tokens + 1] = token end
+    if count > 0 then
+      named[#named + 1] = {id, {unpack(ARGV, place + 2, place + 1 + count)}}
+      if dedupe then
+        for source = place + 2, place + 1 + count do given[ARGV[source]] = id end
+      end
+    end
+    results[#results + 1] = last
+  end
+  place = place + 3 + count
+end
+if refused and not again then return {0, key, false, false} end
+if #turns > 0 then
+  local time = now()
+  if not fields[1] then begin(time, ARGV[11]) end
+  many('ZADD', at('turns'), turns)
+  for _, one in ipairs(named) do name(one[2], one[1]) end
+  if #tokens > 0 then
+    many('ZADD', at('tokens'), tokens)
+    redis.call('ZREMRANGEBYRANK', at('tokens'), 0, -1001)
+  end
+  local count = tonumber(fields[4] or 0) + #turns / 2
+  touch(time, 'turns', whole(count), 'last_id', whole(last))
+  if fields[1] then
+    fields[4], fields[5], fields[7] = whole(count), whole(last), whole(time)
+  else
+    fields = redis.call('HMGET', at('info'), unpack(FIELDS))
+  end
+end
+return {0, key, record(fields), results}

@@ -1,0 +1,15 @@
+-- On one server the alias that was followed goes too.
+local own_shard, own_key = shard, key
+local fields, away = look()
+local stop = stopped(fields, away)
+if stop then return stop end
+drop({'info', 'turns', 'names', 'tokens', 'aside', 'claims'})
+redis.call('SREM', index('claimed'), key)
+redis.call('ZREM', index('written'), key)
+redis.call('ZREM', index('keys'), key)
+local target = key
+if not is_cluster and own_key ~= key then
+  shard, key = own_shard, own_key
+  redis.call('HDEL', at('info'), 'alias')
+end
+return {0, target, fields[1] and 1 or 0}
