@@ -21,11 +21,13 @@ from turnkeep.testing import StorageContract
 from turnkeep.testing._erasing import ErasingContract
 from turnkeep.testing._hooks import Hooks
 
-from .valkey import client, fresh_url, values
+from .valkey import client, cluster, fresh_url, values
 
 
 class OnRedis(Hooks):
-    """The hooks: each place is a prefix on the shared server."""
+    """The hooks: each place is a prefix on the shared server, or on another one."""
+
+    at: str | None = None
 
     @pytest.fixture(autouse=True)
     def prepared(self) -> Iterator[None]:
@@ -36,7 +38,7 @@ class OnRedis(Hooks):
             yield
 
     def url(self, place: Path) -> str:
-        return self.urls.setdefault(place, fresh_url())
+        return self.urls.setdefault(place, fresh_url(self.at))
 
     def make_storage(self, place: Path) -> Storage:
         return from_url(self.url(place))
@@ -146,3 +148,16 @@ class TestErasedFromMemory(OnRedis, ErasingContract):
 
     def make_storage(self, place: Path) -> Storage:
         return ErasingRedis(from_url(self.url(place))._place)
+
+
+class TestRedisCluster(OnRedis, StorageContract):
+    """The servers of the sessions and of their aliases differ, and each script is for one."""
+
+    backends = ("asyncio",)
+    examples = 15
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def nodes(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        with cluster(tmp_path_factory.mktemp("cluster")) as cls.at:
+            yield

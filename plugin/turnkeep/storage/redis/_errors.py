@@ -22,8 +22,8 @@ UNDONE: Final = (
 )
 """The server did nothing and said so, and will do it in a moment, or another server will."""
 
-_PASSWORD: Final = "the server refuses the user or the password: check those in the URL"
-_NO_PASSWORD: Final = "the server wants a password: write it in the URL"
+_REFUSED: Final = "the server refuses the user or the password: check those in the URL"
+_UNNAMED: Final = "the server wants a password: write it in the URL"
 _RIGHTS: Final = (
     "the user lacks a right: it needs '+@all -@admin +script|load +script|exists', and the keys "
     "of the prefix"
@@ -32,12 +32,12 @@ _FULL: Final = "the server's memory is full: raise its maxmemory, or erase old s
 _REPLICA: Final = "this server is a read-only replica: name the primary in the URL"
 
 _REMEDIES: Final[Mapping[str, str]] = {
-    "WRONGPASS": _PASSWORD,
-    "invalid username-password": _PASSWORD,
-    "invalid password": _PASSWORD,
+    "WRONGPASS": _REFUSED,
+    "invalid username-password": _REFUSED,
+    "invalid password": _REFUSED,
     "without any password configured": "the server has no password: take it out of the URL",
-    "NOAUTH": _NO_PASSWORD,
-    "Authentication required": _NO_PASSWORD,
+    "NOAUTH": _UNNAMED,
+    "Authentication required": _UNNAMED,
     "NOPERM": _RIGHTS,
     "No permission": _RIGHTS,
     "OOM": _FULL,

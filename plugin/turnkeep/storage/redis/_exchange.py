@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from anyio import Event
@@ -76,10 +77,9 @@ class Exchange:
 
     def _find_again(self, why: Exception | None) -> None:
         if self.servers.is_cluster and not isinstance(why, redis_errors.NoScriptError):
-            try:
+            # Where none answers, the next attempt says so.
+            with suppress(redis_errors.RedisError, OSError):
                 self.servers.find(self.scripts)
-            except (redis_errors.RedisError, OSError):
-                pass  # the next attempt says so
 
     def _attempt(self, commands: Sequence[Command]) -> tuple[list[Command], Exception | None]:
         """Send each command to its server; return those to send again, and the reason."""

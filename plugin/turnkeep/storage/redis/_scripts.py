@@ -40,7 +40,7 @@ class Scripts:
 
 @cache
 def _files() -> Mapping[str, str]:
-    folder = files(__package__).joinpath("lua")
+    folder = files("turnkeep.storage.redis").joinpath("lua")
     return {
         file.name.removesuffix(".lua"): file.read_text("utf-8")
         for file in folder.iterdir()

@@ -96,7 +96,9 @@ class Verbs:
         async with self._asking.in_line(key.text):
             while True:
                 _, _, record, text = await ask(key.text, "peek", *checks)
-                turn = None if text is None else turn_of(text, record[0].decode())
+                if text is None:
+                    return None
+                turn = turn_of(text, record[0].decode())
                 if turn is None:
                     return None
                 changed = change.apply(turn)
