@@ -1,7 +1,8 @@
 """Several processes over one storage, killed and started again at random.
 
-`TURNKEEP_KILLS_SECONDS=300` lets them be killed for five minutes, on a cluster too. A shared storage takes part by
-an entry in `PLACES`: a context in which its URL can be used, given an empty folder.
+`TURNKEEP_KILLS_SECONDS=300` lets them be killed for five minutes, on a cluster too. A shared
+storage takes part by an entry in `PLACES`: a context in which its URL can be used, given a path
+where nothing is yet.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import anyio
@@ -23,8 +23,6 @@ CHATS: Final = 4
 SPEAKERS: Final = 58
 LEASE_SECONDS: Final = 2.0
 MESSAGES: Final = 10_000
-
-Say = Callable[..., None]
 
 
 def say(*what: Any) -> None:
@@ -107,7 +105,7 @@ async def main(url: str, name: str) -> None:
     leases.TTL = LEASE_SECONDS  # type: ignore[misc]
     async with SessionStore(url) as store:
         worker = Worker(store, name)
-        work: list[Callable[[int], Awaitable[None]]] = [
+        work: list[Callable[[int], Coroutine[Any, Any, None]]] = [
             *[worker.speak] * SPEAKERS,
             *[worker.answer] * 3,
             *[worker.reset] * 2,
@@ -124,4 +122,4 @@ async def main(url: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    anyio.run(main, sys.argv[1], sys.argv[2])

@@ -32,6 +32,7 @@ from ._opening import check
 from ._place import Place
 from ._rename import Renames
 from ._scripts import Scripts
+from ._tails import Tails
 from ._tasks import to_the_end
 from ._verbs import Verbs
 
@@ -55,10 +56,11 @@ class RedisStorage:
         self._read_only = read_only
         self._exchange = Exchange(place, Scripts())
         self._link = Link(self._exchange)
+        self._tails = Tails()
         moves = Moves(self._link)
         asking = Asking(self._link, moves)
         listing = Listing(self._link, moves)
-        self._verbs = Verbs(asking, moves, read_only=read_only)
+        self._verbs = Verbs(asking, moves, self._tails, read_only=read_only)
         self._listing = listing
         self._claiming = Claiming(asking, listing)
         self._renames = Renames(asking, moves)
@@ -83,6 +85,7 @@ class RedisStorage:
             raise
 
     async def aclose(self) -> None:
+        self._tails.clear()
         await to_the_end(self._link.stop)
 
     async def append(
@@ -117,12 +120,22 @@ class RedisStorage:
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        return await self._verbs.edit(key, turn_id, change, expected)
+        there = await self._verbs.change(key, {turn_id: change}, expected)
+        return there[0] if there else None
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
-        return await self._verbs.delete(key, ids, expected)
+        return await self._verbs.change(key, dict.fromkeys(ids), expected)
+
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
+        return await self._verbs.change(key, changes, expected)
 
     async def clear(
         self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None

@@ -23,6 +23,7 @@ from ..base import (
 from ._asking import Asking
 from ._decode import encoded, expectation, info_of, stored, turn_of, turns_of
 from ._moves import Moves
+from ._tails import Tail, Tails
 
 __all__ = ["Verbs"]
 
@@ -30,14 +31,18 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 replace: Final = msgspec.structs.replace
 
+_BEHIND: Final = 2
+"""The answer to a read that has only the turns behind a known tail."""
+
 
 class Verbs:
     """The verbs of one session, each in one round trip unless it says otherwise."""
 
-    def __init__(self, asking: Asking, moves: Moves, *, read_only: bool) -> None:
+    def __init__(self, asking: Asking, moves: Moves, tails: Tails, *, read_only: bool) -> None:
         self._asking = asking
         self._moves = moves
         self._read_only = read_only
+        self._tails = tails
 
     async def append(
         self, key: SessionKey, turns: Sequence[Turn], expected: Expected | None, dedupe: bool
@@ -55,28 +60,44 @@ class Verbs:
         if results is None:
             return None
         info = None if record is None else info_of(text.decode(), record)
-        return _appended(turns, results, info)
+        appended, added = _appended(turns, results, info)
+        if info is not None:
+            self._tails.appended(key.text, info, added)
+        return appended
 
     async def read(
         self, key: SessionKey, after: int, before: int | None, limit: int | None, newest: bool
     ) -> Snapshot:
         """Two round trips and more where damaged turns are found."""
+        is_end = newest and not after and before is None and bool(limit)
         while True:
-            _, text, record, complete, texts = await self._asking.read(
+            tail = self._tails.find(key.text, limit or 0) if is_end else None
+            _, text, record, found, texts = await self._asking.read(
                 key.text,
                 "read",
                 str(after),
                 "" if before is None else str(before),
                 "" if limit is None else str(limit),
                 "1" if newest else "0",
+                *(() if tail is None else tail.known()),
             )
             if record is None:
                 return Snapshot(None, [])
             info = info_of(text.decode(), record)
-            turns = turns_of(reversed(texts) if newest else texts, info.generation)
-            if len(turns) == len(texts) or self._read_only:
-                return Snapshot(info, turns, complete == 1)
-            await self._set_aside(key, texts)
+            in_order = reversed(texts) if newest and found != _BEHIND else texts
+            turns = turns_of(in_order, info.generation)
+            if len(turns) != len(texts) and not self._read_only:
+                await self._set_aside(key, texts)
+                continue
+            if tail is not None and found == _BEHIND:
+                if info.last_id < tail.last_id:
+                    continue  # another answer went ahead of this one
+                tail.extend(info, [turn for turn in turns if turn.id > tail.last_id])
+                page, complete = tail.page(limit or 0)
+                return Snapshot(info, page, complete)
+            if is_end:
+                self._tails.keep(key.text, Tail(info, list(turns), found == 1))
+            return Snapshot(info, turns, found == 1)
 
     async def _set_aside(self, key: SessionKey, texts: Sequence[bytes]) -> None:
         """Keep damaged turns where no reader stumbles over them, and count them."""
@@ -87,35 +108,21 @@ class Verbs:
         _, _, record, text = await self._asking.read(key.text, "find", source_id)
         return None if text is None else turn_of(text, record[0].decode())
 
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, expected: Expected | None
-    ) -> Turn | None:
-        """Two round trips, and two more for each change of the turn that came between."""
-        checks = *expectation(expected), str(turn_id)
+    async def change(
+        self, key: SessionKey, changes: Mapping[int, Change | None], expected: Expected | None
+    ) -> list[Turn]:
+        """Two round trips, and two more for each change of these turns that came between."""
+        checks = expectation(expected)
+        ids = [str(one) for one in sorted(changes) if one > 0]
         ask = self._asking.change_in_line
         async with self._asking.in_line(key.text):
             while True:
-                _, _, record, text = await ask(key.text, "peek", *checks)
-                if text is None:
-                    return None
-                turn = turn_of(text, record[0].decode())
-                if turn is None:
-                    return None
-                changed = change.apply(turn)
-                if changed is turn:
-                    return turn
-                linked = [one for one in changed.source_ids if one not in turn.source_ids]
-                arguments = *checks, text, stored(changed), *linked
-                if (await ask(key.text, "replace", *arguments))[2]:
-                    return changed
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], expected: Expected | None
-    ) -> list[Turn]:
-        wanted = map(str, sorted({one for one in ids if one > 0}))
-        answer = await self._asking.change(key.text, "delete", *expectation(expected), *wanted)
-        _, _, record, texts = answer
-        return turns_of(texts, record[0].decode()) if record else []
+                _, _, record, texts = await ask(key.text, "peek", *checks, *ids)
+                if record is None:
+                    return []
+                there, arguments = _changed(changes, texts, record[0].decode())
+                if not arguments or (await ask(key.text, "change", *checks, *arguments))[2]:
+                    return there
 
     async def clear(self, key: SessionKey, erase: bool, expected: Expected | None) -> bool:
         arguments = *expectation(expected), "1" if erase else "0"
@@ -134,7 +141,7 @@ class Verbs:
         ask = self._asking.change_in_line
         async with self._asking.in_line(key.text):
             while True:
-                record = (await ask(key.text, "peek", *expectation(None), "0"))[2]
+                record = (await ask(key.text, "peek", *expectation(None)))[2]
                 before: bytes = b"" if record is None else record[11]
                 metadata = merge_metadata(key, _decode(before) if before else {}, changes)
                 arguments = before, _encode(metadata), new_generation()
@@ -164,7 +171,10 @@ class Verbs:
             await self._moves.disown(target, alias.text)
 
 
-def _appended(turns: Sequence[Turn], results: Sequence[Any], info: SessionInfo | None) -> Appended:
+def _appended(
+    turns: Sequence[Turn], results: Sequence[Any], info: SessionInfo | None
+) -> tuple[Appended, list[Turn]]:
+    """Return the outcome, and the turns that were added."""
     done, added = Appended([], [], info), dict[int, Turn]()
     generation, epoch = ("", 1) if info is None else (info.generation, info.epoch)
     for turn, result in zip(turns, results, strict=True):
@@ -177,4 +187,25 @@ def _appended(turns: Sequence[Turn], results: Sequence[Any], info: SessionInfo |
         found = added.get(turn_id) if text is None else turn_of(text, generation)
         done.turns.append(turn if found is None else found)
         done.new.append(new == 1)
-    return done
+    return done, list(added.values())
+
+
+def _changed(
+    changes: Mapping[int, Change | None], texts: Sequence[bytes], generation: str
+) -> tuple[list[Turn], list[str | bytes]]:
+    """Return the turns as they are to be, and the arguments for those that differ."""
+    there: list[Turn] = []
+    arguments: list[str | bytes] = []
+    for text in texts:
+        turn = turn_of(text, generation)
+        if turn is None:
+            continue
+        change = changes[turn.id]
+        after = None if change is None else change.apply(turn)
+        there.append(after or turn)
+        if after is None:
+            arguments += (str(turn.id), text, b"", "0")
+        elif after is not turn:
+            linked = [one for one in after.source_ids if one not in turn.source_ids]
+            arguments += (str(turn.id), text, stored(after), str(len(linked)), *linked)
+    return there, arguments
