@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import WINDOW
+from .server import Postgresql as Postgres
 from .server import Valkey
 
 
@@ -82,6 +83,23 @@ class SqlAlchemy(Sqlite):
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+class Postgresql(SqlAlchemy):
+    """One engine for all, over asyncpg and a real server, which syncs each commit."""
+
+    async def open(self, folder: Path) -> None:
+        self.server = Postgres()
+        folder.mkdir(parents=True, exist_ok=True)
+        url = self.server.url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        self.engine = self.sqlalchemy.create_async_engine(url)
+        await self.memory.SQLAlchemySession(
+            "benchmark", engine=self.engine, create_tables=True
+        ).get_items()
+
+    async def close(self) -> None:
+        await super().close()
+        self.server.stop()
 
 
 class Redis(Sqlite):

@@ -10,6 +10,7 @@ from typing import Any
 from turnkeep import SessionStore
 
 from . import WINDOW
+from .server import Postgresql as Postgres
 from .server import Valkey
 
 # Loaded before a clock starts, as the peers' modules are; anyio loads its own at the first call.
@@ -72,3 +73,19 @@ class Memory(Process):
 
     def make(self, folder: Path) -> SessionStore:
         return SessionStore("memory:")
+
+
+class Postgresql(Process):
+    """A real server beside it, which syncs each commit."""
+
+    durable = "disk"
+
+    def make(self, folder: Path) -> SessionStore:
+        import_module("turnkeep.storage.postgresql")
+        self.server = Postgres()
+        folder.mkdir(parents=True, exist_ok=True)
+        return SessionStore(self.server.url, durability="disk")
+
+    async def close(self) -> None:
+        await super().close()
+        self.server.stop()

@@ -1,0 +1,26 @@
+"""Sessions in PostgreSQL, for several processes and machines.
+
+`schema_1.sql` has the tables, and the functions that make one round trip of what waits together.
+A `Lane` is a thread with a connection; requests that wait there share a statement and a commit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ._storage import PostgresqlStorage
+
+__all__ = ["PostgresqlStorage", "from_url"]
+
+
+def from_url(
+    url: str,
+    *,
+    durability: Literal["os", "disk"] = "os",
+    read_only: bool = False,
+    lock_timeout: float = 30,
+) -> PostgresqlStorage:
+    """Return the storage of a `postgresql://` URL, not open. Raises `UnknownStorageError`."""
+    return PostgresqlStorage(
+        url, durability=durability, read_only=read_only, lock_timeout=lock_timeout
+    )

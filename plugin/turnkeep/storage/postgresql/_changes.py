@@ -1,0 +1,148 @@
+"""The changes of one session, each in a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from ..._records.identity import Expected
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
+from ..base import Appended, Change, merge_metadata
+from ._rows import as_turn
+from ._sessions import Sessions
+
+__all__ = ["append", "clear", "consolidate", "delete", "edit", "set_aside", "update_metadata"]
+
+
+def append(
+    held: Sessions,
+    key: SessionKey,
+    turns: Sequence[Turn],
+    expected: Expected | None,
+    *,
+    dedupe: bool,
+) -> Appended | None:
+    """Append turns of which some may be known."""
+    session = held.get(key, expected)
+    refused = expected is not None and session is None
+    if session is None:
+        session = held.get(key) if refused or not turns else held.get_or_begin(key)
+    if session is None:
+        return None if refused else Appended([], [])
+    done, info, added, again = Appended([], []), session.info, 0, False
+    for turn in turns:
+        before = held.named(session, "token", turn.token) if turn.token else None
+        again = again or before is not None
+        known = before
+        for source_id in turn.source_ids if dedupe else ():
+            known = known or held.named(session, "source", source_id)
+        done.new.append(before is not None or known is None)
+        if known is None:
+            if refused:
+                return None
+            added += 1
+            known = replace(
+                turn, id=info.last_id + added, epoch=info.epoch, generation=info.generation
+            )
+            held.add(session, [known])
+        done.turns.append(known)
+    if refused and not again:
+        return None
+    if added:
+        held.save(session, turns=info.turns + added, last_id=info.last_id + added)
+    return done._replace(info=session.info)
+
+
+def edit(
+    held: Sessions, key: SessionKey, turn_id: int, change: Change, expected: Expected | None
+) -> Turn | None:
+    """Apply a change to a turn."""
+    session = held.get(key, expected)
+    one = held.turn(session, turn_id) if session else None
+    if session is None or one is None:
+        return None
+    changed = change.apply(one.turn)
+    if changed is not one.turn:
+        held.rewrite(one, changed)
+        held.save(session, revision=session.info.revision + 1)
+    return changed
+
+
+def delete(
+    held: Sessions, key: SessionKey, ids: Sequence[int], expected: Expected | None
+) -> list[Turn]:
+    """Delete turns."""
+    session = held.get(key, expected)
+    gone = held.turns(session, ids) if session else []
+    if session and gone:
+        held.remove(gone)
+        info = session.info
+        held.save(session, turns=info.turns - len(gone), revision=info.revision + 1)
+    return [one.turn for one in gone]
+
+
+def clear(held: Sessions, key: SessionKey, expected: Expected | None, *, erase: bool) -> bool:
+    """Begin a new epoch."""
+    session = held.get(key, expected)
+    if session is None:
+        return False
+    info = session.info
+    gone = held.erase(session) if erase else 0
+    held.save(
+        session,
+        turns=0 if erase else info.turns,
+        revision=info.revision + bool(gone),
+        epoch=info.epoch + 1,
+        summary=None,
+    )
+    return True
+
+
+def consolidate(
+    held: Sessions, key: SessionKey, last_consolidated: int, summary: str, expected: Expected
+) -> bool:
+    """Set the summary."""
+    session = held.get(key, expected)
+    reached = min(last_consolidated, session.info.last_id) if session else 0
+    if session is None or reached <= session.info.last_consolidated:
+        return False
+    held.save(session, last_consolidated=reached, summary=summary)
+    return True
+
+
+def update_metadata(
+    held: Sessions, key: SessionKey, changes: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Merge changes into the metadata."""
+    session = held.get_or_begin(key)
+    metadata = merge_metadata(key, session.info.metadata, changes)
+    held.save(session, metadata=metadata)
+    return metadata
+
+
+def set_aside(held: Sessions, key: SessionKey) -> None:
+    """Move the turns of a session that can't be read out of the way, and count them."""
+    session = held.get(key)
+    if session is None:
+        return
+    bad = [
+        (life, turn_id)
+        for life, turn_id, body in held.rows(
+            "SELECT t.life, t.id, t.body FROM turnkeep.part p "
+            "JOIN turnkeep.turn t ON t.life = p.life WHERE p.sid = %s",
+            session.sid,
+        )
+        if as_turn(body) is None
+    ]
+    for place in bad:
+        held.run(
+            "WITH gone AS (DELETE FROM turnkeep.turn WHERE (life, id) = (%s, %s) RETURNING *) "
+            "INSERT INTO turnkeep.damaged_turn SELECT * FROM gone",
+            *place,
+        )
+    held.run(
+        "UPDATE turnkeep.session SET damaged = damaged + %s WHERE sid = %s", len(bad), session.sid
+    )

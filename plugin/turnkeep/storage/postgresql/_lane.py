@@ -1,0 +1,189 @@
+"""A thread with a connection: calls that wait together make one round trip.
+
+The event loop puts requests into a queue, and the thread takes all that wait. While it is on the
+way to the server and back, the next ones gather. So the busier a bot is, the more of its calls
+share a statement and a commit, and the order of the calls is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, ClassVar, Final
+
+from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio.lowlevel import current_token
+
+from ..._errors import LostAcknowledgementError, StorageError
+from ._link import Connection, Link
+
+__all__ = ["Lane", "Request", "Work"]
+
+MOST: Final = 256
+"""The most requests of one statement."""
+
+
+class Request:
+    """A call that waits for the server. `together` answers many of a kind in one statement."""
+
+    together: ClassVar[Callable[[Connection, Sequence[Any]], None] | None] = None
+    """Sets the `answer` of each request, or its `later` if it has to be asked alone."""
+
+    def __init__(self, *, changes: bool) -> None:
+        self.changes = changes
+        self.done = Event()
+        self.answer: Any = None
+        self.later = False
+        self.error: BaseException | None = None
+        self.begun = False
+        self.withdrawn = False
+
+    def alone(self, connection: Connection) -> Any:
+        """Return the answer to this request alone."""
+        raise NotImplementedError
+
+
+class Work(Request):
+    """A request of any statements."""
+
+    def __init__(self, work: Callable[[Connection], Any], *, changes: bool) -> None:
+        super().__init__(changes=changes)
+        self._work = work
+
+    def alone(self, connection: Connection) -> Any:
+        """Run the statements."""
+        return self._work(connection)
+
+
+class Lane:
+    """A thread that answers requests in their order, from `open` to `aclose`."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self.link = link
+        self._name = name
+        self._queue: SimpleQueue[Request | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._call: Callable[..., object]
+
+    def open(self) -> None:
+        """Answer to the loop that runs now. The thread starts with the first request."""
+        native: Any = current_token().native_token
+        # asyncio's loop and trio's token name the same thing differently.
+        self._call = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+
+    async def ask(self, request: Request) -> Any:
+        """Return the answer. A cancellation withdraws the request, or waits for its end."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._queue.put(request)
+        try:
+            await request.done.wait()
+        except get_cancelled_exc_class():
+            request.withdrawn = True
+            if request.begun:
+                await _to_the_end(request.done)
+            raise
+        if request.error is not None:
+            raise request.error
+        return request.answer
+
+    async def aclose(self) -> None:
+        """Answer all requests, and end the thread and the connection."""
+        if self._thread is None:
+            return
+        last = Work(lambda _: None, changes=False)
+        self._queue.put(last)
+        self._queue.put(None)
+        try:
+            await last.done.wait()
+        except get_cancelled_exc_class():
+            await _to_the_end(last.done)
+            raise
+        finally:
+            self._thread.join()
+            self._thread = None
+
+    # On the thread.
+
+    def _run(self) -> None:
+        ends = False
+        while not ends:
+            waiting = [self._queue.get()]
+            while not self._queue.empty() and len(waiting) < MOST:
+                waiting.append(self._queue.get_nowait())
+            ends = None in waiting
+            requests = [one for one in waiting if one is not None]
+            for request in requests:
+                request.begun = True  # before the look; who withdraws it looks at this after
+            if any(request.withdrawn for request in requests):
+                self._deliver([request for request in requests if request.withdrawn])
+                requests = [request for request in requests if not request.withdrawn]
+            while requests:
+                kind = type(requests[0])
+                count = 1
+                if kind.together is not None:
+                    count = next(
+                        (n for n, one in enumerate(requests) if type(one) is not kind),
+                        len(requests),
+                    )
+                self._answer(kind, requests[:count])
+                del requests[:count]
+        self.link.close()
+
+    def _answer(self, kind: type[Request], requests: list[Request]) -> None:
+        together = kind.together
+        if together is not None:
+            error = self._try(lambda connection: together(connection, requests), requests)
+            if error is not None:
+                # One that the server refuses costs the others nothing.
+                refused = isinstance(error, StorageError) and not isinstance(
+                    error, LostAcknowledgementError
+                )
+                for request in requests:
+                    request.later = refused and len(requests) > 1
+                    request.error = _own(error)
+        for request in requests:
+            if together is None or request.later:
+                request.error = None
+                request.error = self._try(partial(_alone, request), [request])
+        self._deliver(requests)
+
+    def _deliver(self, requests: list[Request]) -> None:
+        with suppress(RuntimeError):  # that loop is closed, and nobody waits in it any more
+            self._call(_deliver, requests)
+
+    def _try(
+        self, work: Callable[[Connection], None], requests: Sequence[Request]
+    ) -> BaseException | None:
+        try:
+            self.link.run(work, changes=requests[0].changes)
+        except BaseException as error:  # noqa: BLE001 - those who wait raise it
+            return error
+        return None
+
+
+def _alone(request: Request, connection: Connection) -> None:
+    request.answer = request.alone(connection)
+
+
+def _deliver(requests: Sequence[Request]) -> None:
+    for request in requests:
+        request.done.set()
+
+
+def _own(error: BaseException) -> BaseException:
+    """Return a copy of an error for one of those who raise it."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+async def _to_the_end(event: Event) -> None:
+    with CancelScope(shield=True):
+        while not event.is_set():
+            with suppress(get_cancelled_exc_class()):  # asyncio's heeds no shield
+                await event.wait()

@@ -1,0 +1,138 @@
+"""Reads over many sessions: lists, source ids, claims, words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
+from ..base import Claim, Found, Hit, Page, SessionInfo
+from ..words import snippet, words
+from ._link import Connection
+from ._place import Place
+from ._rows import RECORD, array, as_claim, as_info, as_turn, hashed, placed
+
+__all__ = ["Queries"]
+
+_TURN = "s.key, t.body, p.ids, p.epochs, s.generation"
+
+_RESOLVED = "coalesce((SELECT a.key FROM turnkeep.alias a WHERE a.alias = %s), %s)"
+
+
+class Queries(NamedTuple):
+    """Statements that change nothing. Each sees one moment."""
+
+    connection: Connection
+    place: Place
+
+    def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(self.place.sql(query), parameters).fetchall()
+
+    def find(self, key: SessionKey, source_id: str) -> Turn | None:
+        """Return the latest turn of a session with this source id."""
+        rows = self._rows(
+            f"SELECT {_TURN} FROM turnkeep.session s JOIN turnkeep.part p ON p.sid = s.sid "
+            "JOIN turnkeep.turn_name n ON n.life = p.life AND n.name = %s::uuid "
+            "JOIN turnkeep.turn t ON t.life = n.life AND t.id = n.id "
+            f"WHERE s.key = {_RESOLVED} ORDER BY p.ids + t.id DESC",
+            hashed("source", source_id),
+            key.text,
+            key.text,
+        )
+        return next((turn for _, turn in _turns(rows)), None)
+
+    def find_all(self, source_ids: Sequence[str], prefix: str, since: datetime | None) -> Found:
+        """Return the turns of all sessions with one of these source ids."""
+        rows = self._rows(
+            f"SELECT DISTINCT ON (s.key, p.ids + t.id) {_TURN} FROM turnkeep.turn_name n "
+            "JOIN turnkeep.part p ON p.life = n.life JOIN turnkeep.session s ON s.sid = p.sid "
+            "JOIN turnkeep.turn t ON t.life = n.life AND t.id = n.id "
+            "WHERE n.name = ANY (%s::uuid[]) AND starts_with(s.key, %s) "
+            "AND s.updated_at >= coalesce(%s, '-infinity'::timestamptz) "
+            "ORDER BY s.key, p.ids + t.id",
+            array(hashed("source", one) for one in source_ids),
+            prefix,
+            since,
+        )
+        return Found(_turns(rows), [])
+
+    def sessions(
+        self,
+        prefix: str,
+        limit: int | None,
+        after: SessionInfo | None,
+        order: Literal["written", "key"],
+    ) -> Page:
+        """Return a page of the sessions."""
+        where, parameters = "starts_with(s.key, %s)", list[Any]([prefix])
+        if after is not None:
+            where += (
+                " AND s.key > %s"
+                if order == "key"
+                else (" AND s.updated_at <= %s AND (s.updated_at < %s OR s.key > %s)")
+            )
+            written = [after.updated_at] * 2 if order == "written" else []
+            parameters += [*written, after.key.text]
+        by = "s.key" if order == "key" else "s.updated_at DESC, s.key"
+        rows = self._rows(
+            f"SELECT {RECORD} FROM turnkeep.session s WHERE {where} ORDER BY {by} LIMIT %s",
+            *parameters,
+            None if limit is None else limit + 1,
+        )
+        complete = limit is None or len(rows) <= limit
+        return Page([as_info(row) for row in rows[:limit]], complete)
+
+    def claims(self, key: SessionKey | None, prefix: str, expired: bool | None) -> list[Claim]:
+        """Return claims, the earliest expiry first."""
+        where, parameters = "starts_with(c.key, %s)", [prefix]
+        if key is not None:
+            where += f" AND c.key = {_RESOLVED}"
+            parameters += [key.text, key.text]
+        if expired is not None:
+            where += f" AND c.expires_at {'<=' if expired else '>'} turnkeep.clock()"
+        rows = self._rows(
+            "SELECT c.key, c.name, c.owner, turnkeep.micros(c.expires_at), c.payload, "
+            f"c.taken_over FROM turnkeep.claim c WHERE {where} "
+            "ORDER BY c.expires_at, c.key, c.name",
+            *parameters,
+        )
+        return [as_claim(row) for row in rows]
+
+    def search(
+        self, text: str, prefix: str, sender_id: str | None, after: datetime | None, limit: int
+    ) -> list[Hit]:
+        """Return the turns that have all words of the text."""
+        wanted = frozenset(words(text))
+        if not wanted or limit < 1:
+            return []
+        hits: list[Hit] = []
+        for key, turn in _turns(
+            self._rows(
+                f"SELECT {_TURN} FROM turnkeep.turn t JOIN turnkeep.part p ON p.life = t.life "
+                "JOIN turnkeep.session s ON s.sid = p.sid "
+                "WHERE t.words @@ %s::tsquery AND starts_with(s.key, %s) "
+                "AND t.sender IS NOT DISTINCT FROM coalesce(%s, t.sender) "
+                "AND t.said_at > coalesce(%s, '-infinity'::timestamptz) "
+                "ORDER BY t.said_at DESC, p.ids + t.id DESC LIMIT %s",
+                " & ".join(f"'{word[:200]}'" for word in wanted),
+                prefix,
+                sender_id,
+                after,
+                limit,
+            )
+        ):
+            # Only the beginning of a very long word is indexed.
+            if wanted.issubset(words(turn.text)):
+                hits.append(Hit(key, turn, snippet(turn.text, wanted)))
+        return hits
+
+
+def _turns(rows: Sequence[Sequence[Any]]) -> list[tuple[SessionKey, Turn]]:
+    found: list[tuple[SessionKey, Turn]] = []
+    for key, body, ids, epochs, generation in rows:
+        turn = as_turn(body)
+        if turn is not None:
+            found.append((SessionKey.parse(key), placed(turn, ids, epochs, generation)))
+    return found

@@ -1,0 +1,154 @@
+"""Rows and parameters: what the server's functions take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from ..._errors import StorageError
+from ..._records.identity import Origin
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
+from ..base import Claim, SessionInfo, shifted
+from ..words import words
+
+__all__ = [
+    "RECORD",
+    "array",
+    "as_claim",
+    "as_info",
+    "as_turn",
+    "body_of",
+    "hashed",
+    "names_of",
+    "numbers",
+    "placed",
+    "spoken",
+    "time_of",
+]
+
+RECORD: Final = (
+    "s.key, turnkeep.micros(s.created_at), turnkeep.micros(s.updated_at), s.metadata::text, "
+    "s.turns, s.last_id, s.epoch, s.last_consolidated, s.summary, s.generation, s.revision, "
+    "s.damaged, s.origins::text"
+)
+"""The columns of a record, in the order of `as_info`."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LONGEST_WORD: Final = 200
+_MOST_WORDS: Final = 900_000
+"""Bytes: a tsvector takes a megabyte."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Turn).decode
+_decode_metadata: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_origins: Final = msgspec.json.Decoder(tuple[Origin, ...]).decode
+
+
+def time_of(micros: int) -> datetime:
+    """Return the time that the server's function `micros` gave."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def as_info(row: Sequence[Any]) -> SessionInfo:
+    """Return the record of the columns `RECORD`."""
+    try:
+        return SessionInfo(
+            key=SessionKey.parse(row[0]),
+            created_at=time_of(row[1]),
+            updated_at=time_of(row[2]),
+            metadata={} if row[3] == "{}" else _decode_metadata(row[3]),
+            turns=row[4],
+            last_id=row[5],
+            epoch=row[6],
+            last_consolidated=row[7],
+            summary=row[8],
+            generation=row[9],
+            revision=row[10],
+            damaged=row[11],
+            origins=() if row[12] == "[]" else _decode_origins(row[12]),
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise StorageError(f"session {row[0]}: its record can't be read: {error}") from error
+
+
+def as_turn(body: str) -> Turn | None:
+    """Return a turn with the id and epoch of its life; None if its body is damaged."""
+    try:
+        return _decode(body)
+    except msgspec.DecodeError:
+        return None
+
+
+def placed(turn: Turn, ids: int, epochs: int, generation: str) -> Turn:
+    """Return a turn that was just decoded as its session has it."""
+    if ids or epochs:
+        return shifted(turn, ids, epochs, generation)
+    msgspec.structs.force_setattr(turn, "generation", generation)
+    return turn
+
+
+def as_claim(row: Sequence[Any]) -> Claim:
+    """Return the claim of a row: key, name, owner, expiry, payload, whether it was taken over."""
+    return Claim(
+        key=SessionKey.parse(row[0]),
+        name=row[1],
+        owner=row[2],
+        expires_at=time_of(row[3]),
+        payload=_decode_metadata(row[4]),
+        taken_over=row[5],
+    )
+
+
+def body_of(turn: Turn) -> str:
+    """Return a turn as it is stored; the generation is its session's."""
+    if turn.generation:
+        turn = msgspec.structs.replace(turn, generation="")
+    return _encode(turn).decode()
+
+
+def hashed(kind: str, name: str) -> str:
+    """Return the fixed-size name by which the server finds a source id or a token."""
+    return blake2b(f"{kind} {name}".encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def names_of(turn: Turn, *, sources: bool = True) -> list[str]:
+    """Return the names that a turn is found by: those of its source ids and its token."""
+    names = [hashed("source", one) for one in turn.source_ids] if sources else []
+    if turn.token:
+        names.append(hashed("token", turn.token))
+    return names
+
+
+def spoken(turn: Turn) -> str | None:
+    """Return the words of a turn as a `tsvector`; None for a turn that no search finds."""
+    if turn.hidden:
+        return None
+    unique = {word[:_LONGEST_WORD] for word in words(turn.text)}
+    if not unique:
+        return None
+    text = "' '".join(unique)
+    if len(text.encode()) > _MOST_WORDS:
+        text = text.encode()[:_MOST_WORDS].decode(errors="ignore").rpartition("' '")[0]
+    return f"'{text}'"
+
+
+def array(texts: Iterable[str | None]) -> str:
+    """Return a `text[]` literal, which is made much faster than psycopg adapts a list."""
+    return (
+        "{"
+        + ",".join(
+            "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            for text in texts
+        )
+        + "}"
+    )
+
+
+def numbers(values: Iterable[int | None]) -> str:
+    """Return a `bigint[]` literal."""
+    return "{" + ",".join("NULL" if one is None else str(one) for one in values) + "}"

@@ -1,0 +1,254 @@
+"""Sessions in a transaction: their records, and the turns of their lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from ..._records.identity import Expected, new_generation
+from ..._records.key import SessionKey
+from ..._records.turn import Turn
+from ..base import SessionInfo, is_expected
+from ._link import Connection
+from ._place import Place
+from ._rows import (
+    RECORD,
+    array,
+    as_info,
+    as_turn,
+    body_of,
+    hashed,
+    names_of,
+    numbers,
+    placed,
+    spoken,
+    time_of,
+)
+
+__all__ = ["Held", "Placed", "Sessions"]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+_SESSION: Final = f"SELECT {RECORD}, s.sid, s.life, s.ids, s.epochs FROM turnkeep.session s"
+
+_TURN: Final = (
+    "SELECT t.body, p.ids, p.epochs, p.life, t.names FROM turnkeep.part p "
+    "JOIN turnkeep.turn t ON t.life = p.life"
+)
+
+
+@dataclass
+class Held:
+    """A session whose row is locked until the transaction ends."""
+
+    info: SessionInfo
+    sid: int
+    life: int
+    ids: int
+    epochs: int
+
+
+@dataclass
+class Placed:
+    """A stored turn as its session has it, and where it is stored."""
+
+    turn: Turn
+    ids: int
+    epochs: int
+    life: int
+    names: Sequence[Any]
+
+
+class Sessions:
+    """The sessions in a transaction that holds the keys still."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        self._connection = connection
+        self._place = place
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self._connection.execute(self._place.sql(query), parameters).fetchall()
+
+    def run(self, query: str, *parameters: Any) -> int:
+        """Run a statement, and return how many rows it changed."""
+        return self._connection.execute(self._place.sql(query), parameters).rowcount
+
+    # Sessions.
+
+    def resolve(self, key: SessionKey) -> SessionKey:
+        """Return the key that an alias leads to, else the key itself."""
+        rows = self.rows("SELECT key FROM turnkeep.alias WHERE alias = %s", key.text)
+        return SessionKey.parse(rows[0][0]) if rows else key
+
+    def lock(self, *keys: SessionKey) -> list[Held | None]:
+        """Lock the sessions of these keys, which are resolved, in the one order."""
+        texts = [key.text for key in keys]
+        rows = self.rows(
+            f"{_SESSION} WHERE s.key = ANY (%s::text[]) ORDER BY s.key FOR UPDATE", array(texts)
+        )
+        held = {row[0]: Held(as_info(row), *row[-4:]) for row in rows}
+        return [held.get(text) for text in texts]
+
+    def get(self, key: SessionKey, expected: Expected | None = None) -> Held | None:
+        """Return the locked session, if there is one and it is as expected."""
+        (held,) = self.lock(self.resolve(key))
+        if held is None or not is_expected(held.info, expected):
+            return None
+        if expected and expected.turn is not None and self.turn(held, expected.turn) is None:
+            return None
+        return held
+
+    def get_or_begin(self, key: SessionKey) -> Held:
+        """Return the locked session, which begins now if there is none."""
+        key = self.resolve(key)
+        (held,) = self.lock(key)
+        if held is None:
+            self.rows(
+                "WITH begun AS ("
+                "INSERT INTO turnkeep.session (sid, life, key, generation, created_at, updated_at) "
+                "SELECT n, n, %s, %s, turnkeep.clock(), turnkeep.clock() "
+                "FROM nextval(pg_get_serial_sequence(%s, 'sid')) n "
+                "ON CONFLICT DO NOTHING RETURNING sid) "
+                "INSERT INTO turnkeep.part (life, sid) SELECT sid, sid FROM begun RETURNING life",
+                key.text,
+                new_generation(),
+                f"{self._place.identifier}.session",
+            )
+            (held,) = self.lock(key)
+        assert held is not None, "nobody forgets a session while its key is held"
+        return held
+
+    def save(self, held: Held, **changes: Any) -> None:
+        """Store the record after these changes, and the time of it."""
+        columns = {
+            name: _encode(value).decode() if name in ("metadata", "origins") else value
+            for name, value in changes.items()
+        }
+        sets = "".join(f"{name} = %s, " for name in columns)
+        ((micros,),) = self.rows(
+            f"UPDATE turnkeep.session SET {sets}updated_at = turnkeep.clock() WHERE sid = %s "
+            "RETURNING turnkeep.micros(updated_at)",
+            *columns.values(),
+            held.sid,
+        )
+        held.info = msgspec.structs.replace(held.info, updated_at=time_of(micros), **changes)
+
+    # Turns.
+
+    def turn(self, held: Held, turn_id: int) -> Placed | None:
+        """Return the turn with this id."""
+        rows = self.rows(
+            f"{_TURN} AND t.id = %s - p.ids WHERE p.sid = %s AND t.id > 0", turn_id, held.sid
+        )
+        return next(iter(self._placed(held, rows)), None)
+
+    def turns(self, held: Held, ids: Iterable[int]) -> list[Placed]:
+        """Return the turns with these ids, ascending."""
+        rows = self.rows(
+            f"{_TURN} WHERE p.sid = %s AND t.id + p.ids = ANY (%s::bigint[])",
+            held.sid,
+            numbers(ids),
+        )
+        return sorted(self._placed(held, rows), key=lambda one: one.turn.id)
+
+    def named(self, held: Held, kind: str, name: str) -> Turn | None:
+        """Return the latest turn that has a source id or a token."""
+        rows = self.rows(
+            f"{_TURN} JOIN turnkeep.turn_name n ON n.life = p.life AND n.id = t.id "
+            "WHERE p.sid = %s AND n.name = %s::uuid ORDER BY p.ids + t.id DESC",
+            held.sid,
+            hashed(kind, name),
+        )
+        return next((one.turn for one in self._placed(held, rows)), None)
+
+    @staticmethod
+    def _placed(held: Held, rows: Iterable[Sequence[Any]]) -> list[Placed]:
+        found: list[Placed] = []
+        for body, ids, epochs, life, names in rows:
+            turn = as_turn(body)
+            if turn is not None:  # a damaged one is set aside by the next read
+                turn = placed(turn, ids, epochs, held.info.generation)
+                found.append(Placed(turn, ids, epochs, life, names or ()))
+        return found
+
+    def add(self, held: Held, turns: Sequence[Turn]) -> None:
+        """Store new turns, which have their ids."""
+        for turn in turns:
+            own = msgspec.structs.replace(
+                turn, id=turn.id - held.ids, epoch=turn.epoch - held.epochs
+            )
+            names = names_of(turn)
+            self.run(
+                "INSERT INTO turnkeep.turn (life, id, said_at, sender, names, words, body) "
+                "VALUES (%s, %s, %s, %s, %s::uuid[], %s::tsvector, %s)",
+                held.life,
+                own.id,
+                turn.time.isoformat(),
+                turn.sender.id if turn.sender else None,
+                array(names) if names else None,
+                spoken(turn),
+                body_of(own),
+            )
+            self._name(held.life, own.id, names)
+
+    def _name(self, life: int, turn_id: int, names: Iterable[str]) -> None:
+        self.run(
+            "INSERT INTO turnkeep.turn_name (life, name, id) "
+            "SELECT %s, n, %s FROM unnest(%s::uuid[]) n ON CONFLICT DO NOTHING",
+            life,
+            turn_id,
+            array(names),
+        )
+
+    def rewrite(self, one: Placed, turn: Turn) -> None:
+        """Store an edited turn in the place of the one that it was."""
+        own = msgspec.structs.replace(
+            turn,
+            id=turn.id - one.ids,
+            epoch=turn.epoch - one.epochs,
+            answers=None if turn.answers is None else turn.answers - one.ids,
+            also_answers=tuple(answered - one.ids for answered in turn.also_answers),
+        )
+        names = names_of(turn)
+        self.run(
+            "UPDATE turnkeep.turn SET names = %s::uuid[], words = %s::tsvector, body = %s "
+            "WHERE life = %s AND id = %s",
+            array(names) if names else None,
+            spoken(turn),
+            body_of(own),
+            one.life,
+            own.id,
+        )
+        self._name(one.life, own.id, names)
+
+    def remove(self, placed: Iterable[Placed]) -> None:
+        """Delete turns, and their names."""
+        for one in placed:
+            own = one.turn.id - one.ids
+            self.run("DELETE FROM turnkeep.turn WHERE life = %s AND id = %s", one.life, own)
+            self.run(
+                "DELETE FROM turnkeep.turn_name WHERE life = %s AND name = ANY (%s) AND id = %s",
+                one.life,
+                list(one.names),
+                own,
+            )
+
+    def erase(self, held: Held) -> int:
+        """Delete all turns, also those that are damaged, and return how many could be read."""
+        gone = 0
+        for table in ("damaged_turn", "turn_name", "turn"):
+            gone = self.run(
+                f"DELETE FROM turnkeep.{table} "
+                "WHERE life IN (SELECT life FROM turnkeep.part WHERE sid = %s)",
+                held.sid,
+            )
+        return gone
+
+    def drop(self, held: Held) -> None:
+        """Delete a session that has no turns any more."""
+        self.run("DELETE FROM turnkeep.part WHERE sid = %s", held.sid)
+        self.run("DELETE FROM turnkeep.session WHERE sid = %s", held.sid)
