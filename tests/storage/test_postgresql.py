@@ -20,6 +20,7 @@ from turnkeep import (
     StorageError,
     UnknownStorageError,
 )
+from turnkeep._records.making import new_turn
 from turnkeep.storage.postgresql import PostgresqlStorage, _schema
 
 from .postgres_server import Server, asked, schema_of, server, url_of
@@ -365,3 +366,15 @@ async def test_what_waits_together_takes_one_round_trip(
                 tasks.start_soon(lambda: storage.read(KEY, limit=50))
         assert len(trips) <= 3
         assert len(await texts(storage)) == 53
+
+
+async def test_answers_to_turns_of_a_merged_session_stay_answers_to_them(tmp_path: Path) -> None:
+    async with opened(url_of(tmp_path)) as storage:
+        await storage.append(KEY, [user("a"), user("b")])
+        await storage.append(OTHER, [user("c")])
+        await storage.rename(KEY, OTHER)
+        for text, dedupe in (("fast", True), ("slow", False)):
+            answer = new_turn("assistant", text, answers=3, also_answers=(1, 2))
+            await storage.append(OTHER, [answer, answer] if dedupe else [answer])
+        turns = (await storage.read(OTHER)).turns
+        assert [(turn.answers, turn.also_answers) for turn in turns[3:]] == [(3, (1, 2))] * 3

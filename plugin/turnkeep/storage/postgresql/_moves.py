@@ -41,25 +41,15 @@ def _move(held: Sessions, moved: Held, there: Held | None, new: SessionKey) -> N
     info, ids, epochs = merged(moved.info, there.info)
     kept, gone = (there, moved) if there.info.turns else (moved, there)
     if moved.info.turns and there.info.turns:
-        # No turn moves: the lives of the older session become lives of the newer one.
-        held.run(
-            "UPDATE turnkeep.part SET ids = ids + %s, epochs = epochs + %s WHERE sid = %s",
-            ids,
-            epochs,
-            kept.sid,
-        )
-        held.run("UPDATE turnkeep.part SET sid = %s WHERE sid = %s", kept.sid, moved.sid)
+        held.join(kept, gone, ids, epochs)
     else:
         held.erase(gone)  # what was set aside of it
     held.drop(gone)
     held.run(
-        "UPDATE turnkeep.session SET key = %s, created_at = %s, generation = %s, "
-        "ids = ids + %s, epochs = epochs + %s WHERE sid = %s",
+        "UPDATE turnkeep.session SET key = %s, created_at = %s, generation = %s WHERE sid = %s",
         new.text,
         info.created_at,
         info.generation,
-        ids,
-        epochs,
         kept.sid,
     )
     held.save(

@@ -32,7 +32,10 @@ __all__ = ["Held", "Placed", "Sessions"]
 
 _encode: Final = msgspec.json.Encoder().encode
 
-_SESSION: Final = f"SELECT {RECORD}, s.sid, s.life, s.ids, s.epochs FROM turnkeep.session s"
+_SESSION: Final = f"SELECT {RECORD}, s.sid, s.life FROM turnkeep.session s"
+
+_NEXT: Final = "nextval(pg_get_serial_sequence(%s, 'sid'))"
+"""A new number for a session and its first life, or for another life."""
 
 _TURN: Final = (
     "SELECT t.body, p.ids, p.epochs, p.life, t.names FROM turnkeep.part p "
@@ -47,8 +50,6 @@ class Held:
     info: SessionInfo
     sid: int
     life: int
-    ids: int
-    epochs: int
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Sessions:
         rows = self.rows(
             f"{_SESSION} WHERE s.key = ANY (%s::text[]) ORDER BY s.key FOR UPDATE", array(texts)
         )
-        held = {row[0]: Held(as_info(row), *row[-4:]) for row in rows}
+        held = {row[0]: Held(as_info(row), *row[-2:]) for row in rows}
         return [held.get(text) for text in texts]
 
     def get(self, key: SessionKey, expected: Expected | None = None) -> Held | None:
@@ -111,7 +112,7 @@ class Sessions:
                 "WITH begun AS ("
                 "INSERT INTO turnkeep.session (sid, life, key, generation, created_at, updated_at) "
                 "SELECT n, n, %s, %s, turnkeep.clock(), turnkeep.clock() "
-                "FROM nextval(pg_get_serial_sequence(%s, 'sid')) n "
+                f"FROM {_NEXT} n "
                 "ON CONFLICT DO NOTHING RETURNING sid) "
                 "INSERT INTO turnkeep.part (life, sid) SELECT sid, sid FROM begun RETURNING life",
                 key.text,
@@ -178,22 +179,19 @@ class Sessions:
     def add(self, held: Held, turns: Sequence[Turn]) -> None:
         """Store new turns, which have their ids."""
         for turn in turns:
-            own = msgspec.structs.replace(
-                turn, id=turn.id - held.ids, epoch=turn.epoch - held.epochs
-            )
             names = names_of(turn)
             self.run(
                 "INSERT INTO turnkeep.turn (life, id, said_at, sender, names, words, body) "
                 "VALUES (%s, %s, %s, %s, %s::uuid[], %s::tsvector, %s)",
                 held.life,
-                own.id,
+                turn.id,
                 turn.time.isoformat(),
                 turn.sender.id if turn.sender else None,
                 array(names) if names else None,
                 spoken(turn),
-                body_of(own),
+                body_of(turn),
             )
-            self._name(held.life, own.id, names)
+            self._name(held.life, turn.id, names)
 
     def _name(self, life: int, turn_id: int, names: Iterable[str]) -> None:
         self.run(
@@ -247,6 +245,27 @@ class Sessions:
                 held.sid,
             )
         return gone
+
+    def join(self, kept: Held, gone: Held, ids: int, epochs: int) -> None:
+        """Give the lives of one session to another, whose own ids and epochs rise.
+
+        No turn moves. New turns go to another life, whose ids are the session's.
+        """
+        self.run(
+            "UPDATE turnkeep.part SET ids = ids + %s, epochs = epochs + %s WHERE sid = %s",
+            ids,
+            epochs,
+            kept.sid,
+        )
+        self.run("UPDATE turnkeep.part SET sid = %s WHERE sid = %s", kept.sid, gone.sid)
+        self.run(
+            f"WITH begun AS (INSERT INTO turnkeep.part (life, sid) VALUES ({_NEXT}, %s) "
+            "RETURNING life) UPDATE turnkeep.session SET life = begun.life FROM begun "
+            "WHERE session.sid = %s",
+            f"{self._place.identifier}.session",
+            kept.sid,
+            kept.sid,
+        )
 
     def drop(self, held: Held) -> None:
         """Delete a session that has no turns any more."""

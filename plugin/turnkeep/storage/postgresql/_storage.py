@@ -184,19 +184,10 @@ class PostgresqlStorage:
             await self._change(lambda held: _changes.set_aside(held, key))
             return await self.read(key, after=after, before=before, limit=limit, newest=newest)
         if is_end and limit and found.info is not None:
-            self._keep(key, window, found)
+            turns, complete = window.whole
+            if tail is None or turns is not tail.turns:
+                self._tails.keep(key.text, found.info, turns, complete=complete)
         return found
-
-    def _keep(self, key: SessionKey, window: Window, found: Snapshot) -> None:
-        """Keep what a read of a session's end gave, and what was known before it."""
-        assert found.info is not None
-        turns, complete = list(found.turns), found.complete
-        tail = window.tail
-        if tail is not None and tail.joins(found.info) and turns:
-            older = [turn for turn in tail.turns if turn.id < turns[0].id]
-            if older and tail.turns[-1].id >= turns[0].id - 1:
-                turns, complete = older + turns, tail.complete
-        self._tails.keep(key.text, found.info, turns, complete=complete)
 
     async def _query(self, query: Callable[[Queries], T], *, scans: bool = True) -> T:
         place = self._place

@@ -28,6 +28,13 @@ _QUERY: Final = (
     "%s::boolean[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
 )
 
+_SINGLY: Final = (
+    "SELECT t.body, p.ids, p.epochs FROM turnkeep.session s "
+    "JOIN turnkeep.part p ON p.sid = s.sid JOIN turnkeep.turn t ON t.life = p.life "
+    "WHERE s.key = %s AND p.ids + t.id > %s AND p.ids + t.id < coalesce(%s, %s + 1) "
+    "ORDER BY p.ids + t.id"
+)
+
 _decode: Final = msgspec.json.Decoder(list[Turn]).decode
 
 
@@ -116,6 +123,8 @@ class Window(Request):
         self.tail = tail
         self.damaged = False
         """True if a turn could not be read; it must be set aside, and the page read again."""
+        self.whole: tuple[list[Turn], bool] = [], False
+        """All turns in hand, those of the tail too, and whether no turn stands before them."""
 
     def alone(self, connection: Connection) -> Snapshot:
         """Answer this read by itself."""
@@ -129,35 +138,45 @@ class Window(Request):
         info = as_info(rows[0][1:14])
         tail = self.tail if rows[0][14] else None
         turns: list[Turn] = []
-        for row in sorted(rows, key=lambda row: row[15]) if len(rows) > 1 else rows:
+        for row in rows:
             if row[17] is None:
                 continue
-            try:
-                found = _decode(row[17])
-            except msgspec.DecodeError:
-                self.damaged = True
-                bodies = row[17][1:-1].split("},{")
-                readable = (as_turn(body) for body in _objects(bodies))
-                found = [turn for turn in readable if turn is not None]
+            found = _decode(row[17])
             if self.newest:
                 found.reverse()
             turns += [placed(turn, row[15], row[16], info.generation) for turn in found]
+        if len(rows) > 1:
+            turns.sort(key=lambda turn: turn.id)
+            # Each life gave so many, and only these stand together.
+            most = len(turns) if self.limit is None else self.limit + 1
+            turns = turns[-most:] if self.newest else turns[:most]
+        return self._page(info, turns, tail)
+
+    def readable(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> Snapshot:
+        """Return the snapshot without the turns that can't be read, which are looked at singly."""
+        info, turns = as_info(rows[0][1:14]), list[Turn]()
+        for body, ids, epochs in connection.execute(
+            self.place.sql(_SINGLY), (info.key.text, self.after, self.before, info.last_id)
+        ).fetchall():
+            turn = as_turn(body)
+            if turn is not None:
+                turns.append(placed(turn, ids, epochs, info.generation))
+        if self.limit is not None:
+            turns = turns[-self.limit - 1 :] if self.newest else turns[: self.limit + 1]
+        return self._page(info, turns, None)
+
+    def _page(self, info: SessionInfo, turns: list[Turn], tail: Tail | None) -> Snapshot:
         complete = self.limit is None or len(turns) <= self.limit
         if tail is not None and complete:
-            turns = tail.turns + turns
-            complete = tail.complete and (self.limit is None or len(turns) <= self.limit)
+            turns, complete = (tail.turns + turns) if turns else tail.turns, tail.complete
         if self.limit is not None and len(turns) > self.limit:
-            complete = False
+            if tail is None:
+                complete = False  # one more was asked for, to know it
+            self.whole = turns, complete
             first = len(turns) - self.limit if self.newest else 0
-            turns = turns[first : first + self.limit]
+            return Snapshot(info, turns[first : first + self.limit], complete=False)
+        self.whole = turns, complete
         return Snapshot(info, turns, complete)
-
-
-def _objects(pieces: Sequence[str]) -> list[str]:
-    return [
-        ("" if n == 0 else "{") + piece + ("" if n == len(pieces) - 1 else "}")
-        for n, piece in enumerate(pieces)
-    ]
 
 
 def _read(connection: Connection, windows: Sequence[Window]) -> None:
@@ -180,7 +199,11 @@ def _read(connection: Connection, windows: Sequence[Window]) -> None:
     for row in rows:
         found[row[0] - 1].append(row)
     for window, parts in zip(windows, found, strict=True):
-        window.answer = window.answered(parts)
+        try:
+            window.answer = window.answered(parts)
+        except msgspec.DecodeError:
+            window.damaged = True
+            window.answer = window.readable(connection, parts)
 
 
 Window.together = _read

@@ -26,14 +26,12 @@ CREATE TABLE session (
     summary text,
     metadata json NOT NULL DEFAULT '{}', -- not jsonb, which changes numbers
     origins json NOT NULL DEFAULT '[]',  -- the generations merged into this one
-    life bigint NOT NULL,                 -- new turns go to this life; see part
-    ids bigint NOT NULL DEFAULT 0,
-    epochs bigint NOT NULL DEFAULT 0
+    life bigint NOT NULL                  -- new turns go to this life, whose ids are the session's
 ) WITH (fillfactor = 70);
 CREATE INDEX session_written ON session (updated_at DESC, key);
 
 -- The lives that a session is made of. A merge moves no turn: it gives the lives of one session
--- to the other, and raises their ids and epochs here.
+-- to the other, raises their ids and epochs here, and begins another life for new turns.
 CREATE TABLE part (
     life bigint PRIMARY KEY,
     sid bigint NOT NULL,
@@ -218,7 +216,7 @@ BEGIN
     now := clock();
     RETURN QUERY
     WITH call AS MATERIALIZED (
-        SELECT r.n, s.sid, s.life, s.ids, s.epochs, s.last_id, s.epoch,
+        SELECT r.n, s.sid, s.life, s.last_id, s.epoch,
             r.generation IS NULL OR (
                 r.generation = s.generation
                 AND coalesce(r.epoch, s.epoch) = s.epoch
@@ -232,7 +230,7 @@ BEGIN
             r (key, generation, epoch, revision, anchor, n)
         JOIN session s ON s.key = r.key
     ), given AS MATERIALIZED (
-        SELECT g.*, c.sid, c.life, c.ids, c.epochs, c.last_id, c.epoch
+        SELECT g.*, c.sid, c.life, c.last_id, c.epoch
         FROM unnest(items, saids, senders, checks, names, words, bodies) WITH ORDINALITY
             g (item, said, sender, checked, named, spoken, body, n)
         JOIN call c ON c.n = g.item
@@ -261,13 +259,13 @@ BEGIN
         WHERE o.n IS NULL OR g.item < o.n
     ), stored AS (
         INSERT INTO turn (life, id, said_at, sender, names, words, body)
-        SELECT t.life, t.id - t.ids, t.said::timestamptz, t.sender, t.named::uuid[],
+        SELECT t.life, t.id, t.said::timestamptz, t.sender, t.named::uuid[],
             t.spoken::tsvector,
-            '{"id":' || t.id - t.ids || ',"epoch":' || t.epoch - t.epochs || ',' || substr(t.body, 2)
+            '{"id":' || t.id || ',"epoch":' || t.epoch || ',' || substr(t.body, 2)
         FROM placed t
     ), known AS (
         INSERT INTO turn_name (life, name, id)
-        SELECT t.life, a.name, t.id - t.ids FROM placed t, unnest(t.named::uuid[]) a (name)
+        SELECT t.life, a.name, t.id FROM placed t, unnest(t.named::uuid[]) a (name)
         WHERE t.named IS NOT NULL
     ), grown AS (
         UPDATE session s
