@@ -208,7 +208,7 @@ async def test_the_schema_can_be_made_with_its_file_and_a_role_without_rights_to
         ("postgresql://u:hush-hush@[h/db", "can't be read"),
         ("postgresql://u:hush-hush@h/db?schema=", "names no schema"),
         ("postgresql://u:hush-hush@h/db?schema=pg_mine", "names no schema"),
-        ("postgres://u:hush-hush@h/db?search=fuzzy", "neither 'words' nor 'parts'"),
+        ("postgres://u:hush-hush@h/db?search=fuzzy", "neither 'words' nor 'trigram'"),
     ],
 )
 def test_a_wrong_url_is_refused_at_once_without_its_password(url: str, said: str) -> None:
@@ -378,3 +378,36 @@ async def test_answers_to_turns_of_a_merged_session_stay_answers_to_them(tmp_pat
             await storage.append(OTHER, [answer, answer] if dedupe else [answer])
         turns = (await storage.read(OTHER)).turns
         assert [(turn.answers, turn.also_answers) for turn in turns[3:]] == [(3, (1, 2))] * 3
+
+
+# Search.
+
+
+async def test_with_trigram_a_search_finds_parts_of_words_and_takes_no_character_for_a_wildcard(
+    tmp_path: Path,
+) -> None:
+    async with opened(f"{url_of(tmp_path)}&search=trigram") as storage:
+        said = ("我想去北京旅游。", "The Straße is long", "snake_case", "snakeXcase")
+        await storage.append(KEY, [user(text) for text in said])
+        for part, found in (
+            ("北京", said[:1]),
+            ("STRASS", said[1:2]),
+            ("traß ong", said[1:2]),
+            ("ake_ca", said[2:3]),
+            ("akecase", ()),
+        ):
+            hits = await storage.search(part)
+            assert [hit.turn.text for hit in hits] == list(found), part
+        assert (await storage.search("北京"))[0].snippet == said[0]
+    async with opened(url_of(tmp_path)) as storage:
+        assert await storage.search("北京") == []
+
+
+async def test_a_word_of_any_length_is_found_whole_and_no_other_one_for_it(tmp_path: Path) -> None:
+    async with opened(url_of(tmp_path)) as storage:
+        long, other = "a" * 3000, "a" * 2999 + "b"
+        await storage.append(KEY, [user(long), user(other), user("b" * 300_000)])
+        assert [hit.turn.text for hit in await storage.search(long)] == [long]
+        many = " ".join(f"{number:06}" for number in range(140_000))
+        await storage.append(KEY, [user(f"needle {many}")])
+        assert (await storage.read(KEY)).turns[-1].text.startswith("needle")

@@ -63,8 +63,8 @@ class Place(NamedTuple):
             raise UnknownStorageError(
                 f"{name}: schema={schema!r} names no schema: use up to 63 letters, digits and '_'"
             )
-        if search not in ("words", "parts"):
-            raise UnknownStorageError(f"{name}: search={search!r} is neither 'words' nor 'parts'")
+        if search not in ("words", "trigram"):
+            raise UnknownStorageError(f"{name}: search={search!r} is neither 'words' nor 'trigram'")
         try:
             options = conninfo_to_dict(urlunsplit(split._replace(query=query)))
         except psycopg.Error as error:
@@ -76,7 +76,7 @@ class Place(NamedTuple):
         if schema != SCHEMA:
             name += f"?schema={schema}"
         conninfo = make_conninfo("", **{**_DEFAULTS, **options})
-        return cls(name, conninfo, schema, search == "parts", str(password))
+        return cls(name, conninfo, schema, search == "trigram", str(password))
 
     @property
     def identifier(self) -> str:

@@ -12,7 +12,7 @@ from ..base import Claim, Found, Hit, Page, SessionInfo
 from ..words import snippet, words
 from ._link import Connection
 from ._place import Place
-from ._rows import RECORD, array, as_claim, as_info, as_turn, hashed, placed
+from ._rows import LONGEST_WORD, RECORD, array, as_claim, as_info, as_turn, hashed, placed
 
 __all__ = ["Queries"]
 
@@ -107,24 +107,32 @@ class Queries(NamedTuple):
         wanted = frozenset(words(text))
         if not wanted or limit < 1:
             return []
+        if self.place.parts:
+            condition = "turnkeep.joined(t.words) LIKE ALL (%s::text[])"
+            parts = (word[:LONGEST_WORD].replace("_", "\\_") for word in wanted)
+            given = array(f"%{part}%" for part in parts)
+        else:
+            condition = "t.words @@ %s::tsquery"
+            given = " & ".join(f"'{word[:LONGEST_WORD]}'" for word in wanted)
+        rows = self._rows(
+            f"SELECT {_TURN} FROM turnkeep.turn t JOIN turnkeep.part p ON p.life = t.life "
+            f"JOIN turnkeep.session s ON s.sid = p.sid WHERE {condition} "
+            "AND starts_with(s.key, %s) AND t.sender IS NOT DISTINCT FROM coalesce(%s, t.sender) "
+            "AND t.said_at > coalesce(%s, '-infinity'::timestamptz) "
+            "ORDER BY t.said_at DESC, p.ids + t.id DESC LIMIT %s",
+            given,
+            prefix,
+            sender_id,
+            after,
+            limit,
+        )
         hits: list[Hit] = []
-        for key, turn in _turns(
-            self._rows(
-                f"SELECT {_TURN} FROM turnkeep.turn t JOIN turnkeep.part p ON p.life = t.life "
-                "JOIN turnkeep.session s ON s.sid = p.sid "
-                "WHERE t.words @@ %s::tsquery AND starts_with(s.key, %s) "
-                "AND t.sender IS NOT DISTINCT FROM coalesce(%s, t.sender) "
-                "AND t.said_at > coalesce(%s, '-infinity'::timestamptz) "
-                "ORDER BY t.said_at DESC, p.ids + t.id DESC LIMIT %s",
-                " & ".join(f"'{word[:200]}'" for word in wanted),
-                prefix,
-                sender_id,
-                after,
-                limit,
-            )
-        ):
-            # Only the beginning of a very long word is indexed.
-            if wanted.issubset(words(turn.text)):
+        for key, turn in _turns(rows):
+            spoken = words(turn.text)
+            if self.place.parts:
+                shown = [word for word in spoken if any(part in word for part in wanted)]
+                hits.append(Hit(key, turn, snippet(turn.text, shown)))
+            elif wanted.issubset(spoken):  # of a very long word only the beginning is indexed
                 hits.append(Hit(key, turn, snippet(turn.text, wanted)))
         return hits
 

@@ -17,6 +17,7 @@ from ..base import Claim, SessionInfo, shifted
 from ..words import words
 
 __all__ = [
+    "LONGEST_WORD",
     "RECORD",
     "array",
     "as_claim",
@@ -39,7 +40,8 @@ RECORD: Final = (
 """The columns of a record, in the order of `as_info`."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_LONGEST_WORD: Final = 200
+LONGEST_WORD: Final = 500
+"""Characters: a lexeme takes 2,046 bytes. Longer words are compared again on this side."""
 _MOST_WORDS: Final = 900_000
 """Bytes: a tsvector takes a megabyte."""
 
@@ -128,7 +130,7 @@ def spoken(turn: Turn) -> str | None:
     """Return the words of a turn as a `tsvector`; None for a turn that no search finds."""
     if turn.hidden:
         return None
-    unique = {word[:_LONGEST_WORD] for word in words(turn.text)}
+    unique = {word[:LONGEST_WORD] for word in words(turn.text)}
     if not unique:
         return None
     text = "' '".join(unique)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from ._place import Place
 from ._terms import Terms
 
 __all__ = ["STEPS", "prepare"]
+
+logger: Final = logging.getLogger("turnkeep")
 
 STEPS: Final[list[str]] = ["schema_1.sql"]
 """The n-th file brings a schema of version n - 1 to version n; an empty one has version 0."""
@@ -26,7 +29,7 @@ _TAKEN: Final = frozenset({"42P07", "42723", "42710"})
 def prepare(connection: Connection, place: Place, terms: Terms, *, read_only: bool) -> None:
     """Check the server, and make or migrate the schema. Raises `StorageError` if that can't be."""
     _check_server(connection, place, terms)
-    if _is_ready(connection, place):
+    if _is_ready(connection, place) and (read_only or not place.parts):
         return
     if read_only:
         raise StorageError(
@@ -36,9 +39,13 @@ def prepare(connection: Connection, place: Place, terms: Terms, *, read_only: bo
     with connection.transaction():
         connection.execute(f"SET LOCAL lock_timeout = {terms.milliseconds}".encode())
         # Of several that open at once, one makes it.
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"turnkeep {place.name}"])
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtext(%s))", [f"turnkeep {place.schema}"]
+        )
         if not _is_ready(connection, place):
             _migrate(connection, place)
+        if place.parts:
+            _index_parts(connection, place)
 
 
 def _check_server(connection: Connection, place: Place, terms: Terms) -> None:
@@ -104,3 +111,24 @@ def _migrate(connection: Connection, place: Place) -> None:
             "is not turnkeep's: nothing was changed. Choose another one with '?schema=NAME'"
         ) from error
     connection.execute("UPDATE turnkeep_version SET number = %s", [len(STEPS)])
+
+
+def _index_parts(connection: Connection, place: Place) -> None:
+    """Index parts of words with the extension pg_trgm; without it they are looked for slowly."""
+    names = connection.execute(
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+        "WHERE e.extname = 'pg_trgm'"
+    ).fetchall()
+    if not names:
+        logger.warning(
+            "%s: search=trigram reads all turns, since the database has no extension pg_trgm: "
+            "run CREATE EXTENSION pg_trgm, and open the store again",
+            place.name,
+        )
+        return
+    connection.execute(
+        place.sql(
+            "CREATE INDEX IF NOT EXISTS turn_parts ON turnkeep.turn "
+            f'USING gin (turnkeep.joined(words) "{names[0][0]}".gin_trgm_ops)'
+        )
+    )

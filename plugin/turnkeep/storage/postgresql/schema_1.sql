@@ -90,6 +90,12 @@ CREATE FUNCTION clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clo
 CREATE FUNCTION micros(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS
     'SELECT (extract(epoch FROM at) * 1000000)::bigint';
 
+-- The words of a turn as one text, to look for parts of words in it.
+CREATE FUNCTION joined(words tsvector) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    RETURN array_to_string(tsvector_to_array(words), ' ');
+END $$;
+
 -- Begin a change: with "durable" it is on the server's disk when it is acknowledged, whatever the
 -- server's default is. It waits at most so long for another transaction.
 CREATE FUNCTION begin_change(durable boolean, milliseconds integer) RETURNS void LANGUAGE plpgsql AS $$
