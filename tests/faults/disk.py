@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -39,16 +40,31 @@ class Disk:
                 patched.setattr(module, "sync_file_system", lambda _: False)
             yield self
 
-    def power_cut(self, copy: Path) -> Path:
-        """Return a copy of the folder as the next start finds it: names hold, bytes may not."""
+    def power_cut(self, copy: Path, dice: Random | None = None) -> Path:
+        """Return a copy of the folder as the next start finds it: names hold, bytes may not.
+
+        With dice, the disk has some of what was written since the last sync too.
+        """
         for path in sorted(self._folder.rglob("*")):
             target = copy / path.relative_to(self._folder)
             if path.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(self._kept.get(path.stat().st_ino, b""))
+                target.write_bytes(self._found(path, dice))
         return copy
+
+    def _found(self, path: Path, dice: Random | None) -> bytes:
+        inode, now = path.stat().st_ino, path.read_bytes()
+        found = bytearray(self._kept.get(inode, b""))
+        if dice is None:
+            return bytes(found)
+        for start, end in self._dirty.get(inode, ()):
+            end = dice.choice((start, (start + end) // 2, end, end))
+            found.extend(bytes(max(0, end - len(found))))
+            found[start:end] = now[start:end]
+        # Its size may be known to the disk before its bytes are, or after them.
+        return bytes(found[: dice.choice((len(now), len(found)))])
 
     def _path(self, fd: int) -> Path | None:
         path = Path(f"/proc/self/fd/{fd}").readlink()
@@ -79,9 +95,7 @@ class Disk:
     def _ftruncate(self, real: Any) -> Any:
         def ftruncate(fd: int, size: int) -> None:
             real(fd, size)
-            inode = os.fstat(fd).st_ino
-            if inode in self._kept:
-                del self._kept[inode][size:]
+            self._wrote(fd, size, size)
 
         return ftruncate
 
@@ -99,6 +113,7 @@ class Disk:
             if status.st_ino not in self._kept and dirty is None:
                 self._kept[status.st_ino] = bytearray(now)  # written by Python's own buffer
             kept = self._kept.setdefault(status.st_ino, bytearray())
+            del kept[len(now) :]
             for start, end in dirty or ():
                 kept.extend(bytes(max(0, min(end, len(now)) - len(kept))))
                 kept[start : min(end, len(now))] = now[start:end]

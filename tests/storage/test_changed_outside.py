@@ -168,6 +168,7 @@ async def test_a_line_that_is_added_between_reading_and_rewriting_is_kept(
 
     async with opened(tmp_path) as storage:
         await put(storage, "one", "two", "three")
+    async with opened(tmp_path) as storage:
         monkeypatch.setattr(Folder, "load", load)
         await storage.edit(KEY, 1, Change(content="ONE"))
     assert messages(path_of(tmp_path)) == ["ONE", "two", "three", "by hand"]

@@ -115,8 +115,28 @@ async def test_a_file_that_is_written_anew_is_synced_and_so_is_its_name(
         await put(storage, "one")
         monkeypatch.setattr(os, "fsync", fsync)
         monkeypatch.setattr(os, "replace", replaced)
-        await storage.edit(KEY, 1, Change(content="ONE"))
+        await storage.clear(KEY, erase=True)
     assert calls == ["sync beside", "replace", f"sync {tmp_path / 'test'}"]
+
+
+async def test_an_edit_is_noted_and_synced_before_the_file_is_changed_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[tuple[str, list[str]]] = []
+    sync = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        sync(fd)
+        name = Path(f"/proc/self/fd/{fd}").readlink().name
+        states.append((name, messages(path_of(tmp_path))))
+
+    async with opened(tmp_path) as storage:
+        await put(storage, "one")
+        inode = path_of(tmp_path).stat().st_ino
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        await storage.edit(KEY, 1, Change(content="ONE"))
+        assert states == [("edit", ["one"]), ("1.jsonl", ["ONE"])]
+        assert path_of(tmp_path).stat().st_ino == inode
 
 
 def test_durability_os_syncs_no_append(tmp_path: Path) -> None:

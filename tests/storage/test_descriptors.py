@@ -48,8 +48,13 @@ async def write():
         for key in keys:
             await put(storage, "before", key=key)
         # Somebody else takes all that are left.
-        taken = [os.open(os.devnull, os.O_RDONLY)]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 1, 4096))
+        last = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, 4096))
+        try:
+            while True:
+                os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            pass
         await put(storage, "new", key=SessionKey("test", "new"))
         for key in keys:
             await put(storage, "after", key=key)

@@ -56,7 +56,7 @@ async def test_every_line_that_is_no_message_is_a_whole_metadata_line(tmp_path: 
     every = set(lines(path_of(tmp_path))[0])
     found = [line for line in lines(path_of(tmp_path)) if "_type" in line]
     assert [line["op"] for line in found] == [
-        "begin", *["checkpoint"] * 5, "edit", "delete", "metadata", "consolidate", "clear",
+        "begin", *["checkpoint"] * 5, "delete", "metadata", "consolidate", "clear",
     ]  # fmt: skip
     for line in found:
         assert every <= set(line)

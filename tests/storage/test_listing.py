@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from storage.tools import KEY, OTHER, listed, opened, put, user
 from turnkeep import SessionKey
 from turnkeep.storage.base import SessionInfo
 from turnkeep.storage.jsonl import _listing
+from turnkeep.storage.jsonl._disk import set_modified
 from turnkeep.storage.jsonl._names import name_begins, session_path
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +31,13 @@ async def made(folder: Path, *keys: SessionKey) -> None:
 
 
 def written_at(folder: Path, key: SessionKey, seconds: float) -> None:
-    os.utime(session_path(folder, key), (seconds, seconds))
+    """Have a session's file say that it was written then."""
+    path, moment = session_path(folder, key), datetime.fromtimestamp(seconds, timezone.utc)
+    text = re.sub(rb'"at":[0-9]+}', b'"at":%d}' % (seconds * 1_000_000), path.read_bytes())
+    stamp = moment.isoformat().replace("+00:00", "Z").encode()
+    path.write_bytes(re.sub(rb'"updated_at":"[^"]+"', b'"updated_at":"%b"' % stamp, text))
+    with path.open("rb") as file:
+        set_modified(file.fileno(), moment)
 
 
 async def test_a_page_opens_the_files_of_the_page_and_no_other(
@@ -55,9 +64,9 @@ async def test_only_the_folder_of_the_prefixs_channel_is_looked_into(
     seen: list[str] = []
     real = os.open
 
-    def look(path: Path, *options: int) -> int:
+    def look(path: Path, *options: int, **more: int) -> int:
         seen.append(Path(path).name)
-        return real(path, *options)
+        return real(path, *options, **more)
 
     async with opened(tmp_path) as storage:
         for prefix, folders in (("test:", {"test"}), ("test", {"test", "tester"})):

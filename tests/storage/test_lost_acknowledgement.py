@@ -66,6 +66,21 @@ def unlinked_and_failed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def files_not_synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is written into a session's file is there, and the sync of it fails."""
+    real = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink().suffix == ".jsonl":
+            raise BROKEN
+        real(fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fdatasync)
+        yield
+
+
 VERBS: dict[str, tuple[Callable[[JsonlStorage], Awaitable[Any]], list[str]]] = {
     "edit": (lambda storage: storage.edit(KEY, 2, Change(content="TWO")), ["one", "TWO", "three"]),
     "delete": (lambda storage: storage.delete(KEY, [2]), ["one", "three"]),
@@ -75,8 +90,11 @@ VERBS: dict[str, tuple[Callable[[JsonlStorage], Awaitable[Any]], list[str]]] = {
 }
 
 
+FAILURES = {"rename": unlinked_and_failed, "edit": files_not_synced, "delete": files_not_synced}
+
+
 @pytest.mark.parametrize("verb", VERBS)
-async def test_a_change_whose_folder_was_not_synced_is_there_and_the_error_says_so(
+async def test_a_change_that_was_not_synced_is_there_and_the_error_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     call, done = VERBS[verb]
@@ -84,7 +102,7 @@ async def test_a_change_whose_folder_was_not_synced_is_there_and_the_error_says_
         await put(storage, "one", "two", "three")
         await storage.read(KEY)
         # A rename fails behind its point of no return.
-        failing = unlinked_and_failed if verb == "rename" else folders_not_synced
+        failing = FAILURES.get(verb, folders_not_synced)
         with failing(monkeypatch), pytest.raises(LostAcknowledgementError) as lost:
             await call(storage)
         assert "test:1" in str(lost.value)
@@ -111,14 +129,14 @@ async def test_the_latest_exchange_is_taken_away_once_though_its_acknowledgement
         info, turns, _ = await storage.read(KEY, limit=1)
         assert info is not None
         expected = info.expected(turn=turns[0].id, revision=True)
-        with folders_not_synced(monkeypatch), pytest.raises(LostAcknowledgementError):
+        with files_not_synced(monkeypatch), pytest.raises(LostAcknowledgementError):
             await storage.delete(KEY, [2], expected=expected)
         assert await storage.delete(KEY, [2], expected=expected) == []
         assert await contents(storage) == ["one"]
 
 
 @pytest.mark.parametrize("verb", ["edit", "delete", "undo"])
-async def test_a_change_that_is_done_again_is_acknowledged_only_when_its_folder_is_synced(
+async def test_a_change_that_is_done_again_is_acknowledged_only_when_its_file_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     async with SessionStore(tmp_path / "sessions") as store:
@@ -134,20 +152,20 @@ async def test_a_change_that_is_done_again_is_acknowledged_only_when_its_folder_
                 case _:
                     return await session.undo()
 
-        with folders_not_synced(monkeypatch), pytest.raises(LostAcknowledgementError):
+        with files_not_synced(monkeypatch), pytest.raises(LostAcknowledgementError):
             await change()
-        left = [turn.content async for turn in session.turns()]
-        assert left == ["one", *(["TWO"] if verb == "edit" else [])]
         synced: list[str] = []
-        real = os.fsync
+        real = os.fdatasync
 
-        def fsync(fd: int) -> None:
+        def fdatasync(fd: int) -> None:
             synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
             real(fd)
 
-        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
         await session.edit(1, "one")
-        assert synced == ["test"]
+        assert synced == ["1.jsonl"]
+        left = [turn.content async for turn in session.turns()]
+        assert left == ["one", *(["TWO"] if verb == "edit" else [])]
 
 
 async def test_an_erasing_reset_expects_what_it_was_decided_on_and_is_done_once(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeAlias
 
+from ._lines import is_odd, parts
+
 BLOCK: Final = 64 * 1024
 PROBE: Final = 4 * 1024
 
@@ -54,11 +56,14 @@ def backward(read: Read, end: int) -> Iterator[tuple[int, bytes]]:
             if pieces:
                 line += b"".join(reversed(pieces))
                 pieces = []
-            yield offset, line
+            if is_odd(line):
+                yield from reversed(parts(offset, line))
+            else:
+                yield offset, line
             offset -= 1
         pieces.append(first)
         if position == 0:
-            yield 0, b"".join(reversed(pieces))
+            yield from reversed(parts(0, b"".join(reversed(pieces))))
             return
 
 
@@ -76,12 +81,15 @@ def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator
             if pieces:
                 line = b"".join((*pieces, line))
                 pieces = []
-            yield start, line
+            if is_odd(line):
+                yield from parts(start, line)
+            else:
+                yield start, line
             start += len(line) + 1
         if last:
             pieces.append(last)
     if pieces:
-        yield start, b"".join(pieces)
+        yield from parts(start, b"".join(pieces))
 
 
 def line_at(fd: int, start: int, end: int) -> bytes:

@@ -209,6 +209,7 @@ class Chat:
         lines: list[bytes] = []
         own: list[int] = []  # which of the lines are turns
         now = _clock.now()
+        at = round(now.timestamp() * 1_000_000)
         info = self.info
         for index, turn in enumerate(turns):
             place = 0 if places is None else places[index]
@@ -220,7 +221,7 @@ class Chat:
                 info = self._begun(now)
                 lines.append(self._metadata(info, "begin"))
             stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
-            line = encode(stored) + b"\n"
+            line = b'%b,"at":%d}\n' % (encode(stored)[:-1], at)  # see `_lines.written_at`
             longest = len(line) + len(MORE)
             if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:
                 lines.append(self._metadata(replace(info, updated_at=now), "checkpoint"))
@@ -243,6 +244,29 @@ class Chat:
         data = lines[0] if len(lines) == 1 else b"".join(lines)
         self.size += len(data)
         return Added(placed, new, data)
+
+    def edited(
+        self, there: Sequence[Turn], changes: Mapping[int, Turn | None], info: SessionInfo
+    ) -> None:
+        """Take up that turns were changed in the file; `there` is what they were."""
+        self.info = info
+        for before in there:
+            if before.id not in changes:
+                continue
+            after = changes[before.id]
+            entries = self.known.entries if self.known is not None else 0
+            if self.known is not None and not self.known.replace(before, after):
+                self.known = None
+            self.weight += ENTRY_BYTES * ((self.known.entries if self.known else 0) - entries)
+            at = bisect_left(self.turns, before.id, key=_id)
+            if at == len(self.turns) or self.turns[at].id != before.id:
+                continue
+            self.weight -= self.weights[at] + _TURN_OVERHEAD
+            if after is None:
+                del self.turns[at], self.weights[at]
+            else:
+                self.turns[at], self.weights[at] = after, len(encode(after))
+                self.weight += self.weights[at] + _TURN_OVERHEAD
 
     def _stored(self, places: Sequence[int], older: Mapping[int, Turn]) -> Mapping[int, Turn]:
         """Return the turns at these places."""

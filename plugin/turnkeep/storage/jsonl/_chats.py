@@ -75,6 +75,7 @@ class Chats:
         known: bool = False,
         settled: bool = False,
         write: bool = False,
+        anew: bool = True,
     ) -> AsyncGenerator[Chat]:
         """Give the session, aliases followed, read from its file, and locked.
 
@@ -91,7 +92,7 @@ class Chats:
                 chat.users += 1
                 try:
                     async with chat.lock:
-                        moved_to = await self._load(chat, turns, known, settled, write)
+                        moved_to = await self._load(chat, turns, known, settled, write, anew)
                         if moved_to is None:
                             yield chat
                             return
@@ -116,7 +117,7 @@ class Chats:
                     chat.users += 1
                     locks.callback(self._leave, chat)
                     await locks.enter_async_context(chat.lock)
-                moved = [await self._load(chat, 0, False, True, True) for chat in chats]
+                moved = [await self._load(chat, 0, False, True, True, True) for chat in chats]
                 if moved == [None, None]:
                     yield chats[0], chats[1]
                     return
@@ -140,10 +141,14 @@ class Chats:
         *,
         turns: int = 0,
         write: bool = False,
+        anew: bool = True,
     ) -> T:
-        """Return what the function makes of the session; again, if its file changed under it."""
+        """Return what the function makes of the session; again, if its file changed under it.
+
+        With `write` the session is read anew, unless the function looks at its file itself.
+        """
         while True:
-            async with self.session(key, turns=turns, settled=True, write=write) as chat:
+            async with self.session(key, turns=turns, settled=True, write=write, anew=anew) as chat:
                 with suppress(FileChanged):
                     return await function(chat)
                 self.drop(chat)
@@ -188,7 +193,7 @@ class Chats:
         return bool(await self.pick(chat, [expected.turn])) if there is None else there
 
     async def _load(
-        self, chat: Chat, turns: int, known: bool, settled: bool, write: bool
+        self, chat: Chat, turns: int, known: bool, settled: bool, write: bool, anew: bool
     ) -> SessionKey | None:
         """Make `chat` what `session` promises; return the session's key if it is an alias."""
         chat.keep = max(chat.keep, turns)
@@ -198,7 +203,7 @@ class Chats:
                 await self._writer.wait(chat.batch)
             enough = not self._failed(chat) and chat.has(turns, known=known)
         # What is rewritten must be all there is, so the file is looked at anew.
-        anew = self._folder.read_only or (write and (settled or chat.unmended))
+        anew = self._folder.read_only or (write and ((settled and anew) or chat.unmended))
         where = f"session {chat.key}"
         if write and (folder := chat.path.parent) in unsynced:
             # A change that is done again finds nothing to do, and is to be synced all the same.
@@ -218,7 +223,7 @@ class Chats:
                 await self._workers.run(where, *importing)
             finally:
                 self.drop(chat)
-            return await self._load(chat, turns, known, settled, write)
+            return await self._load(chat, turns, known, settled, write, True)
         return None
 
     async def written(self, chat: Chat, batch: Batch, version: int) -> bool:
@@ -248,6 +253,13 @@ class Chats:
         if chat.loaded and chat.size and not self._folder.read_only:
             self._writer.retire(chat.version)
         chat.drop()
+
+    def resized(self, chat: Chat, size: int) -> None:
+        """Go on with a session whose file was changed in its place, metadata line last."""
+        self._writer.retire(chat.version)
+        chat.version = next(self._versions)
+        chat.size = size
+        chat.since_metadata = 0
 
     def weigh(self, chat: Chat) -> None:
         """Count what the session holds in memory, and drop others while it is too much."""

@@ -24,6 +24,7 @@ MAX_SIDE_FILE_BYTES: Final = 64 * 1024
 """An alias or an intent is a line; what is longer is not read."""
 
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _LAST_MICROSECOND: Final = 253_402_300_799_000_000
 """The end of the year 9999, behind which `datetime` has no time."""
 
@@ -33,20 +34,36 @@ class UnsyncedError(OSError):
 
 
 class IrregularFileError(OSError):
-    """A symbolic link, a pipe, a device or a folder is in the place of a file."""
+    """A symbolic link, a pipe, a device or a folder is in the place of a file, or of a folder."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is no regular file: move it away")
+    def __init__(self, path: Path, kind: str = "regular file") -> None:
+        super().__init__(f"{path} is no {kind}: move it away")
+
+
+def open_folder(folder: Path) -> int:
+    """Return a descriptor of a folder; raises `IrregularFileError` for a link to one."""
+    try:
+        return os.open(folder, _FOLDER)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise IrregularFileError(folder, "folder") from error
+        raise
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Return a descriptor of a regular file; raises `IrregularFileError` for anything else."""
+    """Return a descriptor of a regular file in one of our folders.
+
+    Raises `IrregularFileError` for anything else, and where the folder is a link.
+    """
+    folder = open_folder(path.parent)
     try:
-        fd = os.open(path, flags | _SAFE, FILE_MODE)
+        fd = os.open(path.name, flags | _SAFE, FILE_MODE, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise IrregularFileError(path) from error
         raise
+    finally:
+        os.close(folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise IrregularFileError(path)

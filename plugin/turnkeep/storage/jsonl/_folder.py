@@ -56,6 +56,7 @@ class Folder(FolderReader):
         if not self.read_only:
             names = os.listdir(self.workplace)  # noqa: PTH208 - a bot that starts waits for this
             replay(self.path, self.workplace, names)
+            self.edits.settle()
             self._renaming.settle()
             for name in names:
                 if name.endswith(".tmp"):
@@ -75,7 +76,7 @@ class Folder(FolderReader):
                 self._renaming.finish()
             renamed = self._renaming.finished
             foreign = {key: files[-1] for key, files in self._foreign.items()}
-            page = _listing.page(self.path, foreign, self.info, prefix, limit, after, order)
+            page = _listing.page(self.path, foreign, self, prefix, limit, after, order)
             if renamed == self._renaming.finished:
                 return page
 
@@ -94,18 +95,21 @@ class Folder(FolderReader):
 
     def rewrite(
         self, place: Place, changes: Mapping[int, Turn | None], info: SessionInfo, op: str
-    ) -> None:
-        """Write a file anew with some turns changed or left out, and the record at its end."""
+    ) -> int | None:
+        """Change or leave out turns of a file, with the record at its end.
+
+        Return the file's new size, or None if it is another file now.
+        """
         self.journal.release(place.path)
         moved: list[tuple[int, int]] = []
         try:
-            rewrite_turns(place, self.workplace, changes, info, op, moved)
+            return rewrite_turns(place, self.workplace, self.edits, changes, info, op, moved)
         finally:
             self._damage.move(place.path, follow(moved))
 
     def write(self, path: Path, info: SessionInfo, foreign: Foreign | None, op: str) -> None:
         """Write a whole session's file: empty, or with what was in a nanobot file."""
-        self.journal.release(path)
+        self._release(path)
         if make_folder(path.parent):
             sync_folder(self.path)
         with writing_anew(path, self.workplace, info.updated_at) as target:
@@ -124,7 +128,7 @@ class Folder(FolderReader):
     def forget(self, key: SessionKey, alias: SessionKey | None) -> bool:
         """Remove all files of a session, a nanobot file that it came from too, and an alias."""
         path = session_path(self.path, key)
-        self.journal.release(path)
+        self._release(path)
         # The session's own file goes last: while it is there, no older one comes back.
         unsynced: OSError | None = None
         there = True
@@ -145,7 +149,7 @@ class Folder(FolderReader):
     def rename(self, old: SessionKey, new: SessionKey) -> None:
         """Move a session's file and leave an alias; where both have turns, join them."""
         for key in (old, new):
-            self.journal.release(session_path(self.path, key))
+            self._release(session_path(self.path, key))
         try:
             self._renaming.rename(old, new)
         finally:
@@ -164,6 +168,11 @@ class Folder(FolderReader):
         return True
 
     # Details.
+
+    def _release(self, path: Path) -> None:
+        """Erase what side files have of a session's file, before it is replaced or removed."""
+        self.journal.release(path)
+        self.edits.release(path)
 
     def _side_files(self, key: SessionKey, path: Path) -> list[Path]:
         """Return what was set aside of a session, and the nanobot files that it came from."""

@@ -5,12 +5,15 @@ All functions block, run on worker threads, and are called with the session's lo
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from time import sleep
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -21,7 +24,16 @@ from ..jsonl import _listing, _nanobot
 from ._alias import alias_of, alias_path
 from ._blocks import lines_backward
 from ._damage import Damage
-from ._disk import open_file, reading, set_aside, set_modified
+from ._disk import (
+    UnsyncedError,
+    is_marked,
+    modified_microseconds,
+    open_file,
+    reading,
+    set_aside,
+    set_modified,
+)
+from ._edits import Edits
 from ._lines import DAMAGED, decode_line, of_generation
 from ._names import DAMAGED_SUFFIX, session_path
 from ._nanobot import Foreign
@@ -30,9 +42,13 @@ from ._read import Tail, offset_of, read_tail, turns_forward
 from ._rename import Renaming
 from ._search import find_every, find_latest
 
+T = TypeVar("T")
 logger: Final = logging.getLogger("turnkeep")
 
 WORKPLACE: Final = ".turnkeep"
+STEADY_TRIES: Final = 5
+PAUSE_SECONDS: Final = 0.001
+_MAY_NOT_WRITE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class FolderReader:
@@ -42,9 +58,12 @@ class FolderReader:
         self.path = path
         self.workplace = path / WORKPLACE
         self.read_only = read_only
+        self.edits = Edits(path, self.workplace)
         self._renaming = Renaming(path, self.workplace)
         self._foreign: dict[SessionKey, list[Path]] = {}
         self._damage = Damage()
+        self._told: dict[Path, tuple[int, datetime]] = {}
+        """When files were written, as they say, whose time of change is not ours."""
 
     def load(self, key: SessionKey, limit: int, write: bool) -> Tail | Alias | Foreign | None:
         """Return the end of a session's file, or where else it is; None if it is nowhere.
@@ -54,14 +73,27 @@ class FolderReader:
         if not self.read_only:
             self._renaming.finish(key)
         path = session_path(self.path, key)
+        if not self.read_only:
+            try:
+                self.edits.finish(path)
+            except UnsyncedError:
+                if write:
+                    raise
+        read_only = self.read_only
         try:
-            fd = open_file(path, os.O_RDONLY if self.read_only else os.O_RDWR)
+            try:
+                fd = open_file(path, os.O_RDONLY if read_only else os.O_RDWR)
+            except OSError as error:
+                if write or read_only or error.errno not in _MAY_NOT_WRITE:
+                    raise
+                fd, read_only = open_file(path, os.O_RDONLY), True
         except FileNotFoundError:
             return self._elsewhere(key)
         try:
             tail = self._tail(fd, path, key, limit)
-            if not self.read_only:
+            if not read_only:
                 self._mend(fd, path, tail, write)
+            tail.unmended = tail.unmended or (read_only and not self.read_only)
         finally:
             os.close(fd)
         return tail
@@ -70,12 +102,30 @@ class FolderReader:
         """Return the record of a session that is in this file; None if it can't be read."""
         try:
             with reading(path) as fd:
-                return self._tail(fd, path, key, 0).info
+                info = self._tail(fd, path, key, 0).info
+                if info is not None and not is_marked(status := os.fstat(fd)):
+                    self._told[path] = status.st_mtime_ns, info.updated_at
+                    if not self.read_only:
+                        set_modified(fd, info.updated_at)
+                return info
         except FileNotFoundError:
             return None  # forgotten meanwhile
         except OSError as error:
             self._damage.report_unreadable(path, error)
             return None
+
+    def pass_over(self, path: Path, error: OSError) -> None:
+        """Log, once, that a file or folder was passed over."""
+        self._damage.report_unreadable(path, error)
+
+    def written(self, item: _listing.Item, status: os.stat_result) -> int | None:
+        """Return when a file was written, in microseconds, as far as its time of change tells."""
+        if is_marked(status):
+            return modified_microseconds(status)
+        told = self._told.get(item.path)
+        if told is None or told[0] != status.st_mtime_ns:
+            return None
+        return _listing.microseconds(told[1])
 
     def read(
         self,
@@ -91,38 +141,9 @@ class FolderReader:
 
         Raises `FileChanged` if the file is not the one that was read.
         """
-        turns: list[Turn] = []
-        damaged: list[int] = []
-        complete = True
         with reading_place(place) as fd:
-            if newest:
-                below = before
-                end = place.size if before is None else offset_of(fd, place.size, before)
-                for start, line in lines_backward(fd, end):
-                    turn = decode_line(line)
-                    if turn is DAMAGED:
-                        damaged.append(start)
-                    elif isinstance(turn, Turn) and (below is None or turn.id < below):
-                        if turn.id <= after:
-                            break
-                        if limit is not None and len(turns) >= limit:
-                            complete = False
-                            break
-                        turns.append(turn)
-                        below = turn.id
-                turns.reverse()
-            else:
-                first = offset_of(fd, place.size, after + 1)
-                for start, found in turns_forward(fd, first, place.size):
-                    if not isinstance(found, Turn):
-                        damaged.append(start)
-                    elif found.id > after:
-                        if before is not None and found.id >= before:
-                            break
-                        if limit is not None and len(turns) >= limit:
-                            complete = False
-                            break
-                        turns.append(found)
+            reading = partial(_select, fd, place.size, after, before, limit, newest=newest)
+            turns, complete, damaged = self._steadily(fd, place.path, reading)
         if info is not None:
             self._damage.report(info.key, place.path, damaged)
             for turn in turns:
@@ -138,19 +159,18 @@ class FolderReader:
         self, source_ids: Sequence[str], prefix: str, since: datetime | None
     ) -> Found:
         found = Found([], [])
-        floor = None if since is None else int(since.timestamp() * 1_000_000)
-        for written, item in _listing.files(self.path, prefix):
-            if floor is not None and -written < floor:
+        floor = None if since is None else _listing.microseconds(since)
+        for item, status in _listing.files(self.path, prefix, self.pass_over):
+            written = self.written(item, status)
+            if floor is not None and written is not None and written < floor:
                 continue
             key = item.key
             if key is None or not key.text.startswith(prefix):
                 continue
             try:
                 with reading(item.path) as fd:
-                    hits = [*find_every(fd, os.fstat(fd).st_size, source_ids)]
-                    if hits:
-                        # A part of an append, or a turn put out of order, is none.
-                        tail = read_tail(fd, key, limit=0)
+                    hits, tail = self._steadily(fd, item.path, partial(_hits, fd, key, source_ids))
+                    if tail is not None:
                         generation = "" if tail.info is None else tail.info.generation
                         found.turns.extend(
                             (key, of_generation(turn, generation))
@@ -186,8 +206,34 @@ class FolderReader:
                 return found
         return None
 
+    def _steadily(self, fd: int, path: Path, read: Callable[[], T]) -> T:
+        """Return what is read of a file that nobody changes in its place meanwhile.
+
+        In another process such a change shows in the times of the file.
+        """
+        for _ in range(STEADY_TRIES):
+            before = self.edits.steady(path)
+            status = self._settled(fd) if self.read_only else None
+            found = read()
+            if status is not None:
+                now = os.fstat(fd)
+                if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):
+                    return found
+            elif self.edits.steady(path) == before:
+                return found
+        return found
+
+    def _settled(self, fd: int) -> os.stat_result:
+        """Wait for who writes a file: the last thing that they do is to mark its time."""
+        for _ in range(STEADY_TRIES):
+            status = os.fstat(fd)
+            if is_marked(status):
+                break
+            sleep(PAUSE_SECONDS)
+        return status
+
     def _tail(self, fd: int, path: Path, key: SessionKey, limit: int) -> Tail:
-        tail = read_tail(fd, key, limit=limit)
+        tail = self._steadily(fd, path, lambda: read_tail(fd, key, limit=limit))
         self._damage.report(key, path, tail.damaged)
         if tail.torn and self._damage.is_news(path, ~tail.size):
             logger.warning(
@@ -221,3 +267,50 @@ class FolderReader:
             if write:
                 raise
             tail.unmended = True
+
+
+def _hits(
+    fd: int, key: SessionKey, source_ids: Sequence[str]
+) -> tuple[list[tuple[int, Turn]], Tail | None]:
+    """Return the turns with one of these ids, each with its offset, and the end of the file."""
+    hits = [*find_every(fd, os.fstat(fd).st_size, source_ids)]
+    # A part of an append, or a turn put out of order, is none.
+    return hits, read_tail(fd, key, limit=0) if hits else None
+
+
+def _select(
+    fd: int, size: int, after: int, before: int | None, limit: int | None, *, newest: bool
+) -> tuple[list[Turn], bool, list[int]]:
+    """Return turns of anywhere in a file, whether these are all, and where damage was seen."""
+    turns: list[Turn] = []
+    damaged: list[int] = []
+    complete = True
+    if newest:
+        below = before
+        end = size if before is None else offset_of(fd, size, before)
+        for start, line in lines_backward(fd, end):
+            turn = decode_line(line)
+            if turn is DAMAGED:
+                damaged.append(start)
+            elif isinstance(turn, Turn) and (below is None or turn.id < below):
+                if turn.id <= after:
+                    break
+                if limit is not None and len(turns) >= limit:
+                    complete = False
+                    break
+                turns.append(turn)
+                below = turn.id
+        turns.reverse()
+    else:
+        first = offset_of(fd, size, after + 1)
+        for start, found in turns_forward(fd, first, size):
+            if not isinstance(found, Turn):
+                damaged.append(start)
+            elif found.id > after:
+                if before is not None and found.id >= before:
+                    break
+                if limit is not None and len(turns) >= limit:
+                    complete = False
+                    break
+                turns.append(found)
+    return turns, complete, damaged

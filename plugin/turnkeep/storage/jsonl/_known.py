@@ -15,9 +15,11 @@ ENTRY_BYTES: Final = 200
 class Known:
     """A map of each source id and each token to the latest turn that has it."""
 
-    __slots__ = ("sources", "tokens")
+    __slots__ = ("repeated", "sources", "tokens")
 
     def __init__(self, turns: Iterable[Turn] = ()) -> None:
+        self.repeated = False
+        """A source id or token was on two turns: without the later one, the earlier counts."""
         self.sources: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
         for turn in turns:
@@ -36,7 +38,23 @@ class Known:
             sources[source] = id
         if turn.token:
             tokens[turn.token] = id
-        return len(sources) + len(tokens) - before
+        added = len(sources) + len(tokens) - before
+        self.repeated = self.repeated or added < len(turn.source_ids) + bool(turn.token)
+        return added
+
+    def replace(self, before: Turn, after: Turn | None) -> bool:
+        """Take up that a turn was edited or deleted; return False if that can't be told here."""
+        if after is None:
+            if self.repeated and (before.source_ids or before.token):
+                return False
+            for source in before.source_ids:
+                self.sources.pop(source, None)
+            self.tokens.pop(before.token, None)
+            return True
+        for source in after.source_ids[len(before.source_ids) :]:
+            self.repeated = self.repeated or source in self.sources
+            self.sources[source] = max(after.id, self.sources.get(source, 0))
+        return True
 
     def places(self, turns: Sequence[Turn], *, dedupe: bool) -> list[int]:
         """Return for each turn the id of the stored one that it is, or 0 if it is new.

@@ -8,8 +8,9 @@ seed's reader, which takes the last metadata line too, opens the file as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -26,6 +27,8 @@ METADATA_EVERY: Final = 64 * 1024
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 MORE: Final = b'{"more":true,'
 _META_PREFIX: Final = b'{"_type":'
+_PART: Final = re.compile(rb'[^\0]+?(?:\}(?=\{")|(?=\0)|\Z)', re.DOTALL)
+"""A record of several on a line. In a string a quote is escaped, so no text looks like the seam."""
 
 
 class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadata"):
@@ -77,6 +80,25 @@ _metadata_decoder: Final = msgspec.json.Decoder(MetadataLine)
 _any_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
+class _Stamp(msgspec.Struct):
+    at: int = 0
+
+
+_stamp_decoder: Final = msgspec.json.Decoder(_Stamp)
+
+
+def written_at(line: bytes) -> datetime | None:
+    """Return when a readable message's line was written; None if it does not say.
+
+    It ends with `"at"`, in microseconds since 1970, beside the time that its caller gave it.
+    """
+    try:
+        at = _stamp_decoder.decode(line).at
+        return datetime.fromtimestamp(at / 1e6, timezone.utc) if at > 0 else None
+    except (msgspec.MsgspecError, ValueError, OverflowError, OSError):
+        return None
+
+
 def encode_turn(turn: Turn) -> bytes:
     """Return the turn's line; its generation is the file's, and is not repeated in each line."""
     if turn.generation:
@@ -102,6 +124,11 @@ def with_more(line: bytes) -> bytes:
 def without_more(line: bytes) -> bytes:
     """Return a message's line without that mark."""
     return b"{" + line[len(MORE) :] if line.startswith(MORE) else line
+
+
+def is_metadata(line: bytes) -> bool:
+    """Return whether a line begins as a metadata line of ours."""
+    return line.startswith(_META_PREFIX)
 
 
 def is_unfinished(line: bytes) -> bool | None:
@@ -171,3 +198,22 @@ def _sound(record: _Record) -> _Record | Damaged:
     if isinstance(record, Turn):
         return record if record.id > 0 and record.time.tzinfo else DAMAGED
     return record if record.created_at.tzinfo and record.updated_at.tzinfo else DAMAGED
+
+
+def is_odd(data: bytes) -> bool:
+    """Return whether a line in these bytes may be more than one record: see `parts`."""
+    return b"\0" in data or b'}{"' in data
+
+
+def parts(start: int, line: bytes) -> list[tuple[int, bytes]]:
+    """Return the records of a line that a crash joined to others, or put behind zeros.
+
+    Each comes with its offset; `start` is that of the line. A line that holds no record stays
+    as it is.
+    """
+    if not is_odd(line) or decode_line(line) is not DAMAGED:
+        return [(start, line)]
+    found = [(start + one.start(), one[0]) for one in _PART.finditer(line)]
+    if any(isinstance(decode_line(part), (Turn, MetadataLine)) for _, part in found):
+        return found
+    return [(start, line)]

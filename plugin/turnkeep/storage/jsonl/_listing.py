@@ -1,7 +1,8 @@
 """The sessions of a folder in order, told from names and times of change.
 
 A file's time of change is when its session was last written, so a page is chosen by what
-the folder says of its files, and only the files of the page are opened. A name is decoded
+the folder says of its files, and only the files of the page are opened. A file whose time is not
+one that we gave it (it was copied, or edited) says itself when it was written. A name is decoded
 only to tell the order of files that were written at the same time.
 """
 
@@ -14,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,7 +23,7 @@ from ..._records.key import SessionKey
 from ..base import Page, SessionInfo
 from ..jsonl import _nanobot
 from ._blocks import lines_backward
-from ._disk import modified_microseconds, reading
+from ._disk import reading
 from ._lines import MetadataLine, decode_line
 from ._names import (
     ALIAS_SUFFIX,
@@ -93,10 +94,26 @@ Found: TypeAlias = tuple[int, Item]
 Order: TypeAlias = Literal["written", "key"]
 
 
+class Reader(Protocol):
+    """What a list has to be told of the files."""
+
+    def info(self, path: Path, key: SessionKey) -> SessionInfo | None:
+        """Return the record of the session in this file; None if it can't be read."""
+        ...
+
+    def written(self, item: Item, status: os.stat_result) -> int | None:
+        """Return when a file was written, in microseconds; None if only the file can tell."""
+        ...
+
+    def pass_over(self, path: Path, error: OSError) -> None:
+        """Take note of what can't be read."""
+        ...
+
+
 def page(
     folder: Path,
     foreign: Mapping[SessionKey, Path],
-    info_of: Callable[[Path, SessionKey], SessionInfo | None],
+    reader: Reader,
     prefix: str,
     limit: int | None,
     after: SessionInfo | None,
@@ -104,13 +121,13 @@ def page(
 ) -> Page:
     """Return one page of the sessions; opens only the files of the page (and nanobot's)."""
     place = (
-        None if after is None else (0 if order == "key" else -_microseconds(after), after.key.text)
+        None if after is None else (0 if order == "key" else -microseconds(after), after.key.text)
     )
     others = [*_foreign_sessions(folder, foreign, prefix)]
     infos: list[SessionInfo] = []
     choice = None if limit is None else limit + SPARE
     while True:
-        found = _behind(place, order, chain(others, files(folder, prefix)))
+        found = _behind(place, order, chain(others, _dated(folder, prefix, reader)))
         chosen = sorted(found) if choice is None else heapq.nsmallest(choice, found)
         for written, item, at in chosen:
             if limit is not None and len(infos) >= limit:
@@ -118,7 +135,7 @@ def page(
             place = written, item.text
             if item.key is None or not item.text.startswith(prefix):
                 continue
-            info = item.info or info_of(item.path, item.key)
+            info = item.info or reader.info(item.path, item.key)
             if info is not None:
                 infos.append(_as_of(info, -at))
         if choice is None or len(chosen) < choice:
@@ -140,15 +157,33 @@ def _behind(
             yield placed, item, written
 
 
-def files(folder: Path, prefix: str) -> Iterator[Found]:
+def _dated(folder: Path, prefix: str, reader: Reader) -> Iterator[Found]:
+    """Give the files with the time when they were written, which some must be opened for."""
+    for item, status in files(folder, prefix, reader.pass_over):
+        written = reader.written(item, status)
+        if written is None:
+            info = None if item.key is None else reader.info(item.path, item.key)
+            if info is None:
+                continue
+            written = microseconds(info)
+        yield -written, item
+
+
+def files(
+    folder: Path, prefix: str, pass_over: Callable[[Path, OSError], None]
+) -> Iterator[tuple[Item, os.stat_result]]:
     """Give the files whose names may be those of sessions with the prefix."""
     channel, colon, rest = prefix.partition(":")
     begins = name_begins(rest)
     for path in _channels(folder, channel, whole=bool(colon)):
         try:
             # By its descriptor, so that no path is looked up again for each of its files.
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if path.is_symlink() or path.is_dir():  # else it is a file, which no channel has
+                pass_over(path, error)
             continue
         try:
             with os.scandir(fd) as entries:
@@ -158,11 +193,8 @@ def files(folder: Path, prefix: str) -> Iterator[Found]:
                         continue
                     if rest and not name.startswith(begins) and not _cut_so(name, begins):
                         continue
-                    try:
-                        written = modified_microseconds(entry.stat(follow_symlinks=False))
-                    except FileNotFoundError:  # forgotten meanwhile
-                        continue
-                    yield -written, Item(path, name)
+                    with suppress(FileNotFoundError):  # forgotten meanwhile
+                        yield Item(path, name), entry.stat(follow_symlinks=False)
         finally:
             os.close(fd)
 
@@ -193,7 +225,7 @@ def _foreign_sessions(
             path = session_path(folder, key)
             if not path.exists() and not path.with_suffix(ALIAS_SUFFIX).exists() and file.exists():
                 info = _nanobot.load(file, key).info
-                yield -_microseconds(info), Item(path.parent, path.name, info)
+                yield -microseconds(info), Item(path.parent, path.name, info)
 
 
 def _as_of(info: SessionInfo, written: int) -> SessionInfo:
@@ -201,12 +233,14 @@ def _as_of(info: SessionInfo, written: int) -> SessionInfo:
 
     What is written again while the page is read would lead the next page back to the top.
     """
-    if _microseconds(info) == written:
+    if microseconds(info) == written:
         return info
     return msgspec.structs.replace(
         info, updated_at=datetime.fromtimestamp(written / 1e6, timezone.utc)
     )
 
 
-def _microseconds(info: SessionInfo) -> int:
-    return round(info.updated_at.timestamp() * 1e6)
+def microseconds(time: SessionInfo | datetime) -> int:
+    """Return a time, or when a session was last written, in microseconds since 1970."""
+    moment = time.updated_at if isinstance(time, SessionInfo) else time
+    return round(moment.timestamp() * 1e6)

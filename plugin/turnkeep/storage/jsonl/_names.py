@@ -11,6 +11,7 @@ and the key is in the file's metadata line.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -62,6 +63,15 @@ def is_session_file(channel: str, name: str) -> bool:
         and _FOLDER_NAME.fullmatch(channel) is not None
         and _FILE_NAME.fullmatch(stem) is not None
     )
+
+
+def session_file_named(folder: Path, name: bytes) -> Path | None:
+    """Return the session's file that a side file names, below the folder; else None."""
+    channel, slash, file = os.fsdecode(name).partition("/")
+    path = folder / channel / file
+    if not slash or not is_session_file(channel, file) or path.parent.is_symlink():
+        return None
+    return path if (path.is_file() and not path.is_symlink()) or not os.path.lexists(path) else None
 
 
 def channel_folder(channel: str) -> str:

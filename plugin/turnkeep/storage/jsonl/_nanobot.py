@@ -50,7 +50,11 @@ def index(folder: Path) -> dict[SessionKey, list[Path]]:
     found: dict[SessionKey, list[Path]] = {}
     files = [path for path in folder.glob("*.jsonl") if path.is_file()]
     for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
-        key = _key_of(path)
+        try:
+            key = _key_of(path)
+        except OSError as error:
+            logger.warning("%s: can't be read (%s) and is passed over", path, error)
+            continue
         if key is None:
             logger.warning("%s: no session key can be told from this file; it is left alone", path)
         else:

@@ -94,6 +94,7 @@ class OpenedFolder:
             await self._writer.aclose()
         finally:
             self._chats.clear()
+            self._folder.edits.close()
             self._release()
 
     def _release(self) -> None:

@@ -13,6 +13,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 
 import msgspec
@@ -32,7 +33,15 @@ from ._blocks import (
     lines_forward,
 )
 from ._disk import modified_at
-from ._lines import DAMAGED, Damaged, MetadataLine, decode_line, is_unfinished, of_generation
+from ._lines import (
+    DAMAGED,
+    Damaged,
+    MetadataLine,
+    decode_line,
+    is_unfinished,
+    of_generation,
+    written_at,
+)
 
 
 @dataclass
@@ -76,18 +85,20 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
         tail.size, tail.unended = whole, False
     newest_first: list[tuple[Turn, int, int]] = []  # and where its line begins, and its length
     record: MetadataLine | None = None
-    behind_record = 0
+    record_at = -1
+    written: datetime | None = None
     damaged_last = 0  # lines at the end that may have been turns, whose ids are not given again
     for start, line in backward(read, tail.size):
         if record is not None and len(newest_first) > limit:
             break
         found = decode_line(line)
         if isinstance(found, Turn):
+            if not newest_first and record is None:
+                written = written_at(line) or modified_at(status)
             newest_first.append((found, start, len(line) + 1))
         elif isinstance(found, MetadataLine) and record is None:
-            record = found
-            behind_record = start + len(line) + 1
-            tail.since_metadata = tail.size - behind_record
+            record, record_at = found, start
+            tail.since_metadata = tail.size - start - len(line) - 1
         elif found is DAMAGED:
             tail.damaged.append(start)
             damaged_last += not newest_first and record is None
@@ -102,8 +113,8 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     tail.turns = [turn for turn, _, _ in placed]
     tail.weights = [length for _, _, length in placed]
     if record is not None:
-        counted = sum(start >= behind_record for _, start, _ in placed)
-        info = _carried_on(record.info(key), tail.turns, counted)
+        counted = sum(start > record_at for _, start, _ in placed)
+        info = carried_on(record.info(key), tail.turns, counted)
         tail.info = msgspec.structs.replace(info, last_id=info.last_id + damaged_last)
     elif tail.turns:
         tail.since_metadata = tail.size
@@ -117,7 +128,10 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
             generation=generation_from(tail.turns[0].time),
         )
     if tail.info is not None:
-        tail.info = msgspec.structs.replace(tail.info, updated_at=modified_at(status))
+        said = [] if record is None else [record.updated_at]
+        said += [] if written is None else [written]
+        # What a copied line says may be long ago.
+        tail.info = msgspec.structs.replace(tail.info, updated_at=max(said))
         for turn in tail.turns:
             of_generation(turn, tail.info.generation)
     return tail
@@ -129,13 +143,13 @@ def info_at(fd: int, end: int, key: SessionKey) -> SessionInfo | None:
     for _, line in lines_backward(fd, end):
         found = decode_line(line)
         if isinstance(found, MetadataLine):
-            return _carried_on(found.info(key), newest_first[::-1], len(newest_first))
+            return carried_on(found.info(key), newest_first[::-1], len(newest_first))
         if isinstance(found, Turn):
             newest_first.append(found)
     return None
 
 
-def _carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> SessionInfo:
+def carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> SessionInfo:
     """Return the record after these turns, the last `counted` of which stand behind its line.
 
     Those before it should tell nothing new; but a line that somebody copied to the end says

@@ -15,7 +15,7 @@ from typing import Final
 
 from ._disk import make_folder, open_file, reading, set_aside, sync_folder, write_at
 from ._journal import HEAD_BYTES, HEADER, MARK, NAME
-from ._names import DAMAGED_SUFFIX, is_session_file
+from ._names import DAMAGED_SUFFIX, session_file_named
 from ._sync import sync_files
 
 logger: Final = logging.getLogger("turnkeep")
@@ -43,7 +43,7 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
             content = os.pread(fd, os.fstat(fd).st_size, 0)
         refused: list[bytes] = []
         for name, offset, data in records(content):
-            path = _path_named(folder, name)
+            path = session_file_named(folder, name)
             if path is None or offset > MAX_OFFSET:
                 refused.append(name)
             else:
@@ -80,15 +80,6 @@ def records(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
         at += name_bytes + data_bytes
         if zlib.crc32(data, zlib.crc32(name)) == body:  # else it was erased, or torn
             yield name, offset, data
-
-
-def _path_named(folder: Path, name: bytes) -> Path | None:
-    """Return the session's file that a record names, below the folder; else None."""
-    channel, slash, file = os.fsdecode(name).partition("/")
-    path = folder / channel / file
-    if not slash or not is_session_file(channel, file) or path.parent.is_symlink():
-        return None
-    return path if (path.is_file() and not path.is_symlink()) or not os.path.lexists(path) else None
 
 
 def _repair(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:

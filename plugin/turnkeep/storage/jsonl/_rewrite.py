@@ -1,63 +1,78 @@
-"""Whole sessions' files, written beside and put in place by one rename.
+"""Sessions' lines, written anew with some of them changed.
 
-A crash leaves the old file or the new one. All functions block.
+What is near the end of a file is changed in its place, and the rest of the file stays; else the
+whole file is written beside and put in place by one rename. A crash leaves the old lines or the
+new ones. All functions block.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import msgspec
 
 from ..._records.turn import Turn
 from ..base import SessionInfo
-from ._blocks import line_at, lines_forward
-from ._disk import copy_bytes, writing_anew
-from ._lines import METADATA_EVERY, decode_line, encode_metadata, encode_turn
+from ._blocks import line_at, line_start, lines_backward, lines_forward
+from ._disk import copy_bytes, read_part, writing_anew
+from ._edits import MAX_BYTES, Edit, Edits
+from ._lines import (
+    METADATA_EVERY,
+    MetadataLine,
+    decode_line,
+    encode_metadata,
+    encode_turn,
+    is_metadata,
+    is_unfinished,
+    without_more,
+)
 from ._place import FileChanged, Place, reading_place
-from ._read import info_at, offset_of
+from ._read import carried_on, offset_of
+
+_REPLACED: Final = ("edit", "delete")
+"""The metadata lines of these are needed only until the next one, which tells as much."""
 
 
 def rewrite_turns(
     place: Place,
     workplace: Path,
+    edits: Edits,
     changes: Mapping[int, Turn | None],
     info: SessionInfo,
     op: str,
     moved: list[tuple[int, int]],
-) -> None:
-    """Write a file anew with some turns changed or left out, and the record at its end.
+) -> int | None:
+    """Change or leave out turns of a file, with the record at its end.
 
-    Every other line, damaged ones too, stays as it is, to the byte. `moved` is given offsets,
+    Return the file's new size, or None if it is another file now. `moved` is given offsets,
     ascending, and how far what stands behind each has moved.
     """
     size = place.size
     moved.append((0, 0))
-    with (
-        reading_place(place) as source,
-        writing_anew(place.path, workplace, info.updated_at) as target,
-    ):
+    with reading_place(place) as source:
         if os.fstat(source).st_size != size:
             raise FileChanged
-        position = 0
-        for start, length, turn_id in _places(source, size, changes):
-            copy_bytes(source, target, position, start)
-            position = start + length
-            changed = changes[turn_id]
-            if changed is not None:
-                line = encode_turn(changed)
-                here = info_at(source, start, info.key) if len(line) > length else None
-                # A turn that grows must not draw the metadata lines around it apart.
-                target.write(b"" if here is None else encode_metadata(here, op))
-                target.write(line)
-                here = here and info_at(source, position, info.key)
-                target.write(b"" if here is None else encode_metadata(here, op))
-            moved.append((position, target.tell() - position))
-        copy_bytes(source, target, position, size)
-        target.write(encode_metadata(info, op, sorted(changes)))
+        places = dict(_places(source, size, changes))
+        begin = _begin(source, size, min(places, default=size))
+        after = {start: changes[turn_id] for start, turn_id in places.items()}
+        lines = _lines(source, begin, size, after, info, moved)
+        record = encode_metadata(info, op, sorted(changes))
+        if size - begin <= MAX_BYTES:
+            old = read_part(source, begin, size)
+            data = b"".join([*lines, record])
+            left_over = zlib.crc32(old[len(data) :])
+            edits.write(Edit(place.path, size, begin, data, left_over), old, info.updated_at)
+            return begin + len(data)
+        edits.release(place.path)
+        with writing_anew(place.path, workplace, info.updated_at) as target:
+            copy_bytes(source, target, 0, begin)
+            target.writelines(lines)
+            target.write(record)
+    return None
 
 
 def follow(moved: list[tuple[int, int]]) -> Callable[[int], int]:
@@ -79,16 +94,90 @@ def write_session(file: IO[bytes], info: SessionInfo, lines: Iterable[bytes], op
     file.write(encode_metadata(msgspec.structs.replace(info, turns=count), op))
 
 
-def _places(fd: int, size: int, ids: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Return for these turns: the line's offset, its length with the line feed, the id."""
-    places: list[tuple[int, int, int]] = []
+def _begin(fd: int, size: int, first: int) -> int:
+    """Return where to begin to write, so that `first` is behind it.
+
+    The end of the file is always written, so that the metadata lines of many edits do not
+    pile up there.
+    """
+    begin = min(first, line_start(fd, max(0, size - METADATA_EVERY), size))
+    for start, line in lines_backward(fd, begin):
+        unfinished = is_unfinished(line)
+        if unfinished:
+            # Its append may end with what is taken away, and it is whole all the same.
+            begin = start
+        if unfinished is not None:
+            break
+    return begin
+
+
+def _lines(
+    fd: int,
+    begin: int,
+    size: int,
+    changes: Mapping[int, Turn | None],
+    info: SessionInfo,
+    moved: list[tuple[int, int]],
+) -> Iterator[bytes]:
+    """Give the lines from `begin` on, with those at these offsets changed or left out."""
+    record, since = _record_before(fd, begin, info)
+    last, count = b"", 0  # the turns behind the record
+    position = begin
+    if begin and os.pread(fd, 1, begin - 1) != b"\n":
+        yield b"\n"
+        position += 1
+    for start, line in lines_forward(fd, begin, size):
+        new = b""
+        if start in changes:
+            turn = changes[start]
+            new = b"" if turn is None else encode_turn(turn)
+        else:
+            found = decode_line(line) if is_metadata(line) else None
+            if isinstance(found, MetadataLine):
+                record, last, count = found.info(info.key), b"", 0
+            if not (isinstance(found, MetadataLine) and found.op in _REPLACED):
+                new = without_more(line) + b"\n"
+            if isinstance(found, MetadataLine) and new:
+                since = -len(new)
+        if new and since > 0 and since + len(new) > METADATA_EVERY and record is not None:
+            turn_before = decode_line(last)
+            turns = [turn_before] if isinstance(turn_before, Turn) else []
+            checkpoint = encode_metadata(carried_on(record, turns, count), "checkpoint")
+            yield checkpoint
+            position += len(checkpoint)
+            since = 0
+        if position - start != moved[-1][1]:
+            moved.append((start, position - start))
+        if new:
+            yield new
+            position += len(new)
+            since += len(new)
+            if since:
+                last, count = new, count + 1
+
+
+def _record_before(fd: int, begin: int, info: SessionInfo) -> tuple[SessionInfo | None, int]:
+    """Return the record as it was at this place, and how many bytes before its line ends."""
+    newest_first: list[Turn] = []
+    for start, line in lines_backward(fd, begin):
+        found = decode_line(line)
+        if isinstance(found, MetadataLine):
+            record = carried_on(found.info(info.key), newest_first[::-1], len(newest_first))
+            return record, begin - start - len(line) - 1
+        if isinstance(found, Turn):
+            newest_first.append(found)
+    return None, begin
+
+
+def _places(fd: int, size: int, ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Return for these turns the offset of the line, and the id."""
+    places: list[tuple[int, int]] = []
     missing: set[int] = set()
     for turn_id in ids:
         start = offset_of(fd, size, turn_id)
-        line = line_at(fd, start, size)
-        turn = decode_line(line)
+        turn = decode_line(line_at(fd, start, size))
         if isinstance(turn, Turn) and turn.id == turn_id:
-            places.append((start, len(line) + 1, turn_id))
+            places.append((start, turn_id))
         else:
             missing.add(turn_id)
     if missing:
@@ -96,5 +185,5 @@ def _places(fd: int, size: int, ids: Iterable[int]) -> list[tuple[int, int, int]
         for start, line in lines_forward(fd, 0, size):
             turn = decode_line(line)
             if isinstance(turn, Turn) and turn.id in missing:
-                places.append((start, len(line) + 1, turn.id))
-    return sorted(places)
+                places.append((start, turn.id))
+    return places

@@ -14,7 +14,7 @@ import msgspec
 
 from ..._records.turn import Turn
 from ._disk import read_part
-from ._lines import decode_line
+from ._lines import decode_line, is_odd, parts
 
 BLOCK: Final = 256 * 1024
 FEW: Final = 8
@@ -38,9 +38,9 @@ def find_latest(fd: int, end: int, source_id: str) -> Turn | None:
         if at >= behind:
             continue  # in the line that was just looked at
         behind, line = _line_around(fd, at, end)
-        turn = decode_line(line)
-        if isinstance(turn, Turn) and source_id in turn.source_ids:
-            return turn
+        for _, turn in reversed(_turns(behind, line)):
+            if source_id in turn.source_ids:
+                return turn
     return None
 
 
@@ -50,9 +50,14 @@ def find_every(fd: int, end: int, source_ids: Sequence[str]) -> Iterator[tuple[i
     needles = [msgspec.json.encode(one) for one in wanted] if len(wanted) <= FEW else []
     for start, block in _blocks(fd, end):
         for offset, line in _candidates(block, needles, wanted):
-            turn = decode_line(line)
-            if isinstance(turn, Turn) and not wanted.isdisjoint(turn.source_ids):
-                yield start + offset, turn
+            for at, turn in _turns(start + offset, line):
+                if not wanted.isdisjoint(turn.source_ids):
+                    yield at, turn
+
+
+def _turns(start: int, line: bytes) -> list[tuple[int, Turn]]:
+    decoded = [(at, decode_line(part)) for at, part in parts(start, line)]
+    return [(at, turn) for at, turn in decoded if isinstance(turn, Turn)]
 
 
 def _candidates(
@@ -78,6 +83,8 @@ def _candidates(
 
 
 def _source_ids(line: bytes) -> list[str]:
+    if is_odd(line):
+        return [one for _, turn in _turns(0, line) for one in turn.source_ids]
     try:
         return [one for one in _decoder.decode(line).source_ids if isinstance(one, str)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -154,9 +154,15 @@ class JsonlStorage(RecordVerbs):
         ):
             return None
         size = chat.size
-        added = chat.add(turns, places, older)
-        if added.lines:
-            chat.batch = self._writer.stage(chat, size, added.lines)
+        try:
+            added = chat.add(turns, places, older)
+            if added.lines:
+                chat.batch = self._writer.stage(chat, size, added.lines)
+        except TurnsNeededError:
+            raise
+        except BaseException:  # Ctrl-C, anywhere: what is in memory may not be in the batch
+            self._chats.drop(chat)
+            raise
         return _Staged(added, chat.info, chat.batch, chat.version)
 
     async def read(
@@ -217,20 +223,22 @@ class JsonlStorage(RecordVerbs):
                 return []
             there: list[Turn] = []
             differing: dict[int, Turn | None] = {}
-            for turn in await self._chats.pick(chat, [*changes]):
+            before = await self._chats.pick(chat, [*changes])
+            for turn in before:
                 change = changes[turn.id]
                 after = None if change is None else change.apply(turn)
                 if after is not turn:
                     differing[turn.id] = after
                 there.append(after or turn)
             if differing:
-                gone = None in differing.values()
-                await self._rewrite(chat, differing, "delete" if gone else "edit")
+                await self._rewrite(chat, before, differing)
             return there
 
-        return await self._chats.with_file(key, apply, write=True)
+        return await self._chats.with_file(key, apply, write=True, anew=False)
 
-    async def _rewrite(self, chat: Chat, changes: Mapping[int, Turn | None], op: str) -> None:
+    async def _rewrite(
+        self, chat: Chat, there: Sequence[Turn], changes: Mapping[int, Turn | None]
+    ) -> None:
         assert chat.info is not None
         gone = sum(1 for turn in changes.values() if turn is None)
         info = replace(
@@ -239,8 +247,13 @@ class JsonlStorage(RecordVerbs):
             revision=chat.info.revision + 1,
             updated_at=_clock.now(),
         )
+        where, size = f"session {chat.key}", None
+        rewriting = self._folder.rewrite, chat.place, changes, info, "delete" if gone else "edit"
         try:
-            where = f"session {chat.key}"
-            await self._workers.run(where, self._folder.rewrite, chat.place, changes, info, op)
+            size = await self._workers.run(where, *rewriting)
         finally:
-            self._chats.drop(chat)
+            if size is None:
+                self._chats.drop(chat)
+        if size is not None:
+            chat.edited(there, changes, info)
+            self._chats.resized(chat, size)

@@ -1,0 +1,248 @@
+"""Changes of a file in its place: a crash leaves the old bytes or the new ones.
+
+To write a long session anew for each edit would cost its length. So the end of the file, from
+the first changed line on, is written over. What is to be written is put into `.turnkeep/edit`
+and synced first; a crash in the middle is finished from there. The next edit of any session
+takes its place, and before a file is removed or replaced it is cleared: see `release`.
+
+All functions block, and are called with the session's lock held.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import threading
+import zlib
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ._disk import (
+    UnsyncedError,
+    make_folder,
+    open_file,
+    read_part,
+    reading,
+    set_modified,
+    sync_folder,
+    write_at,
+)
+from ._names import session_file_named
+
+logger: Final = logging.getLogger("turnkeep")
+
+NAME: Final = "edit"
+MAX_BYTES: Final = 1024 * 1024
+"""What is longer is written beside the file."""
+
+_MAGIC: Final = b"turnkeep edit 1\n"
+_HEADER: Final = struct.Struct("<QQIIII")
+_HEAD_BYTES: Final = len(_MAGIC) + _HEADER.size + 4
+
+
+class Edit(NamedTuple):
+    """The bytes that are to stand from `begin` to the end of a file that had `size` bytes."""
+
+    path: Path
+    size: int
+    begin: int
+    data: bytes
+    left_over: int
+    """A checksum of the old bytes behind the new end, if the file gets shorter."""
+
+    @property
+    def end(self) -> int:
+        """The file's new size."""
+        return self.begin + len(self.data)
+
+
+class Edits:
+    """The changes in place of one folder, one at a time."""
+
+    def __init__(self, folder: Path, workplace: Path) -> None:
+        self._folder = folder
+        self._workplace = workplace
+        self._path = workplace / NAME
+        self._lock = threading.Lock()
+        self._fd: int | None = None
+        self._noted: Edit | None = None
+        """The edit that the disk may still have in `.turnkeep/edit`."""
+        self._unfinished = False
+        self._counts: dict[Path, int] = {}
+
+    def settle(self) -> None:
+        """Finish what a crash left unfinished; the folder is owned."""
+        with suppress(FileNotFoundError), reading(self._path) as fd:
+            content = read_part(fd, 0, os.fstat(fd).st_size)
+            edit = _decode(self._folder, content)
+            if edit is not None:
+                _redo(edit)
+            if content.strip(b"\0"):
+                self._noted, self._unfinished = edit, False
+                self._clear(len(content))
+
+    def write(self, edit: Edit, old: bytes, written: datetime) -> None:
+        """Change a file. Raises `OSError` if nothing was changed, else `UnsyncedError`."""
+        with self._lock:
+            self._finish()
+            self._note(edit)
+            self._counts[edit.path] = self._counts.get(edit.path, 0) + 1
+            try:
+                self._apply(edit, old, written)
+            finally:
+                self._counts[edit.path] += 1
+            self._erase()
+
+    def steady(self, path: Path) -> int:
+        """Return the number of changes of a file, when none is under way.
+
+        Who reads without the session's lock compares it with the number afterwards.
+        """
+        count = self._counts.get(path, 0)
+        while count % 2:
+            with self._lock:
+                count = self._counts[path]
+        return count
+
+    def finish(self, path: Path) -> None:
+        """Finish a change of this file that failed in its middle; `UnsyncedError` if it fails."""
+        if self._unfinished:
+            with self._lock:
+                if self._noted is not None and self._noted.path == path:
+                    try:
+                        self._finish()
+                    except OSError as error:
+                        raise UnsyncedError(*error.args) from error
+
+    def release(self, path: Path) -> None:
+        """Forget a change of this file for good, before the file is removed or replaced."""
+        with self._lock:
+            if self._noted is not None and self._noted.path == path:
+                self._finish()
+                self._clear(_HEAD_BYTES)
+
+    def close(self) -> None:
+        """Let go of the file; nothing in it is needed any more."""
+        with self._lock:
+            if self._unfinished:
+                logger.error("%s: an edit is finished when the folder is next opened", self._path)
+            elif self._noted is not None:
+                with suppress(OSError):  # what is there was done, and is compared at opening
+                    self._clear(_HEAD_BYTES)
+            if self._fd is not None:
+                os.close(self._fd)
+            self._fd, self._noted = None, None
+            self._counts.clear()
+
+    def _note(self, edit: Edit) -> None:
+        name = os.fsencode(edit.path.relative_to(self._folder))
+        body = zlib.crc32(edit.data, zlib.crc32(name))
+        fields = edit.size, edit.begin, len(name), len(edit.data), edit.left_over, body
+        head = _MAGIC + _HEADER.pack(*fields)
+        fd = self._open()
+        write_at(fd, head + struct.pack("<I", zlib.crc32(head)) + name + edit.data, 0)
+        self._noted = edit
+        os.fdatasync(fd)
+
+    def _apply(self, edit: Edit, old: bytes, written: datetime) -> None:
+        fd = open_file(edit.path, os.O_RDWR)
+        try:
+            try:
+                _put(fd, edit)
+            except OSError:
+                self._unfinished = True
+                write_at(fd, old, edit.begin)
+                os.ftruncate(fd, edit.size)
+                os.fdatasync(fd)
+                self._unfinished = False
+                self._clear(_HEAD_BYTES)
+                raise
+            self._unfinished = True
+            os.fdatasync(fd)
+            self._unfinished = False
+            set_modified(fd, written)
+        except OSError as error:
+            if self._unfinished:
+                raise UnsyncedError(*error.args) from error
+            raise
+        finally:
+            os.close(fd)
+
+    def _finish(self) -> None:
+        if self._unfinished and self._noted is not None:
+            _redo(self._noted, again=True)
+            self._unfinished = False
+
+    def _erase(self) -> None:
+        """Overwrite what is not needed any more; the next sync of it will do."""
+        assert self._noted is not None
+        with suppress(OSError):
+            write_at(self._open(), bytes(_HEAD_BYTES + len(self._noted.data) + 512), 0)
+
+    def _clear(self, size: int) -> None:
+        fd = self._open()
+        write_at(fd, bytes(size), 0)
+        os.fdatasync(fd)
+        self._noted = None
+
+    def _open(self) -> int:
+        if self._fd is None:
+            make_folder(self._workplace)
+            self._fd = open_file(self._path, os.O_RDWR | os.O_CREAT)
+            sync_folder(self._workplace)
+        return self._fd
+
+
+def _put(fd: int, edit: Edit) -> None:
+    # What is new at the end comes first: where there is no space for it, nothing was changed.
+    kept = max(0, min(len(edit.data), edit.size - edit.begin))
+    if kept < len(edit.data):
+        write_at(fd, edit.data[kept:], edit.begin + kept)
+    elif edit.end < edit.size:
+        os.ftruncate(fd, edit.end)
+    write_at(fd, edit.data[:kept], edit.begin)
+
+
+def _redo(edit: Edit, *, again: bool = False) -> None:
+    """Do what an edit says, unless it was done; with `again`, write it in any case."""
+    with suppress(FileNotFoundError):
+        fd = open_file(edit.path, os.O_RDWR)
+        try:
+            size = os.fstat(fd).st_size
+            there = read_part(fd, edit.begin, min(size, edit.end))
+            if there != edit.data or again:
+                if size < edit.begin:
+                    logger.error("%s: changed from outside; an edit is lost", edit.path)
+                    return
+                write_at(fd, edit.data, edit.begin)
+                os.ftruncate(fd, edit.end)
+            elif size == edit.size > edit.end:
+                # Only the new end may be missing, or as much was appended since.
+                if zlib.crc32(read_part(fd, edit.end, size)) != edit.left_over:
+                    return
+                os.ftruncate(fd, edit.end)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+
+def _decode(folder: Path, content: bytes) -> Edit | None:
+    """Return the edit that was noted; None if there is none, or not as a whole."""
+    head = content[: _HEAD_BYTES - 4]
+    if len(content) < _HEAD_BYTES or not content.startswith(_MAGIC):
+        return None
+    if struct.pack("<I", zlib.crc32(head)) != content[_HEAD_BYTES - 4 : _HEAD_BYTES]:
+        return None
+    size, begin, name_bytes, data_bytes, left_over, body = _HEADER.unpack(head[len(_MAGIC) :])
+    name = content[_HEAD_BYTES : _HEAD_BYTES + name_bytes]
+    data = content[_HEAD_BYTES + name_bytes : _HEAD_BYTES + name_bytes + data_bytes]
+    if zlib.crc32(data, zlib.crc32(name)) != body:
+        return None
+    path = session_file_named(folder, name)
+    if path is None:
+        logger.error("%.100r is no session's file; an edit of it is ignored", name)
+        return None
+    return Edit(path, size, begin, data, left_over)
