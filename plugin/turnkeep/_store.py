@@ -13,6 +13,7 @@ from ._errors import PartlyDoneError, StorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_source_ids
+from ._records.turn import Turn
 from ._session.conversation import Conversation
 from ._session.desk import Desk
 from ._session.policy import ConsolidationPolicy, Consolidations
@@ -246,9 +247,12 @@ class SessionStore:
         async with self.desk.use(write=True) as storage:
             found = await storage.find_all(as_source_ids(source_id, ""), prefix=prefix)
         failed = [*found.unread]
+        there: dict[SessionKey, list[Turn]] = {}
         for key, turn in found.turns:
+            there.setdefault(key, []).append(turn)
+        for key, turns in there.items():
             try:
-                count += await Conversation(self.desk, key).delete(turn) is not None
+                count += await Conversation(self.desk, key).delete_all(turns)
             except StorageError:
                 failed.append(key)
         if failed:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from turnkeep import Media, Session, SessionStore
+from turnkeep import Media, Session, SessionStore, Turn
+from turnkeep.storage.jsonl import JsonlStorage
 
 from .tools import said
 
@@ -82,3 +85,27 @@ async def test_a_person_is_forgotten_in_every_session_and_the_report_says_where(
     assert report == {"telegram:1": 1, "telegram:2": 1, "telegram:3": 1}
     assert await said(store.session("telegram:3")) == [GONE]
     assert await said(store.session("discord:1")) == ["another one's"]
+
+
+async def test_what_is_forgotten_of_a_session_and_its_quotes_go_in_one_rewrite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrites: list[int] = []
+    real = JsonlStorage.change
+
+    async def change(
+        self: JsonlStorage, key: Any, changes: Mapping[int, Any], **options: Any
+    ) -> list[Turn]:
+        rewrites.append(len(changes))
+        return await real(self, key, changes, **options)
+
+    monkeypatch.setattr(JsonlStorage, "change", change)
+    async with SessionStore(tmp_path) as store:
+        session = store.session("test:1")
+        for number in range(50):
+            await session.append("user", f"secret {number}", sender=42, source_id=f"7:{number}")
+            extra = quoting(f"7:{number}", "42")
+            await session.append("user", "[reply to Ada: secret]\nwhy?", sender=43, extra=extra)
+        assert await session.forget_sender(42) == 100
+        assert rewrites == [100]
+        assert {text.split("\n")[0] for text in await said(session)} == {GONE}

@@ -26,18 +26,17 @@ async def forget_sender(conversation: Conversation, sender_id: str) -> int:
         sources = {source for turn in turns if turn.id in theirs for source in turn.source_ids}
         left = [turn for turn in turns if turn.id not in theirs]
         quoting = [one for one in left if quotes(one, source_ids=sources, sender_id=sender_id)]
-        # The turns go last. So a call that broke off finds everything again.
+        changes: dict[int, Change | None] = dict.fromkeys(theirs)
         for turn in quoting:
             content, extra = requoted(turn, None)
-            await conversation.edit(turn, Change(content=content, extra=extra))
-        if not theirs:
-            return len(quoting)
+            changes[turn.id] = Change(content=content, extra=extra)
+        if not changes:
+            return 0
+        # All of it is one rewrite, so a call that broke off has done everything or nothing.
         async with desk.use(key, write=True) as storage:
             expected = Expected(info.generation)
-            gone, _ = await desk.surely(
-                partial(storage.delete, key, sorted(theirs), expected=expected)
-            )
-            now = info if gone else (await storage.read(key, limit=0)).info
+            done, _ = await desk.surely(partial(storage.change, key, changes, expected=expected))
+            now = info if done else (await storage.read(key, limit=0)).info
         if now is None or now.generation == info.generation:
-            return len(theirs) + len(quoting)
+            return len(changes)
         # The session was merged meanwhile, so its ids have changed.
