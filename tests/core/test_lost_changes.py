@@ -114,6 +114,25 @@ async def test_a_consolidation_pays_the_summarizer_once(line: Line, done: bool, 
 
 
 @done
+@pytest.mark.parametrize("verb", ["append", "delete"])
+@pytest.mark.parametrize("bound", ["reply", "append"])
+async def test_a_late_answer_to_a_folded_question_is_stored_once(
+    line: Line, done: bool, verb: str, bound: str
+) -> None:
+    asked = await line.conversation()
+    await line.session.append("user", "latest")
+    assert await line.session.consolidate(Summarizer(), keep=0)
+    line.storage.lose(verb, done=done)
+    if bound == "reply":
+        await answer(asked.bind(asked.turn, answered=True), "late")  # type: ignore[arg-type]
+    else:
+        await asked.append("assistant", "late")
+    assert (await said(line.session)).count("late") == 1
+    window = [one["content"] for one in await line.session.get_history()]
+    assert window[1:] == ["latest", "two", "late"]
+
+
+@done
 async def test_metadata_a_rename_and_an_unlink_are_made_once(line: Line, done: bool) -> None:
     await line.session.append("user", "Hi")
     line.storage.lose("update_metadata", done=done)

@@ -195,7 +195,7 @@ async def read_latest_exchange(desk: Desk, key: SessionKey) -> LatestExchange | 
     place, newest = (users[-1].id, users[-1]) if users else (0, None)
     parted = parted_questions(info, current, complete=True)
     questions = await _questions(desk, info, current, parted) if parted else {}
-    for id, first in first_answers(current, questions).items():
+    for id, first in first_answers(info, current, questions).items():
         if first > place or newest is None:
             place, newest = first, questions[id]
     if newest is None:

@@ -70,14 +70,21 @@ def parted_questions(info: SessionInfo, turns: Sequence[Turn], *, complete: bool
     return ids
 
 
-def first_answers(turns: Sequence[Turn], questions: Mapping[int, Turn]) -> dict[int, int]:
-    """Return for each question, by its id, the id of the first of the turns that answers it."""
+def first_answers(
+    info: SessionInfo, turns: Sequence[Turn], questions: Mapping[int, Turn]
+) -> dict[int, int]:
+    """Return for each question, by its id, the id of the first of the turns it is parted from."""
     found: dict[int, int] = {}
     for turn in turns:
-        for id in _answered(turn):
-            if id in questions:
-                found.setdefault(id, turn.id)
+        if turn.epoch == info.epoch:
+            for id in _answered(turn):
+                if id in questions and _is_parted(turn, questions[id]):
+                    found.setdefault(id, turn.id)
     return found
+
+
+def _is_parted(turn: Turn, question: Turn) -> bool:
+    return turn.answers is None or turn.epoch != question.epoch
 
 
 def with_questions(
@@ -91,12 +98,13 @@ def with_questions(
     floor = consolidated(info, epoch, turns) or 0
     seen = {turn.id for turn in epoch if turn.id > floor}  # the latest user turn is never folded
     apart = {id: turn for id, turn in questions.items() if id not in seen}
-    places = first_answers(turns, apart)
+    places = first_answers(info, turns, apart)
     shown: list[Turn] = []
     for turn in turns:
         asked = [apart[id] for id in _answered(turn) if places.get(id) == turn.id]
         shown += [replace(one, id=turn.id, epoch=turn.epoch) for one in asked]
         main = turn.also_answers[-1] if turn.answers is None and turn.also_answers else turn.answers
-        place = main and places.get(main, main)
-        shown.append(turn if place == turn.answers else replace(turn, answers=place))
+        if main in apart and _is_parted(turn, apart[main]):
+            main = places.get(main, main)
+        shown.append(turn if main == turn.answers else replace(turn, answers=main))
     return shown
