@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from turnkeep import (
@@ -20,7 +21,7 @@ from turnkeep.storage.base import Found, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
 from .conftest import Place
-from .tools import said, stored
+from .tools import answer, said, stored
 from .two import Summarizer
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +142,55 @@ async def test_a_policy_runs_after_an_answer_that_is_appended(
     info = await session.info()
     assert info is not None
     assert info.summary == "0 | to 0 | 1 | to 1"
+
+
+async def test_the_policy_runs_after_an_extend_with_an_answer(store: SessionStore) -> None:
+    summarize = Summarizer()
+    store.consolidation = ConsolidationPolicy(summarize, after_messages=4, keep=2)
+    session = store.session(TELEGRAM)
+    for number in range(3):
+        assert summarize.calls == []
+        await session.extend(
+            [
+                {"role": "user", "content": f"{number}"},
+                {"role": "assistant", "content": f"to {number}"},
+            ]
+        )
+    assert len(summarize.calls) == 1
+    await session.extend([{"role": "user", "content": "alone"}] * 5)
+    assert len(summarize.calls) == 1
+
+
+@pytest.mark.parametrize("way", ["append", "extend", "reply"])
+async def test_the_policy_pays_the_summarizer_once_for_two_answers_under_linked_keys(
+    store: SessionStore, way: str
+) -> None:
+    async def meanwhile() -> None:
+        await anyio.wait_all_tasks_blocked()
+        for text in ("later", "latest"):
+            await store.session(TELEGRAM).append("user", text)
+
+    summarize = Summarizer()
+    summarize.meanwhile = meanwhile
+    await store.link(DISCORD, TELEGRAM)
+    for number in range(4):
+        await store.session(TELEGRAM).append("user", f"{number}")
+    store.consolidation = ConsolidationPolicy(summarize, after_messages=4, keep=1)
+
+    async def say(key: str) -> None:
+        session = store.session(key)
+        match way:
+            case "append":
+                await session.append("assistant", "Hello!")
+            case "extend":
+                await session.extend([{"role": "assistant", "content": "Hello!"}])
+            case _:
+                await answer(session)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(say, DISCORD)
+        tasks.start_soon(say, TELEGRAM)
+    assert len(summarize.calls) == 1
 
 
 # A session that can't be read.

@@ -40,7 +40,8 @@ class ConsolidationPolicy:
     `summarize`, `max_tokens`, `count_tokens` and `speakers` are those of `Session.consolidate`.
 
     It runs in `task_group`: anyio's, asyncio's, or a trio nursery. Without one it runs at the end
-    of the reply's block, or of `append("assistant", …)`, after the answer is stored. A summarizer
+    of the reply's block, or of an `append` or `extend` with an assistant's turn, after that is
+    stored. A summarizer
     that fails is logged, and called again after the next answer. Each session has one
     consolidation at a time. Closing the store cancels those that run.
     """

@@ -17,7 +17,7 @@ from .._records.message import from_message
 from .._records.turn import MessageFields, Turn, TurnFields
 from .._window.choices import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
-from ..storage.base import Change
+from ..storage.base import Appended, Change
 from .consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
 from .forgetting import forget_sender
 from .handle import Handle
@@ -73,8 +73,14 @@ class BaseSession(Handle):
         if role == "assistant":
             if to is not None:
                 desk.answers.give((to, *self.joined))
-            await conversation.after_answer()
+            await self._after_answer(appended)
         return appended.turns[0]
+
+    async def _after_answer(self, appended: Appended) -> None:
+        info = appended.info
+        conversation = self._conversation
+        # By its own key, so that two aliases of a session don't consolidate it at once.
+        await (conversation if info is None else conversation.at(info.key)).after_answer()
 
     async def extend(
         self,
@@ -102,6 +108,8 @@ class BaseSession(Handle):
             made = desk.leases.tokens(made, token)
         appended = await desk.append(conversation.key, made)
         assert appended is not None
+        if any(turn.role == "assistant" for turn in made):
+            await self._after_answer(appended)
         return appended.turns
 
     async def receive(self, content: object, **fields: Unpack[MessageFields]) -> Self:
