@@ -121,6 +121,20 @@ async def test_an_edit_stores_true_where_it_was_1(
         assert repr(found.extra["vip"]) == repr(after)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, True), (True, 1), (0, False), (1, 1.0), ([1], [True])]
+)
+async def test_a_window_shows_true_where_an_edit_stored_it_in_the_place_of_1(
+    store: SessionStore, before: Any, after: Any
+) -> None:
+    session = store.session("a:1")
+    turn = await session.append("user", "x", extra={"vip": before})
+    for extra in (before, after):
+        await session.edit(turn, "x", extra={"vip": extra})
+        (message,) = await session.get_history(extra=["vip"])
+        assert repr(message["vip"]) == repr(extra)
+
+
 # The policy.
 
 

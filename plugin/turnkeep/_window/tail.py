@@ -11,7 +11,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import is_
 from typing import Final
+
+import msgspec
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
@@ -23,6 +26,8 @@ __all__ = ["Tail", "Tails"]
 
 KEPT_TURNS: Final = 64 * 1024
 """Each costs some 350 bytes, beside the turn itself, which the storage mostly holds too."""
+
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 _TAIL_OVERHEAD: Final = 8
 """The weight of a tail beside its turns, in turns."""
@@ -83,9 +88,26 @@ class Tail:
         if not known or not turns:
             return None
         old = len(turns) - (turns[-1].id - known[-1].id)
-        if not 0 < old <= min(len(turns), len(known)) or turns[:old] != known[-old:]:
+        if not 0 < old <= min(len(turns), len(known)) or not _are_same(turns[:old], known[-old:]):
             return None
         return turns[old:]
+
+
+def _are_same(turns: Sequence[Turn], known: Sequence[Turn]) -> bool:
+    """Return True if the turns are the known ones, mostly the same objects."""
+    if turns != known:
+        return False
+    if all(map(is_, turns, known)):
+        return True
+    # Python takes True, 1 and 1.0 for the same, so JSON is compared as JSON.
+    return all(
+        turn is one or not _holds_json(turn) or _encode(turn) == _encode(one)
+        for turn, one in zip(turns, known, strict=True)
+    )
+
+
+def _holds_json(turn: Turn) -> bool:
+    return bool(turn.extra or turn.tool_calls) or isinstance(turn.content, list)
 
 
 def _first_id(info: SessionInfo, turns: Sequence[Turn]) -> int | None:
