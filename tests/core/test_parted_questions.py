@@ -205,6 +205,56 @@ async def test_a_question_that_moved_several_times_is_shown_with_its_answer(
     assert await window(other.session(keys[-1])) == [f"Hi {keys[-1]}", "Hello!", "Why?", "Because."]
 
 
+@pytest.mark.parametrize("way", ["delivered again", "found", "undone"])
+async def test_a_message_that_is_in_hand_again_after_the_link_is_answered(
+    stores: tuple[SessionStore, SessionStore], way: str
+) -> None:
+    one, other = stores
+    session = other.session(TELEGRAM)
+    await session.append("user", "Hi")
+    asked = await one.session(DISCORD).receive("Why?", source_id="m1")
+    if way == "undone":
+        async with asked.reply() as reply:
+            await other.link(DISCORD, TELEGRAM)
+            reply.add_text("Because.")
+        await one.session(TELEGRAM).undo(answers_only=True)
+    else:
+        await other.link(DISCORD, TELEGRAM)
+    if way == "found":
+        turn = await session.find("m1")
+        assert turn is not None
+        asked = session.bind(turn)
+    else:
+        asked = await one.session(DISCORD).receive("Why?", source_id="m1")
+    assert not asked.already_answered
+    assert await window(asked) == ["Why?"]
+    async with asked.reply() as reply:
+        assert await window(reply) == ["Why?"]  # type: ignore[arg-type]
+        reply.add_text("At last.")
+    assert not reply.discarded
+    assert await window(session) == ["Hi", "Why?", "At last."]
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_message_that_was_cleared_is_not_answered_after_a_link(
+    store: SessionStore, before: bool
+) -> None:
+    session = store.session(TELEGRAM)
+    await session.append("user", "Hi")
+    asked = await store.session(DISCORD).receive("Why?", source_id="m1")
+    if before:
+        await asked.clear()
+    await store.link(DISCORD, TELEGRAM)
+    if not before:
+        await session.clear()
+    again = await store.session(DISCORD).receive("Why?", source_id="m1")
+    for handle in (asked, again):
+        async with handle.reply() as reply:
+            reply.add_text("Because.")
+        assert reply.discarded
+    assert await window(session) == (["Hi"] if before else [])
+
+
 # A question that is folded while its answer is on the way.
 
 

@@ -106,6 +106,13 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 return origin.last_epoch + origin.epochs
         return self.epoch
 
+    def asked_in(self, turn_id: int) -> int:
+        """Return the epoch of a turn to which an answer belongs to the current epoch.
+
+        It is an earlier one for a turn that a merge moved there; see `epoch_of`.
+        """
+        return self.epoch_of(self.ref(turn_id).generation)
+
     def shift(self, generation: str) -> int:
         """Return how far a merge raised the ids of a generation; 0 for the session's own."""
         return next((one.ids for one in self.origins if one.generation == generation), 0)

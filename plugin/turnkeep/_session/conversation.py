@@ -227,9 +227,10 @@ class Conversation:
         if record is None or there is None:  # deleted, or forgotten with its session
             return Begun(to, (), None, sight, is_lost=True)
         # The answer belongs to its message's epoch. After a reset it is refused.
-        expected = Expected(record.generation, there.epoch, turn=there.id)
-        if record.generation != to.generation:
-            expected = record.moved(Expected(to.generation, to.epoch, turn=to.id)) or expected
+        epoch = there.epoch
+        if record.origins and epoch == record.asked_in(there.id):
+            epoch = record.epoch
+        expected = Expected(record.generation, epoch, turn=there.id)
         places = [record.place(one.ref) for one in joined]
         begun = Begun(
             there,

@@ -60,7 +60,7 @@ class Sight(NamedTuple):
         """Return True if a merge has made an earlier epoch of what is in sight."""
         if self.up_to is None or not view.as_of:
             return False
-        return info.epoch_of(self.up_to.generation) != info.epoch
+        return info.asked_in(view.as_of) != info.epoch
 
     def shift(self, view: View) -> int:
         """Return how far a merge has raised the ids since."""
@@ -79,7 +79,7 @@ async def read_window(
             view = sight.view(info)
             past = bool(info.origins) and sight.is_past(info, view)
             if past:
-                found = await _read_past(desk, info, sight, view, limit)
+                found = await _read_past(desk, info, view, limit)
                 info, turns, complete = found.info or info, found.turns, found.complete
             if collected:
                 # The collected turns answer the message in hand. Its other answers are hidden.
@@ -97,16 +97,13 @@ async def read_window(
         limit *= 2
 
 
-async def _read_past(
-    desk: Desk, info: SessionInfo, sight: Sight, view: View, limit: int
-) -> Snapshot:
+async def _read_past(desk: Desk, info: SessionInfo, view: View, limit: int) -> Snapshot:
     """Return the turns in sight of an epoch that a merge has made an earlier one."""
-    assert sight.up_to is not None
     assert view.as_of is not None
     past = await desk.read(info.key, before=view.as_of + 1, limit=limit)
     info = msgspec.structs.replace(
         info,
-        epoch=info.epoch_of(sight.up_to.generation),
+        epoch=info.asked_in(view.as_of),
         summary=None,
         last_consolidated=0,
     )
@@ -166,8 +163,8 @@ async def _questions(
         if turn is None:
             found = (await desk.read(info.key, after=id - 1, before=id + 1)).turns
             turn = found[0] if found else None
-        asked_in = info.epoch_of(info.ref(id).generation)
-        if turn and is_said_by_user(turn) and not turn.hidden and turn.epoch == asked_in:
+        is_shown = turn is not None and is_said_by_user(turn) and not turn.hidden
+        if turn and is_shown and turn.epoch == info.asked_in(id):
             questions[id] = turn
     return questions
 

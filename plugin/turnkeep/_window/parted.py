@@ -32,7 +32,7 @@ def is_folded(info: SessionInfo, turn: Turn) -> bool:
     return (
         asked is not None
         and asked <= info.last_consolidated < turn.id
-        and info.epoch_of(info.ref(asked).generation) == info.epoch
+        and info.asked_in(asked) == info.epoch
     )
 
 
