@@ -47,7 +47,7 @@ def _link_to_source(_app: object, _page: str, source: list[str]) -> None:
 
 
 def _as_rst(
-    _app: object, _what: str, name: str, obj: Any, _options: object, lines: list[str]
+    _app: object, _what: str, name: str, _obj: Any, _options: object, lines: list[str]
 ) -> None:
     """Make reStructuredText of a docstring: its fenced blocks become literal ones."""
     # What a framework calls by itself, with the framework's own text.
