@@ -133,7 +133,7 @@ async def test_of_two_replicas_that_answer_the_latest_message_one_is_refused(
         async with two.b.session(KEY).reply() as second:
             second.add_text("twice")
         assert second.discarded
-        theirs = await two.b.session(KEY).receive("Hi", **(again(source_id) if source_id else {}))
+        theirs = await two.b.session(KEY).receive("Hi", source_id=source_id)
         assert theirs.already_answered == (source_id is not None)
         first.add_text("once")
     assert "twice" not in await said(asked)
