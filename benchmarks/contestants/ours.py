@@ -1,4 +1,4 @@
-"""turnkeep: JSONL files that survive the process or the machine, and memory."""
+"""turnkeep: JSONL files and SQLite, to survive the process or the machine, and memory."""
 
 from __future__ import annotations
 
@@ -66,6 +66,30 @@ class Redis(Process):
     async def close(self) -> None:
         await super().close()
         self.server.stop()
+
+
+class Sqlite(Process):
+    query = ""
+
+    def make(self, folder: Path) -> SessionStore:
+        import_module("turnkeep.storage.sqlite")
+        folder.mkdir(parents=True, exist_ok=True)
+        return SessionStore(
+            f"sqlite:{folder}/chats.db{self.query}",
+            durability="disk" if self.durable == "disk" else "os",
+        )
+
+
+class SqliteDisk(Sqlite):
+    durable = "disk"
+
+
+class SqliteNoWords(Sqlite):
+    query = "?search=none"
+
+
+class SqliteTrigrams(Sqlite):
+    query = "?search=trigram"
 
 
 class Memory(Process):

@@ -1,0 +1,117 @@
+"""The rows of turns, with those of their names and words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import apsw
+
+from ..._records.turn import Turn
+from . import _index
+from ._index import Kind
+from ._rows import BODIES, Part, Row, body_of, decoded, micros
+from ._sql import insert
+
+_UP: Final = (
+    f"SELECT {BODIES} FROM (SELECT * FROM turns WHERE place > ? AND place < ? "
+    "ORDER BY place LIMIT ?)"
+)
+_DOWN: Final = (
+    f"SELECT {BODIES} FROM (SELECT * FROM turns WHERE place > ? AND place < ? "
+    "ORDER BY place DESC LIMIT ?)"
+)
+
+
+class TurnRows:
+    """The tables of turns as one connection sees them; no session is looked at.
+
+    `damaged` are the places of the unreadable turns that were found so far.
+    """
+
+    def __init__(self, db: apsw.Connection, damaged: set[int]) -> None:
+        self.db = db
+        self.search: Kind = "none"
+        self.erasing = False
+        """True if the change takes away bytes that must be gone when it returns."""
+        self.gave_up = False
+        """True if turns are left to `erase_some`."""
+        self.damaged = damaged
+
+    def rows(self, after: int, before: int, count: int, *, up: bool) -> list[Row]:
+        """Return so many rows between these places, from the nearest end."""
+        statement = _UP if up else _DOWN
+        found = decoded(self.db.execute(statement, (after, before, count)).get)
+        for row in found:
+            if row.turn is None:
+                self.damaged.add(row.place)
+        return sorted(found, reverse=not up)
+
+    def places(self, table: str, names: Iterable[str]) -> dict[str, list[int]]:
+        """Return the places of the turns with these names in `sources` or `tokens`."""
+        found: dict[str, list[int]] = {}
+        if wanted := tuple(names):
+            statement = (
+                f"SELECT name, place FROM {table} WHERE name IN (SELECT value FROM carray(?))"
+            )
+            for name, place in self.db.execute(statement, (apsw.carray(wanted),)):
+                found.setdefault(name, []).append(place)
+        return found
+
+    def add(self, stored: Sequence[tuple[Part, Turn]]) -> None:
+        """Insert turns, with their names and their words."""
+        turns, sources, tokens, texts = [], [], [], []
+        for part, turn in stored:
+            place = part.place(turn.id)
+            turns.append((place, turn.epoch - part.epochs, micros(turn.time), body_of(turn, part)))
+            sources += [(source, place) for source in dict.fromkeys(turn.source_ids)]
+            if turn.token:
+                tokens.append((turn.token, place))
+            if text := _index.tokens(self.search, turn):
+                texts.append((place, text))
+        insert(self.db, "INSERT INTO turns VALUES ", turns)
+        insert(self.db, "REPLACE INTO sources VALUES ", sources)
+        insert(self.db, "REPLACE INTO tokens VALUES ", tokens)
+        # The index is written in the order of places, or it is flushed at each step back.
+        insert(self.db, _index.INSERT, sorted(texts))
+
+    def remove(self, stored: Sequence[tuple[Part, Turn]]) -> None:
+        """Delete turns, with their names and their words."""
+        texts = []
+        for part, turn in stored:
+            place = part.place(turn.id)
+            self.db.execute("DELETE FROM turns WHERE place = ?", (place,))
+            for source in turn.source_ids:
+                self.db.execute("DELETE FROM sources WHERE (name, place) = (?, ?)", (source, place))
+            if turn.token:
+                name = turn.token
+                self.db.execute("DELETE FROM tokens WHERE (name, place) = (?, ?)", (name, place))
+            if text := _index.tokens(self.search, turn):
+                texts.append(("delete", place, text))
+        insert(self.db, _index.DELETE, texts)
+        self.erasing = True
+
+    def give_up(self, parts: Iterable[Part]) -> None:
+        """Leave the turns of these parts to be erased."""
+        for part in parts:
+            self.db.execute("UPDATE parts SET session = NULL WHERE part = ?", (part.part,))
+        self.gave_up = self.erasing = True
+
+    def erase_some(self, count: int) -> bool:
+        """Erase so many turns that were given up; return True if there are more."""
+        number = self.db.execute("SELECT part FROM parts WHERE session IS NULL LIMIT 1").get
+        if number is None:
+            return False
+        part = Part(number, 0, 0)
+        rows = self.rows(part.first, part.last, count, up=True)
+        self.remove([(part, row.turn) for row in rows if row.turn is not None])
+        for row in rows:
+            if row.turn is None:
+                # Its names can't be read from it, so they are looked for.
+                self.damaged.discard(row.place)
+                self.db.execute("DELETE FROM turns WHERE place = ?", (row.place,))
+                for table in ("sources", "tokens"):
+                    self.db.execute(f"DELETE FROM {table} WHERE place = ?", (row.place,))
+        if len(rows) < count:
+            self.db.execute("DELETE FROM parts WHERE part = ?", (number,))
+        return True
