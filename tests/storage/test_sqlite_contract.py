@@ -23,6 +23,7 @@ WRITES = ("INSERT", "REPLACE", "UPDATE", "DELETE", "COMMIT")
 
 class TestSqlite(FolderHooks, StorageContract):
     durability: Any = "os"
+
     def make_storage(self, place: Path) -> Storage:
         return SqliteStorage(place / "chats.db", durability=self.durability)
 

@@ -34,9 +34,13 @@ class Place(Struct, frozen=True):
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         if self.read_only:
             flags = apsw.SQLITE_OPEN_READONLY
-        db = apsw.Connection(
-            str(self.path.absolute()), flags=flags, vfs=_zeroing.NAME if zeroing else None
-        )
+        name = str(self.path.absolute())
+        if self.read_only and not os.access(self.path.absolute().parent, os.W_OK):
+            # SQLite needs two files beside it, unless nobody can be writing.
+            if not self.log_bytes():
+                name = f"{self.path.absolute().as_uri()}?immutable=1"
+                flags |= apsw.SQLITE_OPEN_URI
+        db = apsw.Connection(name, flags=flags, vfs=_zeroing.NAME if zeroing else None)
         if waits:
             db.set_busy_handler(_patience(waits))
         if not zeroing:

@@ -89,6 +89,7 @@ class Engine:
         db = place.prepare()
         try:
             self._db = db
+            self._known = self._coming = 0
             self.sessions = Sessions(db, self.cache, self.damaged)
             db.set_wal_hook(self._logged)
             self._looker = place.connect()

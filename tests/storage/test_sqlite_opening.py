@@ -1,0 +1,267 @@
+"""URLs of SQLite files, and files that can't be used: each error names the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import apsw
+import pytest
+
+from turnkeep import (
+    ReadOnlyError,
+    SessionStore,
+    StorageError,
+    StoreLockedError,
+    UnknownStorageError,
+    UnsupportedError,
+)
+from turnkeep.storage.base import Storage
+from turnkeep.storage.sqlite import SqliteStorage, from_url
+from turnkeep.testing._tools import KEY, OTHER, THIRD, put, texts, user
+
+pytestmark = pytest.mark.anyio
+
+
+async def filled(file: Path, *said: str, search: str = "") -> None:
+    async with SessionStore(f"sqlite:{file}{search}") as store:
+        for text in said:
+            await store.session(KEY).append("user", text)
+
+
+def execute(file: Path, *statements: str) -> None:
+    db = apsw.Connection(str(file))
+    for statement in statements:
+        db.execute(statement).fetchall()
+    db.close()
+
+
+async def opened(storage: Storage) -> None:
+    await storage.open()
+    await storage.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:chats.db", "chats.db"),
+        ("sqlite:./data/chats.db", "data/chats.db"),
+        ("sqlite:///chats.db", "chats.db"),
+        ("sqlite:/srv/chats.db", "/srv/chats.db"),
+        ("sqlite:////srv/chats.db", "/srv/chats.db"),
+        ("sqlite:my%20chats.db?search=trigram", "my chats.db"),
+    ],
+)
+async def test_a_url_names_a_file(url: str, path: str) -> None:
+    assert repr(from_url(url)) == repr(SqliteStorage(path))
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("sqlite:", "names no file"),
+        ("sqlite://", "names a host"),
+        ("sqlite://server/chats.db", "names a host"),
+        ("sqlite::memory:", "write 'memory:'"),
+        ("sqlite:chats.db?search=all", "words, trigram, none"),
+        ("sqlite:chats.db?serch=none", "there is no option serch"),
+    ],
+)
+async def test_a_wrong_url_is_refused_with_the_right_form(url: str, remedy: str) -> None:
+    with pytest.raises(UnknownStorageError, match=remedy):
+        SessionStore(url)
+
+
+def no_folder(file: Path) -> Path:
+    return file.parent / "missing" / "chats.db"
+
+
+def folder(file: Path) -> Path:
+    return file.parent
+
+
+def text(file: Path) -> Path:
+    file.write_text("Dear diary. " * 200)
+    return file
+
+
+def other_program(file: Path) -> Path:
+    execute(file, "CREATE TABLE customers (name TEXT)")
+    return file
+
+
+def newer(file: Path) -> Path:
+    execute(file, "PRAGMA application_id = 1953195365", "PRAGMA user_version = 1000")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [
+        (no_folder, "make it, or mend the path"),
+        (folder, "give the path of a file in it"),
+        (text, "no SQLite database"),
+        (other_program, "a file of their own"),
+        (newer, "pip install -U turnkeep"),
+    ],
+)
+async def test_a_file_that_can_not_be_used_is_left_as_it_is_and_the_error_names_the_remedy(
+    tmp_path: Path, make: Callable[[Path], Path], remedy: str
+) -> None:
+    file = make(tmp_path / "chats.db")
+    before = file.read_bytes() if file.is_file() else None
+    with pytest.raises(StorageError, match=remedy) as caught:
+        await opened(SqliteStorage(file))
+    assert str(file) in str(caught.value)
+    assert (file.read_bytes() if file.is_file() else None) == before
+    assert not file.with_name("chats.db-wal").exists()
+
+
+async def test_another_process_that_keeps_the_file_locked_is_an_error_at_opening(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chats.db"
+    await filled(file, "a")
+    db = apsw.Connection(str(file))
+    db.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreLockedError, match=r"chats.db.*lock_timeout"):
+        await opened(SqliteStorage(file, lock_timeout=0.01))
+    db.close()
+    await opened(SqliteStorage(file, lock_timeout=0.01))
+
+
+async def test_another_process_that_writes_for_long_fails_the_append_and_no_read(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chats.db"
+    await filled(file, "a")
+    storage = SqliteStorage(file, lock_timeout=0.01)
+    await storage.open()
+    db = apsw.Connection(str(file))
+    db.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match=r"nothing was stored.*lock_timeout"):
+        await put(storage, KEY, [user("b")])
+    assert await texts(storage) == ["a"]
+    db.execute("ROLLBACK")
+    db.close()
+    await put(storage, KEY, [user("c")])
+    assert await texts(storage) == ["a", "c"]
+    await storage.aclose()
+
+
+async def test_a_caller_that_is_cancelled_while_another_process_writes_has_stored_nothing(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chats.db"
+    storage = SqliteStorage(file)
+    await storage.open()
+    db = apsw.Connection(str(file))
+    db.execute("BEGIN IMMEDIATE")
+    with anyio.move_on_after(0.05) as scope:
+        await put(storage, KEY, [user("a")])
+    assert scope.cancelled_caught
+    db.execute("ROLLBACK")
+    db.close()
+    await put(storage, KEY, [user("b")])
+    assert await texts(storage) == ["b"]
+    await storage.aclose()
+
+
+async def test_a_full_disk_fails_the_append_and_the_next_one_with_room_is_stored(
+    tmp_path: Path,
+) -> None:
+    storage = SqliteStorage(tmp_path / "chats.db")
+    await storage.open()
+    await put(storage, KEY, [user("a")])
+    db = storage._engine._db
+    assert db is not None
+    pages = db.execute("PRAGMA page_count").get
+    db.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+    with pytest.raises(StorageError, match="make room"):
+        await put(storage, OTHER, [user("b" * 100_000)])
+    assert await texts(storage) == ["a"]
+    db.execute("PRAGMA max_page_count = 100000").fetchall()
+    await put(storage, OTHER, [user("c" * 100_000)])
+    assert (await texts(storage, OTHER)) == ["c" * 100_000]
+    await storage.aclose()
+
+
+async def test_read_only_changes_nothing_and_sees_what_others_write(tmp_path: Path) -> None:
+    file = tmp_path / "chats.db"
+    with pytest.raises(StorageError, match="read_only=True makes none"):
+        await opened(SqliteStorage(file, read_only=True))
+    await filled(file, "a")
+    before = file.read_bytes()
+    looker = SqliteStorage(file, read_only=True)
+    await looker.open()
+    assert await texts(looker) == ["a"]
+    for verb in (looker.forget(KEY), looker.claim(KEY, "work", owner="me", ttl=1)):
+        with pytest.raises(ReadOnlyError):
+            await verb
+    await looker.aclose()
+    assert file.read_bytes() == before
+    await looker.open()
+    await filled(file, "b")
+    assert await texts(looker) == ["a", "b"]
+    await looker.aclose()
+
+
+async def test_the_word_index_is_made_again_when_another_one_is_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "chats.db"
+    await filled(file, "Red herrings", search="?search=none")
+    async with SessionStore(f"sqlite:{file}") as store:
+        with pytest.raises(UnsupportedError, match=r"\?search=words"):
+            await store.search("herrings")
+    async with SessionStore(f"sqlite:{file}?search=words") as store:
+        assert [hit.turn.id for hit in await store.search("red herrings")] == [1]
+        assert await store.search("herring") == []
+    async with SessionStore(f"sqlite:{file}?search=trigram") as store:
+        assert [hit.turn.id for hit in await store.search("herring")] == [1]
+    await filled(file, "Herrings again")
+    async with SessionStore(f"sqlite:{file}") as store:
+        assert [hit.turn.id for hit in await store.search("errings")] == [2, 1]
+
+
+async def test_trigrams_find_parts_of_words_also_in_languages_without_spaces(
+    tmp_path: Path,
+) -> None:
+    storage = SqliteStorage(tmp_path / "chats.db", search="trigram")
+    await storage.open()
+    said = ["今天天气很好", "我们明天去北京", "Straßenbahn", "naïve café"]
+    await put(storage, KEY, [user(one) for one in said])
+    for part, ids in {
+        "天": [2, 1],
+        "天气": [1],
+        "去北京": [2],
+        "京": [2],
+        "STRASSEN": [3],
+        "bahn": [3],
+        "n": [4, 3],
+        "fé": [4],
+        "天 好": [1],
+        "天好": [],
+        "bahn café": [],
+    }.items():
+        hits = await storage.search(part)
+        assert sorted((hit.turn.id for hit in hits), reverse=True) == ids, part
+    await storage.delete(KEY, [2])
+    assert await storage.search("北京") == []
+    await storage.aclose()
+
+
+async def test_a_merge_of_long_sessions_moves_no_turn(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path / "chats.db")
+    await storage.open()
+    for key in (KEY, OTHER, THIRD):
+        await put(storage, key, [user(f"{key} {number}") for number in range(700)])
+    db = storage._engine._db
+    assert db is not None
+    before = db.total_changes()
+    await storage.rename(KEY, OTHER)
+    await storage.rename(THIRD, OTHER)
+    assert db.total_changes() - before < 40
+    read = await storage.read(OTHER)
+    assert [turn.id for turn in read.turns] == list(range(1, 2101))
+    assert [turn.epoch for turn in read.turns[::700]] == [1, 2, 3]
+    await storage.aclose()
