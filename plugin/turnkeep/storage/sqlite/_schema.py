@@ -143,6 +143,7 @@ def _index_anew(db: apsw.Connection, kind: Kind) -> None:
         return
     db.execute(_index.TABLE)
     db.execute(_index.SECURE)
+    db.execute(_index.MERGE)
     after = 0
     while True:
         statement = f"SELECT {BODIES} FROM (SELECT * FROM turns WHERE place > ? LIMIT ?)"
