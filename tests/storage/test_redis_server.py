@@ -11,6 +11,7 @@ from unittest import mock
 
 import anyio
 import pytest
+from redis import Redis
 from redis.crc import key_slot
 
 from turnkeep import (
@@ -21,9 +22,10 @@ from turnkeep import (
     UnknownStorageError,
 )
 from turnkeep.storage.redis import _exchange, from_url
+from turnkeep.storage.redis._servers import shard_of
 from turnkeep.testing._tools import KEY, OTHER, put, texts, user
 
-from .valkey import Proxy, client, fresh_url, restarted, server, shared_url
+from .valkey import Proxy, client, cluster, fresh_url, restarted, server, shared_url
 
 pytestmark = pytest.mark.anyio
 
@@ -211,15 +213,19 @@ async def test_an_append_whose_answer_was_lost_is_stored_once(proxy: Proxy) -> N
         assert [turn.text async for turn in session.turns()] == ["a", "b"]
 
 
-async def test_a_read_whose_answer_was_lost_is_asked_again(proxy: Proxy) -> None:
+async def test_a_read_whose_answer_was_lost_is_asked_again_and_a_change_says_so(
+    proxy: Proxy,
+) -> None:
     storage = from_url(fresh_url(f"redis://127.0.0.1:{proxy.port}"))
     await storage.open()
-    await put(storage, KEY, [user("a")])
+    await put(storage, KEY, [user("a"), user("b")])
     proxy.loses = 1
-    assert await texts(storage) == ["a"]
+    assert await texts(storage) == ["a", "b"]
+    proxy.loses = 1
+    assert [turn.id for turn in await storage.delete(KEY, [1])] == [1]
     proxy.loses = 1
     with pytest.raises(LostAcknowledgementError, match="Do it again"):
-        await storage.delete(KEY, [1])
+        await storage.clear(KEY, erase=True)
     assert await texts(storage) == []
     await storage.aclose()
 
@@ -266,6 +272,31 @@ async def test_a_rename_that_was_committed_is_finished_by_whoever_comes_by() -> 
     assert await texts(mine, OTHER) == ["a", "b"]
     for storage in (mine, theirs):
         await storage.aclose()
+
+
+async def test_a_shard_that_moved_to_another_node_is_followed(tmp_path: Path) -> None:
+    with cluster(tmp_path) as url:
+        storage = from_url(url)
+        await storage.open()
+        await put(storage, KEY, [user("a")])
+        moved = SessionKey("test", "moved")
+        slot = key_slot(b"%d" % shard_of(moved.text))
+        known: Any = client(url)
+        owner = known.nodes_manager.get_node_from_slot(slot)
+        nodes = [Redis(port=one.port) for one in known.get_primaries()]
+        other = next(node for node in known.get_primaries() if node.port != owner.port)
+        name = _command(Redis(port=other.port), "CLUSTER MYID").decode()
+        for node in nodes:
+            _command(node, "CLUSTER", "SETSLOT", slot, "NODE", name)
+        assert (await put(storage, moved, [user("b")])).turns[0].id == 1
+        assert await texts(storage, moved) == ["b"]
+        for node in (*nodes, known):
+            node.close()
+        await storage.aclose()
+
+
+def _command(one: Any, *command: str | int) -> Any:
+    return one.execute_command(*command)
 
 
 # A server that refuses.

@@ -13,6 +13,9 @@ from ._moves import Mark, Moves
 
 __all__ = ["Asking"]
 
+_LOOK: Final = "peek"
+"""The script by which a change looks first. It changes nothing, so it can be sent again."""
+
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.1
 
@@ -63,7 +66,7 @@ class Asking:
         """Return what a script that changes a session answers, where `in_line` is held."""
         pause = _FIRST_PAUSE
         while True:
-            answer = await self._link.call(key, script, arguments, changes=True)
+            answer = await self._link.call(key, script, arguments, changes=script != _LOOK)
             if answer[0] == 0:
                 return answer
             if answer[0] == 1:
