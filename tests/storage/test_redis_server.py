@@ -21,7 +21,7 @@ from turnkeep import (
     StorageError,
     UnknownStorageError,
 )
-from turnkeep.storage.redis import _exchange, from_url
+from turnkeep.storage.redis import _exchange, _server, from_url
 from turnkeep.storage.redis._servers import shard_of
 from turnkeep.testing._tools import KEY, OTHER, put, texts, user
 
@@ -239,6 +239,23 @@ async def test_a_connection_that_the_server_closed_meanwhile_loses_nothing() -> 
         (mine,) = [one for one in redis.client_list() if one["name"] == "closed"]
         redis.client_kill_filter(_id=mine["id"])
     assert [turn.id for turn in await storage.delete(KEY, [1])] == [1]
+    await storage.aclose()
+
+
+async def test_an_answer_that_makes_no_sense_keeps_nobody_waiting() -> None:
+    storage = from_url(fresh_url())
+    await storage.open()
+    await put(storage, KEY, [user("a")])
+    for error, verb in (
+        (StorageError, lambda: storage.read(KEY)),
+        (LostAcknowledgementError, lambda: storage.append(KEY, [user("b", token="t")])),
+    ):
+        with (
+            mock.patch.object(_server.Server, "answer", side_effect=ZeroDivisionError),
+            pytest.raises(error),
+        ):
+            await verb()
+    assert (await put(storage, KEY, [user("b", token="t")])).turns[0].id == 2
     await storage.aclose()
 
 

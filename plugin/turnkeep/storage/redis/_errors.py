@@ -67,17 +67,23 @@ def is_refusal(error: Exception) -> bool:
 
 def storage_error(name: str, error: Exception) -> StorageError:
     """Return what a verb raises that the server has not done."""
+    made = StorageError(f"{name}: {_told(error)}")
+    made.__cause__ = error
+    return made
+
+
+def _told(error: Exception) -> str:
     said = str(error)
     kind = next((word for one, word in _KINDS.items() if isinstance(error, one)), "")
     for word, remedy in _REMEDIES.items():
         if word in said or word == kind:
-            return StorageError(f"{name}: {remedy}. Nothing was stored of this call")
+            return f"{remedy}. Nothing was stored of this call"
     if not is_refusal(error):
-        return StorageError(
-            f"{name}: the server can't be reached ({said}). Nothing was stored of this call. "
+        return (
+            f"the server can't be reached ({said}). Nothing was stored of this call. "
             "Start the server, or check host and port in the URL"
         )
-    return StorageError(f"{name}: the server answered {said!r:.300}; look into its log")
+    return f"the server answered {said!r:.300}; look into its log"
 
 
 def lost(name: str) -> LostAcknowledgementError:

@@ -59,6 +59,15 @@ class Exchange:
 
     def run(self, commands: Sequence[Command]) -> None:
         """Set the answer or the error of each command; raise nothing."""
+        try:
+            self._run(commands)
+        except Exception as error:  # noqa: BLE001 (else all that wait would wait for ever)
+            self.close()
+            for command in commands:
+                if command.answer is None and command.error is None:
+                    self._fail(self._lose([command]), error)
+
+    def _run(self, commands: Sequence[Command]) -> None:
         todo, pause, deadline = list(commands), _FIRST_PAUSE, 0.0
         while todo:
             again, why = self._attempt(todo)

@@ -57,7 +57,7 @@ class Link:
             if self._loop is not None
             else current_token().native_token.run_sync_soon  # type: ignore[attr-defined]
         )
-        self._queue = SimpleQueue()
+        self._queue, self._collected = SimpleQueue(), []
         Thread(target=self._work, args=(self._queue,), name="turnkeep-redis", daemon=True).start()
 
     async def stop(self) -> None:
