@@ -111,7 +111,7 @@ def imported_by(name: str, modules: dict[str, ast.Module]) -> Iterator[str]:
 
 def in_the_house(name: str) -> bool:
     """Return True for the core and what adapters share; storages and their suite stand beside."""
-    storages = ("jsonl", "memory", "redis")
+    storages = ("jsonl", "memory", "postgresql", "redis", "sqlite")
     beside = (*(f"turnkeep.storage.{one}" for one in storages), "turnkeep.testing")
     return name.startswith("turnkeep.") and not name.startswith(beside)
 

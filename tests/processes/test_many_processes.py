@@ -17,6 +17,7 @@ import anyio
 import pytest
 
 from patience import PATIENCE
+from storage.postgres_server import url_of
 from storage.valkey import cluster, fresh_url
 from turnkeep import SessionStore
 from turnkeep._session import leases
@@ -31,12 +32,18 @@ def on_redis(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def on_postgresql(folder: Path) -> Iterator[str]:
+    yield url_of(folder)
+
+
+@contextmanager
 def on_a_cluster(folder: Path) -> Iterator[str]:
     with cluster(folder) as url:
         yield url
 
 
 PLACES: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
+    "postgresql": on_postgresql,
     "redis": on_redis,
 }
 if SECONDS >= LONG:
