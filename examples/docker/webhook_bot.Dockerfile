@@ -5,12 +5,12 @@ FROM python:3.13-slim
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 
 # Beside a bot of your own, with turnkeep from the registry, these lines are
-# RUN pip install --no-cache-dir 'turnkeep[aiogram]' openai fastapi uvicorn
+# RUN pip install --no-cache-dir 'turnkeep[aiogram,postgresql]' openai fastapi uvicorn
 COPY pyproject.toml README.md LICENSE /src/
 COPY .ci/hatch_build.py /src/.ci/
 COPY plugin /src/plugin
 COPY adapters /src/adapters
-RUN pip install --no-cache-dir '/src[aiogram]' openai fastapi uvicorn
+RUN pip install --no-cache-dir '/src[aiogram,postgresql]' openai fastapi uvicorn
 
 COPY examples/webhook_bot.py /app/
 USER bot

@@ -24,6 +24,8 @@ IN_A_TERMINAL = {"console_bot", "long_memory_bot"}
 Instructions = list[tuple[str, str]]
 
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+ENGINES = {"postgresql", "redis", "sqlite"}
+"""Extras that no bot imports: TURNKEEP_STORE chooses one."""
 each_image = pytest.mark.parametrize("file", DOCKERFILES, ids=lambda path: path.stem)
 
 
@@ -139,8 +141,9 @@ def test_a_dockerfile_installs_what_the_package_needs_and_the_bot_imports(file: 
     needed.add(build["hooks"]["custom"]["path"])
     needed |= {str(PurePosixPath(one).parent) for one in build["targets"]["wheel"]["packages"]}
     assert needed == {source for source, target in copies(file) if target.parts[1] == "src"}
-    ours = {"turnkeep", *(f"turnkeep_{extra}" for extra in extras)}
-    assert imports(EXAMPLES / f"{file.stem}.py") == ours | {*extras, *others}
+    frameworks = set(extras) - ENGINES
+    ours = {"turnkeep", *(f"turnkeep_{extra}" for extra in frameworks)}
+    assert imports(EXAMPLES / f"{file.stem}.py") == ours | {*frameworks, *others}
 
 
 @each_image
@@ -183,3 +186,20 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     for path, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", README):
         assert (EXAMPLES / path).exists(), path
         assert not anchor or anchor in headings, anchor
+
+
+def test_the_replicas_of_compose_share_a_database_and_a_secret_and_use_names_that_are_there() -> (
+    None
+):
+    compose = (EXAMPLES / "docker" / "compose.yaml").read_text()
+    assert "replicas: 2" in compose
+    assert "TURNKEEP_STORE: postgresql://" in compose
+    assert "/src[aiogram,postgresql]" in (EXAMPLES / "docker/webhook_bot.Dockerfile").read_text()
+    (bot,) = re.findall(r"^  bot:\n(.*?)^  postgres:", compose, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^      ([A-Z_]+):", bot, re.MULTILINE)
+    example = (EXAMPLES / "webhook_bot.py").read_text()
+    assert "WEBHOOK_SECRET" in names
+    assert [name for name in names if name not in example] == []
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", compose)) == {
+        *("DOMAIN", "TELEGRAM_TOKEN", "WEBHOOK_SECRET", "POSTGRES_PASSWORD")
+    }

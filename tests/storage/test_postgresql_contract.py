@@ -21,6 +21,7 @@ from .postgres_server import asked, schema_of, url_of
 
 class TestPostgresql(StorageContract):
     durability: Any = "os"
+    examples = 15
 
     def make_storage(self, place: Path) -> Storage:
         return PostgresqlStorage(url_of(place), durability=self.durability)

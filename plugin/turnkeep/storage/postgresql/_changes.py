@@ -12,9 +12,9 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended, Change, merge_metadata
 from ._rows import as_turn
-from ._sessions import Sessions
+from ._sessions import Placed, Sessions
 
-__all__ = ["append", "clear", "consolidate", "delete", "edit", "set_aside", "update_metadata"]
+__all__ = ["append", "change", "clear", "consolidate", "set_aside", "update_metadata"]
 
 
 def append(
@@ -56,32 +56,34 @@ def append(
     return done._replace(info=session.info)
 
 
-def edit(
-    held: Sessions, key: SessionKey, turn_id: int, change: Change, expected: Expected | None
-) -> Turn | None:
-    """Apply a change to a turn."""
-    session = held.get(key, expected)
-    one = held.turn(session, turn_id) if session else None
-    if session is None or one is None:
-        return None
-    changed = change.apply(one.turn)
-    if changed is not one.turn:
-        held.rewrite(one, changed)
-        held.save(session, revision=session.info.revision + 1)
-    return changed
-
-
-def delete(
-    held: Sessions, key: SessionKey, ids: Sequence[int], expected: Expected | None
+def change(
+    held: Sessions,
+    key: SessionKey,
+    changes: Mapping[int, Change | None],
+    expected: Expected | None,
 ) -> list[Turn]:
-    """Delete turns."""
+    """Edit and delete turns, in a few statements for all of them."""
     session = held.get(key, expected)
-    gone = held.turns(session, ids) if session else []
-    if session and gone:
+    if session is None or not changes:
+        return []
+    there = held.turns(session, changes)
+    gone = [one for one in there if changes[one.turn.id] is None]
+    done: list[Turn] = []
+    edited: list[tuple[Placed, Turn]] = []
+    for one in there:
+        wanted = changes[one.turn.id]
+        changed = one.turn if wanted is None else wanted.apply(one.turn)
+        if changed is not one.turn:
+            edited.append((one, changed))
+        done.append(changed)
+    if gone:
         held.remove(gone)
+    if edited:
+        held.rewrite(edited)
+    if gone or edited:
         info = session.info
         held.save(session, turns=info.turns - len(gone), revision=info.revision + 1)
-    return [one.turn for one in gone]
+    return done
 
 
 def clear(held: Sessions, key: SessionKey, expected: Expected | None, *, erase: bool) -> bool:

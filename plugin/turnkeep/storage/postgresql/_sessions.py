@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -60,7 +61,7 @@ class Placed:
     ids: int
     epochs: int
     life: int
-    names: Sequence[Any]
+    names: Sequence[UUID]
 
 
 class Sessions:
@@ -191,49 +192,69 @@ class Sessions:
                 spoken(turn),
                 body_of(turn),
             )
-            self._name(held.life, turn.id, names)
+            self._name((held.life, turn.id, name) for name in names)
 
-    def _name(self, life: int, turn_id: int, names: Iterable[str]) -> None:
+    def _name(self, names: Iterable[tuple[int, int, str]]) -> None:
+        """Store the names of turns: a life, an id there, and a name each."""
+        lives, ids, texts = _columns(names, 3)
         self.run(
-            "INSERT INTO turnkeep.turn_name (life, name, id) "
-            "SELECT %s, n, %s FROM unnest(%s::uuid[]) n ON CONFLICT DO NOTHING",
-            life,
-            turn_id,
-            array(names),
+            "INSERT INTO turnkeep.turn_name (life, id, name) "
+            "SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) ON CONFLICT DO NOTHING",
+            numbers(lives),
+            numbers(ids),
+            array(texts),
         )
 
-    def rewrite(self, one: Placed, turn: Turn) -> None:
-        """Store an edited turn in the place of the one that it was."""
-        own = msgspec.structs.replace(
-            turn,
-            id=turn.id - one.ids,
-            epoch=turn.epoch - one.epochs,
-            answers=None if turn.answers is None else turn.answers - one.ids,
-            also_answers=tuple(answered - one.ids for answered in turn.also_answers),
-        )
-        names = names_of(turn)
-        self.run(
-            "UPDATE turnkeep.turn SET names = %s::uuid[], words = %s::tsvector, body = %s "
-            "WHERE life = %s AND id = %s",
-            array(names) if names else None,
-            spoken(turn),
-            body_of(own),
-            one.life,
-            own.id,
-        )
-        self._name(one.life, own.id, names)
-
-    def remove(self, placed: Iterable[Placed]) -> None:
-        """Delete turns, and their names."""
-        for one in placed:
-            own = one.turn.id - one.ids
-            self.run("DELETE FROM turnkeep.turn WHERE life = %s AND id = %s", one.life, own)
-            self.run(
-                "DELETE FROM turnkeep.turn_name WHERE life = %s AND name = ANY (%s) AND id = %s",
-                one.life,
-                list(one.names),
-                own,
+    def rewrite(self, edited: Sequence[tuple[Placed, Turn]]) -> None:
+        """Store edited turns in the place of those that they were."""
+        own = [
+            msgspec.structs.replace(
+                turn,
+                id=turn.id - one.ids,
+                epoch=turn.epoch - one.epochs,
+                answers=None if turn.answers is None else turn.answers - one.ids,
+                also_answers=tuple(answered - one.ids for answered in turn.also_answers),
             )
+            for one, turn in edited
+        ]
+        names = [names_of(turn) for turn in own]
+        lives = [one.life for one, _ in edited]
+        self.run(
+            "UPDATE turnkeep.turn t SET names = u.names::uuid[], words = u.words::tsvector, "
+            "body = u.body FROM unnest("
+            "%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[]"
+            ") u (life, id, names, words, body) WHERE t.life = u.life AND t.id = u.id",
+            numbers(lives),
+            numbers(turn.id for turn in own),
+            array(array(some) if some else None for some in names),
+            array(map(spoken, own)),
+            array(map(body_of, own)),
+        )
+        self._name(
+            (life, turn.id, name)
+            for life, turn, some in zip(lives, own, names, strict=True)
+            for name in some
+        )
+
+    def remove(self, placed: Sequence[Placed]) -> None:
+        """Delete turns, and their names."""
+        own = [(one.life, one.turn.id - one.ids, one.names) for one in placed]
+        self.run(
+            "DELETE FROM turnkeep.turn "
+            "WHERE (life, id) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))",
+            numbers(life for life, _, _ in own),
+            numbers(turn_id for _, turn_id, _ in own),
+        )
+        lives, ids, names = _columns(
+            ((life, turn_id, name.hex) for life, turn_id, some in own for name in some), 3
+        )
+        self.run(
+            "DELETE FROM turnkeep.turn_name WHERE (life, name, id) IN "
+            "(SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[]))",
+            numbers(lives),
+            array(names),
+            numbers(ids),
+        )
 
     def erase(self, held: Held) -> int:
         """Delete all turns, also those that are damaged, and return how many could be read."""
@@ -271,3 +292,7 @@ class Sessions:
         """Delete a session that has no turns any more."""
         self.run("DELETE FROM turnkeep.part WHERE sid = %s", held.sid)
         self.run("DELETE FROM turnkeep.session WHERE sid = %s", held.sid)
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True)) or [()] * count

@@ -128,12 +128,21 @@ class PostgresqlStorage:
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        return await self._change(lambda held: _changes.edit(held, key, turn_id, change, expected))
+        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
-        return await self._change(lambda held: _changes.delete(held, key, ids, expected))
+        return await self.change(key, dict.fromkeys(ids), expected=expected)
+
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
+        return await self._change(lambda held: _changes.change(held, key, changes, expected))
 
     async def clear(
         self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
