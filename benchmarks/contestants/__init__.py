@@ -59,6 +59,7 @@ NAMES: Final = {
     "nanobot SessionManager": "nanobot_sessions:Manager",
     "Google ADK SqliteSessionService": "adk:Sqlite",
     "LangGraph AsyncSqliteSaver": "langgraph_saver:Saver",
+    "LangGraph AsyncPostgresSaver": "langgraph_saver:Postgresql",
 }
 
 

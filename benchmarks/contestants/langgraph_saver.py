@@ -1,4 +1,4 @@
-"""LangGraph's checkpoints in SQLite: a graph whose state is the chat's messages."""
+"""LangGraph's checkpoints in a database: a graph whose state is the chat's messages."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from . import WINDOW
+from .server import Postgresql as Postgres
 
 
 class Saver:
     """Each update writes a checkpoint; a window reads the state whole."""
 
     durable = "disk"
+    module = "langgraph.checkpoint.sqlite.aio"
 
     def __init__(self) -> None:
         graph: Any = import_module("langgraph.graph")
         messages: Any = import_module("langchain_core.messages")
-        self.saver: Any = import_module("langgraph.checkpoint.sqlite.aio")
+        self.saver: Any = import_module(self.module)
         self.kinds = {"user": messages.HumanMessage, "assistant": messages.AIMessage}
         self.builder = graph.StateGraph(graph.MessagesState)
         self.builder.add_node("chat", lambda _: {"messages": []})
@@ -56,3 +58,21 @@ class Saver:
 
     async def close(self) -> None:
         await self.connection.__aexit__(None, None, None)
+
+
+class Postgresql(Saver):
+    """Over psycopg and a real server, which syncs each commit."""
+
+    module = "langgraph.checkpoint.postgres.aio"
+
+    async def open(self, folder: Path) -> None:
+        self.server = Postgres()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.connection = self.saver.AsyncPostgresSaver.from_conn_string(self.server.url)
+        saver = await self.connection.__aenter__()
+        await saver.setup()
+        self.graph = self.builder.compile(checkpointer=saver)
+
+    async def close(self) -> None:
+        await super().close()
+        self.server.stop()

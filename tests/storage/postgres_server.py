@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import psycopg
 
-__all__ = ["Server", "asked", "debian", "schema_of", "server", "url_of"]
+__all__ = ["Server", "asked", "schema_of", "server", "url_of"]
 
 
 class Server:
@@ -87,13 +87,14 @@ def url_of(place: Path, *, base: str | None = None) -> str:
     return f"{base}{'&' if '?' in base else '?'}schema={quote(schema_of(place))}"
 
 
+@cache
+def _connection() -> psycopg.Connection[tuple[object, ...]]:
+    connection = psycopg.connect(server(), autocommit=True)
+    atexit.register(connection.close)
+    return connection
+
+
 def asked(query: str, *parameters: object) -> list[tuple[object, ...]]:
     """Return what the server itself says, beside every storage."""
-    with psycopg.connect(server(), autocommit=True) as connection:
-        cursor = connection.execute(query.encode(), parameters or None)
-        return cursor.fetchall() if cursor.description else []
-
-
-def debian(name: str) -> str | None:
-    """Return the path of a program of Debian's."""
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/lib/postgresql/15/bin")
+    cursor = _connection().execute(query.encode(), parameters or None)
+    return cursor.fetchall() if cursor.description else []

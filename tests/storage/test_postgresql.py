@@ -123,6 +123,43 @@ async def test_an_append_that_is_cut_off_says_that_it_is_unknown_and_is_stored_o
         assert await texts(storage) == ["a", "b"]
 
 
+async def test_a_store_closes_at_once_while_the_server_is_gone(
+    own_server: Server, tmp_path: Path
+) -> None:
+    async with opened(url_of(tmp_path, base=own_server.url)) as storage:
+        await storage.append(KEY, [user("a")])
+        await storage.read(KEY)
+        await anyio.to_thread.run_sync(own_server.stop)
+        try:
+            with anyio.fail_after(8):  # a connection is waited for longer
+                await storage.aclose()
+        finally:
+            await anyio.to_thread.run_sync(own_server.start)
+        await storage.open()
+        assert await texts(storage) == ["a"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_store_runs_on_trio_too(tmp_path: Path) -> None:
+    async with opened(url_of(tmp_path)) as storage:
+        async with anyio.create_task_group() as tasks:
+            for number in range(30):
+                tasks.start_soon(storage.append, KEY, [user(f"{number}")])
+        assert len(await texts(storage)) == 30
+        for checkpoints in range(6):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(storage.append, OTHER, [user("a"), user("b")])
+                tasks.start_soon(storage.rename, KEY, OTHER)
+                for _ in range(checkpoints):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            turns = await texts(storage, OTHER)
+            assert turns.count("a") == turns.count("b")
+        await storage.rename(KEY, OTHER)
+        assert len([turn for turn in await texts(storage) if turn.isdecimal()]) == 30
+        assert await storage.claim(KEY, "work", owner="me", ttl=9) is not None
+
+
 # The schema.
 
 
@@ -181,7 +218,7 @@ async def test_the_schema_can_be_made_with_its_file_and_a_role_without_rights_to
     with pytest.raises(StorageError, match=r"permission denied.*apply the schema"):
         await PostgresqlStorage(url).open()
     file = Path(_schema.__file__).with_name("schema_1.sql").read_text()
-    asked(f'CREATE SCHEMA "{schema}"; SET search_path = "{schema}"; {file}')
+    asked(f'BEGIN; CREATE SCHEMA "{schema}"; SET LOCAL search_path = "{schema}"; {file}; COMMIT')
     asked(
         f'GRANT USAGE ON SCHEMA "{schema}" TO "{role}"; '
         f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{schema}" TO "{role}"; '
@@ -366,6 +403,38 @@ async def test_what_waits_together_takes_one_round_trip(
                 tasks.start_soon(lambda: storage.read(KEY, limit=50))
         assert len(trips) <= 3
         assert len(await texts(storage)) == 53
+
+
+async def test_claims_that_wait_together_share_a_commit_and_are_given_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = 0
+    real = psycopg.Connection.pipeline
+
+    def pipeline(connection: Any) -> Any:
+        nonlocal pipelines
+        pipelines += 1
+        return real(connection)
+
+    monkeypatch.setattr(psycopg.Connection, "pipeline", pipeline)
+    taken: list[tuple[str, str]] = []
+    async with opened(url_of(tmp_path)) as one, opened(url_of(tmp_path)) as two:
+
+        async def take(storage: PostgresqlStorage, name: str, owner: str) -> None:
+            claim = await storage.claim(KEY, name, owner=owner, ttl=9)
+            if claim is not None:
+                taken.append((claim.name, claim.owner))
+                assert await storage.renew(claim, ttl=9)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(30):
+                for storage, owner in ((one, "one"), (two, "two")):
+                    tasks.start_soon(take, storage, f"{number}", owner)
+                    tasks.start_soon(storage.append, KEY, [user("a")])
+        assert sorted(name for name, _ in taken) == sorted(f"{number}" for number in range(30))
+        assert sorted((one.name, one.owner) for one in await one.claims()) == sorted(taken)
+        assert len(await texts(one)) == 60
+    assert 2 <= pipelines <= 20
 
 
 async def test_answers_to_turns_of_a_merged_session_stay_answers_to_them(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
+import psycopg
 import pytest
 
 from turnkeep import SessionKey, SessionStore
 
-from .postgres_server import asked, server, url_of
+from .postgres_server import server, url_of
 
 pytestmark = pytest.mark.anyio
 
@@ -83,4 +84,5 @@ async def test_many_stores_behind_pgbouncer_in_transaction_mode_lose_nothing(
     for store in stores:
         await store.aclose()
     # The settings of a transaction end with it: the next client of that connection has its own.
-    assert asked("SHOW lock_timeout") == [("0",)]
+    with psycopg.connect(bouncer) as connection:
+        assert connection.execute("SHOW lock_timeout").fetchall() == [("0",)]

@@ -67,6 +67,7 @@ class Lane:
         self._queue: SimpleQueue[Request | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._call: Callable[..., object]
+        self._ended: Event
 
     def open(self) -> None:
         """Answer to the loop that runs now. The thread starts with the first request."""
@@ -95,13 +96,13 @@ class Lane:
         """Answer all requests, and end the thread and the connection."""
         if self._thread is None:
             return
-        last = Work(lambda _: None, changes=False)
-        self._queue.put(last)
+        # Nothing is asked of the server for this, which may be gone.
+        self._ended = Event()
         self._queue.put(None)
         try:
-            await last.done.wait()
+            await self._ended.wait()
         except get_cancelled_exc_class():
-            await _to_the_end(last.done)
+            await _to_the_end(self._ended)
             raise
         finally:
             self._thread.join()
@@ -122,17 +123,11 @@ class Lane:
             if any(request.withdrawn for request in requests):
                 self._deliver([request for request in requests if request.withdrawn])
                 requests = [request for request in requests if not request.withdrawn]
-            while requests:
-                kind = type(requests[0])
-                count = 1
-                if kind.together is not None:
-                    count = next(
-                        (n for n, one in enumerate(requests) if type(one) is not kind),
-                        len(requests),
-                    )
-                self._answer(kind, requests[:count])
-                del requests[:count]
+            for kind, some in _groups(requests):
+                self._answer(kind, some)
         self.link.close()
+        with suppress(RuntimeError):
+            self._call(self._ended.set)
 
     def _answer(self, kind: type[Request], requests: list[Request]) -> None:
         together = kind.together
@@ -164,6 +159,23 @@ class Lane:
         except BaseException as error:  # noqa: BLE001 - those who wait raise it
             return error
         return None
+
+
+def _groups(requests: Sequence[Request]) -> list[tuple[type[Request], list[Request]]]:
+    """Return what is answered together. Nothing passes a request that is answered alone."""
+    groups: list[tuple[type[Request], list[Request]]] = []
+    open_groups: dict[type[Request], list[Request]] = {}
+    for request in requests:
+        kind = type(request)
+        if kind.together is None:
+            open_groups = {}
+            groups.append((kind, [request]))
+        elif kind in open_groups:
+            open_groups[kind].append(request)
+        else:
+            open_groups[kind] = [request]
+            groups.append((kind, open_groups[kind]))
+    return groups
 
 
 def _alone(request: Request, connection: Connection) -> None:

@@ -24,6 +24,7 @@ from ..base import (
 )
 from . import _changes, _moves
 from ._appends import Append
+from ._claims import ClaimCall
 from ._lane import Lane, Work
 from ._link import Connection, Link
 from ._place import Place
@@ -248,31 +249,22 @@ class PostgresqlStorage:
         payload: Mapping[str, Any] | None = None,
     ) -> Claim | None:
         given = None if payload is None else msgspec.json.encode(payload).decode()
-        rows = await self._call(
-            "take_claim(%s, %s, %s, %s, %s, %s, %s)", key, name, owner, ttl, given
-        )
+        rows = await self._claim(key, name, owner, ttl, given)
         return as_claim(rows[0]) if rows else None
 
     async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        ((done,),) = await self._call(
-            "change_claim(%s, %s, %s, %s, %s, %s)", claim.key, claim.name, claim.owner, ttl
-        )
+        ((done,),) = await self._claim(claim.key, claim.name, claim.owner, ttl)
         return bool(done)
 
     async def release(self, claim: Claim) -> bool:
-        ((done,),) = await self._call(
-            "change_claim(%s, %s, %s, %s, %s, %s)", claim.key, claim.name, claim.owner, None
-        )
+        ((done,),) = await self._claim(claim.key, claim.name, claim.owner, None)
         return bool(done)
 
-    async def _call(
-        self, function: str, key: SessionKey, *parameters: Any
+    async def _claim(
+        self, key: SessionKey, name: str, owner: str, ttl: float | None, *payload: str | None
     ) -> list[tuple[Any, ...]]:
-        query = self._place.sql(f"SELECT * FROM turnkeep.{function}")
-        given = (*self._terms, key.text, *parameters)
-        rows: list[tuple[Any, ...]] = await self._changes.ask(
-            Work(lambda connection: connection.execute(query, given).fetchall(), changes=True)
-        )
+        call = ClaimCall(self._place, self._terms, key, name, owner, ttl, *payload)
+        rows: list[tuple[Any, ...]] = await self._changes.ask(call)
         return rows
 
     async def claims(
