@@ -63,9 +63,9 @@ def open_file(path: Path, flags: int) -> int:
             raise IrregularFileError(path) from error
         raise
     finally:
-        os.close(folder)
+        close_file(folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+        close_file(fd)
         raise IrregularFileError(path)
     return fd
 
@@ -151,7 +151,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 unsynced: Final[set[Path]] = set()
@@ -191,7 +191,7 @@ def reading(path: Path) -> Generator[int]:
     try:
         yield fd
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def read_side_file(path: Path) -> bytes:
@@ -244,7 +244,7 @@ def set_aside(beside: Path, lines: Sequence[bytes]) -> None:
             os.ftruncate(fd, size)
             raise
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def lines_set_aside(beside: Path) -> list[bytes]:

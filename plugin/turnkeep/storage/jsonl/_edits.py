@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 from ._disk import (
     UnsyncedError,
+    close_file,
     make_folder,
     open_file,
     read_part,
@@ -133,7 +134,7 @@ class Edits:
                 with suppress(OSError):  # what is there was done, and is compared at opening
                     self._clear(_HEAD_BYTES)
             if self._fd is not None:
-                os.close(self._fd)
+                close_file(self._fd)
             self._fd, self._noted = None, None
             self._counts.clear()
 
@@ -169,7 +170,7 @@ class Edits:
                 raise UnsyncedError(*error.args) from error
             raise
         finally:
-            os.close(fd)
+            close_file(fd)
 
     def _finish(self) -> None:
         if self._unfinished and self._noted is not None:
@@ -226,7 +227,7 @@ def _redo(edit: Edit, *, again: bool = False) -> None:
                 os.ftruncate(fd, edit.end)
             os.fdatasync(fd)
         finally:
-            os.close(fd)
+            close_file(fd)
 
 
 def _decode(folder: Path, content: bytes) -> Edit | None:

@@ -26,6 +26,7 @@ from ._blocks import lines_backward
 from ._damage import Damage
 from ._disk import (
     UnsyncedError,
+    close_file,
     is_marked,
     modified_microseconds,
     open_file,
@@ -95,7 +96,7 @@ class FolderReader:
                 self._mend(fd, path, tail, write)
             tail.unmended = tail.unmended or (read_only and not self.read_only)
         finally:
-            os.close(fd)
+            close_file(fd)
         return tail
 
     def info(self, path: Path, key: SessionKey) -> SessionInfo | None:

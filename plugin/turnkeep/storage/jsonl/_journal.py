@@ -149,7 +149,7 @@ class Journal:
                         write_at(fd, data, offset)
                 os.utime(fd, ns=(times.st_atime_ns, times.st_mtime_ns))  # nothing was said
             finally:
-                os.close(fd)
+                close_file(fd)
 
     def _segments(self) -> list[_Segment]:
         return [*self._older, self._current] if self._current is not None else self._older
@@ -212,7 +212,7 @@ class _Segment:
             sync_folder(workplace)
         except OSError:
             self.path.unlink()
-            os.close(self.fd)
+            close_file(self.fd)
             raise
 
     def add(self, batch: Sequence[Added]) -> None:

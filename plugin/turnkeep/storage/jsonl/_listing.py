@@ -23,7 +23,7 @@ from ..._records.key import SessionKey
 from ..base import Page, SessionInfo
 from ..jsonl import _nanobot
 from ._blocks import lines_backward
-from ._disk import reading
+from ._disk import close_file, reading
 from ._lines import MetadataLine, decode_line
 from ._names import (
     ALIAS_SUFFIX,
@@ -196,7 +196,7 @@ def files(
                     with suppress(FileNotFoundError):  # forgotten meanwhile
                         yield Item(path, name), entry.stat(follow_symlinks=False)
         finally:
-            os.close(fd)
+            close_file(fd)
 
 
 def _channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:

@@ -20,7 +20,7 @@ import anyio
 from filelock import FileLock, Timeout
 
 from ..._errors import StoreLockedError
-from ._disk import IrregularFileError, open_file, read_side_file
+from ._disk import IrregularFileError, close_file, open_file, read_side_file
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -94,7 +94,7 @@ class FolderLock:
             try:
                 os.ftruncate(fd, os.write(fd, line))
             finally:
-                os.close(fd)
+                close_file(fd)
 
     def _owner(self) -> str:
         try:

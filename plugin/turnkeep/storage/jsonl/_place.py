@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..._records.key import SessionKey
-from ._disk import open_file
+from ._disk import close_file, open_file
 
 
 class FileChanged(Exception):  # noqa: N818 - not an error: the session is read again
@@ -46,4 +46,4 @@ def reading_place(place: Place) -> Generator[int]:
             raise FileChanged
         yield fd
     finally:
-        os.close(fd)
+        close_file(fd)

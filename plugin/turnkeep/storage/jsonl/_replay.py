@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ._disk import make_folder, open_file, reading, set_aside, sync_folder, write_at
+from ._disk import close_file, make_folder, open_file, reading, set_aside, sync_folder, write_at
 from ._journal import HEAD_BYTES, HEADER, MARK, NAME
 from ._names import DAMAGED_SUFFIX, session_file_named
 from ._sync import sync_files
@@ -103,7 +103,7 @@ def _repair(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
                 else:
                     foreign.append(data)
         finally:
-            os.close(fd)
+            close_file(fd)
         if not foreign:
             return
     foreign = foreign or [data for _, data in pieces]

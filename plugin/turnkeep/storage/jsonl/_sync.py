@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ._disk import open_file, sync_folder
+from ._disk import close_file, open_file, sync_folder
 
 MANY: Final = 32
 """From so many files on, one sync of the whole file system is the cheaper one."""
@@ -43,7 +43,7 @@ def sync_files(paths: Collection[Path], folder: Path) -> None:
         try:
             os.fdatasync(fd)
         finally:
-            os.close(fd)
+            close_file(fd)
         folders |= {path.parent, path.parent.parent}
     for one in folders:
         sync_folder(one)
@@ -61,7 +61,7 @@ def sync_file_system(folder: Path) -> bool:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error), str(folder))
     finally:
-        os.close(fd)
+        close_file(fd)
     return True
 
 
