@@ -36,10 +36,13 @@ from ._records.info import SessionInfo
 from ._records.key import SessionKey
 from ._records.media import Media
 from ._records.turn import MessageFields, Sender, Turn, TurnFields
+from ._records.usage import Usage
 from ._session.policy import ConsolidationPolicy
 from ._session.reply import Reply
+from ._session.spending import Price, Spent
 from ._store import Session, SessionStore
 from ._window.check import check_messages
+from ._window.prefix import broken_prefix
 from ._window.tokens import estimate_tokens, tiktoken_counter
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "MessageFields",
     "MissingExtraError",
     "PartlyDoneError",
+    "Price",
     "ReadOnlyError",
     "Reply",
     "Sender",
@@ -59,6 +63,7 @@ __all__ = [
     "SessionInfo",
     "SessionKey",
     "SessionStore",
+    "Spent",
     "StorageError",
     "StoreClosedError",
     "StoreLockedError",
@@ -69,8 +74,10 @@ __all__ = [
     "TurnkeepError",
     "UnknownStorageError",
     "UnsupportedError",
+    "Usage",
     "WindowError",
     "WrongLoopError",
+    "broken_prefix",
     "check_messages",
     "estimate_tokens",
     "tiktoken_counter",

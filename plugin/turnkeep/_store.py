@@ -14,10 +14,12 @@ from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_source_ids
 from ._records.turn import Turn
+from ._records.usage import Usage
 from ._session.conversation import Conversation
 from ._session.desk import Desk
 from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.session import BaseSession
+from ._session.spending import GroupBy, Spent, add_up, check_by
 from ._urls import as_storage
 from .storage.base import Hit, Storage
 
@@ -206,6 +208,31 @@ class SessionStore:
                 after=after,
                 limit=limit,
             )
+
+    async def usage(
+        self,
+        *,
+        by: GroupBy = "session",
+        prefix: str = "",
+        since: datetime | None = None,
+    ) -> dict[str, Spent]:
+        """Return the tokens that all answers cost, in groups.
+
+        `by` names the groups: the text of a `"session"`'s key, the id of the `"sender"` of the
+        message that was answered (empty without one), the `"model"`, or the `"day"` in UTC. It
+        reads every turn of the sessions with the prefix.
+        """
+        check_by(by)
+        spent: dict[str, Spent] = {}
+        async for info in self._each_session(prefix):
+            key = info.key.text
+
+            def name(turn: Turn, usage: Usage, sender: str, key: str = key) -> str:
+                names = {"sender": sender, "model": usage.model, "session": key}
+                return names[by] if by in names else turn.time.date().isoformat()
+
+            await add_up(self.session(info.key).turns(epoch="all"), name, spent, since)
+        return spent
 
     async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
         """Delete for good all that one person wrote, its answers and quotes, in every session.

@@ -107,11 +107,12 @@ def _check_tool_calls(calls: Any, at: str) -> None:
     if not isinstance(calls, list) or not calls:
         raise Illegal(f"Invalid '{at}': empty array. Expected minimum length 1.", at, "empty_array")
     for index, call in enumerate(calls):
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or call.get("type") != "function" or not call.get("id"):
+        kind = call.get("type") if isinstance(call, dict) else None
+        function = call.get(kind) if kind in ("function", "custom") else None
+        if not isinstance(function, dict) or not call.get("id"):
             raise Illegal(f"Invalid '{at}[{index}]': expected id, type and function.", at)
         _check_name(function.get("name"), f"{at}[{index}].function.name")
-        if not isinstance(function.get("arguments"), str):
+        if not isinstance(function.get("arguments" if kind == "function" else "input"), str):
             raise Illegal(f"Invalid type for '{at}[{index}].function.arguments'.", at)
     if len({call["id"] for call in calls}) < len(calls):
         raise Illegal(f"Duplicate tool call ids in '{at}'.", at)

@@ -16,7 +16,7 @@ __all__ = ["from_message"]
 
 _FIELDS: Final = (
     *("name", "tool_calls", "tool_call_id", "source_id", "sender", "time"),
-    *("shape", "items", "usage"),
+    *("shape", "items"),
 )
 _OLDER_ROLES: Final = {"developer": "system", "function": "tool"}
 """Roles of the chat-completions API that mean one of ours."""
@@ -46,6 +46,8 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
         raise InvalidTurnError(f"{where}a message without a role can't be stored")
     role = _OLDER_ROLES.get(role, role)
     known = {field: fields.pop(field) for field in _FIELDS if field in fields}
+    if "usage" in fields and isinstance(fields["usage"], tuple):  # else it is the caller's own
+        known["usage"] = fields.pop("usage")
     content = fields.pop("content", None)
     extra = fields.pop("extra", None) or {}
     if isinstance(extra, Mapping):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
-from importlib import import_module
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from msgspec import structs
 
@@ -18,7 +17,8 @@ from .._records.turn import Turn
 from .._window.build import Window
 from .._window.options import HistoryOptions, WindowOptions
 from .._window.resolve import resolve
-from ..shapes import Shape
+from ..shapes import Shape, to_shape
+from ..shapes._convert import check_shape
 from ..storage.base import DEDUPE_TURNS, Change, Storage
 from .desk import Desk, moved_answer
 from .history import AnyWindow
@@ -81,16 +81,15 @@ class Conversation:
     ) -> AnyWindow:
         """Return the window; read only as much of the session's end as it needs."""
         try:
-            bounds = WindowOptions(max_messages=max_messages, **options)
-            shapes: Any = None if shape == "openai" else import_module("turnkeep.shapes._convert")
-            if shapes is not None:
-                shapes.check_shape(shape)
+            bounds = WindowOptions(max_messages=max_messages, shape=shape, **options)
+            if shape != "openai":
+                check_shape(shape)
             window = await self.window(bounds, sight, collected)
             if bounds.media is not None:
                 turns = await resolve(window.turns, bounds.media, bounds.text_cost)
                 window = window._replace(turns=turns)
             messages = window.messages(bounds)
-            return messages if shapes is None else shapes.to_shape(messages, shape)
+            return messages if shape == "openai" else to_shape(messages, shape)
         except WindowError as error:
             raise WindowError(f"{self.where}{error}") from error.__cause__
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from typing import Literal, Self
 
 from .._records.identity import TurnRef
@@ -19,6 +20,7 @@ from ..shapes import Shape
 from .conversation import Conversation
 from .history import AnyWindow, History
 from .reading import Sight, Turns
+from .spending import Spent, add_up
 
 __all__ = ["Handle"]
 
@@ -101,6 +103,17 @@ class Handle(History):
         if last is not None and (isinstance(last, bool) or last < 1):
             raise ValueError(f"last is a whole number, 1 or more, or None, not {last!r}")
         return Turns(self._conversation.desk, self._conversation.key, epoch, after, last)
+
+    async def usage(self, *, since: datetime | None = None) -> Spent:
+        """Return the tokens that the answers of this session cost, of all epochs.
+
+        They are those of the stored turns: what `delete` or `forget` erased is not counted.
+        `since` leaves out earlier turns. Ask it before the model is called:
+        `if (await session.usage()).over_budget(2.50, prices): …`
+        """
+        spent: dict[str, Spent] = {}
+        await add_up(self.turns(epoch="all"), None, spent, since)
+        return spent.get("", Spent())
 
     async def latest(self) -> Turn | None:
         """Return the latest turn of the current epoch, or None."""

@@ -75,6 +75,8 @@ class History:
           text, a content part (`image_url`, `input_audio`, `file`), several, or None. On None
           or an exception, a short text such as `[photo]` stays. Each medium counts as 1,000
           tokens.
+        - `id_style`: `"mistral"` makes each call's id nine letters and digits. By default an id
+          has at most 40 characters. Each is unique in the window.
         - `shape`: `"openai"`, `"responses"`, `"anthropic"` or `"google"`, see
           `turnkeep.shapes.to_shape`. The bounds count messages before that conversion.
         """

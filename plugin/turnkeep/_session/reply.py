@@ -18,11 +18,13 @@ from .._records.clean import clean_text
 from .._records.identity import TurnRef
 from .._records.making import as_source_ids, new_turn
 from .._records.turn import Content, Turn
+from .._records.usage import Usage
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ..storage.base import Change
 from .conversation import Begun, Conversation
 from .history import AnyWindow, History
+from .returned import open_calls, read_answer, read_usage
 from .states import EVENTS, Event, State
 
 __all__ = ["Reply"]
@@ -79,6 +81,7 @@ class Reply(History):
         self._again = again
         self._collected: list[Turn] = []
         self._texts: list[str] = []
+        self._usage: list[Usage] = []
         self._links: list[str] = []
         self._linked = 0
 
@@ -171,7 +174,7 @@ class Reply(History):
         while last and turns[last].role != "assistant":
             last -= 1
         links = tuple(dict.fromkeys(self._links))
-        turns[last] = replace(turns[last], source_ids=links)
+        turns[last] = replace(turns[last], source_ids=links, usage=tuple(self._usage))
         self._linked = last
         stored = await self._conversation.store_reply(turns, self._begun)
         if stored is None:
@@ -226,6 +229,38 @@ class Reply(History):
             self._collected.pop()
         self._texts.clear()
         self._collected.append(turn)
+
+    def add(self, answer: object) -> None:
+        """Add what the model's client returned, whole: a response, or one of its messages.
+
+        It is an object or a dict of a chat-completions API, of OpenAI's Responses, or of
+        Anthropic's or Google's; from a stream, what the client assembled. Its text, refusal,
+        transcript and calls are collected, and so is all else that the model needs back, such
+        as thoughts and signatures. `get_history` gives these to the same `shape`. A response
+        also tells its `usage`. Raises `InvalidTurnError` for what is no answer.
+        """
+        self._check_open()
+        turns, tokens = read_answer(answer, self._turn, self._where)
+        self._flush()
+        self._collected += turns
+        self._usage += tokens
+
+    def usage(self, response: object) -> None:
+        """Store the tokens that a response cost with the reply; `add` does it by itself.
+
+        `response` is the response, or a `Usage`. Raises `InvalidTurnError` if it tells none.
+        """
+        self._check_open()
+        self._usage.append(read_usage(response, self._where))
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls that have no result yet, in the chat-completions format.
+
+        A call that its server gave no id has an empty one. Give its result that id, too; such
+        results go to the calls in their order.
+        """
+        return open_calls(self._collected)
 
     def add_tool_result(self, tool_call_id: str | None, content: Any) -> None:
         """Add the result of a call. A result over the size limit is cut with a mark.

@@ -23,6 +23,7 @@ from .forgetting import forget_sender
 from .handle import Handle
 from .reading import read_latest_exchange
 from .reply import Reply
+from .returned import as_messages
 
 __all__ = ["BaseSession"]
 
@@ -90,19 +91,21 @@ class BaseSession(Handle):
     ) -> list[Turn]:
         """Store several turns, all or none, and return them.
 
-        Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or a
-        message object of the `openai` package. A retry with the `token` of a
-        `LostAcknowledgementError` stores the same turns once.
+        Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or what a
+        model's client returned, see `Reply.add`. The role `developer` is stored as `system`, and
+        `function` as `tool`. A retry with the `token` of a `LostAcknowledgementError` stores the
+        same turns once.
         """
         conversation = self._conversation
         desk, where = conversation.desk, conversation.where
         made = [
             from_message(
-                turn,
+                message,
                 max_bytes=desk.max_turn_bytes,
                 where=f"{where}number {place} of the turns: ",
             )
             for place, turn in enumerate(turns, 1)
+            for message in as_messages(turn)
         ]
         if token:
             made = desk.leases.tokens(made, token)

@@ -156,7 +156,7 @@ class Arrangement:
         return new
 
     def _add_answer(self, turn: Turn) -> None:
-        if not (turn.tool_calls and has_named_calls(turn)) and is_blank(turn):
+        if not (turn.tool_calls and has_named_calls(turn)) and is_blank(turn) and not turn.items:
             return
         last = self._growing[-1] if self._growing else None
         if turn.answers is not None:

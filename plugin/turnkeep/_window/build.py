@@ -17,7 +17,8 @@ from .arrange import Arrangement, arrange
 from .cut import Cut, first_kept, reminder_before
 from .exchange import Exchange
 from .fit import Bound, fit, one_message, truncated
-from .message import Message, is_plain, to_message
+from .ids import send_ids
+from .message import Message, is_plain
 from .options import WindowOptions
 from .sight import View, begins_in, consolidated, in_epoch, narrows, visible
 from .summary import summary_within
@@ -43,7 +44,9 @@ class Window(NamedTuple):
                 {"role": turn.role, "content": turn.content} for turn in self.turns
             ]
         else:
-            messages = [to_message(turn, extra, speakers) for turn in self.turns]
+            messages = [options.message(turn) for turn in self.turns]
+            if options.shape == "openai":
+                send_ids(messages, options.id_style)
         return messages if self.summary is None else [self.summary, *messages]
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from .._records.turn import Turn
 from .choices import Results, Unanswered
+from .items import with_calls
 from .message import is_blank
 
 __all__ = ["CallGroup", "as_call_id", "call_group", "has_named_calls"]
@@ -55,8 +56,9 @@ class CallGroup(msgspec.Struct, gc=False):
         """Return the turn and one result for each call, in the order of the calls."""
         turn, calls = self.turn, self.calls
         if unanswered == "drop" and len(self.results) < len(calls):
-            calls = [call for call in calls if call["id"] in self.results]
-            turn = replace(turn, tool_calls=calls)
+            kept = [place for place, call in enumerate(calls) if call["id"] in self.results]
+            calls = [calls[place] for place in kept]
+            turn = with_calls(turn, calls, kept)
         results = [self.results.get(call["id"]) or _no_result(turn, call) for call in calls]
         return [turn, *results] if calls or not is_blank(turn) else []
 
@@ -69,9 +71,11 @@ def call_group(turn: Turn, exchange: int, place: int, used: set[str], prefix: st
     """
     calls: list[dict[str, Any]] = []
     shown_ids: dict[str, list[str]] = {}
-    for call in turn.tool_calls or ():
+    kept: list[int] = []
+    for index, call in enumerate(turn.tool_calls or ()):
         if not _has_name(call):
             continue
+        kept.append(index)
         id = stored = as_call_id(call.get("id"))
         if not id or id in used:
             number = len(used) + 1
@@ -83,7 +87,7 @@ def call_group(turn: Turn, exchange: int, place: int, used: set[str], prefix: st
         shown_ids.setdefault(stored, []).append(id)
         calls.append(call)
     if calls != turn.tool_calls:
-        turn = replace(turn, tool_calls=calls)
+        turn = with_calls(turn, calls, kept)
     return CallGroup(exchange, place, turn, calls, shown_ids)
 
 
@@ -93,7 +97,7 @@ def has_named_calls(turn: Turn) -> bool:
 
 
 def _has_name(call: dict[str, Any]) -> bool:
-    function = call.get("function")
+    function = call.get("custom" if call.get("type") == "custom" else "function")
     name = function.get("name") if isinstance(function, dict) else None
     return isinstance(name, str) and bool(name)
 

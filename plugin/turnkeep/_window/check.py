@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from .ids import MAX_ID, MISTRAL_ID
+
+Provider: TypeAlias = Literal["openai", "anthropic", "mistral", "google"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNSENDABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -15,7 +19,31 @@ _PARTS: Final = {
 }
 
 
-def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+class _Rules(NamedTuple):
+    """The rules of an API, beside those that all share."""
+
+    begins_with_user: bool = True
+    result_before_user: bool = False
+    ends_with_assistant: bool = False
+    same_id_again: bool = False
+    id: re.Pattern[str] | None = None
+
+
+_ANY_ID: Final = re.compile(rf"[\s\S]{{1,{MAX_ID}}}")
+_RULES: Final[Mapping[Provider | None, _Rules]] = {
+    None: _Rules(result_before_user=True, same_id_again=True, id=_ANY_ID),
+    "openai": _Rules(begins_with_user=False, id=_ANY_ID),
+    "anthropic": _Rules(ends_with_assistant=True, same_id_again=True),
+    "mistral": _Rules(
+        begins_with_user=False, result_before_user=True, ends_with_assistant=True, id=MISTRAL_ID
+    ),
+    "google": _Rules(),
+}
+
+
+def check_messages(
+    messages: Sequence[Mapping[str, Any]], *, for_: Provider | None = None
+) -> list[str]:
     """Return the faults of a list of chat-completions messages, one sentence each.
 
     >>> check_messages([{"role": "user", "content": "Hi"}])
@@ -24,20 +52,26 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     ["message 0: a tool result for 'call_1', which no assistant message before it calls"]
 
     The rules are the strictest that OpenAI's, Anthropic's and Mistral's APIs enforce with a
-    400:
+    400, and those of one API with `for_`: `"openai"`, `"anthropic"`, `"mistral"` or `"google"`.
 
-    - the first message after the system messages is a user's;
-    - each call of an assistant message has one result, directly after that message;
-    - an assistant message follows a tool result;
-    - no message is empty;
-    - a name has at most 64 characters of `[a-zA-Z0-9_-]`.
+    - The first message after the system messages is a user's. (Not for OpenAI and Mistral.)
+    - Each call of an assistant message has one result, directly after that message.
+    - An assistant message follows a tool result. (Mistral.)
+    - No message is empty.
+    - A name has at most 64 characters of `[a-zA-Z0-9_-]`.
+    - The id of a call has at most 40 characters (OpenAI), and no other call of the list has the
+      same (Anthropic). Mistral's have nine letters and digits; only `for_="mistral"` asks this.
+    - The last message is not an assistant's. Anthropic's newer models and Mistral refuse to go on
+      with it; only `for_` asks this, since a whole conversation may end so.
 
     It never raises, whatever the list holds.
     """
     faults: list[str] = []
     unanswered: dict[str, int] = {}
+    used: set[str] = set()
+    rules = _RULES.get(for_, _RULES[None])
     previous: object = ""
-    begun = False
+    begun = not rules.begins_with_user
     for index, message in enumerate(messages):
         here = f"message {index}"
         if not isinstance(message, Mapping):
@@ -56,15 +90,31 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> list[str]:
             if not begun and role == "assistant":
                 faults.append(f"{here}: the first message is an assistant's, not a user's")
             begun = True
-        if role == "user" and previous == "tool":
+        if role == "user" and previous == "tool" and rules.result_before_user:
             faults.append(f"{here}: a user's message directly behind a tool result")
         faults += _check_calls(here, message, unanswered, index)
+        faults += _check_ids(here, unanswered, index, used, rules)
         faults += _check_content(here, message)
         name = message.get("name")
         if name is not None and not _is_name(name):
             faults.append(f"{here}: the name {name!r} does not match ^[a-zA-Z0-9_-]{{1,64}}$")
         previous = role
+    if previous == "assistant" and rules.ends_with_assistant:
+        faults.append(f"message {len(messages) - 1}: the last message is an assistant's")
     return faults + _left_unanswered(unanswered)
+
+
+def _check_ids(
+    here: str, calls: Mapping[str, int], index: int, used: set[str], rules: _Rules
+) -> Iterator[str]:
+    for id, place in calls.items():
+        if place != index:
+            continue
+        if id in used and rules.same_id_again:
+            yield f"{here}: an earlier call has the id {id!r}, too"
+        if rules.id is not None and not rules.id.fullmatch(id):
+            yield f"{here}: the id {id!r} does not match ^{rules.id.pattern}$"
+        used.add(id)
 
 
 def _is_name(name: object) -> bool:
@@ -104,6 +154,8 @@ def _check_call(here: str, call: object, unanswered: dict[str, int], index: int)
     match call:
         case {"type": "function", "id": str(id), "function": Mapping() as function} if id:
             pass
+        case {"type": "custom", "id": str(id), "custom": {"input": str(text), **rest}} if id:
+            function = {**rest, "arguments": text}
         case _:
             yield f"{here}: a tool call without an id, the type 'function' or a function"
             return

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["Overflow", "Results", "Speakers", "SummaryRole", "SystemTurns", "Unanswered"]
+__all__ = [
+    "IdStyle",
+    "Overflow",
+    "Results",
+    "Speakers",
+    "SummaryRole",
+    "SystemTurns",
+    "Unanswered",
+]
 
+IdStyle: TypeAlias = Literal["mistral"]
 Overflow: TypeAlias = Literal["error", "truncate"]
 Results: TypeAlias = Literal["last", "first"]
 Speakers: TypeAlias = Literal["prefix", "name"]

@@ -18,7 +18,8 @@ from .._records.text import shortened
 from .._records.turn import Turn
 from .choices import Overflow
 from .exchange import Exchange, Group
-from .message import arguments_text, is_blank, words_of
+from .items import without_parts
+from .message import arguments_text, custom_of, is_blank, words_of
 
 Cost: TypeAlias = Callable[[Turn], int]
 
@@ -174,10 +175,14 @@ def _cut(turn: Turn, length: int) -> Turn:
     short = [_cut_call(call, length) for call in calls]
     if any(one is not other for one, other in zip(short, calls, strict=True)):
         changes["tool_calls"] = short
-    return replace(turn, **changes) if changes else turn
+    return replace(turn, **without_parts(turn, changes)) if changes else turn
 
 
 def _cut_call(call: dict[str, Any], length: int) -> dict[str, Any]:
+    if (custom := custom_of(call)) is not None:
+        if len(custom["input"]) <= length + len(_MARK):
+            return call
+        return {**call, "custom": {**custom, "input": custom["input"][:length] + _MARK}}
     function = call["function"]
     arguments = arguments_text(function.get("arguments"))
     if len(arguments) <= length + len(_MARK):

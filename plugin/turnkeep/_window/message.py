@@ -15,6 +15,8 @@ import msgspec
 from .._records.media import media_of
 from .._records.quote import replied_id
 from .._records.turn import Turn
+from ..shapes._chat import to_chat
+from ..shapes._common import Shape
 from .choices import Speakers
 from .speaker import attributed, name_field, prefix
 
@@ -23,7 +25,9 @@ Message: TypeAlias = dict[str, Any]
 EMPTY_MESSAGE: Final = "(empty message)"
 """Stands for a user turn without content, so that its answer is not orphaned."""
 
-MESSAGE_FIELDS: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+MESSAGE_FIELDS: Final = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "shape", "items"}
+)
 _INDENT: Final = "  "
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
@@ -35,13 +39,21 @@ def is_plain(turn: Turn) -> bool:
     content, role = turn.content, turn.role
     if turn.name or turn.tool_calls or role == "tool" or not isinstance(content, str):
         return False
+    if turn.items:
+        return False
     return role != "user" or not is_blank(turn)
 
 
-def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None = None) -> Message:
+def to_message(
+    turn: Turn,
+    extra: Iterable[str] = (),
+    speakers: Speakers | None = None,
+    shape: Shape = "openai",
+) -> Message:
     """Return the message of a turn, with the fields of its `extra` that `extra` names.
 
-    `speakers` says how a user's message names its sender.
+    `speakers` says how a user's message names its sender. The turn's items are in the message of
+    a chat-completions window, and are kept for `to_shape` if they are of another `shape`.
     """
     role, content = turn.role, turn.content
     message: Message = {"role": role, "content": content}
@@ -64,9 +76,17 @@ def to_message(turn: Turn, extra: Iterable[str] = (), speakers: Speakers | None 
     if role == "assistant" and turn.tool_calls:
         if is_blank(turn):
             message["content"] = None
-        message["tool_calls"] = [_call(call, extra) for call in turn.tool_calls]
+        takes_custom = turn.shape in ("openai", shape)
+        message["tool_calls"] = [_call(call, extra, takes_custom) for call in turn.tool_calls]
+    items = turn.items
     if extra:
         message |= {name: copy.deepcopy(turn.extra[name]) for name in extra if name in turn.extra}
+    if not items or (isinstance(content, list) and len(message["content"] or ()) != len(content)):
+        return message  # items name the places of parts, which are others here
+    message |= {"shape": turn.shape, "items": items}
+    if turn.shape != shape or shape == "openai":
+        return to_chat(message)
+    message["items"] = copy.deepcopy(items)
     return message
 
 
@@ -153,7 +173,13 @@ def api_name(name: str) -> str:
     return _BAD_NAME.sub("_", name)[:64]
 
 
-def _call(call: dict[str, Any], extra: Iterable[str]) -> dict[str, Any]:
+def _call(call: dict[str, Any], extra: Iterable[str], takes_custom: bool) -> dict[str, Any]:
+    if (custom := custom_of(call)) is not None:
+        name, text = api_name(custom["name"]), custom["input"]
+        if takes_custom:
+            return {"id": call["id"], "type": "custom", "custom": {"name": name, "input": text}}
+        # Only OpenAI's APIs know these; for others it is a function of one argument.
+        call = {**call, "function": {"name": name, "arguments": {"input": text}}}
     function = call["function"]
     carried = {name: copy.deepcopy(call[name]) for name in extra if name in call}
     return {
@@ -165,6 +191,14 @@ def _call(call: dict[str, Any], extra: Iterable[str]) -> dict[str, Any]:
             "arguments": arguments_text(function.get("arguments")),
         },
     }
+
+
+def custom_of(call: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the name and the input of a call of a custom tool, or None for a function's."""
+    match call:
+        case {"type": "custom", "custom": {"name": str(name), "input": str(text)}}:
+            return {"name": name, "input": text}
+    return None
 
 
 def arguments_text(arguments: object) -> str:

@@ -9,7 +9,8 @@ import msgspec
 
 from .._errors import WindowError
 from .._records.turn import Turn
-from .choices import Overflow, Results, Speakers, SummaryRole, SystemTurns, Unanswered
+from ..shapes._common import Shape
+from .choices import IdStyle, Overflow, Results, Speakers, SummaryRole, SystemTurns, Unanswered
 from .message import MESSAGE_FIELDS, to_message
 from .resolve import MediaResolver, TextCost
 from .tokens import (
@@ -32,8 +33,9 @@ _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "overflow": get_args(Overflow),
     "speakers": (None, *get_args(Speakers)),
     "summary": get_args(SummaryRole),
+    "id_style": (None, *get_args(IdStyle)),
 }
-_DEFAULTS: Final = ("drop", "result", "last", "error", None, "user")
+_DEFAULTS: Final = ("drop", "result", "last", "error", None, "user", None)
 """The defaults of these options; one comparison spares most windows the checks."""
 
 _READ_AHEAD: Final = 16
@@ -56,6 +58,7 @@ class HistoryOptions(TypedDict, total=False):
     speakers: Speakers | None
     summary: SummaryRole
     media: MediaResolver | None
+    id_style: IdStyle | None
 
 
 class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,8 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     speakers: Speakers | None = None
     summary: SummaryRole = "user"
     media: MediaResolver | None = None
+    shape: Shape = "openai"
+    id_style: IdStyle | None = None
 
     def __post_init__(self) -> None:
         _check_bound("max_messages", self.max_messages)
@@ -97,6 +102,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
             self.overflow,
             self.speakers,
             self.summary,
+            self.id_style,
         )
         if given != _DEFAULTS:
             self._check_choices()
@@ -141,7 +147,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def message(self, turn: Turn) -> dict[str, Any]:
         """Return the message of a turn in this window."""
-        return to_message(turn, self.extra, self.speakers)
+        return to_message(turn, self.extra, self.speakers, self.shape)
 
     def tokens(self, message: Mapping[str, Any]) -> int:
         """Return the tokens of a message."""

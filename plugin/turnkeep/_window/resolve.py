@@ -76,7 +76,8 @@ async def resolve(
             if text_cost is not None:
                 found = _within(found, text_cost)
             parts += found or [part]
-        made[place] = msgspec.structs.replace(turns[place], content=parts)
+        # The places of parts, which items name, are others now.
+        made[place] = msgspec.structs.replace(turns[place], content=parts, items=None, shape=None)
     return made
 
 

@@ -37,6 +37,7 @@ MEDIA_TOKENS: Final = 1000
 
 _REMEMBERED: Final = 10_000
 _SHORT: Final = 64
+_OF_CALLS: Final = frozenset({"id", "type", "function", "custom"})
 _COUNTED_APART: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
@@ -74,15 +75,19 @@ def message_tokens(message: Mapping[str, Any], count: TokenCounter) -> int:
     else:
         total = MESSAGE_OVERHEAD + sum(_part_tokens(part, count) for part in content or ())
     for call in message.get("tool_calls") or ():
-        function = call["function"]
+        function = call.get("function") or call["custom"]
         total += MESSAGE_OVERHEAD + text_tokens(function["name"], count)
-        total += text_tokens(function["arguments"], count)
+        total += text_tokens(function.get("arguments") or function.get("input", ""), count)
+        for name in call.keys() - _OF_CALLS:
+            total += 1 + text_tokens(_json(call[name]), count)
     if len(message) > 2:
         for name in message.keys() - _COUNTED_APART:
-            value = message[name]
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            total += 1 + text_tokens(text, count)
+            total += 1 + text_tokens(_json(message[name]), count)
     return total
+
+
+def _json(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def whole_message_tokens(message: Mapping[str, Any], count: MessageCounter) -> int:

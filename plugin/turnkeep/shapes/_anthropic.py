@@ -18,19 +18,17 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, cast
 
 from .._errors import WindowError, kind_of
-from ._calls import CallIds, call_dict, calls_of, dump_arguments, parse_arguments
+from ._calls import Call, CallIds, answer, as_arguments, call_dict, calls_of
 from ._common import (
     Message,
     Part,
     content_of,
     image_url,
-    in_words,
     listed,
-    mapping_at,
     note,
     parts_of,
     plain_text,
@@ -38,8 +36,10 @@ from ._common import (
     text_at,
     text_part,
 )
+from ._items import Reader, difference, items_of, laid_out, native_of, restored
 from ._media import Data, data_of, data_url, file_of, is_web_url
 
+SHAPE: Final = "anthropic"
 _IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _THINKING: Final = {"thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
 
@@ -47,46 +47,45 @@ _THINKING: Final = {"thinking": ("thinking", "signature"), "redacted_thinking": 
 class AnthropicWindow(TypedDict):
     """The arguments for `client.messages.create(model=…, max_tokens=…, **window)`."""
 
-    system: NotRequired[str]
+    system: NotRequired[str | list[dict[str, Any]]]
     messages: list[dict[str, Any]]
 
 
 def to_anthropic(messages: object) -> AnthropicWindow:
-    system: list[str] = []
+    system: list[dict[str, Any]] = []
+    has_blocks = False
     out: list[dict[str, Any]] = []
     ids = CallIds()
     for where, message in read(messages):
-        parts = parts_of(message, where)
+        items = items_of(message, SHAPE)
         match message["role"]:
             case "user":
-                _append(out, "user", [_block(part) for part in parts])
+                _append(out, "user", laid_out(message, where, SHAPE, _block))
             case "assistant":
-                blocks = _thinking(message)
-                blocks += in_words(parts)
-                blocks += (
-                    {
-                        "type": "tool_use",
-                        "id": ids.call(call),
-                        "name": call.name,
-                        "input": parse_arguments(call.arguments),
-                    }
-                    for call in calls_of(message, where)
-                )
+                calls = [_tool_use(call, ids.call(call)) for call in calls_of(message, where)]
+                blocks = [] if items else _thinking(message)
+                blocks += laid_out(message, where, SHAPE, _text_block, calls)
                 _append(out, "assistant", blocks)
             case "tool":
                 id, _ = ids.result(message, where)
-                result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
-                if parts:
-                    result["content"] = content_of(in_words(parts))
-                _append(out, "user", [result])
+                result = _tool_result(id, parts_of(message, where))
+                _append(out, "user", [restored(items[0], result) if items else result])
+            case _ if items and "as" in items[0]:
+                out.append(restored(items[0], {}))
+            case _ if items:
+                has_blocks = True
+                system += laid_out(message, where, SHAPE, _text_block)
             case _:
-                if parts:
-                    system.append("\n".join(plain_text(part) for part in parts))
-    if out and out[-1]["role"] == "assistant" and out[-1]["content"][-1]["type"] == "text":
+                if parts := parts_of(message, where):
+                    system.append(text_part("\n".join(plain_text(part) for part in parts)))
+    if out and out[-1]["role"] == "assistant" and out[-1]["content"][-1].get("type") == "text":
         last = out[-1]["content"][-1]
         last["text"] = last["text"].rstrip()
-    window = AnthropicWindow(messages=out)
-    return AnthropicWindow(system="\n\n".join(system), messages=out) if system else window
+    if not system:
+        return AnthropicWindow(messages=out)
+    if has_blocks:
+        return AnthropicWindow(system=system, messages=out)
+    return AnthropicWindow(system="\n\n".join(one["text"] for one in system), messages=out)
 
 
 def _append(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -> None:
@@ -111,6 +110,26 @@ def _is_thinking(block: Any) -> bool:
         return False
     keys = _THINKING.get(str(block.get("type")), ())
     return bool(keys) and all(isinstance(block.get(key), str) for key in keys)
+
+
+def _text_block(part: Part) -> dict[str, Any]:
+    return text_part(plain_text(part))
+
+
+def _tool_use(call: Call, id: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": call.name, "input": call.input}
+
+
+def _plain_answer(message: Message, calls: Sequence[Call]) -> list[dict[str, Any]]:
+    texts = [_text_block(part) for part in parts_of(message, "")]
+    return texts + [_tool_use(call, call.id) for call in calls]
+
+
+def _tool_result(id: str, parts: Sequence[Part]) -> dict[str, Any]:
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id}
+    if parts:
+        result["content"] = content_of([_block(part) for part in parts])
+    return result
 
 
 def _block(part: Part) -> dict[str, Any]:
@@ -152,70 +171,85 @@ def from_anthropic(window: object) -> list[Message]:
         raise WindowError(f"window: a dict with 'messages' is needed here, not {kind_of(window)}")
     messages: list[Message] = []
     system = cast("Mapping[str, Any]", window).get("system")
-    if system is not None:
-        messages += _system(system, "system")
+    if isinstance(system, str):
+        messages += [{"role": "system", "content": system}] if system.strip() else []
+    elif system is not None:
+        blocks = [native_of(block) for block in listed(system, "system")]
+        messages += _system(blocks, "system")
     for index, message in enumerate(listed(window.get("messages"), "messages")):
         where = f"message {index}"
         role, content = message.get("role"), message.get("content")
-        blocks: list[Part] = [text_part(content)] if isinstance(content, str) else []
-        blocks = blocks or listed(content, where)
+        said = [text_part(content)] if isinstance(content, str) else listed(content, where)
+        blocks = [native_of(block) for block in said]
         if role == "user":
             messages += _from_user(blocks, where)
         elif role == "assistant":
-            messages += _from_assistant(blocks, where)
+            messages += answer_from_anthropic(blocks)
         elif role == "system":
-            messages += _system(blocks, where)
+            for one in _system(blocks, where):
+                messages.append({**one, "shape": SHAPE, "items": [{"as": native_of(message)}]})
         else:
             raise WindowError(f"{where}: the role {role!r} is none of user, assistant, system")
     return messages
 
 
-def _system(content: object, where: str) -> list[Message]:
-    if not isinstance(content, str):
-        blocks = listed(content, where)
-        content = "\n\n".join(text_at(block, "text", where) for block in blocks)
-    return [{"role": "system", "content": content}] if content.strip() else []
-
-
-def _from_user(blocks: list[Part], where: str) -> list[Message]:
-    messages: list[Message] = []
-    said: list[Part] = []
+def _system(blocks: list[dict[str, Any]], where: str) -> list[Message]:
+    reader = Reader(SHAPE)
     for block in blocks:
-        if block.get("type") != "tool_result":
-            said += _parts(block, where)
+        part = text_part(text_at(block, "text", where))
+        if part["text"].strip():
+            reader.part(part, block, part)
+    if not reader:
+        return []
+    message = {"role": "system", "content": content_of(reader.parts)}
+    return [{**message, "shape": SHAPE, "items": reader.entries}]
+
+
+def _from_user(blocks: list[dict[str, Any]], where: str) -> list[Message]:
+    messages: list[Message] = []
+    reader = Reader(SHAPE)
+    for block in blocks:
+        if block.get("type") == "tool_result":
+            messages.append(_result(block, where))
             continue
-        content = block.get("content")
-        if not isinstance(content, str):
-            results = [] if content is None else listed(content, f"{where}, tool_result")
-            parts = [part for one in results for part in _parts(one, where)]
-            content = content_of(in_words(parts)) or ""
-        id = text_at(block, "tool_use_id", where)
-        messages.append({"role": "tool", "content": content, "tool_call_id": id})
-    if said:
-        messages.append({"role": "user", "content": content_of(said)})
+        for part in _parts(block, where):
+            reader.part(part, block, _block(part))
+    if reader:
+        content = content_of(reader.parts)
+        plain = [_block(part) for part in reader.parts]
+        messages.append({"role": "user", "content": content, **reader.kept(plain)})
     return messages
 
 
-def _from_assistant(blocks: list[Part], where: str) -> list[Message]:
-    answers: list[Message] = []
-    for block in blocks:
-        kind = str(block.get("type"))
-        last = answers[-1] if answers else None
-        # Thinking belongs to what comes after it, but the calls of an answer must stay together.
-        if last is None or (kind in _THINKING and last["content"] and "tool_calls" not in last):
-            last = Message(role="assistant", content=[])
-            answers.append(last)
-        if kind in _THINKING:
-            last.setdefault("thinking_blocks", []).append(copy.deepcopy(dict(block)))
-        elif kind == "tool_use":
-            arguments = dump_arguments(mapping_at(block, "input", where), where)
-            call = call_dict(text_at(block, "id", where), text_at(block, "name", where), arguments)
-            last.setdefault("tool_calls", []).append(call)
-        else:
-            last["content"] += in_words(_parts(block, where))
-    for answer in answers:
-        answer["content"] = content_of(answer["content"])
-    return [one for one in answers if one["content"] is not None or "tool_calls" in one]
+def _result(block: dict[str, Any], where: str) -> Message:
+    content, parts = block.get("content"), []
+    if isinstance(content, str):
+        parts = [text_part(content)] if content.strip() else []
+    else:
+        results = [] if content is None else listed(content, f"{where}, tool_result")
+        parts = [part for one in results for part in _parts(one, where)]
+        content = content_of(parts) or ""
+    id = text_at(block, "tool_use_id", where)
+    message = {"role": "tool", "content": content, "tool_call_id": id}
+    more = difference(block, _tool_result(id, parts))
+    return {**message, "shape": SHAPE, "items": [{"result": True, **more}]} if more else message
+
+
+def answer_from_anthropic(blocks: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """Return the answer of these blocks as one message. It never raises."""
+    reader = Reader(SHAPE)
+    for block in map(native_of, blocks):
+        match block:
+            case {"type": "text", "text": str(text)}:
+                if text.strip():  # the API gives blank texts, and takes none back
+                    reader.part(text_part(text), block, text_part(text))
+            case {"type": "tool_use", "id": str(id), "name": str(name), "input": Mapping() as args}:
+                call = call_dict(id, name, as_arguments(args))
+                plain = Call(id, name, call["function"]["arguments"])
+                reader.call(call, block, _tool_use(plain, id))
+            case _:
+                reader.item(block)
+    return answer(reader, _plain_answer)
 
 
 def _parts(block: Part, where: str) -> list[dict[str, Any]]:
@@ -223,10 +257,12 @@ def _parts(block: Part, where: str) -> list[dict[str, Any]]:
     if kind == "text":
         text = text_at(block, "text", where)
         return [text_part(text)] if text.strip() else []
-    if kind not in ("image", "document"):
-        raise WindowError(f"{where}: a block of type {kind!r} is not known")
-    source = mapping_at(block, "source", where)
     title = block.get("title")
+    source = block.get("source")
+    if kind not in ("image", "document") or not isinstance(source, Mapping):
+        if not isinstance(kind, str):
+            raise WindowError(f"{where}: a block has a 'type', not {kind_of(kind)}")
+        return [text_part(note(kind, title))]
     data = _source_data(source)
     if kind == "image":
         url = source.get("url") if data is None else data.url

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
 
 from .._errors import WindowError
-from ._common import listed, mapping_at, mapping_or_empty, text_at
+from ._common import Message, content_of, listed, mapping_at, mapping_or_empty, text_at
+from ._items import Native, Reader
 
 RAW: Final = "_raw"
 _MAX_DEPTH: Final = 64  # protobuf, which Google uses, refuses JSON of more than 100 levels
@@ -40,6 +41,14 @@ def parse_arguments(text: str) -> dict[str, Any]:
 def dump_arguments(value: Mapping[str, Any], where: str) -> str:
     """Return the text that `parse_arguments` reads as `value`."""
     return cast("str", value[RAW]) if _is_raw(value) else dump(dict(value), where)
+
+
+def as_arguments(value: Mapping[str, Any]) -> str:
+    """Return `dump_arguments(value)`, also of what is not JSON: a model's call is never lost."""
+    try:
+        return dump_arguments(value, "")
+    except WindowError:
+        return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
 
 
 def dump(value: object, where: str) -> str:
@@ -77,6 +86,13 @@ class Call:
     name: str
     arguments: str
     signature: str | None = None
+    is_custom: bool = False
+    """True for a call whose input is a text and no JSON, of OpenAI's custom tools."""
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The arguments as an object."""
+        return {"input": self.arguments} if self.is_custom else parse_arguments(self.arguments)
 
 
 def calls_of(message: Mapping[str, Any], where: str) -> list[Call]:
@@ -85,13 +101,16 @@ def calls_of(message: Mapping[str, Any], where: str) -> list[Call]:
     if not message.get("tool_calls"):
         return calls
     for call in listed(message["tool_calls"], f"{where}, tool_calls"):
-        function = mapping_at(call, "function", f"{where}, tool call")
+        here = f"{where}, tool call"
+        is_custom = call.get("type") == "custom"
+        function = mapping_at(call, "custom" if is_custom else "function", here)
         calls.append(
             Call(
-                text_at(call, "id", f"{where}, tool call"),
-                text_at(function, "name", f"{where}, tool call"),
-                text_at(function, "arguments", f"{where}, tool call"),
+                text_at(call, "id", here),
+                text_at(function, "name", here),
+                text_at(function, "input" if is_custom else "arguments", here),
                 signature_of(call),
+                is_custom,
             )
         )
     return calls
@@ -100,6 +119,11 @@ def calls_of(message: Mapping[str, Any], where: str) -> list[Call]:
 def call_dict(id: str, name: str, arguments: str) -> dict[str, Any]:
     """Return a call as chat-completions messages hold it."""
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def custom_call_dict(id: str, name: str, text: str) -> dict[str, Any]:
+    """Return a call of a custom tool as chat-completions messages hold it."""
+    return {"id": id, "type": "custom", "custom": {"name": name, "input": text}}
 
 
 def signature_of(message_or_call: Mapping[str, Any]) -> str | None:
@@ -147,3 +171,16 @@ class CallIds:
                 "calls: take it out (check_messages finds such faults)"
             )
         return self._calls[id]
+
+
+def answer(reader: Reader, plain: Callable[[Message, list[Call]], list[Native]]) -> list[Message]:
+    """Return the assistant's message of a reader, or nothing if nothing was said.
+
+    `plain` gives the native forms of a message without items.
+    """
+    if not reader:
+        return []
+    message: Message = {"role": "assistant", "content": content_of(reader.parts)}
+    if reader.calls:
+        message["tool_calls"] = reader.calls
+    return [{**message, **reader.kept(plain(message, calls_of(message, "")))}]

@@ -6,10 +6,11 @@ The facts come from `ChatCompletionMessageParam` in the `openai` package (3.54).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from .._errors import WindowError, kind_of
 
+Shape: TypeAlias = Literal["openai", "responses", "anthropic", "google"]
 Message: TypeAlias = dict[str, Any]
 Part: TypeAlias = Mapping[str, Any]
 
@@ -17,10 +18,16 @@ ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _MAX_NOTE: Final = 200
 
 
+def as_fields(value: object) -> object:
+    """Return the fields that a client's object (a pydantic model) was given, or the value."""
+    dump = getattr(value, "model_dump", None)
+    return dump(exclude_unset=True) if callable(dump) else value
+
+
 def listed(value: object, where: str) -> list[Mapping[str, Any]]:
     """Return `value` as a list of mappings; raise `WindowError` if it is none."""
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        found = cast("list[object]", list(value))
+        found = [as_fields(one) for one in value]
         if all(isinstance(one, Mapping) for one in found):
             return cast("list[Mapping[str, Any]]", found)
     raise WindowError(f"{where}: a list of dicts is needed here, not {kind_of(value)}")
@@ -63,6 +70,18 @@ def parts_of(message: Mapping[str, Any], where: str) -> list[Part]:
     non-whitespace text"), and so are parts without a type. The name becomes text, since the
     Responses API refuses a `name` ("Unknown parameter: 'input[0].name'").
     """
+    parts = [part for part in indexed_parts(message, where) if part is not None]
+    name = message.get("name")
+    if parts and message.get("role") == "user" and isinstance(name, str) and name.strip():
+        if parts[0]["type"] == "text":
+            parts[0] = text_part(f"{name}: {parts[0]['text']}")
+        else:
+            parts.insert(0, text_part(f"{name}:"))
+    return parts
+
+
+def indexed_parts(message: Mapping[str, Any], where: str) -> list[Part | None]:
+    """Return the content as parts, with None for each that says nothing."""
     content = message.get("content")
     parts: list[Part] = []
     if isinstance(content, str):
@@ -71,14 +90,7 @@ def parts_of(message: Mapping[str, Any], where: str) -> list[Part]:
         parts += listed(content, f"{where}, content")
     if message.get("role") == "assistant" and "refusal" in message:
         parts.append({"type": "refusal", "refusal": message["refusal"]})
-    parts = [part for part in parts if _says_something(part)]
-    name = message.get("name")
-    if parts and message.get("role") == "user" and isinstance(name, str) and name.strip():
-        if parts[0]["type"] == "text":
-            parts[0] = text_part(f"{name}: {parts[0]['text']}")
-        else:
-            parts.insert(0, text_part(f"{name}:"))
-    return parts
+    return [part if _says_something(part) else None for part in parts]
 
 
 def _says_something(part: Part) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 from .._errors import WindowError
 from ._anthropic import AnthropicWindow, from_anthropic, to_anthropic
-from ._common import listed, read
+from ._chat import to_chat
+from ._common import Shape, listed, read
 from ._google import GoogleWindow, from_google, to_google
-from ._responses import from_responses, to_responses
-
-Shape: TypeAlias = Literal["openai", "responses", "anthropic", "google"]
+from ._responses import to_responses
+from ._responses_read import from_responses
 
 
 @overload
@@ -66,7 +66,7 @@ def to_shape(
     `extra_content` of a message or a call, with Google's `thought_signature`.
     """
     if shape == "openai":
-        return [copy.deepcopy(dict(message)) for _, message in read(messages)]
+        return [to_chat(message) for _, message in read(messages)]
     if shape == "responses":
         return to_responses(messages)
     if shape == "anthropic":

@@ -16,26 +16,17 @@ https://ai.google.dev/gemini-api/docs/thought-signatures.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, cast
 from urllib.parse import urlsplit
 
 from .._errors import WindowError, kind_of
-from ._calls import (
-    CallIds,
-    call_dict,
-    calls_of,
-    dump,
-    dump_arguments,
-    parse_arguments,
-    signature_of,
-)
+from ._calls import Call, CallIds, answer, as_arguments, call_dict, calls_of, dump, signature_of
 from ._common import (
     Message,
     Part,
     content_of,
     image_url,
-    in_words,
     listed,
     mapping_at,
     mapping_or_empty,
@@ -46,6 +37,7 @@ from ._common import (
     text_at,
     text_part,
 )
+from ._items import Reader, difference, items_of, laid_out, native_of, restored
 from ._media import audio_of, bytes_of, data_of, data_url, file_of, is_web_url
 
 # Written out, since the `mimetypes` of the standard library differ between machines.
@@ -58,6 +50,24 @@ _MIME_OF: Final = {
     "png": "image/png",
     "webp": "image/webp",
 }
+SHAPE: Final = "google"
+_SNAKE: Final = {
+    "codeExecutionResult": "code_execution_result",
+    "executableCode": "executable_code",
+    "fileData": "file_data",
+    "fileUri": "file_uri",
+    "functionCall": "function_call",
+    "functionResponse": "function_response",
+    "inlineData": "inline_data",
+    "mimeType": "mime_type",
+    "systemInstruction": "system_instruction",
+    "thoughtSignature": "thought_signature",
+    "videoMetadata": "video_metadata",
+}
+_STAND_IN: Final = b"skip_thought_signature_validator"
+"""Gemini 3 wants a signature at the first call of each answer, and takes this for a call that
+another model has made: https://ai.google.dev/gemini-api/docs/thought-signatures."""
+
 _OUTPUT: Final = "output"
 
 
@@ -72,20 +82,24 @@ def to_google(messages: object) -> GoogleWindow:
     system: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
     ids = CallIds()
+    unnamed: set[str] = set()
     for where, message in read(messages):
         parts = parts_of(message, where)
         text = "\n".join(plain_text(part) for part in parts)
         match message["role"]:
             case "user":
-                _append(contents, "user", [_google_part(part) for part in parts])
+                _append(contents, "user", laid_out(message, where, SHAPE, _google_part))
             case "assistant":
-                _append(contents, "model", _model_parts(message, parts, ids, where))
+                _append(contents, "model", _model_parts(message, ids, unnamed, where))
             case "tool":
                 id, name = ids.result(message, where)
-                if not parts and isinstance(message.get("content"), str):
-                    text = message["content"]
-                response = {"id": id, "name": name, "response": {_OUTPUT: text}}
-                _append(contents, "user", [{"function_response": response}])
+                content = message.get("content")
+                if isinstance(content, str):
+                    parts = [text_part(content)]
+                result = restored((items_of(message, SHAPE) or [{}])[0], _response(id, name, parts))
+                if message["tool_call_id"] in unnamed:
+                    result["function_response"].pop("id", None)
+                _append(contents, "user", [result])
             case _:
                 if parts:
                     system.append({"text": text})
@@ -104,24 +118,56 @@ def _append(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any
 
 
 def _model_parts(
-    message: Mapping[str, Any], parts: list[Part], ids: CallIds, where: str
+    message: Mapping[str, Any], ids: CallIds, unnamed: set[str], where: str
 ) -> list[dict[str, Any]]:
     """Return an assistant's parts.
 
     The message's own signature goes on its last text, or else on its first call.
     """
-    texts: list[dict[str, Any]] = [{"text": plain_text(part)} for part in parts]
-    calls: list[dict[str, Any]] = []
-    for call in calls_of(message, where):
-        args = parse_arguments(call.arguments)
-        part = {"function_call": {"id": ids.call(call), "name": call.name, "args": args}}
-        calls.append(_signed(part, call.signature))
+    found = calls_of(message, where)
+    calls = [_signed(_call(call, ids.call(call)), call.signature) for call in found]
+    if (items := items_of(message, SHAPE)) is not None:
+        unnamed.update(found[index].id for index in _without_id(items) if index < len(found))
+        return laid_out(message, where, SHAPE, _model_text, calls)
+    texts = laid_out(message, where, SHAPE, _model_text)
     signature = signature_of(message)
-    if texts:
+    if texts and signature:
         texts[-1] = _signed(texts[-1], signature)
     elif calls and "thought_signature" not in calls[0]:
         calls[0] = _signed(calls[0], signature)
+        if "thought_signature" not in calls[0]:
+            calls[0]["thought_signature"] = _STAND_IN
     return [*texts, *calls]
+
+
+def _plain_answer(message: Message, _: list[Call]) -> list[dict[str, Any]]:
+    return _model_parts(message, CallIds(), set(), "")
+
+
+def _without_id(items: Sequence[Mapping[str, Any]]) -> Iterator[int]:
+    """Yield the indexes of the calls that the API gave no id."""
+    for item in items:
+        patch = mapping_or_empty(mapping_or_empty(item.get("patch")).get("function_call"))
+        if "id" in patch and patch["id"] is None and isinstance(item.get("call"), int):
+            yield item["call"]
+
+
+def _model_text(part: Part) -> dict[str, Any]:
+    return {"text": plain_text(part)}
+
+
+def _call(call: Call, id: str) -> dict[str, Any]:
+    return {"function_call": {"id": id, "name": call.name, "args": call.input}}
+
+
+def _response(id: str, name: str, parts: Sequence[Part]) -> dict[str, Any]:
+    """Return a result. Its pictures and sounds stand beside the output, as parts of their own."""
+    made = [_google_part(part) for part in parts]
+    output = "\n".join(one["text"] for one in made if "text" in one)
+    response: dict[str, Any] = {"id": id, "name": name, "response": {_OUTPUT: output}}
+    if media := [one for one in made if "text" not in one]:
+        response["parts"] = media
+    return {"function_response": response}
 
 
 def _signed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:
@@ -158,28 +204,27 @@ def from_google(window: object) -> list[Message]:
     if not isinstance(window, Mapping):
         raise WindowError(f"window: a dict with 'contents' is needed here, not {kind_of(window)}")
     messages: list[Message] = []
-    instruction = cast("Mapping[str, Any]", window).get("system_instruction")
+    instruction = _snake(cast("Mapping[str, Any]", window)).get("system_instruction")
     if isinstance(instruction, str):
         messages += _system([{"text": instruction}])
     elif instruction is not None:
-        found = mapping_at(window, "system_instruction", "window")
+        found = mapping_at({"system_instruction": instruction}, "system_instruction", "window")
         messages += _system(listed(found.get("parts") or [], "system_instruction"))
     open_calls: list[tuple[str, str]] = []
     unnamed = 0
     for index, content in enumerate(listed(window.get("contents"), "contents")):
         where = f"content {index}"
         role = content.get("role") or "user"
-        parts = listed(content.get("parts") or [], where)
+        parts = [_native(part) for part in listed(content.get("parts") or [], where)]
         if role == "model":
-            answer = _answer(parts, where)
             open_calls = []
-            for call in answer.get("tool_calls", ()):
-                if not call["id"]:
-                    unnamed += 1
-                    call["id"] = f"call_{unnamed}"
-                open_calls.append((call["id"], call["function"]["name"]))
-            if answer["content"] is not None or open_calls:
-                messages.append(answer)
+            for answered in answer_from_google(parts):
+                for call in answered.get("tool_calls", ()):
+                    if not call["id"]:
+                        unnamed += 1
+                        call["id"] = f"call_{unnamed}"
+                    open_calls.append((call["id"], call["function"]["name"]))
+                messages.append(answered)
         elif role in ("user", "function", "tool"):
             messages += _from_user(parts, open_calls, where)
         else:
@@ -192,34 +237,58 @@ def _system(parts: Sequence[Part]) -> list[Message]:
     return [{"role": "system", "content": text} for text in texts if text.strip()]
 
 
-def _answer(parts: list[Part], where: str) -> Message:
-    answer: Message = {"role": "assistant"}
-    said: list[Part] = []
-    for part in parts:
-        signature = bytes_of(part.get("thought_signature"))
-        extra = {"google": {"thought_signature": base64.b64encode(signature or b"").decode()}}
-        if part.get("function_call") is not None:
-            call = mapping_at(part, "function_call", where)
-            arguments = dump_arguments(mapping_or_empty(call.get("args")), where)
-            id = call.get("id")
-            found = call_dict(str(id or ""), text_at(call, "name", where), arguments)
-            if signature:
-                found["extra_content"] = extra
-            answer.setdefault("tool_calls", []).append(found)
-        else:
-            said += in_words(_parts(part, where))
-            if signature:
-                answer["extra_content"] = extra
-    answer["content"] = content_of(said)
-    return answer
+def _snake(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields under the names that the package writes; the API writes camelCase."""
+    return {_SNAKE.get(key, key): inner for key, inner in value.items()}
 
 
-def _from_user(parts: list[Part], calls: list[tuple[str, str]], where: str) -> list[Message]:
+def _native(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part as the package writes it, with its bytes as bytes."""
+    native = _snake(native_of(part))
+    for key in ("inline_data", "file_data", "function_call", "function_response"):
+        if isinstance(native.get(key), Mapping):
+            native[key] = _snake(native[key])
+    inner = mapping_or_empty(native.get("function_response")).get("parts")
+    if isinstance(inner, list):
+        made = [_native(one) if isinstance(one, Mapping) else one for one in inner]
+        native["function_response"]["parts"] = made
+    blob = native.get("inline_data")
+    if isinstance(blob, Mapping) and (raw := bytes_of(blob.get("data"))) is not None:
+        native["inline_data"] = {**blob, "data": raw}
+    if (signature := bytes_of(native.get("thought_signature"))) is not None:
+        native["thought_signature"] = signature
+    return native
+
+
+def answer_from_google(parts: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """Return the answer of these parts as one message. It never raises."""
+    reader = Reader(SHAPE)
+    for part in map(_native, parts):
+        match part:
+            case {"function_call": {"name": str(name)} as call}:
+                args = call.get("args")
+                text = as_arguments(args if isinstance(args, Mapping) else {})
+                made = call_dict(str(call.get("id") or ""), name, text)
+                plain = Call(made["id"], name, text)
+                reader.call(made, part, _call(plain, plain.id))
+            case {"text": str(text)} if text.strip() and not part.get("thought"):
+                reader.part(text_part(text), part, {"text": text})
+            case {"text": ""} if len(part) == 1:
+                pass
+            case _:
+                reader.item(part)
+    return answer(reader, _plain_answer)
+
+
+def _from_user(
+    parts: Sequence[dict[str, Any]], calls: list[tuple[str, str]], where: str
+) -> list[Message]:
     messages: list[Message] = []
-    said: list[Part] = []
+    reader = Reader(SHAPE)
     for part in parts:
         if part.get("function_response") is None:
-            said += _parts(part, where)
+            for one in _parts(part, where):
+                reader.part(one, part, _google_part(one))
             continue
         result = mapping_at(part, "function_response", where)
         name, id = text_at(result, "name", where), result.get("id")
@@ -227,29 +296,42 @@ def _from_user(parts: list[Part], calls: list[tuple[str, str]], where: str) -> l
         if answered is None:
             raise WindowError(f"{where}: a result of {name!r}, which no content before it calls")
         calls.remove(answered)
-        response = mapping_or_empty(result.get("response"))
-        output = response.get(_OUTPUT) if len(response) == 1 else None
-        content = output if isinstance(output, str) else dump(dict(response), where)
-        messages.append({"role": "tool", "content": content, "tool_call_id": answered[0]})
-    if said:
-        messages.append({"role": "user", "content": content_of(said)})
+        messages.append(_result(part, result, answered[0], where))
+    if reader:
+        plain = [_google_part(part) for part in reader.parts]
+        content = content_of(reader.parts)
+        messages.append({"role": "user", "content": content, **reader.kept(plain)})
     return messages
 
 
+def _result(part: dict[str, Any], result: Mapping[str, Any], id: str, where: str) -> Message:
+    response = mapping_or_empty(result.get("response"))
+    output = response.get(_OUTPUT) if len(response) == 1 else None
+    text = output if isinstance(output, str) else dump(dict(response), where)
+    found: list[dict[str, Any]] = [text_part(text)] if text else []
+    for one in listed(result.get("parts") or [], where):
+        found += _parts(one, where)
+    content = content_of(found) or ""
+    plain = _response(id, result["name"], found)
+    message: Message = {"role": "tool", "content": content, "tool_call_id": id}
+    more = difference(part, plain)
+    return {**message, "shape": SHAPE, "items": [{"result": True, **more}]} if more else message
+
+
 def _parts(part: Part, where: str) -> list[dict[str, Any]]:
-    if part.get("inline_data") is not None:
-        blob = mapping_at(part, "inline_data", where)
+    if isinstance(blob := part.get("inline_data"), Mapping):
         return [_from_bytes(text_at(blob, "mime_type", where), blob.get("data"))]
-    if part.get("file_data") is not None:
-        file = mapping_at(part, "file_data", where)
+    if isinstance(file := part.get("file_data"), Mapping):
         uri = text_at(file, "file_uri", where)
         if str(file.get("mime_type")).startswith("image/") and is_web_url(uri):
             return [{"type": "image_url", "image_url": {"url": uri}}]
         return [text_part(note("file", uri))]
-    if part.get("text") is not None:
-        text = text_at(part, "text", where)
+    text = part.get("text")
+    if isinstance(text, str):
         return [text_part(text)] if text.strip() and not part.get("thought") else []
-    raise WindowError(f"{where}: a part with {', '.join(part) or 'nothing'} is not known")
+    if not part or text is not None:
+        raise WindowError(f"{where}: a part with {', '.join(part) or 'nothing'} is not known")
+    return [text_part(note(next(iter(part))))]
 
 
 def _from_bytes(mime: str, raw: object) -> dict[str, Any]:

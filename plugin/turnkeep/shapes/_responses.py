@@ -12,60 +12,157 @@ than the types:
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from .._errors import WindowError
-from ._calls import CallIds, call_dict, calls_of
+from ._calls import Call, CallIds, calls_of
 from ._common import (
-    Message,
     Part,
-    content_of,
     image_url,
     in_words,
-    listed,
-    note,
+    indexed_parts,
     parts_of,
     plain_text,
     read,
-    text_at,
-    text_part,
 )
+from ._items import Pieces, items_of, media_notes, restored
 
-_FILE_KEYS: Final = ("file_data", "file_id", "filename")
-_PHASES: Final = ("commentary", "final_answer")
-_DETAILS: Final = ("low", "high", "auto", "original")
+SHAPE: Final = "responses"
+FILE_KEYS: Final = ("file_data", "file_id", "filename")
+PHASES: Final = ("commentary", "final_answer")
+DETAILS: Final = ("low", "high", "auto", "original")
 
 
 def to_responses(messages: object) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     ids = CallIds()
-    for where, message in read(messages):
+    known = [*read(messages)]
+    results = _Results(message for _, message in known)
+    for where, message in known:
         role = message["role"]
-        parts = parts_of(message, where)
         if role == "assistant":
-            items += _reasoning(message)
-            if parts:
-                items.append(_answer(message, parts, len(items)))
-            items += (
-                {
-                    "type": "function_call",
-                    "call_id": ids.call(call),
-                    "name": call.name,
-                    "arguments": call.arguments,
-                }
-                for call in calls_of(message, where)
-            )
+            calls = [(call, ids.call(call)) for call in calls_of(message, where)]
+            results.custom.update(call.id for call, _ in calls if call.is_custom)
+            own = items_of(message, SHAPE)
+            if own is None:
+                items += _reasoning(message)
+                items += plain_answer(message, where, len(items), calls)
+            else:
+                items += _own_answer(message, where, own, calls, results)
         elif role == "tool":
-            content = message.get("content")
-            if not isinstance(content, str):
-                content = _input(in_words(parts)) if parts else ""
-            id, _ = ids.result(message, where)
-            items.append({"type": "function_call_output", "call_id": id, "output": content})
-        elif parts:
-            content = _input(parts if role == "user" else in_words(parts))
-            items.append({"type": "message", "role": role, "content": content})
+            items.append(_output(message, where, ids, results))
+        elif own := items_of(message, SHAPE):
+            items += _own_message(message, where, own)
+        elif parts := parts_of(message, where):
+            items.append(plain_message(role, parts))
     return items
+
+
+def plain_message(role: str, parts: Sequence[Part]) -> dict[str, Any]:
+    """Return the item of a user's or the system's message."""
+    return message_item(role, input_content(parts if role == "user" else in_words(parts)))
+
+
+def message_item(role: str, content: object) -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": content}
+
+
+class _Results:
+    """The results in a window, which say in which form their calls go out."""
+
+    def __init__(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        self.native: set[str] = set()
+        self._plain: set[str] = set()
+        self.custom: set[str] = set()
+        for message in messages:
+            if message["role"] == "tool" and isinstance(message.get("tool_call_id"), str):
+                own = items_of(message, SHAPE)
+                whole = own is not None and "as" in own[0]
+                (self.native if whole else self._plain).add(message["tool_call_id"])
+
+    def call(self, item: Mapping[str, Any], call: Call, id: str) -> dict[str, Any]:
+        """Return a call as its item says; a built-in tool's only if its result is one, too."""
+        if "as" in item and call.id in self._plain:
+            return call_item(call, id)
+        return restored(item, call_item(call, id))
+
+
+def call_item(call: Call, id: str) -> dict[str, Any]:
+    if call.is_custom:
+        made = {"type": "custom_tool_call", "call_id": id, "name": call.name}
+        return {**made, "input": call.arguments}
+    made = {"type": "function_call", "call_id": id, "name": call.name}
+    return {**made, "arguments": call.arguments}
+
+
+def _output(
+    message: Mapping[str, Any], where: str, ids: CallIds, results: _Results
+) -> dict[str, Any]:
+    content = message.get("content")
+    if not isinstance(content, str):
+        parts = parts_of(message, where)
+        content = input_content(parts) if parts else ""
+    id, _ = ids.result(message, where)
+    kind = "custom_tool_call" if message["tool_call_id"] in results.custom else "function_call"
+    plain = {"type": f"{kind}_output", "call_id": id, "output": content}
+    own = items_of(message, SHAPE)
+    return restored(own[0], plain) if own else plain
+
+
+def plain_answer(
+    message: Mapping[str, Any], where: str, index: int, calls: Sequence[tuple[Call, str]]
+) -> list[dict[str, Any]]:
+    parts = [*parts_of(message, where), *media_notes(message)]
+    answer = [_answer(message, parts, index)] if parts else []
+    return answer + [call_item(*call) for call in calls]
+
+
+def _own_answer(
+    message: Mapping[str, Any],
+    where: str,
+    own: Sequence[Mapping[str, Any]],
+    calls: Sequence[tuple[Call, str]],
+    results: _Results,
+) -> list[dict[str, Any]]:
+    """Return the items of an answer of this API, unchanged and in their order."""
+    out: list[dict[str, Any]] = []
+    parts = indexed_parts(message, where)
+    left = dict(enumerate(calls))
+    pieces = Pieces([None if part is None else output_part(part) for part in parts])
+    for item in own:
+        index = item.get("call")
+        if isinstance(index, int) and index in left:
+            call, id = left.pop(index)
+            out.append(results.call(item, call, id))
+        else:
+            out += _own_item("assistant", item, pieces)
+    rest, _ = pieces.left()
+    if rest:
+        out.append(message_item("assistant", "\n".join(str(one.get("text", "")) for one in rest)))
+    return out + [call_item(*call) for call in left.values()]
+
+
+def _own_message(
+    message: Mapping[str, Any], where: str, own: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the items of a message of a user or the system."""
+    role = message["role"]
+    parts = indexed_parts(message, where)
+    pieces = Pieces([None if part is None else input_part(part) for part in parts])
+    out = [one for item in own for one in _own_item(role, item, pieces)]
+    rest, _ = pieces.left()
+    return out + ([message_item(role, rest)] if rest else [])
+
+
+def _own_item(role: str, item: Mapping[str, Any], pieces: Pieces) -> list[dict[str, Any]]:
+    inner = item.get("message")
+    if isinstance(inner, list):
+        content = [one for part in inner if isinstance(part, Mapping) for one in pieces.at(part)]
+        return [restored(item, message_item(role, content))] if content or not inner else []
+    found = pieces.at({"part": item["part"]} if "part" in item else item)
+    if "part" not in item:
+        return found
+    return [restored(item, message_item(role, str(one.get("text", "")))) for one in found]
 
 
 def _reasoning(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -95,121 +192,37 @@ def _answer(message: Mapping[str, Any], parts: list[Part], index: int) -> dict[s
         item["content"] = plain_text(parts[0])
     else:
         item |= {"id": f"msg_{index}", "status": "completed"}
-        item["content"] = [
-            {"type": "refusal", "refusal": part["refusal"]}
-            if part["type"] == "refusal"
-            else {"type": "output_text", "text": plain_text(part), "annotations": []}
-            for part in parts
-        ]
-    if message.get("phase") in _PHASES:
+        item["content"] = [output_part(part) for part in parts]
+    if message.get("phase") in PHASES:
         item["phase"] = message["phase"]
     return item
 
 
-def _input(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
+def output_part(part: Part) -> dict[str, Any]:
+    if part["type"] == "refusal":
+        return {"type": "refusal", "refusal": part["refusal"]}
+    return {"type": "output_text", "text": plain_text(part), "annotations": []}
+
+
+def input_content(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
     """Return the content of a user's or system's item; one text part becomes that text."""
-    made = [_input_part(part) for part in parts]
+    made = [input_part(part) for part in parts]
     if len(made) == 1 and made[0]["type"] == "input_text":
         return str(made[0]["text"])
     return made
 
 
-def _input_part(part: Part) -> dict[str, Any]:
+def input_part(part: Part) -> dict[str, Any]:
     if part["type"] == "image_url" and (url := image_url(part)):
         image = part["image_url"]
         detail = image.get("detail") if isinstance(image, Mapping) else None
         return {
             "type": "input_image",
             "image_url": url,
-            "detail": detail if detail in _DETAILS else "auto",
+            "detail": detail if detail in DETAILS else "auto",
         }
     if part["type"] == "file" and isinstance(part.get("file"), Mapping):
-        file = {k: v for k in _FILE_KEYS if isinstance(v := part["file"].get(k), str)}
+        file = {k: v for k in FILE_KEYS if isinstance(v := part["file"].get(k), str)}
         if "file_data" in file or "file_id" in file:
             return {"type": "input_file", **file}
     return {"type": "input_text", "text": plain_text(part)}
-
-
-def from_responses(window: object) -> list[Message]:
-    messages: list[Message] = []
-    answer: Message | None = None
-    for index, item in enumerate(listed(window, "input")):
-        where = f"input item {index}"
-        kind = item.get("type") or ("message" if "role" in item else None)
-        role = item.get("role")
-        if kind == "message" and role in ("system", "developer", "user"):
-            answer = None
-            if parts := _parts(item.get("content"), where):
-                messages.append({"role": role, "content": content_of(parts)})
-        elif kind == "function_call_output":
-            answer = None
-            content, id = item.get("output"), text_at(item, "call_id", where)
-            if not isinstance(content, str):
-                content = content_of(in_words(_parts(content, where))) or ""
-            messages.append({"role": "tool", "content": content, "tool_call_id": id})
-        elif (kind == "message" and role == "assistant") or kind in ("function_call", "reasoning"):
-            if answer is None or _begins_another(kind, answer):
-                answer = {"role": "assistant", "content": []}
-                messages.append(answer)
-            _add(answer, kind, item, where)
-        else:
-            raise WindowError(f"{where}: an item of type {kind!r} (role {role!r}) is not known")
-    for message in messages:
-        if message["role"] == "assistant":
-            message["content"] = content_of(message["content"])
-    return [one for one in messages if one["content"] is not None or one.get("tool_calls")]
-
-
-def _begins_another(kind: str, answer: Message) -> bool:
-    """Return True if an item of this kind begins another answer.
-
-    The calls of an answer stay together, before their results.
-    """
-    if kind == "function_call" or answer.get("tool_calls"):
-        return False
-    return bool(answer["content"])
-
-
-def _add(answer: Message, kind: str, item: Mapping[str, Any], where: str) -> None:
-    if kind == "reasoning":
-        answer.setdefault("reasoning_items", []).append(copy.deepcopy(dict(item)))
-    elif kind == "function_call":
-        answer.setdefault("tool_calls", []).append(
-            call_dict(
-                text_at(item, "call_id", where),
-                text_at(item, "name", where),
-                text_at(item, "arguments", where),
-            )
-        )
-    else:
-        answer["content"] += in_words(_parts(item.get("content"), where), "refusal")
-        if item.get("phase") in _PHASES:
-            answer["phase"] = item["phase"]
-
-
-def _parts(content: object, where: str) -> list[Part]:
-    if isinstance(content, str):
-        return [text_part(content)] if content.strip() else []
-    parts = [_part(part, where) for part in listed(content, f"{where}, content")]
-    return [part for part in parts if part["type"] != "text" or part["text"].strip()]
-
-
-def _part(part: Part, where: str) -> dict[str, Any]:
-    kind = part.get("type")
-    if kind in ("input_text", "output_text", "text"):
-        return text_part(text_at(part, "text", where))
-    if kind == "refusal":
-        return {"type": "refusal", "refusal": text_at(part, "refusal", where)}
-    if kind == "input_image":
-        if not isinstance(part.get("image_url"), str):
-            return text_part(note("image", part.get("file_id")))
-        image = {"url": part["image_url"]}
-        if part.get("detail") in _DETAILS and part["detail"] != "auto":
-            image["detail"] = part["detail"]
-        return {"type": "image_url", "image_url": image}
-    if kind == "input_file":
-        file = {key: part[key] for key in _FILE_KEYS if isinstance(part.get(key), str)}
-        if "file_data" in file or "file_id" in file:
-            return {"type": "file", "file": file}
-        return text_part(note("file", part.get("file_url") or part.get("filename")))
-    raise WindowError(f"{where}: a content part of type {kind!r} is not known")
