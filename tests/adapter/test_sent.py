@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from turnkeep import Session, SessionStore
-from turnkeep.adapter import edit_as_sent, is_as_sent, record_as_sent
+from turnkeep.adapter import edit_as_sent, is_as_sent, is_part_of, record_as_sent
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,3 +52,12 @@ async def test_a_message_with_nothing_in_it_is_no_turn(session: Session) -> None
     assert await record_as_sent(session, "", source_id="7:1") is None
     await edit_as_sent(session, "7:1", "something")
     assert await stored(session) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "part"), [("👍", True), (" 👍\n", True), ("👎", False), ("…", False), (" ", False)]
+)
+async def test_a_message_without_words_is_part_of_the_same_signs_alone(
+    sent: str, part: bool
+) -> None:
+    assert is_part_of(sent, "👍") is part

@@ -57,3 +57,14 @@ def test_a_character_that_is_made_of_several_is_not_cut() -> None:
 def test_a_limit_under_100_is_refused() -> None:
     with pytest.raises(ValueError, match="100 or more"):
         split_text("", 99)
+
+
+def test_a_code_block_that_ended_before_the_cut_is_not_opened_again() -> None:
+    first, *rest = split_text("```python\nx = 1\n```\n" + "word " * 30, 100)
+    assert first.count("```") == 2
+    assert "```" not in "".join(rest)
+
+
+def test_a_character_that_is_longer_than_any_is_cut() -> None:
+    marks = "e" + "\N{COMBINING ACUTE ACCENT}" * 300
+    assert "".join(split_text(marks, 100)) == marks
