@@ -72,7 +72,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-pytestmark = pytest.mark.anyio
+# Four processes keep both cores busy, and what they break is no matter of the Python.
+pytestmark = [pytest.mark.anyio, pytest.mark.once]
 
 
 async def test_no_turn_is_lost_none_is_there_twice_and_ids_are_dense(place: Place) -> None:
