@@ -39,6 +39,7 @@ from ._records.turn import MessageFields, Sender, Turn, TurnFields
 from ._records.usage import Usage
 from ._session.policy import ConsolidationPolicy
 from ._session.reply import Reply
+from ._session.shown import ShownWindow, build_window
 from ._session.spending import Price, Spent
 from ._store import Session, SessionStore
 from ._window.check import check_messages
@@ -63,6 +64,7 @@ __all__ = [
     "SessionInfo",
     "SessionKey",
     "SessionStore",
+    "ShownWindow",
     "Spent",
     "StorageError",
     "StoreClosedError",
@@ -78,6 +80,7 @@ __all__ = [
     "WindowError",
     "WrongLoopError",
     "broken_prefix",
+    "build_window",
     "check_messages",
     "estimate_tokens",
     "tiktoken_counter",

@@ -17,13 +17,12 @@ from .._records.turn import Turn
 from .._window.build import Window
 from .._window.options import HistoryOptions, WindowOptions
 from .._window.resolve import resolve
-from ..shapes import Shape, to_shape
-from ..shapes._convert import check_shape
+from ..shapes import Shape
 from ..storage.base import DEDUPE_TURNS, Change, Storage
 from .desk import Desk, moved_answer
-from .history import AnyWindow
 from .leases import Lease, answer_name
 from .reading import Sight, read_latest_exchange, read_window
+from .shown import ShownWindow, checked_options, shown
 
 __all__ = ["Begun", "Conversation"]
 
@@ -78,18 +77,15 @@ class Conversation:
         options: HistoryOptions,
         sight: Sight,
         collected: Sequence[Turn] = (),
-    ) -> AnyWindow:
+    ) -> ShownWindow:
         """Return the window; read only as much of the session's end as it needs."""
         try:
-            bounds = WindowOptions(max_messages=max_messages, shape=shape, **options)
-            if shape != "openai":
-                check_shape(shape)
+            bounds = checked_options(max_messages, shape, options)
             window = await self.window(bounds, sight, collected)
+            turns = None
             if bounds.media is not None:
                 turns = await resolve(window.turns, bounds.media, bounds.text_cost)
-                window = window._replace(turns=turns)
-            messages = window.messages(bounds)
-            return messages if shape == "openai" else to_shape(messages, shape)
+            return shown(window, bounds, turns)
         except WindowError as error:
             raise WindowError(f"{self.where}{error}") from error.__cause__
 

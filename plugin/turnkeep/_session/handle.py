@@ -18,7 +18,7 @@ from .._records.turn import Turn
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from .conversation import Conversation
-from .history import AnyWindow, History
+from .history import History, ShownWindow
 from .reading import Sight, Turns
 from .spending import Spent, add_up
 
@@ -82,7 +82,9 @@ class Handle(History):
         """Return a turn's generation, and the known generations that were merged into it."""
         return self._conversation.desk.answers.lives(turn)
 
-    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+    async def _history(
+        self, max_messages: int, shape: Shape, options: HistoryOptions
+    ) -> ShownWindow:
         sight = Sight() if self.turn is None else Sight.of(self.turn, self.joined)
         return await self._conversation.history(max_messages, shape, options, sight)
 

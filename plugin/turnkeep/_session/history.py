@@ -7,10 +7,9 @@ from typing import Literal, Unpack, overload
 from .._window.message import Message
 from .._window.options import MAX_MESSAGES, HistoryOptions
 from ..shapes import AnthropicWindow, GoogleWindow, Shape
+from .shown import AnyWindow, ShownWindow
 
-__all__ = ["AnyWindow", "History"]
-
-AnyWindow = list[Message] | AnthropicWindow | GoogleWindow
+__all__ = ["AnyWindow", "History", "ShownWindow"]
 
 
 class History:
@@ -77,10 +76,30 @@ class History:
           tokens.
         - `id_style`: `"mistral"` makes each call's id nine letters and digits. By default an id
           has at most 40 characters. Each is unique in the window.
+        - `leaving_out`: a function from a `Turn` to True for one that the window leaves out. The
+          answers to a user turn that is left out are left out, too.
+        - `merge`: True gives strict chat templates one system message and alternating roles.
+        - `cache`: True marks Anthropic's cache breakpoints, in its shape alone: the ends of the
+          two latest user messages, where the next request begins like this one.
         - `shape`: `"openai"`, `"responses"`, `"anthropic"` or `"google"`, see
           `turnkeep.shapes.to_shape`. The bounds count messages before that conversion.
         """
+        return (await self._history(max_messages, shape, options)).messages
+
+    async def window(
+        self,
+        max_messages: int = MAX_MESSAGES,
+        *,
+        shape: Shape = "openai",
+        **options: Unpack[HistoryOptions],
+    ) -> ShownWindow:
+        """Return the window as an object, with its turns, its tokens, and where it was cut.
+
+        `get_history` documents the options.
+        """
         return await self._history(max_messages, shape, options)
 
-    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+    async def _history(
+        self, max_messages: int, shape: Shape, options: HistoryOptions
+    ) -> ShownWindow:
         raise NotImplementedError

@@ -23,7 +23,7 @@ from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ..storage.base import Change
 from .conversation import Begun, Conversation
-from .history import AnyWindow, History
+from .history import History, ShownWindow
 from .returned import open_calls, read_answer, read_usage
 from .states import EVENTS, Event, State
 
@@ -292,7 +292,9 @@ class Reply(History):
             if changed is not None:
                 self.turns[self._linked] = changed
 
-    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+    async def _history(
+        self, max_messages: int, shape: Shape, options: HistoryOptions
+    ) -> ShownWindow:
         self._check_open()
         collected = [*self._collected]
         if self.text.strip():

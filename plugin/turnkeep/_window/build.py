@@ -18,6 +18,7 @@ from .cut import Cut, first_kept, reminder_before
 from .exchange import Exchange
 from .fit import Bound, fit, one_message, truncated
 from .ids import send_ids
+from .merge import merged
 from .message import Message, is_plain
 from .options import WindowOptions
 from .sight import View, begins_in, consolidated, in_epoch, narrows, visible
@@ -35,6 +36,9 @@ class Window(NamedTuple):
     plain: bool = False
     """True if all turns are plain; see `is_plain`."""
 
+    cut: int | None = None
+    """The id of the first turn if the window leaves out others for a bound."""
+
     def messages(self, options: WindowOptions) -> list[Message]:
         """Return the chat-completions messages, as the caller's own copies."""
         extra, speakers = options.extra, options.speakers
@@ -47,6 +51,8 @@ class Window(NamedTuple):
             messages = [options.message(turn) for turn in self.turns]
             if options.shape == "openai":
                 send_ids(messages, options.id_style)
+        if options.merge:
+            return merged(messages if self.summary is None else [self.summary, *messages])
         return messages if self.summary is None else [self.summary, *messages]
 
 
@@ -80,7 +86,10 @@ def build_window(
     if cut is None:
         return None
     shown, plain = _from(chat, first, cut, bounds, options)
-    return Window(summary if shown else None, shown, plain)
+    whole = complete and len(shown) >= len(chat.turns) - chat.starts[first]
+    return Window(
+        summary if shown else None, shown, plain, None if whole or not shown else shown[0].id
+    )
 
 
 def _from(
@@ -115,8 +124,11 @@ def _arranged(
 ) -> tuple[Arrangement, int, bool]:
     """Return the exchanges, the index of the first visible one, and True if it is the oldest."""
     keep_system = options.system == "keep"
-    if tail is None or keep_system or narrows(view, turns):
+    chosen = keep_system or options.leaving_out is not None
+    if tail is None or chosen or narrows(view, turns):
         shown, complete = visible(info, turns, view, complete=complete)
+        if options.leaving_out is not None:
+            shown = [turn for turn in shown if not options.leaving_out(turn)]
         chat = arrange(
             shown,
             unanswered=options.unanswered,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict, get_args
 
 import msgspec
@@ -59,6 +59,9 @@ class HistoryOptions(TypedDict, total=False):
     summary: SummaryRole
     media: MediaResolver | None
     id_style: IdStyle | None
+    leaving_out: Callable[[Turn], bool] | None
+    merge: bool
+    cache: bool
 
 
 class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,9 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     media: MediaResolver | None = None
     shape: Shape = "openai"
     id_style: IdStyle | None = None
+    leaving_out: Callable[[Turn], bool] | None = None
+    merge: bool = False
+    cache: bool = False
 
     def __post_init__(self) -> None:
         _check_bound("max_messages", self.max_messages)
@@ -88,6 +94,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
             self.count_tokens is not estimate_tokens
             or self.count_message is not None
             or self.media is not None
+            or self.leaving_out is not None
         ):
             self._check_functions()
         if not isinstance(self.slack, (int, float)) or not 0 <= self.slack < 1:
@@ -132,6 +139,11 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
                 )
             if self.count_tokens is not estimate_tokens:
                 raise WindowError("give count_tokens or count_message, not both")
+        if self.leaving_out is not None and not callable(self.leaving_out):
+            raise WindowError(
+                "leaving_out is a function from a Turn to True for one to leave out, "
+                f"not {self.leaving_out!r}"
+            )
         if self.media is not None and not callable(self.media):
             raise WindowError(
                 "media is a function from Media to the content part that the model is to get, "

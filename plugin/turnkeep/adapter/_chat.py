@@ -12,7 +12,7 @@ from .._errors import StorageError, StoreLockedError, TurnkeepError
 from .._records.key import SessionKey
 from .._records.turn import Turn, TurnFields
 from .._session.conversation import Conversation
-from .._session.history import AnyWindow
+from .._session.history import ShownWindow
 from .._session.reply import Reply
 from .._store import Session, SessionStore
 from .._window.options import HistoryOptions
@@ -110,7 +110,9 @@ class ChatSession(Session):
 
     append.__doc__ = Session.append.__doc__
 
-    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+    async def _history(
+        self, max_messages: int, shape: Shape, options: HistoryOptions
+    ) -> ShownWindow:
         if self.turn is None and self._ask is not None:
             await self._record_question(None)
         return await super()._history(max_messages, shape, options)
