@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from profiles import number_of
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Capabilities, Storage
 from turnkeep.storage.redis import RedisStorage, _rename, from_url
@@ -154,7 +155,7 @@ class TestRedisCluster(OnRedis, StorageContract):
     """The servers of the sessions and of their aliases differ, and each script is for one."""
 
     backends = ("asyncio",)
-    examples = 15
+    examples = number_of(15, proof=True)
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
