@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -138,14 +138,18 @@ class Renames:
     async def _copy(self, way: _Way, key: str, ids: int, epochs: int) -> None:
         """Keep the turns of a session at the new key, with their ids and epochs raised."""
         for kind in ("turns", "aside"):
-            async for pairs in self._chunks(way, key, kind):
-                staged: list[str | bytes] = []
-                for text, place in pairs:
-                    turn = turn_of(text, "") if kind == "turns" else None
-                    staged += _staged(turn, text, int(float(place)), ids, epochs)
-                answer = await self._moves.to(way.target, "stage", way.name, _LEASE, kind, *staged)
-                if not answer[2]:
-                    return  # somebody gave it up, and the commit will say so
+            # trio warns of a generator that a failure leaves open.
+            async with aclosing(self._chunks(way, key, kind)) as chunks:
+                async for pairs in chunks:
+                    staged: list[str | bytes] = []
+                    for text, place in pairs:
+                        turn = turn_of(text, "") if kind == "turns" else None
+                        staged += _staged(turn, text, int(float(place)), ids, epochs)
+                    answer = await self._moves.to(
+                        way.target, "stage", way.name, _LEASE, kind, *staged
+                    )
+                    if not answer[2]:
+                        return  # somebody gave it up, and the commit will say so
 
     async def _chunks(
         self, way: _Way, key: str, kind: str
