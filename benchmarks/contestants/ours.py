@@ -1,4 +1,4 @@
-"""turnkeep: JSONL files and SQLite, to survive the process or the machine, and memory."""
+"""turnkeep on each of its storages, to survive the process or the machine, or nothing."""
 
 from __future__ import annotations
 

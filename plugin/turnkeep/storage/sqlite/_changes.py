@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,59 +10,50 @@ import msgspec
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Change, Expected, merge_metadata
-from . import _clock, _index
-from ._rows import body_of
+from . import _clock
+from ._rows import Part
 from ._sessions import Sessions
-from ._sql import insert
 
 
-def edit(
-    sessions: Sessions, key: SessionKey, turn_id: int, change: Change, expected: Expected | None
-) -> Turn | None:
-    """Do what `Storage.edit` does."""
-    held = sessions.expected(key, expected)
-    turn = sessions.turn(held, turn_id) if held is not None else None
-    if held is None or turn is None:
-        return None
-    changed = change.apply(turn)
-    if changed is turn:
-        return turn
-    part = sessions.part_of(held, turn_id)
-    place = part.place(turn_id)
-    statement = "UPDATE turns SET body = ? WHERE place = ?"
-    sessions.db.execute(statement, (body_of(changed, part), place))
-    linked = [(one, place) for one in changed.source_ids if one not in turn.source_ids]
-    insert(sessions.db, "REPLACE INTO sources VALUES ", linked)
-    before, after = (_index.tokens(sessions.search, one) for one in (turn, changed))
-    if before != after:
-        insert(sessions.db, _index.DELETE, [("delete", place, before)] if before else [])
-        insert(sessions.db, _index.INSERT, [(place, after)] if after else [])
-    # A link takes nothing away.
-    if not (change.content is msgspec.UNSET and change.extra is msgspec.UNSET):
-        sessions.erasing = True
-    turns = [changed if one.id == turn_id else one for one in held.turns[: held.end]]
-    held = held.changed(held.info, turns)
-    sessions.save(held, revision=held.info.revision + 1)
-    return changed
-
-
-def delete(
-    sessions: Sessions, key: SessionKey, ids: Sequence[int], expected: Expected | None
+def change(
+    sessions: Sessions,
+    key: SessionKey,
+    changes: Mapping[int, Change | None],
+    expected: Expected | None,
 ) -> list[Turn]:
-    """Do what `Storage.delete` does."""
+    """Do what `Storage.change` does, in a few statements of many rows."""
     held = sessions.expected(key, expected)
     if held is None:
         return []
-    gone = [turn for one in sorted(set(ids)) if (turn := sessions.turn(held, one)) is not None]
-    if gone:
-        sessions.remove([(sessions.part_of(held, turn.id), turn) for turn in gone])
-        unwanted = {turn.id for turn in gone}
-        left = [turn for turn in held.turns[: held.end] if turn.id not in unwanted]
-        held = held.changed(held.info, left)
+    there: list[Turn] = []
+    gone: list[tuple[Part, Turn]] = []
+    edited: list[tuple[Part, Turn, Turn]] = []
+    for turn_id in sorted(changes):
+        turn, one = sessions.turn(held, turn_id), changes[turn_id]
+        if turn is None:
+            continue
+        part = sessions.part_of(held, turn_id)
+        after = None if one is None else one.apply(turn)
+        there.append(after or turn)
+        if after is None:
+            gone.append((part, turn))
+        elif after is not turn:
+            edited.append((part, turn, after))
+        # A link takes nothing away. What an earlier call was told of is waited for too.
+        takes = one is None or not (one.content is msgspec.UNSET and one.extra is msgspec.UNSET)
+        sessions.erasing = sessions.erasing or takes
+    sessions.erasing = sessions.erasing or None in changes.values()
+    if gone or edited:
+        sessions.remove(gone)
+        sessions.replace(edited)
+        now = {turn.id: after for _, turn, after in edited} | dict.fromkeys(
+            turn.id for _, turn in gone
+        )
+        kept = [now.get(turn.id, turn) for turn in held.turns[: held.end]]
+        held = held.changed(held.info, [turn for turn in kept if turn is not None])
         turns, revision = held.info.turns - len(gone), held.info.revision + 1
         sessions.save(held, turns=turns, revision=revision)
-    sessions.erasing = True  # what an earlier call was told of is waited for too
-    return gone
+    return there
 
 
 def clear(sessions: Sessions, key: SessionKey, erase: bool, expected: Expected | None) -> bool:

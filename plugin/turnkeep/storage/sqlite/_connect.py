@@ -35,11 +35,11 @@ class Place(Struct, frozen=True):
         if self.read_only:
             flags = apsw.SQLITE_OPEN_READONLY
         name = str(self.path.absolute())
-        if self.read_only and not os.access(self.path.absolute().parent, os.W_OK):
-            # SQLite needs two files beside it, unless nobody can be writing.
-            if not self.log_bytes():
-                name = f"{self.path.absolute().as_uri()}?immutable=1"
-                flags |= apsw.SQLITE_OPEN_URI
+        is_still = self.read_only and not os.access(self.path.absolute().parent, os.W_OK)
+        if is_still and not self.log_bytes():
+            # SQLite needs two files beside it, unless nobody is writing.
+            name = f"{self.path.absolute().as_uri()}?immutable=1"
+            flags |= apsw.SQLITE_OPEN_URI
         db = apsw.Connection(name, flags=flags, vfs=_zeroing.NAME if zeroing else None)
         if waits:
             db.set_busy_handler(_patience(waits))

@@ -1,8 +1,8 @@
 """The word index: the tokens of a turn, and the query for them.
 
 Python splits a text into words as `storage.words` says, so that SQLite has only to split at
-spaces; of ASCII both find the same words. Every hit is compared once more by its text. So the index needs no positions, which
-halves it.
+spaces. Of ASCII text both find the same words. Every hit is compared once more by its text. So
+the index needs no positions, which halves it.
 """
 
 from __future__ import annotations

@@ -133,13 +133,21 @@ class SqliteStorage:
     async def edit(
         self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
     ) -> Turn | None:
-        verb = partial(_changes.edit, key=key, turn_id=turn_id, change=change, expected=expected)
-        return await self._change(verb, key)
+        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
 
     async def delete(
         self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
     ) -> list[Turn]:
-        verb = partial(_changes.delete, key=key, ids=ids, expected=expected)
+        return await self.change(key, dict.fromkeys(ids), expected=expected)
+
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]:
+        verb = partial(_changes.change, key=key, changes=dict(changes), expected=expected)
         return await self._change(verb, key)
 
     async def clear(

@@ -21,6 +21,9 @@ _DOWN: Final = (
     f"SELECT {BODIES} FROM (SELECT * FROM turns WHERE place > ? AND place < ? "
     "ORDER BY place DESC LIMIT ?)"
 )
+_DELETE: Final = "DELETE FROM {} WHERE {} IN (VALUES "
+_REPLACE: Final = "UPDATE turns SET time = new.column2, body = new.column3 FROM (VALUES "
+_REPLACED: Final = ") AS new WHERE turns.place = new.column1"
 
 
 class TurnRows:
@@ -77,19 +80,42 @@ class TurnRows:
 
     def remove(self, stored: Sequence[tuple[Part, Turn]]) -> None:
         """Delete turns, with their names and their words."""
-        texts = []
-        for part, turn in stored:
-            place = part.place(turn.id)
-            self.db.execute("DELETE FROM turns WHERE place = ?", (place,))
-            for source in turn.source_ids:
-                self.db.execute("DELETE FROM sources WHERE (name, place) = (?, ?)", (source, place))
-            if turn.token:
-                name = turn.token
-                self.db.execute("DELETE FROM tokens WHERE (name, place) = (?, ?)", (name, place))
-            if text := _index.tokens(self.search, turn):
-                texts.append(("delete", place, text))
-        insert(self.db, _index.DELETE, texts)
-        self.erasing = True
+        placed = [(part.place(turn.id), turn) for part, turn in stored]
+        sources = [(source, place) for place, turn in placed for source in turn.source_ids]
+        tokens = [(turn.token, place) for place, turn in placed if turn.token]
+        insert(self.db, _DELETE.format("turns", "place"), [(place,) for place, _ in placed], ")")
+        insert(self.db, _DELETE.format("sources", "(name, place)"), sources, ")")
+        insert(self.db, _DELETE.format("tokens", "(name, place)"), tokens, ")")
+        self._unindex(placed)
+
+    def replace(self, edited: Sequence[tuple[Part, Turn, Turn]]) -> None:
+        """Put other turns in the places of these."""
+        placed = [(part.place(before.id), before, after) for part, before, after in edited]
+        bodies = [
+            (part.place(after.id), micros(after.time), body_of(after, part))
+            for part, _, after in edited
+        ]
+        linked = [
+            (source, place)
+            for place, before, after in placed
+            for source in after.source_ids
+            if source not in before.source_ids
+        ]
+        insert(self.db, _REPLACE, bodies, _REPLACED)
+        insert(self.db, "REPLACE INTO sources VALUES ", linked)
+        worded = [
+            (place, before, text)
+            for place, before, after in placed
+            if (text := _index.tokens(self.search, after)) != _index.tokens(self.search, before)
+        ]
+        self._unindex([(place, before) for place, before, _ in worded])
+        texts = sorted((place, text) for place, _, text in worded if text)
+        insert(self.db, _index.INSERT, texts)
+
+    def _unindex(self, placed: Sequence[tuple[int, Turn]]) -> None:
+        texts = [(place, _index.tokens(self.search, turn)) for place, turn in placed]
+        rows = [("delete", place, text) for place, text in sorted(texts) if text]
+        insert(self.db, _index.DELETE, rows)
 
     def give_up(self, parts: Iterable[Part]) -> None:
         """Leave the turns of these parts to be erased."""
