@@ -142,8 +142,10 @@ async def test_a_long_session_is_forgotten_in_steps_that_let_other_chats_write(
 ) -> None:
     storage = SqliteStorage(tmp_path / "chats.db")
     await storage.open()
-    for _ in range(4):
-        await put(storage, KEY, [user("zq000000000001") for _ in range(500)])
+    for start in range(0, 2000, 500):
+        said = [f"the zq{number:012x} word" for number in range(start, start + 500)]
+        await put(storage, KEY, [user(text) for text in said])
+        await put(storage, OTHER, [user(text) for text in ("the word", "zqffffffffffff")])
     returned = anyio.Event()
 
     async def forget() -> None:
@@ -157,8 +159,10 @@ async def test_a_long_session_is_forgotten_in_steps_that_let_other_chats_write(
             await put(storage, OTHER, [user(f"{written}")])
             written += 1
     assert written > 2
-    assert not words_in(tmp_path)
+    assert words_in(tmp_path) == {"zqffffffffffff"}
     assert await texts(storage) == []
+    assert {hit.key for hit in await storage.search("the word")} == {OTHER}
+    assert len(await storage.search("word", limit=9)) == 4
     await storage.aclose()
 
 

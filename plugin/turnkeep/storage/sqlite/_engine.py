@@ -19,6 +19,7 @@ import apsw
 from ..._errors import StorageError, TurnkeepError
 from ._appending import Appending, AppendOp
 from ._connect import Place, close_all
+from ._erasing import erase_some, is_due
 from ._faults import storage_error, unerased
 from ._held import Cache, Held
 from ._lane import Op
@@ -32,9 +33,6 @@ PAGES_IN_LOG: Final = 2000
 
 MOST_PAGES_IN_LOG: Final = 16_000
 """The pages at which the writing waits for that."""
-
-ERASED_AT_ONCE: Final = 200
-"""The turns that one transaction erases, so that others wait for no more."""
 
 PAUSE: Final = 0.005
 
@@ -95,8 +93,8 @@ class Engine:
             self._looker = place.connect()
             if not place.read_only:
                 self._bringer = place.connect(zeroing=True)
-                count = "SELECT count(*) FROM parts WHERE session IS NULL"
-                self._given_up = bool(db.execute(count).get)
+                self.sessions.search = db.execute("SELECT search FROM state").get
+                self._given_up = is_due(self.sessions)
                 self._unerased = self._given_up
         except apsw.Error as error:
             self.close()
@@ -150,7 +148,7 @@ class Engine:
             self._compare_stamps()
             erasing = self._run(taken)
             if self.sessions.gave_up:
-                self.sessions.erase_some(ERASED_AT_ONCE)
+                erase_some(self.sessions)
             if writing:
                 self._stamp()
             self._db.execute("COMMIT")
@@ -245,17 +243,17 @@ class Engine:
             self._write()
         if self._given_up:
             self._erase_some()
-        if self._given_up or self._waiting:
-            return 0
-        if self._unerased:
-            self._empty_log()
-        elif self._log_pages > MOST_PAGES_IN_LOG:
+        if self._log_pages > MOST_PAGES_IN_LOG:
             self._log_pages = 0
             with suppress(apsw.Error):
                 self.bring("RESTART")
         elif self._log_pages > PAGES_IN_LOG:
             self._log_pages = 0
             self.ask_to_bring()
+        if self._given_up or self._waiting:
+            return 0
+        if self._unerased:
+            self._empty_log()
         return PAUSE if self._parked else None
 
     def _erase_some(self) -> None:
@@ -263,7 +261,7 @@ class Engine:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._compare_stamps()
-            self._given_up = self.sessions.gave_up = self.sessions.erase_some(ERASED_AT_ONCE)
+            self._given_up = self.sessions.gave_up = erase_some(self.sessions)
             if self._given_up:
                 self._stamp()
             self._db.execute("COMMIT")

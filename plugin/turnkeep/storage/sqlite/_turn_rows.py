@@ -38,7 +38,9 @@ class TurnRows:
         self.erasing = False
         """True if the change takes away bytes that must be gone when it returns."""
         self.gave_up = False
-        """True if turns are left to `erase_some`."""
+        """True if turns are left to be erased, see `_erasing`."""
+        self.is_merging = False
+        """True if the index is being merged by this connection."""
         self.damaged = damaged
 
     def rows(self, after: int, before: int, count: int, *, up: bool) -> list[Row]:
@@ -122,22 +124,3 @@ class TurnRows:
         for part in parts:
             self.db.execute("UPDATE parts SET session = NULL WHERE part = ?", (part.part,))
         self.gave_up = self.erasing = True
-
-    def erase_some(self, count: int) -> bool:
-        """Erase so many turns that were given up; return True if there are more."""
-        number = self.db.execute("SELECT part FROM parts WHERE session IS NULL LIMIT 1").get
-        if number is None:
-            return False
-        part = Part(number, 0, 0)
-        rows = self.rows(part.first, part.last, count, up=True)
-        self.remove([(part, row.turn) for row in rows if row.turn is not None])
-        for row in rows:
-            if row.turn is None:
-                # Its names can't be read from it, so they are looked for.
-                self.damaged.discard(row.place)
-                self.db.execute("DELETE FROM turns WHERE place = ?", (row.place,))
-                for table in ("sources", "tokens"):
-                    self.db.execute(f"DELETE FROM {table} WHERE place = ?", (row.place,))
-        if len(rows) < count:
-            self.db.execute("DELETE FROM parts WHERE part = ?", (number,))
-        return True
