@@ -151,6 +151,7 @@ class TestErasedFromMemory(OnRedis, ErasingContract):
         return ErasingRedis(from_url(self.url(place))._place)
 
 
+@pytest.mark.once
 class TestRedisCluster(OnRedis, StorageContract):
     """The servers of the sessions and of their aliases differ, and each script is for one."""
 

@@ -21,9 +21,10 @@ from turnkeep import (
     StorageError,
     UnknownStorageError,
 )
+from turnkeep.storage.base import Change
 from turnkeep.storage.redis import _exchange, _server, from_url
 from turnkeep.storage.redis._servers import shard_of
-from turnkeep.testing._tools import KEY, OTHER, put, texts, user
+from turnkeep.testing._tools import KEY, OTHER, at_once, put, texts, user
 
 from .valkey import Proxy, client, cluster, fresh_url, restarted, server, shared_url
 
@@ -151,6 +152,21 @@ async def test_all_keys_of_a_session_are_in_one_slot_whatever_its_key_holds() ->
             held = [one for one in redis.scan_iter() if one.endswith(key.text.encode())]
         assert len({key_slot(one) for one in held}) == 1
         assert len(held) == 5
+    await storage.aclose()
+
+
+async def test_changes_under_an_alias_and_under_its_key_keep_the_order_of_the_calls() -> None:
+    storage = from_url(fresh_url())
+    await storage.open()
+    await put(storage, KEY, [user("a")])
+    await storage.rename(KEY, OTHER)
+    assert await texts(storage, KEY) == ["a"]
+    edited, cleared = await at_once(
+        lambda: storage.edit(KEY, 1, Change(content="b")),
+        lambda: storage.clear(OTHER, erase=True),
+    )
+    assert (edited.content, cleared) == ("b", True)
+    assert await texts(storage, KEY) == []
     await storage.aclose()
 
 

@@ -16,6 +16,9 @@ __all__ = ["Asking"]
 _LOOK: Final = "peek"
 """The script by which a change looks first. It changes nothing, so it can be sent again."""
 
+_MOST_TARGETS: Final = 10_000
+"""The aliases that are remembered."""
+
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.1
 
@@ -27,6 +30,7 @@ class Asking:
         self._link = link
         self._moves = moves
         self._lines: dict[str, _Line] = {}
+        self._targets: dict[str, str] = {}
 
     @property
     def is_cluster(self) -> bool:
@@ -35,10 +39,11 @@ class Asking:
 
     async def read(self, key: str, script: str, *arguments: str) -> Any:
         """Return what a script reads of the session that a key means."""
-        known, gone = b"", ""
+        known, gone, given = b"", "", key
         while True:
             answer = await self._link.call(key, script, (known, *arguments), changes=False)
             if answer[0] == 0:
+                self._learn(given, answer[1].decode())
                 return answer
             if answer[0] == 1:
                 key = answer[1].decode()
@@ -55,7 +60,7 @@ class Asking:
 
     async def change(self, key: str, script: str, *arguments: str | bytes) -> Any:
         """Return what a script that changes a session answers, in the order of the calls."""
-        if not self._lines or key not in self._lines:
+        if not self._lines or self._targets.get(key, key) not in self._lines:
             answer = await self._link.call(key, script, arguments, changes=True)
             if answer[0] == 0:
                 return answer
@@ -75,13 +80,22 @@ class Asking:
                 await sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
+    def _learn(self, key: str, target: str) -> None:
+        """Remember where an alias leads, for the order of changes alone."""
+        if key != target:
+            if len(self._targets) >= _MOST_TARGETS:
+                self._targets.clear()
+            self._targets[key] = target
+        elif self._targets:
+            self._targets.pop(key, None)
+
     @asynccontextmanager
     async def in_line(self, *keys: str) -> AsyncGenerator[None, None]:
         """Hold later changes of these keys, by this process, until this one is done.
 
         A change of one round trip needs no line: the thread keeps the order.
         """
-        in_order = sorted(set(keys))
+        in_order = sorted({self._targets.get(key, key) for key in keys})
         lines = [self._lines.setdefault(key, _Line()) for key in in_order]
         for line in lines:
             line.waiting += 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from ..._errors import LostAcknowledgementError, StorageError
 from ..._records.key import SessionKey
-from ..._records.turn import Turn
 from ..base import SessionInfo, merged, shifted
 from ._asking import Asking
 from ._decode import fields_of, info_of, stored, turn_of
@@ -59,9 +58,8 @@ class Renames:
                 return
             if back:
                 target = new.text
-            async with self._asking.in_line(*{source, target} - {old.text, new.text}):
-                if await self._try(_Way(secrets.token_hex(8), source, target), back):
-                    return
+            if await self._try(_Way(secrets.token_hex(8), source, target), back):
+                return
             await sleep(random.uniform(0.005, 0.05))  # noqa: S311 (it spreads the tries)
 
     async def _meant(self, key: SessionKey) -> str:
@@ -138,38 +136,32 @@ class Renames:
     async def _copy(self, way: _Way, key: str, ids: int, epochs: int) -> None:
         """Keep the turns of a session at the new key, with their ids and epochs raised."""
         for kind in ("turns", "aside"):
-            # trio warns of a generator that a failure leaves open.
-            async with aclosing(self._chunks(way, key, kind)) as chunks:
-                async for pairs in chunks:
-                    staged: list[str | bytes] = []
-                    for text, place in pairs:
-                        turn = turn_of(text, "") if kind == "turns" else None
-                        staged += _staged(turn, text, int(float(place)), ids, epochs)
-                    answer = await self._moves.to(
-                        way.target, "stage", way.name, _LEASE, kind, *staged
-                    )
-                    if not answer[2]:
-                        return  # somebody gave it up, and the commit will say so
-
-    async def _chunks(
-        self, way: _Way, key: str, kind: str
-    ) -> AsyncGenerator[Sequence[tuple[bytes, bytes]], None]:
-        after = "0"
-        while True:
-            answer = await self._moves.out_of(key, "copy", way.name, kind, after, str(_CHUNK))
-            texts: list[bytes] = answer[2]
-            if texts:
-                yield list(zip(texts[::2], texts[1::2], strict=True))
+            after, is_more = "0", True
+            while is_more:
+                texts: list[bytes] = (
+                    await self._moves.out_of(key, "copy", way.name, kind, after, str(_CHUNK))
+                )[2]
+                is_more = len(texts) == 2 * _CHUNK
+                if not texts:
+                    break
                 after = texts[-1].decode()
-            if len(texts) < 2 * _CHUNK:
-                return
+                staged = _staged(texts, ids, epochs, readable=kind == "turns")
+                if not (await self._moves.to(way.target, "stage", way.name, _LEASE, kind, *staged))[
+                    2
+                ]:
+                    return  # somebody gave it up, and the commit will say so
 
 
-def _staged(turn: Turn | None, text: bytes, place: int, ids: int, epochs: int) -> list[str | bytes]:
-    """Return the arguments for one turn; one that can't be read keeps its text."""
-    if turn is None:
-        return [str(place + ids), text, "", "0"]
-    if ids or epochs:
-        turn = shifted(turn, ids, epochs, "")
-        text = stored(turn)
-    return [str(turn.id), text, turn.token, str(len(turn.source_ids)), *turn.source_ids]
+def _staged(texts: Sequence[bytes], ids: int, epochs: int, *, readable: bool) -> list[str | bytes]:
+    """Return the arguments for pairs of a turn and its id. A damaged one keeps its text."""
+    arguments: list[str | bytes] = []
+    for text, place in zip(texts[::2], texts[1::2], strict=True):
+        turn = turn_of(text, "") if readable else None
+        if turn is None:
+            arguments += (str(int(float(place)) + ids), text, "", "0")
+            continue
+        if ids or epochs:
+            turn = shifted(turn, ids, epochs, "")
+            text = stored(turn)
+        arguments += (str(turn.id), text, turn.token, str(len(turn.source_ids)), *turn.source_ids)
+    return arguments
