@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from redis import Redis
 from redis.crc import key_slot
 
+from patience import PATIENCE
 from turnkeep import (
     LostAcknowledgementError,
     SessionKey,
@@ -168,6 +170,30 @@ async def test_changes_under_an_alias_and_under_its_key_keep_the_order_of_the_ca
     assert (edited.content, cleared) == ("b", True)
     assert await texts(storage, KEY) == []
     await storage.aclose()
+
+
+async def test_renames_in_a_circle_by_several_processes_end_and_lose_nothing() -> None:
+    keys = [SessionKey("circle", number) for number in range(3)]
+    for _ in range(5):
+        url = fresh_url()
+        storages = [from_url(url) for _ in keys]
+        for storage, key in zip(storages, keys, strict=True):
+            await storage.open()
+            await put(storage, key, [user(key.text)])
+        with anyio.fail_after(PATIENCE):
+            await at_once(
+                *(
+                    partial(storage.rename, keys[place], keys[(place + step) % 3])
+                    for place, storage in enumerate(storages)
+                    for step in (1, 2)
+                ),
+                *(partial(put, storages[0], key, [user(f"{key} late")]) for key in keys),
+            )
+        sessions = (await storages[1].sessions()).sessions
+        said = [text for info in sessions for text in await texts(storages[2], info.key)]
+        assert sorted(said) == sorted(f"{key}{late}" for key in keys for late in ("", " late"))
+        for storage in storages:
+            await storage.aclose()
 
 
 # A server that goes away.
