@@ -27,6 +27,12 @@ from .worker import CHATS, LEASE_SECONDS, answer
 
 
 @contextmanager
+def on_sqlite(folder: Path) -> Iterator[str]:
+    folder.mkdir()
+    yield f"sqlite:{folder}/chats.db"
+
+
+@contextmanager
 def on_redis(folder: Path) -> Iterator[str]:
     yield fresh_url()
 
@@ -45,6 +51,7 @@ def on_a_cluster(folder: Path) -> Iterator[str]:
 PLACES: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     "postgresql": on_postgresql,
     "redis": on_redis,
+    "sqlite": on_sqlite,
 }
 if SECONDS >= LONG:
     PLACES["redis cluster"] = on_a_cluster
