@@ -41,7 +41,8 @@ def shared_url() -> str:
 def fresh_url(at: str | None = None, **options: object) -> str:
     """Return a URL with a prefix that no other test has, on the shared server or another."""
     given = "".join(f"&{name}={value}" for name, value in options.items())
-    return f"{at or shared_url()}?prefix=t{secrets.token_hex(6)}{given}"
+    base = at or shared_url()
+    return f"{base}{'&' if '?' in base else '?'}prefix=t{secrets.token_hex(6)}{given}"
 
 
 @contextmanager
