@@ -130,6 +130,25 @@ async def test_an_append_and_a_window_are_one_round_trip_each(proxy: Proxy) -> N
     await storage.aclose()
 
 
+async def test_a_window_that_was_read_before_gets_only_what_is_newer(proxy: Proxy) -> None:
+    url = fresh_url(f"redis://127.0.0.1:{proxy.port}")
+    mine, theirs = from_url(url), from_url(url)
+    for storage in (mine, theirs):
+        await storage.open()
+    await put(mine, KEY, [user("x" * 200) for _ in range(100)])
+    whole = (await mine.read(KEY, limit=50)).turns
+    await put(theirs, KEY, [user("newer")])
+    before = proxy.answered
+    again = (await mine.read(KEY, limit=50)).turns
+    assert [*whole[1:], again[-1]] == again
+    assert again[-1].content == "newer"
+    assert proxy.answered < before + 1000
+    await theirs.edit(KEY, 100, Change(content="edited"))
+    assert (await texts(mine, limit=2)) == ["edited", "newer"]
+    for storage in (mine, theirs):
+        await storage.aclose()
+
+
 async def test_what_waits_together_goes_in_one_pipeline(proxy: Proxy) -> None:
     storage = from_url(fresh_url(f"redis://127.0.0.1:{proxy.port}"))
     await storage.open()

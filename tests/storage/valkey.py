@@ -81,6 +81,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.loses = 0
         self.requests = 0
+        self.answered = 0
         Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -95,6 +96,7 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(1 << 20):
                 self.requests += not answers
+                self.answered += len(data) * answers
                 if answers and self.loses:
                     self.loses -= 1
                     break
