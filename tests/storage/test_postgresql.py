@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -265,6 +268,34 @@ async def test_a_refused_connection_is_said_without_the_password(
         await store.session(KEY).append("user", "a")
     assert "hush" not in str(raised.value) + repr(store) + caplog.text
     await store.aclose()
+
+
+async def test_a_wrong_password_is_said_without_it(
+    own_server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with psycopg.connect(own_server.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE careful LOGIN PASSWORD 'right-one'")
+        ((file,),) = connection.execute("SHOW hba_file").fetchall()
+        rules = Path(file).read_text()
+        Path(file).write_text(f"local all careful scram-sha-256\n{rules}")
+        connection.execute("SELECT pg_reload_conf()")
+        url = url_of(tmp_path, base=own_server.url)
+        wrong = url.replace("postgres:@", "careful:hush-hush@")
+        with pytest.raises(StorageError, match=r"password authentication failed.*Check") as raised:
+            await PostgresqlStorage(wrong).open()
+        assert "hush" not in str(raised.value) + repr(raised.value.__cause__) + caplog.text
+        Path(file).write_text(rules)
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def test_psycopg_without_its_library_is_said_with_the_extra_that_brings_it() -> None:
+    code = "from turnkeep import SessionStore; SessionStore('postgresql://h/db')"
+    environment = {**os.environ, "PSYCOPG_IMPL": "c", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "pip install 'turnkeep[postgresql]'" in done.stderr.splitlines()[-1]
 
 
 async def test_a_read_only_server_refuses_changes_with_the_remedy_and_is_read(

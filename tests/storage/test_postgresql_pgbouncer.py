@@ -30,7 +30,7 @@ def bouncer() -> Iterator[str]:
     if program is None:
         pytest.skip("pgbouncer is not here (apt-get install pgbouncer): it was NOT tested")
     split = urlsplit(server())
-    behind = parse_qs(split.query).get("host", [split.hostname])[0]
+    behind = parse_qs(split.query).get("host", [split.hostname or ""])[0]
     folder = Path(tempfile.mkdtemp(prefix="turnkeep-pgb-", dir="/tmp"))
     folder.chmod(0o777)
     (folder / "users").write_text(f'"{split.username}" "{split.password or ""}"\n')
@@ -79,7 +79,9 @@ async def test_many_stores_behind_pgbouncer_in_transaction_mode_lose_nothing(
         assert [turn.id for turn in turns] == list(range(1, 91))
         assert len({turn.text for turn in turns}) == 46
     await reader.rename("test:0", "test:1")
-    assert (await reader.session("test:0").info()).turns == 180
+    info = await reader.session("test:0").info()
+    assert info is not None
+    assert info.turns == 180
     assert len(await reader.search("yes", limit=1000)) == 90
     for store in stores:
         await store.aclose()

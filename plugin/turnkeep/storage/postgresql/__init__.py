@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ..._errors import MissingExtraError
+
+try:
+    import psycopg as _psycopg  # noqa: F401 (psycopg is there, and may lack its C library)
+except ModuleNotFoundError:
+    raise
+except ImportError as error:
+    raise MissingExtraError("'postgresql://…'", "postgresql", "psycopg-binary") from error
+
 from ._storage import PostgresqlStorage
 
 __all__ = ["PostgresqlStorage", "from_url"]

@@ -66,9 +66,7 @@ class Link:
         """Return False if the server has hung up since the last answer."""
         if connection.closed:
             return False
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        while poll.poll(0):  # an idle server says little but goodbye
+        while _is_readable(connection.fileno()):  # an idle server says little but goodbye
             try:
                 connection.pgconn.consume_input()
             except psycopg.Error:
@@ -108,3 +106,11 @@ class Link:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _is_readable(file: int) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()  # select() takes no file above 1,023
+        poll.register(file, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([file], [], [], 0)[0])
