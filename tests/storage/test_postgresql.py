@@ -349,6 +349,24 @@ async def test_an_append_that_the_server_refuses_costs_the_others_nothing(tmp_pa
         assert await texts(storage) == await texts(storage, OTHER) == ["a"]
 
 
+async def test_text_that_the_server_does_not_take_is_found_nowhere_or_refused(
+    tmp_path: Path,
+) -> None:
+    async with opened(url_of(tmp_path)) as storage:
+        await storage.append(KEY, [user("word", source_id="?")])
+        expected = (await storage.read(KEY)).info
+        assert expected is not None
+        for odd in ("a\0", "\ud800"):
+            assert await storage.sessions(prefix=odd) == ([], True)
+            assert await storage.find_all(["?"], prefix=odd) == ([], [])
+            assert await storage.claims(prefix=odd) == []
+            assert await storage.search("word", prefix=odd) == []
+            assert await storage.find(KEY, odd) is None
+            with pytest.raises(StorageError, match="nothing was changed"):
+                await storage.consolidate(KEY, 1, odd, expected=expected.expected())
+        assert (await storage.read(KEY)).info == expected
+
+
 async def test_durability_disk_is_refused_by_a_server_that_never_syncs(
     own_server: Server, tmp_path: Path
 ) -> None:

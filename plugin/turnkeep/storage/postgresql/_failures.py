@@ -9,7 +9,7 @@ import psycopg
 from ..._errors import LostAcknowledgementError, StorageError
 from ._place import Place
 
-__all__ = ["CONFLICTS", "lost", "refused", "unreachable"]
+__all__ = ["CONFLICTS", "lost", "refused", "unreachable", "unstorable"]
 
 CONFLICTS: Final = frozenset({"40001", "40P01"})
 """Of two transactions the server ended one. The same one again does it."""
@@ -53,4 +53,12 @@ def unreachable(place: Place, error: Exception) -> StorageError:
     return StorageError(
         f"{place.name}: no connection: {said}. Nothing was changed by this call. Check that the "
         "server runs, and the host, port, database, user and password of the URL"
+    )
+
+
+def unstorable(place: Place, error: UnicodeError) -> StorageError:
+    """Return the error for a text that is no Unicode. It was not sent."""
+    return StorageError(
+        f"{place.name}: a text holds a lone surrogate, which no database stores "
+        f"({type(error).__name__}); nothing was changed by this call. Replace it"
     )

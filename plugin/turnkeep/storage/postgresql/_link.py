@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
 
-from ._failures import CONFLICTS, lost, refused, unreachable
+from ._failures import CONFLICTS, lost, refused, unreachable, unstorable
 from ._place import Place
 
 __all__ = ["Connection", "Link"]
@@ -96,6 +96,8 @@ class Link:
                 if error.sqlstate in CONFLICTS and tries < _TRIES:
                     continue
                 raise refused(self.place, error) from error
+            except UnicodeError as error:
+                raise unstorable(self.place, error) from error
             except BaseException:
                 if connection.info.transaction_status and not connection.closed:
                     self.close()  # in the middle of a transaction

@@ -45,6 +45,8 @@ class Queries(NamedTuple):
 
     def find_all(self, source_ids: Sequence[str], prefix: str, since: datetime | None) -> Found:
         """Return the turns of all sessions with one of these source ids."""
+        if not _may_begin_a_key(prefix):
+            return Found([], [])
         rows = self._rows(
             f"SELECT DISTINCT ON (s.key, p.ids + t.id) {_TURN} FROM turnkeep.turn_name n "
             "JOIN turnkeep.part p ON p.life = n.life JOIN turnkeep.session s ON s.sid = p.sid "
@@ -66,6 +68,8 @@ class Queries(NamedTuple):
         order: Literal["written", "key"],
     ) -> Page:
         """Return a page of the sessions."""
+        if not _may_begin_a_key(prefix):
+            return Page([], complete=True)
         where, parameters = "starts_with(s.key, %s)", list[Any]([prefix])
         if after is not None:
             where += (
@@ -86,6 +90,8 @@ class Queries(NamedTuple):
 
     def claims(self, key: SessionKey | None, prefix: str, expired: bool | None) -> list[Claim]:
         """Return claims, the earliest expiry first."""
+        if not _may_begin_a_key(prefix):
+            return []
         where, parameters = "starts_with(c.key, %s)", [prefix]
         if key is not None:
             where += f" AND c.key = {_RESOLVED}"
@@ -105,7 +111,7 @@ class Queries(NamedTuple):
     ) -> list[Hit]:
         """Return the turns that have all words of the text."""
         wanted = frozenset(words(text))
-        if not wanted or limit < 1:
+        if not wanted or limit < 1 or not _may_begin_a_key(prefix):
             return []
         if self.place.parts:
             condition = "turnkeep.joined(t.words) LIKE ALL (%s::text[])"
@@ -144,3 +150,8 @@ def _turns(rows: Sequence[Sequence[Any]]) -> list[tuple[SessionKey, Turn]]:
         if turn is not None:
             found.append((SessionKey.parse(key), placed(turn, ids, epochs, generation)))
     return found
+
+
+def _may_begin_a_key(prefix: str) -> bool:
+    """Return False for text that no key holds, and that the server does not take."""
+    return "\0" not in prefix and not any("\ud800" <= one <= "\udfff" for one in prefix)

@@ -115,7 +115,7 @@ def body_of(turn: Turn) -> str:
 
 def hashed(kind: str, name: str) -> str:
     """Return the fixed-size name by which the server finds a source id or a token."""
-    return blake2b(f"{kind} {name}".encode(errors="replace"), digest_size=16).hexdigest()
+    return blake2b(f"{kind} {name}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def names_of(turn: Turn, *, sources: bool = True) -> list[str]:

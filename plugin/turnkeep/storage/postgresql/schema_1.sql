@@ -24,8 +24,10 @@ CREATE TABLE session (
     revision bigint NOT NULL DEFAULT 0,
     damaged bigint NOT NULL DEFAULT 0,
     summary text,
-    metadata json NOT NULL DEFAULT '{}', -- not jsonb, which changes numbers
-    origins json NOT NULL DEFAULT '[]',  -- the generations merged into this one
+    -- not jsonb, which changes numbers
+    metadata json NOT NULL DEFAULT '{}' CHECK (json_typeof(metadata) = 'object'),
+    -- the generations merged into this one
+    origins json NOT NULL DEFAULT '[]' CHECK (json_typeof(origins) = 'array'),
     life bigint NOT NULL                  -- new turns go to this life, whose ids are the session's
 ) WITH (fillfactor = 70);
 CREATE INDEX session_written ON session (updated_at DESC, key);
