@@ -6,12 +6,13 @@ A `Lane` is a thread with a connection; requests that wait there share a stateme
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Literal
 
 from ..._errors import MissingExtraError
 
 try:
-    import psycopg as _psycopg  # noqa: F401 (psycopg is there, and may lack its C library)
+    import_module("psycopg")  # it may be there without its C library
 except ModuleNotFoundError:
     raise
 except ImportError as error:
