@@ -10,8 +10,10 @@ import atexit
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -35,6 +37,8 @@ class Server:
         self._folder = folder
         self._server = PostgresServer(folder / "data", cleanup_mode="stop")
         self._server.start()
+        # Its own end knows nothing of a restart.
+        atexit.unregister(self._server._cleanup)
         self.url: str = self._server.get_uri()
         atexit.register(self._remove)
 
@@ -59,6 +63,8 @@ class Server:
         )
 
     def _remove(self) -> None:
+        with suppress(subprocess.CalledProcessError):  # a test has stopped it
+            self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
