@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import struct
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,19 +103,21 @@ def machine(kind: str, place: Path) -> Iterator[Machine]:
         subprocess.run(["umount", "-l", made.mounted], capture_output=True, check=False)
 
 
-def acknowledged(folder: Path, durability: str, first: int, seconds: float, cut: object) -> str:
+def acknowledged(
+    folder: Path, durability: str, first: int, seconds: float, cut: Callable[[], None] | None
+) -> str:
     """Return what a writer acknowledged until the power was cut, or until it was killed."""
     with spawn(WRITER, folder, durability, first) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
-        timer = threading.Timer(seconds, cut if callable(cut) else process.kill)
-        timer.start()
-        if callable(cut):
-            timer.join()
-            time.sleep(0.01)
-            process.kill()
+        time.sleep(seconds)
+        if cut is not None:
+            # It says nothing any more: a sync that is under way when ext4 is shut down may
+            # return as if it had succeeded, which no machine without power does.
+            process.send_signal(signal.SIGSTOP)
+            cut()
+        process.kill()
         said += process.stdout.read()
-        timer.join()
     return said
 
 
@@ -166,7 +168,8 @@ async def test_a_power_cut_loses_nothing_that_was_acknowledged_with_durability_d
             assert not any(lost.values()), lost
             for chat, there in found.items():
                 assert there == sorted(set(there))
-                assert len(there) - len(told[chat]) <= 1 or before == "an os run" or chat == 0
+                # One may have been under way at each death.
+                assert len(there) - len(told[chat]) <= 2 or before == "an os run"
             tally.count(f"power cuts on {kind} after {before}")
             tally.count("turns that were acknowledged", sum(map(len, told.values())))
             await anyio.to_thread.run_sync(made.unmount)

@@ -72,6 +72,8 @@ class Edits:
         self._noted: Edit | None = None
         """The edit that the disk may still have in `.turnkeep/edit`."""
         self._unfinished = False
+        self._held = 0
+        """So many bytes of `.turnkeep/edit` may not be zeros."""
         self._counts: dict[Path, int] = {}
 
     def settle(self) -> None:
@@ -82,20 +84,26 @@ class Edits:
             if edit is not None:
                 _redo(edit)
             if content.strip(b"\0"):
-                self._noted, self._unfinished = edit, False
-                self._clear(len(content))
+                self._held = len(content)
+                self._clear()
 
     def write(self, edit: Edit, old: bytes, written: datetime) -> None:
         """Change a file. Raises `OSError` if nothing was changed, else `UnsyncedError`."""
         with self._lock:
             self._finish()
-            self._note(edit)
+            try:
+                self._note(edit)
+            except OSError:
+                with suppress(OSError):  # none of it is needed, and the next note replaces it
+                    self._clear()
+                raise
             self._counts[edit.path] = self._counts.get(edit.path, 0) + 1
             try:
                 self._apply(edit, old, written)
             finally:
                 self._counts[edit.path] += 1
-            self._erase()
+            with suppress(OSError):
+                self._erase()
 
     def steady(self, path: Path) -> int:
         """Return the number of changes of a file, when none is under way.
@@ -123,7 +131,7 @@ class Edits:
         with self._lock:
             if self._noted is not None and self._noted.path == path:
                 self._finish()
-                self._clear(_HEAD_BYTES)
+                self._clear()
 
     def close(self) -> None:
         """Let go of the file; nothing in it is needed any more."""
@@ -132,7 +140,7 @@ class Edits:
                 logger.error("%s: an edit is finished when the folder is next opened", self._path)
             elif self._noted is not None:
                 with suppress(OSError):  # what is there was done, and is compared at opening
-                    self._clear(_HEAD_BYTES)
+                    self._clear()
             if self._fd is not None:
                 close_file(self._fd)
             self._fd, self._noted = None, None
@@ -143,9 +151,10 @@ class Edits:
         body = zlib.crc32(edit.data, zlib.crc32(name))
         fields = edit.size, edit.begin, len(name), len(edit.data), edit.left_over, body
         head = _MAGIC + _HEADER.pack(*fields)
+        note = head + struct.pack("<I", zlib.crc32(head)) + name + edit.data
         fd = self._open()
-        write_at(fd, head + struct.pack("<I", zlib.crc32(head)) + name + edit.data, 0)
-        self._noted = edit
+        self._noted, self._held = edit, max(self._held, len(note))
+        write_at(fd, note, 0)
         os.fdatasync(fd)
 
     def _apply(self, edit: Edit, old: bytes, written: datetime) -> None:
@@ -158,8 +167,8 @@ class Edits:
                 write_at(fd, old, edit.begin)
                 os.ftruncate(fd, edit.size)
                 os.fdatasync(fd)
+                self._clear()
                 self._unfinished = False
-                self._clear(_HEAD_BYTES)
                 raise
             self._unfinished = True
             os.fdatasync(fd)
@@ -179,14 +188,14 @@ class Edits:
 
     def _erase(self) -> None:
         """Overwrite what is not needed any more; the next sync of it will do."""
-        assert self._noted is not None
-        with suppress(OSError):
-            write_at(self._open(), bytes(_HEAD_BYTES + len(self._noted.data) + 512), 0)
+        write_at(self._open(), bytes(self._held), 0)
+        self._held = 0
 
-    def _clear(self, size: int) -> None:
-        fd = self._open()
-        write_at(fd, bytes(size), 0)
-        os.fdatasync(fd)
+    def _clear(self) -> None:
+        """Overwrite the note, and wait until that is on the disk."""
+        self._held = max(self._held, _HEAD_BYTES)
+        self._erase()
+        os.fdatasync(self._open())
         self._noted = None
 
     def _open(self) -> int:
