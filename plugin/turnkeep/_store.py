@@ -13,6 +13,7 @@ from ._errors import PartlyDoneError, StorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_source_ids
+from ._records.parts import InlineMedia
 from ._records.turn import Turn
 from ._records.usage import Usage
 from ._session.conversation import Conversation
@@ -42,6 +43,9 @@ class SessionStore:
     - `read_only`: the store locks and writes nothing.
     - `lock_timeout`: the seconds to wait for another process to leave the folder.
     - `max_turn_bytes`: the largest encoded turn that is stored.
+    - `inline_media`: the rule for content parts that hold the bytes of a medium. `"error"` refuses
+      them (in a tool's result a reference replaces them), `"keep"` stores them, and a function
+      from the bytes and their media type, or None, puts them somewhere and returns a `Media`.
     - `consolidation`: the rule by which older turns are folded into a summary. It may be set
       later too.
 
@@ -57,6 +61,7 @@ class SessionStore:
         read_only: bool = False,
         lock_timeout: float = 30,
         max_turn_bytes: int = MAX_TURN_BYTES,
+        inline_media: InlineMedia = "error",
         consolidation: ConsolidationPolicy | None = None,
     ) -> None:
         if durability not in ("os", "disk"):
@@ -65,13 +70,18 @@ class SessionStore:
             raise ValueError(f"lock_timeout is in seconds, 0 or more, not {lock_timeout!r}")
         if isinstance(max_turn_bytes, bool) or max_turn_bytes < 1:
             raise ValueError(f"max_turn_bytes is a whole number, 1 or more, not {max_turn_bytes!r}")
+        if inline_media not in ("error", "keep") and not callable(inline_media):
+            raise ValueError(f"inline_media is 'error', 'keep' or a function, not {inline_media!r}")
         options = {
             "durability": durability,
             "read_only": read_only,
             "lock_timeout": lock_timeout,
         }
         self.desk: Desk = Desk(
-            as_storage(where, options), read_only=read_only, max_turn_bytes=max_turn_bytes
+            as_storage(where, options),
+            read_only=read_only,
+            max_turn_bytes=max_turn_bytes,
+            inline_media=inline_media,
         )
         self._consolidations = Consolidations(self.desk)
         self.consolidation = consolidation

@@ -10,14 +10,15 @@ import msgspec
 
 from .._errors import InvalidTurnError, kind_of
 from .clean import checked_json, clean_json, clean_text
-from .media import Media, media_of, without_data
+from .media import Media, media_of
+from .parts import InlineMedia, checked_parts
 from .text import dumped, json_text
 from .turn import Content
 
 __all__ = ["as_call_id", "as_content", "as_tool_calls"]
 
 
-def as_content(role: str, content: object, where: str) -> Content:
+def as_content(role: str, content: object, where: str, inline: InlineMedia = "error") -> Content:
     """Return the content to store in a turn of this role; raise `InvalidTurnError`."""
     if role == "tool":
         content = _result(content, where)
@@ -34,7 +35,7 @@ def as_content(role: str, content: object, where: str) -> Content:
                     raise InvalidTurnError(
                         f"{where}a content part is a dict with a 'type', not {kind_of(part)}"
                     )
-            return without_data(role, parts, where)
+            return checked_parts(role, parts, where, inline)
     raise InvalidTurnError(
         f"{where}the content of a {role} turn is text, Media, or a list of content parts, "
         f"not {type(content).__name__}"

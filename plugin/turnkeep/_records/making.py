@@ -16,6 +16,7 @@ from .._errors import InvalidTurnError, TurnTooLargeError
 from .clean import checked_json, clean_text
 from .content import as_call_id, as_content, as_tool_calls
 from .items import as_items, as_usage, fitting_items
+from .parts import InlineMedia
 from .turn import ROLES, Sender, Turn
 from .usage import Usage
 
@@ -49,6 +50,7 @@ def new_turn(
     usage: Iterable[Usage] = (),
     token: str = "",
     max_bytes: int = MAX_TURN_BYTES,
+    inline_media: InlineMedia = "error",
     where: str = "",
 ) -> Turn:
     """Return a new turn. `where` names the session in errors."""
@@ -68,7 +70,7 @@ def new_turn(
         source_ids = as_source_ids(source_id, where)
     turn = Turn(
         role=ROLES[role],
-        content=content if type(content) is str else as_content(role, content, where),
+        content=content if type(content) is str else as_content(role, content, where, inline_media),
         time=datetime.now(timezone.utc) if time is None else _utc(time, where),
         name=name and clean_text(name),
         tool_calls=None if tool_calls is None else as_tool_calls(role, tool_calls, where),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -84,46 +84,31 @@ def checked_media(part: Mapping[str, Any], where: str) -> dict[str, Any]:
     return media.as_part()
 
 
-def without_data(role: str, parts: Sequence[dict[str, Any]], where: str) -> list[dict[str, Any]]:
-    """Return the content parts without the bytes of any medium.
-
-    In a tool's result a reference replaces the bytes, so that no answer is lost. In other turns
-    bytes raise `InvalidTurnError`: the caller has the platform's reference.
-    """
-    kept = []
-    for part in parts:
-        if part["type"] == "media":
-            part = checked_media(part, where)
-        elif (media := _inline(part)) is not None:
-            if role != "tool":
-                raise InvalidTurnError(
-                    f"{where}a part of type {part['type']!r} holds the data itself, which is not "
-                    "stored: append Media(kind, file_id=…), and give get_history(media=…) a "
-                    "function that fetches it for the model"
-                )
-            part = media.as_part()
-        kept.append(part)
-    return kept
-
-
-def _inline(part: Mapping[str, Any]) -> Media | None:
-    """Return a reference for a part that has data in base64; None for any other part."""
+def data_of(part: Mapping[str, Any]) -> tuple[Media, str] | None:
+    """Return a reference for a part that has data, and that in base64; None for any other."""
     match part:
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)} if (
             url[:5].lower() == "data:"
         ):
-            return Media("image", size=_decoded_size(url), mime_type=_mime_of(url))
-        case {"type": "input_audio", "input_audio": {"data": str(data)}} if data:
-            return Media("audio", size=_decoded_size(data))
+            return Media("image", size=_decoded_size(url), mime_type=_mime_of(url)), _encoded(url)
+        case {"type": "input_audio", "input_audio": {"data": str(data), **rest}} if data:
+            kind = rest.get("format")
+            mime = f"audio/{kind}" if isinstance(kind, str) else None
+            return Media("audio", size=_decoded_size(data), mime_type=mime), data
         case {"type": "file", "file": {"file_data": str(data), **rest}} if data:
             name = rest.get("filename")
-            return Media(
+            media = Media(
                 "file",
                 file_name=name if isinstance(name, str) else None,
                 size=_decoded_size(data),
                 mime_type=_mime_of(data),
             )
+            return media, _encoded(data)
     return None
+
+
+def _encoded(data: str) -> str:
+    return data.partition(",")[2] or data
 
 
 def _decoded_size(data: str) -> int:

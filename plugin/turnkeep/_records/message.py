@@ -9,6 +9,7 @@ import msgspec
 
 from .._errors import InvalidTurnError
 from .making import new_turn
+from .parts import InlineMedia
 from .text import dumped
 from .turn import Turn
 
@@ -22,7 +23,9 @@ _OLDER_ROLES: Final = {"developer": "system", "function": "tool"}
 """Roles of the chat-completions API that mean one of ours."""
 
 
-def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
+def from_message(
+    message: object, *, max_bytes: int, where: str = "", inline_media: InlineMedia = "error"
+) -> Turn:
     """Return a turn from a `Turn`, a chat-completions dict, or a client's message object.
 
     A stored turn loses the fields of its old place: its id, its epoch, and the turn it answers.
@@ -34,7 +37,7 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
         for field in ("id", "epoch", "answers", "also_answers", "token", "generation"):
             del kept[field]
         kept["source_id"] = kept.pop("source_ids")
-        return new_turn(max_bytes=max_bytes, where=where, **kept)
+        return new_turn(max_bytes=max_bytes, where=where, inline_media=inline_media, **kept)
     message = dumped(message)
     if not isinstance(message, Mapping):
         raise InvalidTurnError(
@@ -52,4 +55,12 @@ def from_message(message: object, *, max_bytes: int, where: str = "") -> Turn:
     extra = fields.pop("extra", None) or {}
     if isinstance(extra, Mapping):
         extra = {**extra, **fields}
-    return new_turn(role, content, extra=extra, max_bytes=max_bytes, where=where, **known)
+    return new_turn(
+        role,
+        content,
+        extra=extra,
+        max_bytes=max_bytes,
+        inline_media=inline_media,
+        where=where,
+        **known,
+    )

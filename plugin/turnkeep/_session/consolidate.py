@@ -28,6 +28,7 @@ from .._window.exchange import Exchange
 from .._window.fit import Bound, beside, fit, truncated
 from .._window.message import Message
 from .._window.options import WindowOptions
+from .._window.spoken import without_tools
 from .._window.summary import checked_summary, summary_message
 from .._window.tokens import TokenCounter, estimate_tokens
 from .desk import Desk
@@ -224,7 +225,7 @@ def _messages(piece: Sequence[Exchange], summary: str | None, plan: Consolidatio
     bound = Bound(plan.max_tokens, plan.options.cost, 0)
     for exchange in piece:
         messages += map(plan.options.message, _within(exchange, bound))
-    return messages
+    return without_tools(messages)
 
 
 def _within(exchange: Exchange, bound: Bound) -> Sequence[Turn]:

@@ -19,6 +19,7 @@ from .._errors import LostAcknowledgementError
 from .._records.identity import Expected
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
+from .._records.parts import InlineMedia
 from .._records.turn import Turn
 from .._window.parted import as_late, is_folded
 from .._window.tail import Tails
@@ -38,9 +39,17 @@ _TRIES: Final = 3
 class Desk:
     """The things that all sessions of one store share."""
 
-    def __init__(self, storage: Storage, *, read_only: bool, max_turn_bytes: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        read_only: bool,
+        max_turn_bytes: int,
+        inline_media: InlineMedia = "error",
+    ) -> None:
         self.opening: Opening = Opening(storage, read_only=read_only)
         self.max_turn_bytes = max_turn_bytes
+        self.inline_media: InlineMedia = inline_media
         self.answers: Answers = Answers()
         self.leases: Leases = Leases(self.opening)
         self.tails: Tails = Tails()

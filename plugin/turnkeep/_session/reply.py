@@ -311,6 +311,7 @@ class Reply(History):
             answers=None if to is None else to.id,
             also_answers=self._begun.also,
             max_bytes=self._conversation.desk.max_turn_bytes,
+            inline_media=self._conversation.desk.inline_media,
             where=self._where,
             **fields,
         )

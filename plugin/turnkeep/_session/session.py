@@ -63,6 +63,7 @@ class BaseSession(Handle):
             answers=answers,
             also_answers=also,
             max_bytes=desk.max_turn_bytes,
+            inline_media=desk.inline_media,
             where=conversation.where,
             **fields,
         )
@@ -102,6 +103,7 @@ class BaseSession(Handle):
             from_message(
                 message,
                 max_bytes=desk.max_turn_bytes,
+                inline_media=desk.inline_media,
                 where=f"{where}number {place} of the turns: ",
             )
             for place, turn in enumerate(turns, 1)
@@ -127,6 +129,7 @@ class BaseSession(Handle):
             "user",
             content,
             max_bytes=desk.max_turn_bytes,
+            inline_media=desk.inline_media,
             where=conversation.where,
             **fields,
         )
@@ -169,6 +172,7 @@ class BaseSession(Handle):
             content,
             extra=extra,
             max_bytes=conversation.desk.max_turn_bytes,
+            inline_media=conversation.desk.inline_media,
             where=conversation.where,
         )
         change = Change(

@@ -1,0 +1,96 @@
+"""Content parts of any API's format, as the chat-completions format that is stored."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+from .._errors import InvalidTurnError
+from .media import Media, checked_media, data_of
+
+__all__ = ["InlineMedia", "checked_parts"]
+
+InlineMedia: TypeAlias = Literal["error", "keep"] | Callable[[bytes, str | None], Media]
+"""The rule for parts that hold the bytes of a medium, see `SessionStore`."""
+
+_KNOWN: Final = ("text", "refusal", "image_url", "input_audio", "file", "media")
+_THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
+"""Parts that windows leave out."""
+
+
+def checked_parts(
+    role: str, parts: Sequence[dict[str, Any]], where: str, inline: InlineMedia
+) -> list[dict[str, Any]]:
+    """Return the parts to store; raise `InvalidTurnError` for those that no model could get.
+
+    By default the bytes of a medium are an error: the caller has the platform's reference. In a
+    tool's result a reference replaces them, so that no answer is lost.
+    """
+    return [_checked(role, _converted(part), where, inline) for part in parts]
+
+
+def _checked(role: str, part: dict[str, Any], where: str, inline: InlineMedia) -> dict[str, Any]:
+    kind = part["type"]
+    if kind == "media":
+        return checked_media(part, where)
+    found = data_of(part)
+    if found is not None:
+        media, encoded = found
+        if inline == "keep":
+            return part
+        if inline != "error":
+            return checked_media(_made(inline, encoded, media, where).as_part(), where)
+        if role == "tool":
+            return media.as_part()
+        raise InvalidTurnError(
+            f"{where}a part of type {kind!r} holds the data itself, which is not stored: append "
+            "Media(kind, file_id=…), and give get_history(media=…) a function that fetches it for "
+            "the model; or give SessionStore(inline_media=…) a function that puts bytes somewhere "
+            "and returns such a Media, or 'keep'"
+        )
+    if kind not in _KNOWN and kind not in _THOUGHTS:
+        raise InvalidTurnError(
+            f"{where}no model gets a content part of type {kind!r}: use one of "
+            f"{', '.join(_KNOWN)}, or give a whole answer of a model to reply.add() or extend()"
+        )
+    return part
+
+
+def _made(
+    inline: Callable[[bytes, str | None], Media], encoded: str, media: Media, where: str
+) -> Media:
+    try:
+        data = base64.b64decode(encoded)
+    except (binascii.Error, ValueError):
+        data = b""
+    made: object = inline(data, media.mime_type)
+    if not isinstance(made, Media):
+        raise InvalidTurnError(f"{where}inline_media returns a Media, not {type(made).__name__}")
+    return made
+
+
+def _converted(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of the Responses API's or of Anthropic's format as a chat-completions one."""
+    match part:
+        case {"type": "text" | "input_text" | "output_text", "text": str(text)}:
+            return {"type": "text", "text": text}
+        case {"type": "input_image", "image_url": str(url)}:
+            return {"type": "image_url", "image_url": {"url": url}}
+        case {"type": "input_file", "file_data": str(data)}:
+            name = part.get("filename")
+            named = {"filename": name} if isinstance(name, str) else {}
+            return {"type": "file", "file": {**named, "file_data": data}}
+        case {"type": "input_file", "file_id": str(id)}:
+            return {"type": "file", "file": {"file_id": id}}
+        case {"type": "image" | "document", "source": {"type": "base64"} as source}:
+            url = f"data:{source.get('media_type')};base64,{source.get('data')}"
+            if part["type"] == "image":
+                return {"type": "image_url", "image_url": {"url": url}}
+            return {"type": "file", "file": {"file_data": url}}
+        case {"type": "image", "source": {"type": "url", "url": str(url)}}:
+            return {"type": "image_url", "image_url": {"url": url}}
+        case {"type": "document", "source": {"type": "text", "data": str(text)}}:
+            return {"type": "text", "text": text}
+    return dict(part)

@@ -1,0 +1,106 @@
+"""Content parts of any API's format are converted, and bytes in them follow one rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from turnkeep import InvalidTurnError, Media, SessionStore
+
+pytestmark = pytest.mark.anyio
+
+DATA = "data:image/png;base64,iVBORw0KGgo="
+WITH_BYTES: list[dict[str, Any]] = [
+    {"type": "image_url", "image_url": {"url": DATA}},
+    {"type": "input_image", "image_url": DATA},
+    {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+    },
+]
+PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+FILES: list[dict[str, Any]] = [
+    {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}},
+    {"type": "input_file", "file_data": "data:application/pdf;base64,JVBERi0="},
+    {"type": "document", "source": PDF},
+    {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "stored"),
+    [
+        ({"type": "input_text", "text": "Hi"}, {"type": "text", "text": "Hi"}),
+        (
+            {"type": "output_text", "text": "Hi", "annotations": []},
+            {"type": "text", "text": "Hi"},
+        ),
+        ({"type": "text", "text": "Hi", "citations": None}, {"type": "text", "text": "Hi"}),
+        (
+            {"type": "input_image", "image_url": "https://a.org/b.png"},
+            {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}},
+        ),
+        (
+            {"type": "image", "source": {"type": "url", "url": "https://a.org/b.png"}},
+            {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}},
+        ),
+        ({"type": "input_file", "file_id": "f1"}, {"type": "file", "file": {"file_id": "f1"}}),
+    ],
+)
+async def test_parts_of_another_format_are_converted(
+    store: SessionStore, part: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    turn = await store.session("t:1").append("user", [part])
+    assert turn.content == [stored]
+
+
+@pytest.mark.parametrize("kind", ["tool_use", "tool_result", "search_result", "telepathy"])
+async def test_a_part_that_no_model_gets_is_an_error_before_anything_is_stored(
+    store: SessionStore, kind: str
+) -> None:
+    with pytest.raises(InvalidTurnError, match=f"content part of type '{kind}'"):
+        await store.session("t:1").append("user", ["Hi", {"type": kind, "id": "c1"}])
+    assert await store.session("t:1").info() is None
+
+
+@pytest.mark.parametrize("part", [*WITH_BYTES, *FILES])
+async def test_bytes_are_an_error_that_names_the_remedy(part: dict[str, Any]) -> None:
+    async with SessionStore("memory:") as store:
+        with pytest.raises(InvalidTurnError, match=r"SessionStore\(inline_media=…\)"):
+            await store.session("t:1").append("user", [part])
+
+
+@pytest.mark.parametrize("part", [*WITH_BYTES, *FILES])
+async def test_bytes_may_be_kept(part: dict[str, Any]) -> None:
+    async with SessionStore("memory:", inline_media="keep") as store:
+        session = store.session("t:1")
+        await session.append("user", [part])
+        await session.append("assistant", "ok")
+        window = await session.get_history()
+        assert window[0]["content"][0]["type"] in ("image_url", "file", "input_audio")
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize("part", WITH_BYTES)
+async def test_a_function_may_put_the_bytes_somewhere(role: str, part: dict[str, Any]) -> None:
+    seen: list[tuple[bytes, str | None]] = []
+
+    def put(data: bytes, mime: str | None) -> Media:
+        seen.append((data, mime))
+        return Media("photo", url="https://cdn.example/1.png")
+
+    async with SessionStore("memory:", inline_media=put) as store:
+        turn = await store.session("t:1").append(role, [part])
+        (message,) = await store.session("t:2").extend([{"role": role, "content": [part]}])
+    assert turn.media == message.media == [Media("photo", url="https://cdn.example/1.png")]
+    assert seen == [(b"\x89PNG\r\n\x1a\n", "image/png")] * 2
+
+
+async def test_what_is_no_rule_or_gives_no_media_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'error', 'keep' or a function"):
+        SessionStore("memory:", inline_media="drop")  # type: ignore[arg-type]
+    wrong: Any = lambda data, mime: "a.png"  # noqa: E731
+    async with SessionStore("memory:", inline_media=wrong) as store:
+        with pytest.raises(InvalidTurnError, match="inline_media returns a Media, not str"):
+            await store.session("t:1").append("user", WITH_BYTES[:1])
