@@ -42,7 +42,11 @@ from .writer import NOW
 
 def said(window: Messages) -> Messages:
     """The window without the summary and stored system turns."""
-    return [message for message in window if message["role"] != "system"]
+    return [
+        message
+        for message in window
+        if message["role"] != "system" and not str(message["content"]).startswith(SUMMARY_HEAD)
+    ]
 
 
 def users_in_sight(chat: Chat, view: View) -> list[int]:
@@ -67,7 +71,7 @@ def test_a_window_starts_with_a_user_turn_and_is_never_empty_if_there_is_one(
     if made:
         assert said(made)[0]["role"] == "user"
         if options.system == "drop":
-            assert said(made) == made
+            assert all(message["role"] != "system" for message in made)
 
 
 @many(2000)

@@ -366,3 +366,47 @@ async def test_a_user_turn_that_is_too_long_is_cut_with_its_media_in_words(
     assert made.startswith("[photo]\nword word")
     assert made.endswith(" […]")
     await session.store.aclose()
+
+
+async def test_pictures_in_a_result_reach_the_models_that_take_them_there() -> None:
+    photo = Media("photo", file_id="1")
+
+    def fetch(media: Media, turn: Turn) -> dict[str, Any]:
+        return {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}}
+
+    asked = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    async with SessionStore("memory:") as store:
+        session = store.session("t:1")
+        await session.append("user", "Draw.")
+        await session.append("assistant", tool_calls=[asked])
+        await session.append("tool", ["Here:", photo], tool_call_id="c1")
+        plain = await session.get_history(media=fetch)
+        claude: Any = await session.get_history(media=fetch, shape="anthropic")
+        items: Any = await session.get_history(media=fetch, shape="responses")
+        gemini: Any = await session.get_history(media=fetch, shape="google")
+    assert [part["text"] for part in plain[-1]["content"]] == ["Here:", "[photo]"]
+    result = claude["messages"][-1]["content"][0]["content"]
+    assert [block["type"] for block in result] == ["text", "image"]
+    assert [part["type"] for part in items[-1]["output"]] == ["input_text", "input_image"]
+    response = gemini["contents"][-1]["parts"][0]["function_response"]
+    assert response["response"] == {"output": "Here:"}
+    assert response["parts"][0]["file_data"]["file_uri"] == "https://a.org/b.png"
+
+
+async def test_the_newest_media_are_asked_within_a_budget() -> None:
+    seen: list[str | None] = []
+
+    def fetch(media: Media, turn: Turn) -> str:
+        seen.append(media.file_id)
+        return f"picture {media.file_id}"
+
+    async with SessionStore("memory:") as store:
+        session = store.session("t:1")
+        for number in range(5):
+            await session.append("user", [Media("photo", file_id=str(number))])
+        window = await session.get_history(media=fetch, max_media=2)
+        with pytest.raises(WindowError, match="max_media is a whole number"):
+            await session.get_history(media=fetch, max_media=0)
+    shown = [one["content"][0]["text"] for one in window]
+    assert {*seen} == {"4", "3"}
+    assert shown == ["[photo]", "[photo]", "[photo]", "picture 3", "picture 4"]

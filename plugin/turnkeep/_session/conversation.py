@@ -84,7 +84,13 @@ class Conversation:
             window = await self.window(bounds, sight, collected)
             turns = None
             if bounds.media is not None:
-                turns = await resolve(window.turns, bounds.media, bounds.text_cost)
+                turns = await resolve(
+                    window.turns,
+                    bounds.media,
+                    bounds.text_cost,
+                    most=bounds.max_media,
+                    is_chat=shape == "openai",
+                )
             return shown(window, bounds, turns)
         except WindowError as error:
             raise WindowError(f"{self.where}{error}") from error.__cause__

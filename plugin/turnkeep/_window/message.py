@@ -60,7 +60,9 @@ def to_message(
     if not (extra or speakers) and is_plain(turn):
         return message
     if isinstance(content, list):
-        message["content"] = [copy.deepcopy(part) for part in shown_parts(role, content)]
+        # All but the chat-completions APIs take pictures in a tool's result.
+        holds = "user" if role == "tool" and shape != "openai" else role
+        message["content"] = [copy.deepcopy(part) for part in shown_parts(holds, content)]
     if role == "user" and is_blank(turn):
         message["content"] = EMPTY_MESSAGE
     sender = turn.sender if role == "user" else None

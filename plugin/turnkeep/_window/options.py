@@ -62,6 +62,7 @@ class HistoryOptions(TypedDict, total=False):
     leaving_out: Callable[[Turn], bool] | None
     merge: bool
     cache: bool
+    max_media: int | None
 
 
 class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +86,14 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     leaving_out: Callable[[Turn], bool] | None = None
     merge: bool = False
     cache: bool = False
+    max_media: int | None = None
 
     def __post_init__(self) -> None:
         _check_bound("max_messages", self.max_messages)
         if self.max_tokens is not None:
             _check_bound("max_tokens", self.max_tokens)
+        if self.max_media is not None:
+            _check_bound("max_media", self.max_media)
         if (
             self.count_tokens is not estimate_tokens
             or self.count_message is not None
@@ -177,7 +181,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
     def cost(self, turn: Turn) -> int:
         """Return the tokens of a turn; a medium counts as much as a resolver may make of it."""
         tokens = self.tokens(self.message(turn))
-        if self.media is not None and turn.role == "user":
+        if self.media is not None and turn.role in ("user", "tool"):
             tokens += MEDIA_TOKENS * len(turn.media)
         return tokens
 

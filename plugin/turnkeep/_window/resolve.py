@@ -34,10 +34,17 @@ _AT_ONCE: Final = 8
 
 
 async def resolve(
-    turns: Sequence[Turn], resolver: MediaResolver, text_cost: TextCost | None
+    turns: Sequence[Turn],
+    resolver: MediaResolver,
+    text_cost: TextCost | None,
+    *,
+    most: int | None = None,
+    is_chat: bool = True,
 ) -> Sequence[Turn]:
-    """Return the turns with the media of user turns resolved.
+    """Return the turns with the media of user turns and tool results resolved.
 
+    The newest `most` media are asked, the newest first; the others stay short texts. In a
+    result of a chat-completions window (`is_chat`) only texts replace a medium.
     If the resolver raises, the error is logged and the medium stays a short text: a file that
     the platform has deleted must not end the chat. A result that is no content part raises
     `WindowError`. With `text_cost`, the content for one medium costs at most `MEDIA_TOKENS`.
@@ -45,12 +52,13 @@ async def resolve(
     places = {
         (place, index): media
         for place, turn in enumerate(turns)
-        if turn.role == "user" and isinstance(turn.content, list)
+        if turn.role in ("user", "tool") and isinstance(turn.content, list)
         for index, part in enumerate(turn.content)
         if (media := media_of(part)) is not None
     }
     if not places:
         return turns
+    newest = sorted(places, reverse=True)[:most]
     limiter = anyio.Semaphore(_AT_ONCE)
     answers: dict[tuple[int, int], Resolved] = {}
 
@@ -64,8 +72,8 @@ async def resolve(
                 logger.warning("turn %d: its %s is left as text: %r", turns[at[0]].id, kind, error)
 
     async with anyio.create_task_group() as tasks:
-        for at, media in places.items():
-            tasks.start_soon(ask, at, media)
+        for at in newest:
+            tasks.start_soon(ask, at, places[at])
 
     made = list(turns)
     for place in {place for place, _ in places}:
@@ -73,6 +81,8 @@ async def resolve(
         for index, part in enumerate(turns[place].content or ()):
             assert isinstance(part, dict)
             found = _parts(answers.get((place, index)))
+            if is_chat and turns[place].role == "tool":
+                found = [one for one in found if one["type"] == "text"]
             if text_cost is not None:
                 found = _within(found, text_cost)
             parts += found or [part]

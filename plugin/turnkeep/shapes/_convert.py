@@ -37,7 +37,7 @@ def to_shape(
     >>> to_shape([{"role": "user", "content": "Hi"}], "anthropic")
     {'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'Hi'}]}]}
 
-    - `"openai"`: the same messages, for `client.chat.completions.create(messages=…)`.
+    - `"openai"`: the same messages, without items of other shapes, for `client.chat.completions.create(messages=…)`.
     - `"responses"`: items for `client.responses.create(input=…)`.
     - `"anthropic"`: `{"system": …, "messages": […]}` for `client.messages.create(**…)`.
     - `"google"`: `{"system_instruction": …, "contents": […]}` for `generate_content`, the
@@ -60,7 +60,13 @@ def to_shape(
     - call ids that an API refuses are replaced, in the call and in its result. It refuses
       characters other than `[a-zA-Z0-9_-]`, more than 64 of them, and duplicates.
 
-    An assistant's message may carry extra fields with the model's reasoning, see
+    A message of `from_shape` may have a `shape` and `items`: what that API said or takes beyond
+    chat-completions messages. They go back to that shape unchanged and in order. Another one gets
+    the text and the calls alone, a short text for a picture that a model has made, and
+    `(no text)` for a chat-completions answer of which nothing else is left. The first call of
+    each answer of another model has the signature that Gemini 3 takes in place of its own.
+
+    An assistant's message may also carry extra fields with the model's reasoning, see
     `get_history(extra=…)`. They go to the API they came from, and are left out elsewhere:
     `thinking_blocks` (Anthropic), `reasoning_items` and `phase` (Responses), and
     `extra_content` of a message or a call, with Google's `thought_signature`.
@@ -105,10 +111,20 @@ def from_shape(
     - `"google"`: all system messages are in front; a result is one text; a file has no name,
       and one that is a picture or a sound is an image or a sound.
 
-    A window from elsewhere may hold more than chat-completions messages can express. A medium
-    becomes a short text. `is_error`, cache marks, citations, thoughts, item ids, and the order
-    of text after a call are left out. An item, block or part of an unknown type raises
-    `WindowError`, and so does a value that is no window.
+    A window from elsewhere may hold more than chat-completions messages can express: thoughts,
+    signatures, hosted tools, citations, ids, cache marks, and an order of their own. A message
+    keeps them in `items`, beside the `shape` that they belong to, and `to_shape` gives that shape
+    the same window again. For this,
+
+    - fields that are None are left out, and so are parsed values: clients add them;
+    - objects of a client, such as its blocks and items, are taken like dicts;
+    - texts that are blank are left out of Anthropic's and Google's messages, and the contents of
+      their messages are lists;
+    - Google's fields are named as its package writes them, also where they came as its JSON does;
+    - items and blocks of an unknown type are kept.
+
+    These messages are no chat-completions messages yet: `to_shape(messages, "openai")` takes the
+    items out. A value that is no window raises `WindowError`.
     """
     if shape == "openai":
         return [copy.deepcopy(dict(message)) for _, message in read(listed(window, "window"))]
