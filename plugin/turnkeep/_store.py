@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from ._errors import PartlyDoneError, StorageError, UnsupportedError
+from ._errors import InvalidTurnError, PartlyDoneError, StorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_source_ids
@@ -18,6 +18,7 @@ from ._records.turn import Turn
 from ._records.usage import Usage
 from ._session.conversation import Conversation
 from ._session.desk import Desk
+from ._session.forking import fork
 from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.session import BaseSession
 from ._session.spending import GroupBy, Spent, add_up, check_by
@@ -320,6 +321,20 @@ class Session(BaseSession):
     def __init__(self, store: SessionStore, conversation: Conversation) -> None:
         super().__init__(conversation)
         self.store = store
+
+    async def fork(self, *, at: Turn | int | str, to: SessionKey | str) -> Session:
+        """Copy the conversation up to a turn into another session, and return that.
+
+        `at` is a turn, its id, or a source id. Its epoch is copied from its beginning, in one
+        step, behind the turns that the other session may have. Both go on by themselves. Raises
+        `InvalidTurnError` if there is no such turn, or if `to` is this session.
+        """
+        key = as_key(to)
+        turn = await self._stored(at)
+        if turn is None:
+            raise InvalidTurnError(f"session {self.key}: there is no turn {at!r:.80} to fork at")
+        await fork(self._conversation, turn, key)
+        return self.store.session(key)
 
 
 def as_key(key: SessionKey | str) -> SessionKey:

@@ -202,6 +202,17 @@ class BaseSession(Handle):
             )
         return await self.find(turn) if turn else None
 
+    async def _stored(self, turn: Turn | int | str) -> Turn | None:
+        """Return the turn that is meant as it is stored now, or None."""
+        found = await self._named(turn)
+        if isinstance(found, Turn):
+            return (await self._conversation.locate(found))[1]
+        if found is None:
+            return None
+        conversation = self._conversation
+        page = await conversation.desk.read(conversation.key, after=found - 1, before=found + 1)
+        return page.turns[0] if page.turns else None
+
     async def forget_sender(self, sender_id: str | int) -> int:
         """Delete for good all that one person wrote here, the answers to it, and its quotes.
 

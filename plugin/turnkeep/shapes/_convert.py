@@ -37,7 +37,8 @@ def to_shape(
     >>> to_shape([{"role": "user", "content": "Hi"}], "anthropic")
     {'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'Hi'}]}]}
 
-    - `"openai"`: the same messages, without items of other shapes, for `client.chat.completions.create(messages=…)`.
+    - `"openai"`: the same messages, for `client.chat.completions.create(messages=…)`. Items of
+      other shapes are left out.
     - `"responses"`: items for `client.responses.create(input=…)`.
     - `"anthropic"`: `{"system": …, "messages": […]}` for `client.messages.create(**…)`.
     - `"google"`: `{"system_instruction": …, "contents": […]}` for `generate_content`, the

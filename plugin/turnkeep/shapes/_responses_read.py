@@ -148,7 +148,7 @@ def _add_message(
         if part is None or not _says_something(part):
             inner.append({"item": frozen(one)})
         else:
-            inner.append({"part": reader.add_part(part), **difference(one, plain(part))})
+            inner.append({"part": reader.add_part(part), **difference(dict(one), plain(part))})
     reader.entry({"message": inner, **difference(item, message_item(role, content))}, item)
 
 

@@ -1,0 +1,46 @@
+"""Copy a conversation up to a turn into another session."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from .._errors import InvalidTurnError
+from .._records.key import SessionKey
+from .._records.turn import Turn
+from .conversation import Conversation
+from .reading import Turns
+
+__all__ = ["fork"]
+
+replace: Final = msgspec.structs.replace
+
+
+async def fork(conversation: Conversation, at: Turn, to: SessionKey) -> list[Turn]:
+    """Store copies of the turns up to `at`, of its epoch, at the end of the session `to`.
+
+    All of them are stored in one step, or none.
+    """
+    desk, where = conversation.desk, conversation.where
+    copied = [turn async for turn in Turns(desk, conversation.key, at.epoch, 0) if turn.id <= at.id]
+    if not copied or copied[-1].id != at.id:
+        raise InvalidTurnError(f"{where}there is no turn {at.id} to fork at")
+    while True:
+        there = await desk.info(to)
+        if there is not None and there.generation == copied[0].generation:
+            raise InvalidTurnError(f"{where}a fork needs another key than {to.text!r}")
+        first = 1 if there is None else there.last_id + 1
+        places = {turn.id: place for place, turn in enumerate(copied, first)}
+        made = [_moved(turn, places) for turn in copied]
+        expected = None if there is None else there.expected(revision=True)
+        appended = await desk.append(to, made, expected=expected, dedupe=False)
+        if appended is not None:
+            return appended.turns
+
+
+def _moved(turn: Turn, places: dict[int, int]) -> Turn:
+    """Return the turn as it will stand in the other session."""
+    also = tuple(places[one] for one in turn.also_answers if one in places)
+    answers = None if turn.answers is None else places.get(turn.answers)
+    return replace(turn, id=0, epoch=1, generation="", token="", answers=answers, also_answers=also)
