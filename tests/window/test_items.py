@@ -22,6 +22,7 @@ from openai.types.responses.response_input_param import ResponseInputItemParam
 from pydantic import BaseModel
 
 from profiles import many
+from turnkeep import build_window
 from turnkeep.shapes import from_shape, to_shape
 
 WRAPPERS = (
@@ -255,3 +256,34 @@ def test_to_another_shape_it_is_text_or_nothing_and_never_an_exception(
     made: Any = to_shape(from_shape(window[1], window[0]), shape)
     if shape == "openai":
         assert [one for one in made if one.keys() & {"items", "shape"}] == []
+
+
+@pytest.mark.parametrize("shape", ["responses", "anthropic", "google"])
+@many(150)
+@given(data=st.data())
+def test_stored_turns_give_their_own_api_what_its_model_said(
+    shape: Any, data: st.DataObject
+) -> None:
+    """As above, but through turns and a window: the answers, for results may be moved."""
+    windows: Any = {
+        "responses": responses_windows(),
+        "anthropic": anthropic_windows(),
+        "google": google_windows(),
+    }
+    window: Any = data.draw(windows[shape])
+    messages = [{"role": "user", "content": "q"}, *from_shape(window, shape)]
+    made: Any = build_window(messages, shape=shape).messages
+    for said in said_by_model(window, shape):
+        assert said in said_by_model(made, shape)
+
+
+def said_by_model(window: Any, shape: str) -> list[dict[str, Any]]:
+    match shape:
+        case "responses":
+            kinds = ("message", "function_call_output", "custom_tool_call_output")
+            return [one for one in window if one.get("type", "message") not in kinds]
+        case "anthropic":
+            answers = [one for one in window["messages"] if one["role"] == "assistant"]
+            return [block for answer in answers for block in answer["content"]]
+    answers = [one for one in window["contents"] if one["role"] == "model"]
+    return [part for answer in answers for part in answer["parts"] if part != {"text": ""}]

@@ -78,8 +78,12 @@ def to_message(
     if role == "assistant" and turn.tool_calls:
         if is_blank(turn):
             message["content"] = None
-        takes_custom = turn.shape in ("openai", shape)
-        message["tool_calls"] = [_call(call, extra, takes_custom) for call in turn.tool_calls]
+        if turn.shape == shape != "openai":
+            # Its own API gets the calls as it gave them.
+            message["tool_calls"] = copy.deepcopy(turn.tool_calls)
+        else:
+            takes_custom = turn.shape == "openai"
+            message["tool_calls"] = [_call(call, extra, takes_custom) for call in turn.tool_calls]
     items = turn.items
     if extra:
         message |= {name: copy.deepcopy(turn.extra[name]) for name in extra if name in turn.extra}
