@@ -15,7 +15,7 @@ import pytest
 
 from turnkeep import SessionKey
 from turnkeep.storage.base import Storage
-from turnkeep.storage.sqlite import SqliteStorage, _clock
+from turnkeep.storage.sqlite import SqliteStorage, _clock, _connect
 from turnkeep.testing import FolderHooks, StorageContract
 
 WRITES = ("INSERT", "REPLACE", "UPDATE", "DELETE", "COMMIT")
@@ -32,8 +32,9 @@ class TestSqlite(FolderHooks, StorageContract):
 
     @pytest.fixture(autouse=True)
     def patched(self) -> Iterator[None]:
-        """Let a test set the clock."""
+        """Let a test set the clock; the disk is waited for in one class alone."""
         with pytest.MonkeyPatch.context() as self.patch:
+            self.patch.setitem(_connect.SYNCHRONOUS, "os", "OFF")
             yield
 
     def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
@@ -90,4 +91,5 @@ class TestSqlite(FolderHooks, StorageContract):
 
 class TestSqliteOnDisk(TestSqlite):
     durability = "disk"
+    backends = ("asyncio",)
     examples = 10

