@@ -281,7 +281,7 @@ class RenameContract(Hooks):
         for key in (KEY, OTHER):
             for _ in range(5):
                 await lab.storage.append(key, [user("a", answers=1) for _ in range(2000)])
-        steps = 0
+        steps = cost = 0
 
         async def others() -> None:
             nonlocal steps
