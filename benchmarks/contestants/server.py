@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from importlib import import_module
@@ -26,6 +27,7 @@ class Postgresql:
     def __init__(self) -> None:
         folder = Path(tempfile.mkdtemp(prefix="turnkeep-benchmark-"))
         folder.chmod(0o755)  # as root the server runs under a user of its own
+        self._folder = folder
         (folder / "data").mkdir()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -35,3 +37,4 @@ class Postgresql:
 
     def stop(self) -> None:
         self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
