@@ -82,15 +82,14 @@ async def agent(reply: Reply) -> AsyncIterator[str]:
                 model=MODEL, messages=messages, tools=SCHEMAS
             )
             said = answer.choices[0].message
-            if said.content:
-                yield said.content
-            calls: Any = said.tool_calls or []
-            for call in calls:
-                reply.add_tool_call(call.id, call.function.name, call.function.arguments)
-            for call in calls:
-                reply.add_tool_result(call.id, use(call.function.name, call.function.arguments))
-            if not calls:
+            if not said.tool_calls:
+                reply.usage(answer)
+                yield said.content or ""
                 return
+            reply.add(answer)  # with its thoughts, which some models want back
+            for call in reply.calls:
+                function = call["function"]
+                reply.add_tool_result(call["id"], use(function["name"], function["arguments"]))
 
 
 @router.message()
