@@ -332,3 +332,34 @@ async def test_extend_takes_the_same_and_the_older_roles() -> None:
     assert turns[2].usage[0].output == 33
     assert plain[-1]["reasoning_content"] == "…"
     assert check_messages(plain) == []
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to all values in JSON data."""
+    inner = [*value.items()] if isinstance(value, dict) else []
+    inner += enumerate(value) if isinstance(value, list) else []
+    return [path, *(deeper for key, one in inner for deeper in places(one, (*path, key)))]
+
+
+@EVERY_ANSWER
+@pytest.mark.parametrize("junk", [7, [7], {"type": []}], ids=str)
+async def test_no_odd_value_in_a_message_raises_after_the_model_was_paid(
+    shape: str, junk: Any
+) -> None:
+    outside = {"choices", "message", "output", "content", "candidates", "parts", "role", 0}
+    async with SessionStore("memory:") as store:
+        for path in places(ANSWERS[shape][0]):
+            if {*path} <= outside:
+                continue  # what is left would be no answer
+            damaged = copy.deepcopy(ANSWERS[shape][0])
+            inner: Any = damaged
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = junk
+            session = store.session("t:" + "/".join(map(str, path)))
+            await session.append("user", "q")
+            async with session.reply() as reply:
+                reply.add(damaged)
+                reply.add_text("It rains.")
+            for one in ANSWERS:
+                await session.get_history(shape=one)  # type: ignore[call-overload]

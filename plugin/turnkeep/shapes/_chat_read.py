@@ -75,7 +75,8 @@ def _calls(native: Mapping[str, Any], reader: Reader) -> list[Native]:
         call = {key: value for key, value in given.items() if key != "index"}
         custom = call.get("custom")
         function = mapping_or_empty(call.get("function"))
-        id = call.get("id") or ""
+        id = call.get("id")
+        id = id if isinstance(id, str) else str(id) if type(id) is int else ""
         if isinstance(custom, Mapping) and isinstance(custom.get("name"), str):
             words = {"name": custom["name"], "input": str(custom.get("input") or "")}
             plain: Native = {"id": id, "type": "custom", "custom": words}

@@ -54,7 +54,7 @@ def read_returned(value: object) -> Returned:
         case {"output": list(output)}:
             return Returned(answers_from_responses(_dicts(output)), tokens)
         case {"candidates": candidates}:
-            first = mapping_or_empty(as_fields(next(iter(candidates or ()), None)))
+            first = next(iter(_dicts(candidates)), {})
             content = mapping_or_empty(as_fields(first.get("content")))
             return Returned(answer_from_google(_dicts(content.get("parts"))), tokens)
     messages = _message(fields)
