@@ -100,7 +100,10 @@ async def test_a_function_may_put_the_bytes_somewhere(role: str, part: dict[str,
 async def test_what_is_no_rule_or_gives_no_media_is_an_error() -> None:
     with pytest.raises(ValueError, match="'error', 'keep' or a function"):
         SessionStore("memory:", inline_media="drop")  # type: ignore[arg-type]
-    wrong: Any = lambda data, mime: "a.png"  # noqa: E731
+
+    def wrong(data: bytes, mime: str | None) -> Any:
+        return f"{len(data)} {mime}.png"
+
     async with SessionStore("memory:", inline_media=wrong) as store:
         with pytest.raises(InvalidTurnError, match="inline_media returns a Media, not str"):
             await store.session("t:1").append("user", WITH_BYTES[:1])

@@ -16,6 +16,8 @@ InlineMedia: TypeAlias = Literal["error", "keep"] | Callable[[bytes, str | None]
 """The rule for parts that hold the bytes of a medium, see `SessionStore`."""
 
 _KNOWN: Final = ("text", "refusal", "image_url", "input_audio", "file", "media")
+_OF_ANSWERS: Final = ("annotations", "citations", "logprobs", "parsed")
+"""Fields of a text that a model has said; no API takes them in a chat-completions part."""
 _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
 """Parts that windows leave out."""
 
@@ -74,8 +76,9 @@ def _made(
 def _converted(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part of the Responses API's or of Anthropic's format as a chat-completions one."""
     match part:
-        case {"type": "text" | "input_text" | "output_text", "text": str(text)}:
-            return {"type": "text", "text": text}
+        case {"type": "text" | "input_text" | "output_text", "text": str()}:
+            kept = {key: value for key, value in part.items() if key not in _OF_ANSWERS}
+            return {**kept, "type": "text"}
         case {"type": "input_image", "image_url": str(url)}:
             return {"type": "image_url", "image_url": {"url": url}}
         case {"type": "input_file", "file_data": str(data)}:
