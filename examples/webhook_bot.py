@@ -2,8 +2,8 @@
 
 TELEGRAM_TOKEN=… WEBHOOK_URL=https://example.org/telegram python examples/webhook_bot.py
 
-Telegram is told that a message has arrived when it is answered: what a crash cuts off is
-delivered again. /export sends what is kept, /forget erases it.
+Telegram is told that a message has arrived when it is stored; what a crash cuts off is answered
+at the next start. /export sends what is kept, /forget erases it.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
@@ -28,7 +28,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
 from fastapi import FastAPI, Header, HTTPException
 
-from turnkeep import Reply, SessionStore, TurnkeepError
+from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, privacy_router
 
@@ -39,7 +39,7 @@ SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
 
 dp = Dispatcher()
 store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
-SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
+middleware = SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
 router = Router()
 dp.include_routers(privacy_router(), router)
 
@@ -101,12 +101,8 @@ async def telegram(
 ) -> dict[str, bool]:
     if not secrets.compare_digest(x_telegram_bot_api_secret_token.encode(), SECRET.encode()):
         raise HTTPException(403)
-    try:
-        await dp.feed_raw_update(app.state.bot, update)
-    except TurnkeepError:
-        raise  # it is not recorded, so that Telegram is to deliver it again
-    except Exception:
-        logging.exception("Update %s could not be handled", update.get("update_id"))
+    # An error means that it is not stored: Telegram then delivers it again.
+    await middleware.feed_update(app.state.bot, update)
     return {"ok": True}
 
 

@@ -47,6 +47,7 @@ from ._message import (
 )
 from ._migration import migrate, migration_of
 from ._pending import PendingUpdates
+from ._resume import to_handle
 
 Record: TypeAlias = RecordOption[Event]
 """The choice of events to record.
@@ -199,7 +200,7 @@ class Intake:
             said = None if event is None else await self.said_by(event, data)
             if event is None or said is None:
                 return session
-            return await self.receive(session, event, said)
+            return await self.receive(session, event, said, update, data["bot"])
 
     async def record_unhandled(
         self, session: ChatSession, update: Update, data: dict[str, Any]
@@ -249,7 +250,7 @@ class Intake:
         """Return whether a message is a command that is not recorded by itself."""
         return not self._record_commands and self._commands.has(message, bot)
 
-    def asking(self, session: ChatSession, event: Event, bot: Bot) -> ChatSession:
+    def asking(self, session: ChatSession, event: Event, update: Update, bot: Bot) -> ChatSession:
         """Return a session that records the question of an event when its handler asks it."""
 
         async def ask(prompt: Content | None) -> ChatSession | None:
@@ -262,24 +263,31 @@ class Intake:
             content = prompt
             if content is None and isinstance(event, Message) and self._is_command(event, bot):
                 content = asked_of(event, self._hides)
-            return await self.receive(session, event, Said(sender, content)) if content else None
+            if not content:
+                return None
+            return await self.receive(session, event, Said(sender, content), update, bot)
 
         return session.asking(ask)
 
-    async def receive(self, session: ChatSession, event: Event, said: Said) -> ChatSession:
-        """Record an event, and return the session bound to it."""
+    async def receive(
+        self, session: ChatSession, event: Event, said: Said, update: Update, bot: Bot
+    ) -> ChatSession:
+        """Record an event, and return the session bound to it; owe it an answer."""
         if isinstance(event, CallbackQuery):
-            return await self._recorder.receive(
+            bound = await self._recorder.receive(
                 session, said.content, source_id=f"button:{event.id}", sender=said.sender
             )
-        return await self._recorder.receive(
-            session,
-            said.content,
-            source_id=source_id(event),
-            sender=said.sender,
-            time=event.date,
-            quoted=quoted_of(event, self._hides),
-        )
+        else:
+            bound = await self._recorder.receive(
+                session,
+                said.content,
+                source_id=source_id(event),
+                sender=said.sender,
+                time=event.date,
+                quoted=quoted_of(event, self._hides),
+            )
+        await self._recorder.owe(bound, to_handle(update, bot))
+        return bound
 
     async def _edit(self, message: Message, key: SessionKey) -> None:
         source, content = source_id(message), self.content_of(message)

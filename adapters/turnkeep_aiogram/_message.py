@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from aiogram import Bot
 from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
 from aiogram.fsm.strategy import FSMStrategy
-from aiogram.types import CallbackQuery, InaccessibleMessage, Message, Update
+from aiogram.types import CallbackQuery, Chat, InaccessibleMessage, Message, Update
 
 from turnkeep import Sender, SessionKey
 from turnkeep.adapter import AccountScope
@@ -149,6 +149,18 @@ def source_id_at(chat_id: int | str | None, message_id: int, business: str | Non
     whoever owns it says what was deleted there.
     """
     return f"{chat_id}:{message_id}" if business is None else f"{business}:{chat_id}:{message_id}"
+
+
+def message_at(source: str) -> Message:
+    """Return the message with this source id: its place, and nothing of its content."""
+    *head, chat, number = source.split(":")
+    fields: dict[str, Any] = {"business_connection_id": head[0] if head else None}
+    if head and head[0] == "ephemeral":
+        chat, number = head[1], chat
+        fields = {"ephemeral_message_id": int(number)}
+        number = "0"
+    place = Chat.model_construct(id=int(chat), type="")
+    return Message.model_construct(message_id=int(number), chat=place, **fields)
 
 
 def is_ephemeral(message: MaybeInaccessible) -> bool:

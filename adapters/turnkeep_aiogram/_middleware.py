@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Unpack
 
@@ -23,6 +23,7 @@ from ._capture import Capture
 from ._commands import Commands
 from ._current import in_hand
 from ._ephemeral import ephemeral_outlet
+from ._feeding import Feeding
 from ._forms import Forms, RecordStates
 from ._intake import EDITED, RECORDED, Intake, Record
 from ._message import MaybeInaccessible, Scope
@@ -31,6 +32,7 @@ from ._outlet import Render, TelegramOutlet
 from ._own import OwnMessages
 from ._polling import Confirmation
 from ._privacy import PRIVACY, SESSIONS, is_for_privacy
+from ._resume import Resume
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -106,8 +108,10 @@ class SessionMiddleware(BaseMiddleware):
         self._own = OwnMessages(self.recorder, self._intake)
         own, content_of = self._own, self._intake.content_of
         self._capture = Capture(own.capture, own.edit, content_of) if capture else None
-        self._confirmation = Confirmation()
+        self._resume = Resume(self.recorder)
+        self._confirmation = Confirmation(self._resume.start)
         self._advice = Advice(scope)
+        self._feeding = Feeding()
         self._handed_out: dict[int, ChatSession] = {}  # by id() of the updates being handled
         self._unrecorded: Recent[tuple[int, int], None] = Recent(_MAX_UPDATES)
         self._dispatcher: Dispatcher | None = None
@@ -131,6 +135,7 @@ class SessionMiddleware(BaseMiddleware):
             )
         self._dispatcher = dispatcher
         self._commands.watch(dispatcher)
+        self._resume.watch(dispatcher)
         # It follows the middleware that resolves the chat and precedes the FSM's, which awaits
         # its own storage: messages are recorded in the order in which they get here.
         later = list(middlewares)
@@ -166,9 +171,12 @@ class SessionMiddleware(BaseMiddleware):
         bot: Bot = data["bot"]
         self._advice.check(bot, event)
         self._running += 1
+        session: ChatSession | None = None
         try:
+            self._resume.announce(bot)
             with self._recording(bot):
                 session = data[self.data_key] = await self._intake.process(event, data)
+            self._feeding.recorded(event)
             if session is None or session.turn is not None:
                 return await self._handle(handler, event, data)
             # No stored turn shows that it was handled (a command): it is remembered in memory.
@@ -186,7 +194,9 @@ class SessionMiddleware(BaseMiddleware):
             return result
         finally:
             self._intake.end(event, bot)
-            self._handed_out.pop(id(event), None)
+            session = self._handed_out.pop(id(event), session)
+            if session is not None:
+                await self.recorder.debts.settle(session.turn)
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
@@ -229,6 +239,18 @@ class SessionMiddleware(BaseMiddleware):
         outlet.options = self._answer_options
         return outlet
 
+    async def feed_update(self, bot: Bot, update: Update | Mapping[str, Any]) -> None:
+        """Hand an update of a webhook to the dispatcher, and return as soon as it is recorded.
+
+        Answer Telegram's request then. Telegram sends the next update of a chat only after that:
+        so albums, `debounce`, `"latest"` and `"collect"` need it. Handlers go on by themselves,
+        and their errors are logged. Raises the error of a message that cannot be recorded: let
+        Telegram deliver it again.
+        """
+        if self._dispatcher is None:
+            raise RuntimeError("call SessionMiddleware(store).setup(dp) first")
+        await self._feeding.feed(self._dispatcher, bot, update)
+
     # Around each handler.
 
     async def _around_handler(
@@ -254,7 +276,7 @@ class SessionMiddleware(BaseMiddleware):
             chosen = flags.get("record") is True
             said = await self._intake.said_by(event, data, chosen=chosen)
             if said is not None:
-                session = await self._intake.receive(session, event, said)
+                session = await self._intake.receive(session, event, said, update, data["bot"])
             self._intake.end(update, data["bot"])
         elif wanted is False and session.turn is not None:
             await session.delete(session.turn)
@@ -262,7 +284,7 @@ class SessionMiddleware(BaseMiddleware):
         # An earlier handler may have skipped the update; this one then goes on with its session.
         session = self._handed_out.get(id(update), session)
         if session.turn is None:
-            session = self._intake.asking(session, event, data["bot"])
+            session = self._intake.asking(session, event, update, data["bot"])
 
         async def handle(bound: ChatSession) -> Any:
             self._handed_out[id(update)] = bound
@@ -313,8 +335,10 @@ class SessionMiddleware(BaseMiddleware):
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack
+        self._resume.open(bots)
 
     async def _close(self) -> None:
+        self._resume.close()
         await drain(lambda: self._running, self._wait_until_idle, self._drain_timeout)
         await self.recorder.aclose()
         if self._opened is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -20,7 +20,7 @@ from aiogram.types import InaccessibleMessage, InlineKeyboardMarkup, Message
 
 from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
 
-from ._message import Place, place_of, source_id
+from ._message import Place, message_at, place_of, source_id
 
 T = TypeVar("T")
 
@@ -122,6 +122,10 @@ class TelegramOutlet:
             "direct_messages_topic_id": None if direct is None else direct.topic_id,
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+    def begin(self, name: str, sent: Sequence[str]) -> None:  # noqa: ARG002 (Discord's)
+        """Edit the messages that an earlier try has sent; see `turnkeep.adapter.Outlet`."""
+        self._sent = [message_at(one) for one in sent]
 
     async def working(self) -> None:
         """Show "typing"."""

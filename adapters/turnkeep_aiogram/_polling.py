@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -18,11 +19,13 @@ class Confirmation(RequestMiddleware):
 
     Each request confirms the updates before it, and Telegram never sends those again. aiogram
     sends it as soon as the handlers have started (`handle_as_tasks`): a process that is killed
-    in that moment would lose the messages.
+    in that moment would lose the messages. `before_first` is awaited before each request: what
+    is owed an answer is handled before anything newer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before_first: Callable[[Bot], Awaitable[None]]) -> None:
         super().__init__()
+        self._before_first = before_first
         self._recording: Counter[int] = Counter()
         self._recorded = anyio.Event()
 
@@ -30,6 +33,7 @@ class Confirmation(RequestMiddleware):
         """Hold a request for updates."""
         if method.__api_method__ != GetUpdates.__api_method__:
             return
+        await self._before_first(bot)
         # aiogram handles updates in tasks; those that it has just created start here.
         await anyio.lowlevel.checkpoint()
         while self._recording[bot.id]:

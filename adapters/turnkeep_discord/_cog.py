@@ -25,6 +25,7 @@ from ._capture import Capture
 from ._intake import Bot, Context, Intake, Record
 from ._message import Scope, Where, source_id
 from ._reload import EventBuffer, buffer_of
+from ._resume import Resume
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -95,6 +96,7 @@ class SessionCog(commands.Cog):
         )
         intake = self._intake
         self._capture = Capture(store, intake.key_of_sent, intake.content_of) if capture else None
+        self._resume = Resume(bot, self.recorder)
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
         self.is_followed: bool = False
@@ -115,6 +117,9 @@ class SessionCog(commands.Cog):
         stack = AsyncExitStack()
         await stack.enter_async_context(self.store)
         self._opened = stack
+        self._resume.open()
+        if self.bot.is_ready():
+            self._resume.start_soon()
         if self.bot.is_ready() and self._backfill is not None:
             self._backfill.start()  # for the messages that came without a cog
         # From here on nothing is awaited until discord.py has added the listeners.
@@ -125,6 +130,7 @@ class SessionCog(commands.Cog):
         # The cog goes on recording until the running handlers have stored their replies: the bot
         # may go on with a new cog, and Discord sends each message only once.
         unloading_cogs[self.bot] = self
+        self._resume.close()
         for name, listener in self.get_listeners():
             self.bot.add_listener(listener, name)
         async with AsyncExitStack() as stack:  # all steps run, even if an earlier one fails
@@ -134,6 +140,7 @@ class SessionCog(commands.Cog):
             stack.push_async_callback(self.recorder.aclose)
             if self._capture is not None:
                 stack.push_async_callback(self._capture.record_waiting)
+            stack.push_async_callback(self._resume.settle_all)
             try:
                 await drain(
                     lambda: len(self._running()),
@@ -244,7 +251,8 @@ class SessionCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_ready(self) -> None:
-        """Fetch the missed messages, with `backfill`; called by discord.py."""
+        """Handle again what is owed an answer, and fetch missed messages; called by discord.py."""
+        await self._resume.start()
         if self._backfill is not None:
             for channel_id in await self._backfill.channels():
                 await self._intake.record_missed(channel_id)
@@ -258,7 +266,10 @@ class SessionCog(commands.Cog):
         (empty, not from a user, a command) the session is bound to no message. The result is None
         if the scope has no session for it.
         """
-        return self._hand_out(await self._intake.record_message(message), message)
+        session = await self._intake.record_message(message)
+        if session is not None and session.turn is not None:
+            await self._resume.take(session, message)
+        return self._hand_out(session, message)
 
     async def session(
         self,

@@ -14,8 +14,11 @@ from turnkeep.adapter import ChatSession
 
 from ._cancel import cancel_only_once
 from ._cog import SessionCog, unloading_cogs
+from ._deferral import Deferral
+from ._ephemeral import interaction_of
 from ._intake import Bot
 from ._message import Where
+from ._outlet import DiscordOutlet
 from ._reload import buffer_of
 
 T = TypeVar("T")
@@ -64,13 +67,34 @@ async def in_turn(
     Use it in the bot's own `on_message`, in commands and for buttons; listeners to
     `on_session_message` don't need it. The handler does not run for a message that was answered
     before, is dropped, or is answered together with a later one. Then the result is None, and a
-    deferred interaction's "thinking…" is removed. Arguments and errors are those of
+    deferred interaction's "thinking…" is removed. An interaction that nothing responds to in time
+    is deferred: Discord would end it after three seconds. Arguments and errors are those of
     `chat_session`.
 
     >>> async def ask(interaction, question):
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
     """
+    interaction, deferral = interaction_of(where), None
+    if interaction is not None and not interaction.response.is_done():
+        deferral = Deferral(interaction, ephemeral=bool(ephemeral))
+    try:
+        return await _run(bot, where, handler, prompt, ephemeral, deferral)
+    finally:
+        if deferral is not None:
+            await deferral.end()
+
+
+async def _run(
+    bot: Bot,
+    where: Where,
+    handler: Callable[[ChatSession], Coroutine[Any, Any, T]],
+    prompt: str | None,
+    ephemeral: bool | None,
+    deferral: Deferral | None,
+) -> T | None:
     session = await chat_session(bot, where, prompt=prompt, ephemeral=ephemeral)
+    if isinstance(session.outlet, DiscordOutlet):
+        session.outlet.deferral = deferral
     cog = await _cog_of(bot)
     has_ended = False
 
@@ -81,8 +105,8 @@ async def in_turn(
         return result
 
     result = await cog.recorder.overlap.run(session, handle)
-    interaction = where.interaction if isinstance(where, commands.Context) else where
-    if not has_ended and isinstance(interaction, discord.Interaction):
+    interaction = interaction_of(where)
+    if not has_ended and interaction is not None:
         await _remove_thinking_sign(interaction)
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -13,6 +13,7 @@ from discord.ext import commands
 from turnkeep import TurnkeepError
 from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
 
+from ._deferral import Deferral
 from ._ephemeral import is_private
 from ._message import Where, source_id
 
@@ -57,16 +58,28 @@ class DiscordOutlet:
         interaction = where.interaction if isinstance(where, commands.Context) else where
         self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
         self._channel: Any = where.channel
-        self._sent: list[discord.Message] = []
+        self._sent: list[discord.Message | discord.PartialMessage] = []
+        self._name: str | None = None
+        self.deferral: Deferral | None = None
+        """What defers the interaction meanwhile."""
         self._is_for_one = ephemeral or is_private(where)
         self._is_ephemeral: bool | None = True if ephemeral else None
         """True if only one user sees the answer; None as long as that is unknown."""
+
+    def begin(self, name: str, sent: Sequence[str]) -> None:
+        """Name the messages, and edit those of an earlier try; see `turnkeep.adapter.Outlet`.
+
+        Discord sends a message under the same nonce once within some minutes.
+        """
+        self._name = name
+        self._sent = [self._channel.get_partial_message(int(one.partition(":")[2])) for one in sent]
 
     async def working(self) -> None:
         """Show "typing", or defer an interaction."""
         # The answer matters more than this sign.
         with suppress(discord.HTTPException, discord.RateLimited, TimeoutError):
             async with asyncio.timeout(_SIGN_TIMEOUT):
+                await self._end_deferral()
                 if self._interaction is None:
                     await self._channel.typing()
                 elif not self._interaction.response.is_done():
@@ -100,11 +113,15 @@ class DiscordOutlet:
             sent = await self._respond(interaction, text)
             if sent is not None:
                 return sent
-        posted: discord.Message = await self._channel.send(text, allowed_mentions=_ALLOWED_MENTIONS)
+        nonce = None if self._name is None else f"{self._name}-{len(self._sent)}"
+        posted: discord.Message = await self._channel.send(
+            text, allowed_mentions=_ALLOWED_MENTIONS, nonce=nonce
+        )
         return posted
 
     async def _respond(self, interaction: discord.Interaction, text: str) -> discord.Message | None:
         """Send a message by the interaction's token, or return None if the token has ended."""
+        await self._end_deferral()
         try:
             if not interaction.response.is_done():
                 # What was not even deferred is to be seen by all, unless its session says not.
@@ -126,6 +143,11 @@ class DiscordOutlet:
                 raise
         self._leave_interaction(interaction)
         return None
+
+    async def _end_deferral(self) -> None:
+        deferral, self.deferral = self.deferral, None
+        if deferral is not None:
+            await deferral.end()
 
     def _leave_interaction(self, interaction: discord.Interaction) -> None:
         """Go on without the interaction's token, in the channel, if the channel may see it."""

@@ -37,6 +37,7 @@ from ._records.key import SessionKey
 from ._records.media import Media
 from ._records.turn import MessageFields, Sender, Turn, TurnFields
 from ._records.usage import Usage
+from ._session.owed import Unanswered
 from ._session.policy import ConsolidationPolicy
 from ._session.reply import Reply
 from ._session.shown import ShownWindow, build_window
@@ -74,6 +75,7 @@ __all__ = [
     "TurnFields",
     "TurnTooLargeError",
     "TurnkeepError",
+    "Unanswered",
     "UnknownStorageError",
     "UnsupportedError",
     "Usage",

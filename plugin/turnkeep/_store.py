@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -19,6 +19,7 @@ from ._records.usage import Usage
 from ._session.conversation import Conversation
 from ._session.desk import Desk
 from ._session.forking import fork
+from ._session.owed import Unanswered, unanswered
 from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.session import BaseSession
 from ._session.spending import GroupBy, Spent, add_up, check_by
@@ -244,6 +245,18 @@ class SessionStore:
 
             await add_up(self.session(info.key).turns(epoch="all"), name, spent, since)
         return spent
+
+    async def unanswered(
+        self, *, prefix: str = "", max_age: timedelta | None = None
+    ) -> list[Unanswered]:
+        """Return the questions that nobody answers any more, the oldest first.
+
+        These are messages that an adapter's handler, or in a storage for several processes an
+        open reply, had in hand when its process died or stopped. The adapters handle them again
+        at their next start, see `turnkeep.adapter.RecorderOptions`. `prefix` is the beginning of
+        a key. Older ones than `max_age` are left out.
+        """
+        return await unanswered(self.desk, prefix=prefix, max_age=max_age)
 
     async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
         """Delete for good all that one person wrote, its answers and quotes, in every session.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,9 @@ class Shown:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+
+    def begin(self, name: str, sent: Sequence[str]) -> None:
+        """Nothing was sent before."""
 
     async def working(self) -> None:
         """Shows nothing."""

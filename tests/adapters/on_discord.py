@@ -95,6 +95,11 @@ class Discord(Platform):
             return _chosen(sharing)
         return per_account(self.bot) if sharing == "account" else SCOPES[sharing]
 
+    def _cut_off(self) -> None:
+        cog = self.bot.get_cog("SessionCog")
+        assert isinstance(cog, SessionCog)
+        cog.recorder.debts.closing.add(f"discord:{self.account}")
+
     @property
     def leaving(self) -> bool:
         return self.bot.get_cog("SessionCog") is None

@@ -97,6 +97,9 @@ class Telegram(Platform):
             stack.push_async_callback(self.store.aclose)
         self.bot = await stack.enter_async_context(run)
 
+    def _cut_off(self) -> None:
+        self.middleware.recorder.debts.closing.add(f"telegram:{self.account}")
+
     @property
     def leaving(self) -> bool:
         return not self.server.polling

@@ -102,6 +102,7 @@ class Platform(ABC):
         self._options: dict[str, Any] = {}
         self._bot: AsyncExitStack | None = None
         self._told = False
+        self._dying = False
         self._running: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -157,18 +158,24 @@ class Platform(ABC):
         if bot is not None:
             await bot.aclose()
 
-    async def restart(self) -> None:
-        """The same bot again, with a new store on the same folder."""
+    async def restart(self, **options: Any) -> None:
+        """The same bot again, with a new store on the same folder, or other `options`."""
         await self.stop()
-        await self.start(self._handler, **self._options)
+        await self.start(self._handler, **{**self._options, **options})
 
-    async def die(self) -> None:
+    async def die(self, **options: Any) -> None:
         """What runs is cut off, and its answers are lost with it; then as `restart`."""
+        self._cut_off()
+        self._dying = True
         for task in self._running:
             task.cancel()
-        await self.restart()
+        await self.stop()
+        self._dying = False
+        await self.restart(**options)
 
     async def _handle(self, session: ChatSession, text: str) -> None:
+        if self._dying:  # a process that was killed begins nothing more
+            raise asyncio.CancelledError
         if text == TOLD:
             self._told = True
             return
@@ -182,6 +189,10 @@ class Platform(ABC):
         finally:
             self._running.discard(task)
             self.server.notify()
+
+    @abstractmethod
+    def _cut_off(self) -> None:
+        """The bot is about to end: what is cancelled from now on is not ended by its handler."""
 
     @property
     @abstractmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from adapters.platforms import Platform, echo
+from patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -101,7 +103,10 @@ async def test_what_is_deleted_on_the_platform_leaves_no_copy(platform: Platform
     messages = [await platform.say(platform.ada, f"secret {n}", at=here) for n in range(3)]
     await platform.say(platform.ada, "open", at=here)
     await platform.wait(lambda: "open" in platform.heard)
-    assert platform.bytes().count(b"secret") == 3
+    await platform.ended()
+    async with asyncio.timeout(PATIENCE):
+        while platform.bytes().count(b"secret") != 3:  # an update is kept until it is handled
+            await asyncio.sleep(0.01)
     await platform.edit(messages[0], "another secret")
     await platform.delete(*messages)
     await platform.told()

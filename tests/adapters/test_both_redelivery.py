@@ -104,7 +104,7 @@ async def test_when_the_process_died_before_the_answer_was_whole_it_is_answered_
     await asyncio.wait_for(halfway.wait(), PATIENCE)
     await platform.die()
     await platform.redeliver(hello)
-    await platform.shows("half", "to hello", at=here)
+    await platform.shows("to hello", at=here)
     await platform.stop()
     part = ["assistant: half"] if keep else []
     assert await platform.said(here) == ["user: hello", *part, "assistant: to hello"]

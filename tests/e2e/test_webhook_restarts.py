@@ -34,7 +34,7 @@ def start(telegram: TelegramEmulator, llm: OpenAIEmulator, folder: Path) -> Star
     return lambda **more: run("webhook_bot.py", folder, environment | more)
 
 
-async def test_kill_9_in_the_middle_of_an_answer_and_telegram_delivers_the_question_again(
+async def test_kill_9_in_the_middle_of_an_answer_and_it_goes_on_after_the_restart(
     telegram: TelegramEmulator, llm: OpenAIEmulator, folder: Path, start: Start
 ) -> None:
     async with start() as first:
@@ -47,10 +47,9 @@ async def test_kill_9_in_the_middle_of_an_answer_and_telegram_delivers_the_quest
         await first.kill()
     llm.release()
     assert said(folder, "telegram/7")[2:] == ["user: a long question"]
-    assert telegram.pending() == 1
+    assert not telegram.pending(), "Telegram does not deliver it again"
     async with start() as second:
-        await reads(telegram, ADA, "echo: hello", "echo:", "echo: a long question")
-        await telegram.wait_for(lambda: not telegram.pending())
+        await reads(telegram, ADA, "echo: hello", "echo: a long question")
         await second.stop()
     assert said(folder, "telegram/7") == [
         "user: hello",

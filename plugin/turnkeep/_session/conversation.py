@@ -194,12 +194,13 @@ class Conversation:
     async def was_answered(self, turn: Turn) -> bool:
         """Return True if a message has an answer, or any process is answering it."""
         desk = self.desk
-        if desk.answers.is_answered(turn) or await self._has_answer(turn):
+        if desk.answers.is_answered(turn) or await self.has_answer(turn):
             return True
         name = answer_name(turn, desk.answers.name(turn))
         return desk.is_shared and await desk.leases.is_taken(self.key, name)
 
-    async def _has_answer(self, turn: Turn) -> bool:
+    async def has_answer(self, turn: Turn) -> bool:
+        """Return True if an answer to a message is stored; a part of one does not count."""
         behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
         return any(_is_answer(one, turn.id) for one in behind.turns)
 
@@ -262,7 +263,7 @@ class Conversation:
             elif turn is turns[0]:
                 return False, ()
         first = turns[0]
-        if again or desk.answers.was_given(first) or not await self._has_answer(first):
+        if again or desk.answers.was_given(first) or not await self.has_answer(first):
             return True, tuple(leases)
         await self._drop(leases)
         return False, ()

@@ -1,7 +1,7 @@
 """Leases that other processes see: on an answer, on a consolidation, on a session's handlers.
 
-Only a storage that several processes share has them. A lease lasts a minute, and is renewed
-while its work goes on. When its process dies it expires, and another process can take it.
+A lease lasts a minute, and is renewed while its work goes on. When its process dies it expires,
+and another process can take it, or the next one if the storage serves only one at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .._records.turn import Turn
 from ..storage.base import Claim
 from .opening import Opening
 
-__all__ = ["CONSOLIDATE", "HANDLE", "TTL", "Lease", "Leases", "answer_name"]
+__all__ = ["ANSWER", "CONSOLIDATE", "HANDLE", "TTL", "Lease", "Leases", "answer_name"]
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -133,8 +133,6 @@ class Leases:
         if lease.times or self._held.get(lease.mark) is not lease:
             return  # still in use, or lost, or the store was closed meanwhile
         del self._held[lease.mark]
-        if not self._held and self._scope is not None:
-            self._scope.cancel()
         claim = lease.claim
         try:
             async with self._opening.use(claim.key, write=True) as storage:
@@ -143,6 +141,18 @@ class Leases:
             logger.warning(
                 "session %s: %r is leased until it expires: %s", claim.key, claim.name, error
             )
+
+    async def note(self, lease: Lease, payload: Mapping[str, Any]) -> None:
+        """Store a new payload with a lease that is held, for a process that takes it over."""
+        if self._held.get(lease.mark) is lease:
+            claim = await self._claim(lease.claim.key, lease.claim.name, payload)
+            if claim is not None:
+                lease.claim = claim
+
+    def holds(self, claim: Claim) -> bool:
+        """Return True if this store has the lease with that name."""
+        place = claim.key, claim.name
+        return any((one.claim.key, one.claim.name) == place for one in self._held.values())
 
     async def is_taken(self, key: SessionKey, name: str) -> bool:
         """Return True if another store has this lease."""
@@ -202,8 +212,16 @@ class Leases:
             del self._held[lease.mark]
 
     async def aclose(self) -> None:
-        """Stop the renewals; the leases then expire."""
+        """Stop the renewals, and let the leases expire at once: nobody works on them any more."""
+        held = [lease.claim for lease in self._held.values()]
         self._held.clear()
+        for claim in held:
+            try:
+                await self._opening.storage.renew(claim, ttl=0)
+            except TurnkeepError as error:
+                logger.warning(
+                    "session %s: %r is leased until it expires: %s", claim.key, claim.name, error
+                )
         if self._scope is not None and self._ended is not None:
             self._scope.cancel()
             await self._ended.wait()

@@ -44,7 +44,7 @@ class Opening:
         self.storage = storage
         self.closing: Callable[[], Awaitable[None]] | None = None
         self.state: Literal["new", "open", "closed"] = "new"
-        self._read_only = read_only
+        self.read_only = read_only
         self._holds_storage = False
         self._openings = 0
         self._changing = Lock()
@@ -121,7 +121,7 @@ class Opening:
         loop = asyncio_loop()
         if loop is None or loop is not self._loop or get_ident() != self._thread:
             self.check_loop(key)
-        if write and self._read_only:
+        if write and self.read_only:
             raise _read_only(key)
         self._running += 1
         return self.storage
@@ -138,7 +138,7 @@ class Opening:
             if self.state == "new":
                 await self._open_storage()
         # This verb has had its turn: those that still wait come after it.
-        if write and self._read_only:
+        if write and self.read_only:
             raise _read_only(key)
         self._running += 1
         return self.storage

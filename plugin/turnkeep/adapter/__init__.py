@@ -11,6 +11,8 @@
 - `_later`: messages during a storage's failure; `_drain`: the end of a bot
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
 - `_export`, `_privacy` and `_privacy_texts`: people see and erase their data
+- `_question`: the question of a command; `_owed`, `_progress` and `_resume`: answers that a crash
+  cuts off
 - `_recent`: a bounded memory of events
 """
 
@@ -29,8 +31,9 @@ from ._overlap import Busy, Overlap
 from ._privacy import EXPORT_NAME, Texts, export_file, forget_and_report, texts_for
 from ._privacy_texts import PrivacyTexts, privacy_texts
 from ._recent import Recent
-from ._recorder import Edits, OnStorageError, Quoted, Recorder, RecorderOptions
+from ._recorder import Edits, OnStorageError, Quoted, Recorder, RecorderOptions, ToHandle
 from ._reset import ResetPolicy
+from ._resume import RESUME, Resumer, TooOld
 from ._scope import AccountScope, as_key, private_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
 from ._speak import Answer
@@ -41,6 +44,7 @@ __all__ = [
     "AS_MADE",
     "AS_SENT",
     "EXPORT_NAME",
+    "RESUME",
     "AccountScope",
     "AdapterOptions",
     "Answer",
@@ -64,8 +68,11 @@ __all__ = [
     "Recorder",
     "RecorderOptions",
     "ResetPolicy",
+    "Resumer",
     "SlowDownError",
     "Texts",
+    "ToHandle",
+    "TooOld",
     "Undelivered",
     "UnreachableError",
     "as_content",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -51,9 +51,10 @@ class Places:
 class Changes:
     """The edits and deletions of messages, and of their repetitions in other turns."""
 
-    def __init__(self, store: SessionStore, places: Places) -> None:
+    def __init__(self, store: SessionStore, places: Places, *, delete_answers: bool) -> None:
         self._store = store
         self._places = places
+        self._delete_answers = delete_answers
 
     async def edit(self, source_id: str, content: object, key: SessionKey | None) -> None:
         """Edit a message in its session, and the lines of the turns that reply to it."""
@@ -101,8 +102,10 @@ class Changes:
             async with self._store.desk.use(one) as storage:
                 found = [await storage.find(one, source_id) for source_id in gone]
             there = [turn for turn in found if turn is not None]
-            await Conversation(self._store.desk, one).delete_all(there)
-            for turn in await _turns_since(session, oldest):
+            turns = await _turns_since(session, oldest)
+            answers = _answers_to(there, turns) if self._delete_answers else []
+            await Conversation(self._store.desk, one).delete_all([*there, *answers])
+            for turn in turns:
                 if quotes(turn, source_ids=gone):
                     await requote(session, turn, None)
         for source_id in gone:
@@ -127,6 +130,14 @@ async def requote(session: Session, turn: Turn, line: str | None) -> None:
     """Give a turn another line about the message it replies to; None if that is deleted."""
     content, extra = requoted(turn, line)
     await session.edit(turn, content, extra=extra)
+
+
+def _answers_to(deleted: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
+    """Return the answers to deleted messages, and to no other message that is still there."""
+    gone = {turn.id for turn in deleted if turn.role == "user"}
+    left = {turn.id for turn in turns} - gone
+    found = [turn for turn in turns if turn.answers_one_of(gone) and turn not in deleted]
+    return [turn for turn in found if not turn.answers_one_of(left)]
 
 
 async def _turns_since(session: Session, oldest: datetime | None) -> list[Turn]:

@@ -123,7 +123,7 @@ class ChatSession(Session):
         If the event in hand is not recorded, such as a command, the reply begins with its
         question: the command's arguments, or `prompt`.
         """
-        reply = ChatReply(self, prompt, keep_interrupted=keep_interrupted)
+        reply = ChatReply(self, keep_interrupted=keep_interrupted, prompt=prompt)
         self._replies.append(reply)
         return reply
 
@@ -194,11 +194,15 @@ class ChatSession(Session):
             unsaid.discard()
             return unsaid
         options = self.outlet.options.changed(failed, undelivered, max_wait)
-        speaker = Speaker(self.outlet, options, keep_interrupted=keep_interrupted)
-        reply = super().reply(keep_interrupted=True)
+        outlet = self.outlet
+        reply = ChatReply(self, keep_interrupted=True, checked=True)
         self._replies.append(reply)
         with suppress(CutOffError):
             async with reply:
                 if not reply.discarded:
+                    keep = keep_interrupted
+                    speaker = Speaker(
+                        outlet, options, keep_interrupted=keep, progress=reply.progress
+                    )
                     await speaker.say(says, reply, nothing)
         return reply

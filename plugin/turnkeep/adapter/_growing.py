@@ -11,6 +11,7 @@ import anyio
 
 from .._records.clean import clean_text
 from ._outlet import UNDELIVERED, MessageGoneError, Outlet, SlowDownError, UnreachableError
+from ._progress import Progress
 from ._split import split_text
 from ._wishes import MAX_WAIT
 
@@ -38,17 +39,22 @@ class GrowingMessage:
         clock: Callable[[], float] = anyio.current_time,
         *,
         max_wait: float = MAX_WAIT,
+        progress: Progress | None = None,
     ) -> None:
-        self.source_ids: list[str] = []
+        sent = [] if progress is None else progress.sent
+        if progress is not None:
+            outlet.begin(progress.name, sent)
+        self.source_ids: list[str] = [*sent]
         self._outlet = outlet
+        self._progress = progress
         self._clock = clock
         self._max_wait = max_wait
         self._lock = anyio.Lock()
         self._text = ""
         self._brought = ""
-        self._shown: list[str] = []
-        self._numbers: list[int] = []  # of the messages that the pieces are in
-        self._sent = 0
+        self._shown: list[str] = [""] * len(sent)
+        self._numbers = [*range(len(sent))]  # of the messages that the pieces are in
+        self._sent = len(sent)
         self._next = 0.0
         self._refused_until = 0.0
         self._changed_at = 0.0
@@ -135,7 +141,8 @@ class GrowingMessage:
         await anyio.sleep(waited)
         while True:
             try:
-                return await self._bring(text, done=True)
+                await self._bring(text, done=True)
+                return await self._remove_surplus(text)
             except SlowDownError as slow:
                 pause = max(slow.seconds, 0.1)
                 waited += pause
@@ -146,6 +153,9 @@ class GrowingMessage:
     async def replace(self, text: str) -> None:
         """Show the text in the place of all that was shown."""
         await self.finish(text)
+
+    async def _remove_surplus(self, text: str) -> None:
+        """Delete the messages behind the last piece of the text."""
         count = len(split_text(clean_text(text), self._outlet.limit))
         for number in self._numbers[count:]:
             await self._within(self._outlet.remove(number))
@@ -178,6 +188,8 @@ class GrowingMessage:
         source_id = await self._within(self._outlet.send(piece))
         if source_id is not None:
             self.source_ids.append(source_id)
+            if self._progress is not None:
+                self._progress.note_sent(self.source_ids)
         self._sent += 1
         return self._sent - 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ._wishes import AnswerOptions
@@ -52,6 +53,14 @@ class Outlet(Protocol):
     sign_seconds: float
     draft_seconds: float
     options: AnswerOptions
+
+    def begin(self, name: str, sent: Sequence[str]) -> None:
+        """Prepare for an answer that may be sent again after a crash.
+
+        `name` is the same at each try. `sent` are the source ids of the messages that an earlier
+        try has sent: they are the first ones, numbered from 0, and are edited.
+        """
+        ...
 
     async def working(self) -> None:
         """Show that an answer is on its way."""

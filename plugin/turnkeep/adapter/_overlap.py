@@ -11,11 +11,12 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from anyio import CancelScope, Lock, current_time, sleep_until
 
-from .._errors import StorageError, StoreLockedError
+from .._errors import StorageError, StoreClosedError, StoreLockedError
 from .._records.identity import TurnRef
 from .._records.turn import Turn
 from .._session.leases import HANDLE, Lease
 from .._store import Session, SessionStore
+from ._owed import debts_of
 
 __all__ = ["Busy", "Overlap"]
 
@@ -42,6 +43,7 @@ class _Message:
         self.since = current_time()
         self.scope = CancelScope()
         self.superseded = False
+        self.is_late = False  # its turn came when the store was closed
 
     def take_along(self, before: _Message | None) -> None:
         """Take over an earlier message: this one's handler answers it too."""
@@ -142,19 +144,30 @@ class Overlap:
         if session.already_answered or room.knows(name):
             return None  # delivered again
         room.in_hand.add(name)
+        debts = debts_of(session.store)
+        debts.enter_line(session.turn)
         line = room.line(session.lives(session.turn))
         mine = _Message(session, session.turn)
+        result: T | None = None
+        cut_off = True
         try:
             with mine.scope:
                 await self._burst(line, mine, album, debounce)
                 result = await self._in_line(line, mine, session, handle, busy)
                 if not mine.superseded:
                     room.note_handled(session.name(turn) for turn in mine.turns)
-                return result
-            return None
+        except StoreClosedError:
+            raise
+        except Exception:
+            cut_off = False
+            raise
+        else:
+            cut_off = mine.is_late
         finally:
             if not mine.superseded:  # otherwise the message that took them over closes them
                 room.in_hand.difference_update(session.name(turn) for turn in mine.turns)
+                await debts.end(mine.turns, cut_off=cut_off)
+        return result
 
     async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
         """Wait until no message follows. A message that follows takes this one over."""
@@ -180,7 +193,9 @@ class Overlap:
         handle: Callable[[S], Awaitable[T]],
         busy: Busy,
     ) -> T | None:
+        debts = debts_of(session.store)
         if busy == "parallel":
+            await debts.count_try(mine.turns)
             return await handle(_bound(session, mine.turns))
         if busy == "drop" and line.lock.locked():
             return None
@@ -196,9 +211,13 @@ class Overlap:
                     return None
                 if mine.superseded:  # a later one took it over just now
                     return None
+                mine.is_late = session.store.desk.opening.state == "closed"
+                if mine.is_late:
+                    return None
                 if line.collecting is mine:
                     line.collecting = None
                 # A message that was answered before the cancellation is not answered again.
+                await debts.count_try(mine.turns)
                 left = [one for one in mine.turns[:-1] if not _is_answered(session, one)]
                 return await handle(_bound(session, (*left, mine.turns[-1])))
         finally:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from msgspec import structs
 
 from .._errors import TurnkeepError
 from .._records.turn import Turn
 from .._session.conversation import Begun, Conversation
+from .._session.history import AnyWindow
 from .._session.reading import read_latest_exchange
 from .._session.reply import Reply
+from .._window.options import HistoryOptions
+from ..shapes import Shape
 from ._content import Content
+from ._owed import debts_of
+from ._progress import Progress
 from ._sent import is_as_sent
 
 if TYPE_CHECKING:
@@ -26,13 +33,26 @@ It gets the `prompt`, or None for what the event itself says. It returns None if
 
 
 class ChatReply(Reply):
-    """A reply that first records the question, if the event in hand was not recorded."""
+    """A reply of a chat's session.
+
+    It first records the question, if the event in hand was not recorded. If the message in hand
+    is owed an answer, each result of a tool is stored at once. After a crash, the reply to the
+    same message begins with these calls and results, so that no tool runs twice.
+    """
 
     def __init__(
-        self, session: ChatSession, prompt: Content | None, *, keep_interrupted: bool
+        self,
+        session: ChatSession,
+        *,
+        keep_interrupted: bool,
+        prompt: Content | None = None,
+        checked: bool = False,
     ) -> None:
+        self.progress: Progress | None = None
+        """How far the answer has come; None if the message is owed none."""
         self._session = session
         self._prompt = prompt
+        self._checked = checked
         super().__init__(
             session.conversation,
             session.turn,
@@ -43,11 +63,38 @@ class ChatReply(Reply):
 
     async def __aenter__(self) -> Self:
         session = self._session
-        if self._begun.to is None or self._prompt is not None:
+        if not self._checked and (self._begun.to is None or self._prompt is not None):
             await session.take_question(self._prompt)
             self._conversation, self._begun = session.conversation, Begun(session.turn)
             self._again = session.was_answered
-        return await super().__aenter__()
+        await super().__aenter__()
+        debts, to = debts_of(session.store), self._begun.to
+        debt = debts.of(to)
+        if to is not None and debt is not None:
+            await debts.count_try([to])  # a command waits in no line
+        if debt is not None and not self.discarded:
+            self.progress = Progress(debt)
+            self._collected += [
+                structs.replace(
+                    turn,
+                    answers=None if self._begun.to is None else self._begun.to.id,
+                    also_answers=self._begun.also,
+                )
+                for turn in self.progress.turns
+            ]
+        return self
+
+    def add_tool_result(self, tool_call_id: str, content: Any) -> None:
+        super().add_tool_result(tool_call_id, content)
+        if self.progress is not None:
+            self.progress.note_turns(self._collected)
+
+    add_tool_result.__doc__ = Reply.add_tool_result.__doc__
+
+    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+        if self.progress is not None:
+            await self.progress.noted()  # the model may call the next tool
+        return await super()._history(max_messages, shape, options)
 
 
 async def check_question(conversation: Conversation) -> None:

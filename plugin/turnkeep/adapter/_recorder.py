@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Container, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 from weakref import WeakValueDictionary
@@ -22,10 +22,12 @@ from ._content import cut_to_fit
 from ._later import Later, Owing
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
+from ._owed import Debts, debts_of
 from ._reset import ResetPolicy
+from ._resume import RESUME, Resumer, TooOld
 from ._sent import AS_SENT
 
-__all__ = ["Edits", "OnStorageError", "Quoted", "Recorder", "RecorderOptions"]
+__all__ = ["Edits", "OnStorageError", "Quoted", "Recorder", "RecorderOptions", "ToHandle"]
 
 Edits: TypeAlias = Literal["update", "ignore"]
 OnStorageError: TypeAlias = Literal["raise", "later"]
@@ -40,16 +42,30 @@ class Quoted(NamedTuple):
     sender_id: str | None
 
 
+class ToHandle(NamedTuple):
+    """What is needed to handle a message again: the bot's name, and the update, as JSON."""
+
+    by: str
+    update: Mapping[str, Any]
+
+
 class RecorderOptions(TypedDict, total=False):
     """The options that every adapter has, and their defaults.
 
     - `busy` (`"parallel"`) and `debounce` (0, in seconds): see `Overlap`.
     - `reset` (None): the rule by which a conversation starts over by itself, see `ResetPolicy`.
     - `edits` (`"update"`): edits on the platform change the history; with `"ignore"` they don't.
+    - `delete_answers` (True): a message that is deleted on the platform takes its answer with it,
+      unless the answer is to other messages, too. The bot's own message stays in the chat.
     - `on_storage_error` (`"raise"`): a storage error is raised to the framework, and the message
       is not handled. With `"later"` the error is logged, the message is answered without
       history, and recorded when the storage works again. Until then it is in memory, and lost
       with the process.
+    - `resume` (15 minutes): a message whose handler a crash or a restart cut off is handled again
+      at the next start, or by another process with the same storage, at most twice. This is the
+      age up to which it is; `timedelta(0)` switches it off.
+    - `too_old` (None): a function of each such question (`turnkeep.Unanswered`) that is older, or
+      was handled again twice already. Without it a warning is logged.
     - `ignore` (none): the ids, as whole numbers, of users and chats that are never recorded. A
       set may change later.
     """
@@ -58,8 +74,11 @@ class RecorderOptions(TypedDict, total=False):
     debounce: float
     reset: ResetPolicy | None
     edits: Edits
+    delete_answers: bool
     on_storage_error: OnStorageError
     ignore: Container[int]
+    resume: timedelta
+    too_old: TooOld | None
 
 
 class Recorder:
@@ -73,8 +92,11 @@ class Recorder:
         debounce: float = 0,
         reset: ResetPolicy | None = None,
         edits: Edits = "update",
+        delete_answers: bool = True,
         on_storage_error: OnStorageError = "raise",
         ignore: Container[int] = (),
+        resume: timedelta = RESUME,
+        too_old: TooOld | None = None,
     ) -> None:
         if edits not in ("update", "ignore"):
             raise ValueError(f"edits is 'update' or 'ignore', not {edits!r}")
@@ -88,7 +110,27 @@ class Recorder:
         self._ignore = ignore
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._places = Places()
-        self._changes = Changes(store, self._places)
+        self._changes = Changes(store, self._places, delete_answers=delete_answers)
+        self._resume = resume
+        self._too_old = too_old
+        self.debts: Debts = debts_of(store)
+
+    def resumer(
+        self, by: str, handle: Callable[[Mapping[str, Any]], Awaitable[None]]
+    ) -> Resumer | None:
+        """Return what handles a bot's owed questions again, or None with `resume=timedelta(0)`."""
+        if not self._resume:
+            return None
+        age, late = self._resume, self._too_old
+        return Resumer(self.store, by, handle, max_age=age, too_old=late)
+
+    async def owe(self, session: ChatSession, to_handle: ToHandle) -> None:
+        """Keep what is needed to handle the message in hand again, until its handler has ended.
+
+        Nothing is kept of a message that is answered, or waits for a failing storage.
+        """
+        if self._resume and session.conversation.desk is self.store.desk:
+            await self.debts.begin(session, *to_handle)
 
     def ignores(self, *ids: int | None) -> bool:
         """Return True if one of these users or chats is never recorded."""
@@ -263,6 +305,7 @@ class Recorder:
         """
         if self._later is not None:
             await self._later.delete(source_ids)
+        await self.debts.forget(source_ids)
         change = partial(self._changes.delete, source_ids, key=key, among=among, since=since)
         await self._change(change)
 

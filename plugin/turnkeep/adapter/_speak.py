@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from .._session.reply import Reply
 from ._growing import GrowingMessage
 from ._outlet import UNDELIVERED, Outlet
+from ._progress import Progress
 from ._split import close_fence
 from ._wishes import AnswerOptions
 
@@ -31,11 +32,18 @@ class Speaker:
     the speaker discards it.
     """
 
-    def __init__(self, outlet: Outlet, options: AnswerOptions, *, keep_interrupted: bool) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        options: AnswerOptions,
+        *,
+        keep_interrupted: bool,
+        progress: Progress | None,
+    ) -> None:
         self._outlet = outlet
         self._options = options
         self._keep_interrupted = keep_interrupted
-        self._message = GrowingMessage(outlet, max_wait=options.max_wait)
+        self._message = GrowingMessage(outlet, max_wait=options.max_wait, progress=progress)
         self._said = ""
         self._has_ended = False
 
@@ -69,6 +77,7 @@ class Speaker:
 
     async def _say_stream(self, stream: AsyncIterable[str], reply: Reply) -> None:
         pieces = aiter(stream)
+        self._said = reply.said  # by an earlier try
         try:
             async for piece in pieces:
                 reply.add_text(piece)

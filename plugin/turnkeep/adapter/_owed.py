@@ -1,0 +1,215 @@
+"""The messages in hand, under leases that let another process answer them after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import msgspec
+from anyio import CancelScope, move_on_after
+
+from .._errors import TurnkeepError
+from .._records.identity import TurnRef
+from .._records.turn import Turn
+from .._session.desk import Desk
+from .._session.leases import ANSWER, Lease, answer_name
+from .._store import Session, SessionStore
+
+__all__ = ["Debt", "Debts", "debts_of"]
+
+_LONGEST_RESUME: Final = 10.0
+"""The most seconds that a message waits for the questions that were there before it."""
+
+logger: Final = logging.getLogger("turnkeep")
+
+
+class Debt:
+    """A message that is to be answered, and how far its answers have come.
+
+    `by` names the bot that handles it, and `update` is what that bot needs to do so again.
+    """
+
+    def __init__(self, desk: Desk, lease: Lease, payload: dict[str, Any]) -> None:
+        self.lease = lease
+        self.payload = payload
+        self.in_line = False
+        """True if `Overlap` ends it, with the handler that answers it."""
+        self.is_again = False
+        """True if its handler has not begun yet to handle it again."""
+        self.holders = 0
+        """The number of tasks that have the message in hand beside `Overlap`."""
+        self.answers = 0
+        """The number of answers that this process has begun."""
+        self._desk = desk
+        self._noting: asyncio.Task[None] | None = None
+        self._noted: dict[str, Any] = payload
+
+    @property
+    def by(self) -> str:
+        return str(self.payload["by"])
+
+    def turns(self) -> list[Turn]:
+        """Return what an earlier try has collected: the tools that have run, with their results."""
+        return msgspec.convert(self.payload.get("turns", []), list[Turn])
+
+    def sent(self, answer: int) -> list[str]:
+        """Return the source ids of the messages that an earlier try has sent for an answer."""
+        return [*self.payload.get("sent", {}).get(str(answer), [])]
+
+    def note_try(self) -> None:
+        """Begin to store that the message is handled once more."""
+        self._note(tries=self.payload.get("tries", 0) + 1)
+
+    def note_turns(self, turns: Sequence[Turn]) -> None:
+        """Begin to store what a reply has collected."""
+        self._note(turns=msgspec.to_builtins([*turns]))
+
+    def note_sent(self, answer: int, source_ids: Sequence[str]) -> None:
+        """Begin to store the messages that carry an answer."""
+        self._note(sent={**self.payload.get("sent", {}), str(answer): [*source_ids]})
+
+    def _note(self, **changes: Any) -> None:
+        self.payload = {**self.payload, **changes}
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._store())
+
+    async def _store(self) -> None:
+        try:
+            while self._noted is not self.payload:
+                self._noted = self.payload
+                await self._desk.leases.note(self.lease, self.payload)
+        except TurnkeepError as error:
+            logger.warning("the state of an answer is not stored: %s", error)
+
+    async def noted(self) -> None:
+        """Wait until what was noted is stored."""
+        if self._noting is not None:
+            await asyncio.shield(self._noting)
+
+
+class Debts:
+    """The messages in hand of one store, in all of its adapters."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._open: dict[TurnRef, Debt] = {}
+        self.closing: set[str] = set()
+        """The bots that are about to stop: what is cut off now is still owed."""
+        self._resumed: dict[str, asyncio.Event] = {}
+
+    def begin_life(self, by: str) -> None:
+        """Note that a bot starts: what it owes from before goes first."""
+        self.closing.discard(by)
+        self._resumed[by] = asyncio.Event()
+
+    def has_resumed(self, by: str) -> None:
+        """Note that a bot has taken in hand what it owed."""
+        if (event := self._resumed.pop(by, None)) is not None:
+            event.set()
+
+    def of(self, turn: Turn | None) -> Debt | None:
+        """Return the debt of a message, or None."""
+        if turn is None or not self._open:
+            return None
+        return self._open.get(self._desk.answers.name(turn))
+
+    async def begin(self, session: Session, by: str, update: Mapping[str, Any]) -> None:
+        """Owe the message in hand an answer, unless it has one, or another process answers it.
+
+        A storage error is logged: the message is handled all the same.
+        """
+        turn = session.turn
+        if turn is None or session.already_answered:
+            return
+        name = self._desk.answers.name(turn)
+        if name in self._open:
+            return
+        if (resumed := self._resumed.get(by)) is not None:
+            # It may be owed from before, and delivered again just now.
+            with move_on_after(_LONGEST_RESUME):
+                await resumed.wait()
+            if session.already_answered or name in self._open:
+                return
+        payload = {
+            "generation": name.generation,
+            "id": name.id,
+            "by": by,
+            "update": update,
+            "at": datetime.now(timezone.utc).isoformat(),
+            "tries": 0,
+        }
+        try:
+            key = session.key
+            lease = await self._desk.leases.take(
+                key, answer_name(turn, name), mark=name, payload=payload
+            )
+        except TurnkeepError as error:
+            logger.warning("%s: a crash would leave its message unanswered: %s", session, error)
+            return
+        if lease is not None:
+            self.adopt(name, lease, payload)
+
+    def adopt(self, name: TurnRef, lease: Lease, payload: dict[str, Any]) -> Debt:
+        """Owe an answer under a lease that was taken."""
+        if name in self._open:  # another task was quicker
+            lease.times -= 1
+            return self._open[name]
+        debt = self._open[name] = Debt(self._desk, lease, payload)
+        return debt
+
+    async def count_try(self, turns: Iterable[Turn]) -> None:
+        """Store that the handler begins, if it is to handle messages again."""
+        for turn in turns:
+            debt = self.of(turn)
+            if debt is not None and debt.is_again:
+                debt.is_again = False
+                debt.note_try()
+                await debt.noted()
+
+    def enter_line(self, turn: Turn) -> None:
+        """Leave the end of a debt to `Overlap`."""
+        if (debt := self.of(turn)) is not None:
+            debt.in_line = True
+
+    async def settle(self, turn: Turn | None, *, cut_off: bool = False) -> None:
+        """End the debt of a message whose handler has ended, unless somebody else has it."""
+        debt = self.of(turn)
+        if turn is not None and debt is not None and not debt.in_line and not debt.holders:
+            await self.end([turn], cut_off=cut_off)
+
+    async def forget(self, source_ids: Iterable[str]) -> None:
+        """Keep no copy of messages that are deleted, and owe them no answer."""
+        names = {f"{ANSWER}{one}" for one in source_ids}
+        for name, debt in list(self._open.items()):
+            if debt.lease.claim.name in names:
+                del self._open[name]
+                await debt.noted()
+                with suppress(TurnkeepError):  # an open reply may still have the lease
+                    await self._desk.leases.note(debt.lease, name._asdict())
+                    await self._desk.leases.drop(debt.lease)
+
+    async def end(self, turns: Iterable[Turn], *, cut_off: bool = False) -> None:
+        """End the debts of messages. What was cut off by the bot's own end stays owed."""
+        if not self._open:
+            return
+        for turn in turns:
+            name = self._desk.answers.name(turn)
+            debt = self._open.pop(name, None)
+            if debt is None or (cut_off and debt.by in self.closing):
+                continue
+            with CancelScope(shield=True), suppress(TurnkeepError):
+                await debt.noted()
+                await self._desk.leases.drop(debt.lease)
+
+
+_debts: Final[WeakKeyDictionary[SessionStore, Debts]] = WeakKeyDictionary()
+
+
+def debts_of(store: SessionStore) -> Debts:
+    """Return the debts of a store."""
+    return _debts.get(store) or _debts.setdefault(store, Debts(store.desk))
