@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import Final, Self, Unpack
+from typing import Final, Self, TypeAlias, Unpack
 
 from .._errors import StorageError, StoreLockedError, TurnkeepError
 from .._records.key import SessionKey
@@ -19,7 +20,7 @@ from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ._content import Content
 from ._outlet import Outlet
-from ._question import Ask, ChatReply, check_question
+from ._question import ChatReply, check_question
 from ._sent import is_part_of
 from ._speak import Answer, CutOffError, Speaker
 from ._wishes import Failed, Undelivered
@@ -31,6 +32,13 @@ logger: Final = logging.getLogger("turnkeep")
 FAILURES: Final = (StorageError, StoreLockedError)
 
 _JUST_NOW: Final = timedelta(minutes=1)
+
+
+Ask: TypeAlias = Callable[[Content | None], Awaitable["ChatSession | None"]]
+"""A function that records what a user asks, and returns the session bound to it.
+
+It gets the `prompt`, or None for what the event itself says. It returns None if that is unknown.
+"""
 
 
 class ChatSession(Session):

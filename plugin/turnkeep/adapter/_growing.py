@@ -10,8 +10,14 @@ from typing import Final, TypeVar
 import anyio
 
 from .._records.clean import clean_text
-from ._outlet import UNDELIVERED, MessageGoneError, Outlet, SlowDownError, UnreachableError
-from ._progress import Progress
+from ._outlet import (
+    UNDELIVERED,
+    MessageGoneError,
+    Outlet,
+    Progress,
+    SlowDownError,
+    UnreachableError,
+)
 from ._split import split_text
 from ._wishes import MAX_WAIT
 

@@ -7,7 +7,14 @@ from typing import Final, Protocol
 
 from ._wishes import AnswerOptions
 
-__all__ = ["UNDELIVERED", "MessageGoneError", "Outlet", "SlowDownError", "UnreachableError"]
+__all__ = [
+    "UNDELIVERED",
+    "MessageGoneError",
+    "Outlet",
+    "Progress",
+    "SlowDownError",
+    "UnreachableError",
+]
 
 
 class SlowDownError(Exception):
@@ -31,6 +38,21 @@ class MessageGoneError(Exception):
 
 UNDELIVERED: Final = (SlowDownError, UnreachableError)
 """The errors for which an answer stays undelivered; see `Undelivered`."""
+
+
+class Progress(Protocol):
+    """How far an answer has come, for the case that a crash cuts it off.
+
+    `name` is the same at each try of this answer. `sent` are the source ids of the messages that
+    earlier tries have sent.
+    """
+
+    name: str
+    sent: list[str]
+
+    def note_sent(self, source_ids: Sequence[str]) -> None:
+        """Begin to store the messages that carry the answer."""
+        ...
 
 
 class Outlet(Protocol):

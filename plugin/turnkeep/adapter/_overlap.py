@@ -144,7 +144,7 @@ class Overlap:
         if session.already_answered or room.knows(name):
             return None  # delivered again
         room.in_hand.add(name)
-        debts = debts_of(session.store)
+        debts = debts_of(session.store.desk)
         debts.enter_line(session.turn)
         line = room.line(session.lives(session.turn))
         mine = _Message(session, session.turn)
@@ -193,7 +193,7 @@ class Overlap:
         handle: Callable[[S], Awaitable[T]],
         busy: Busy,
     ) -> T | None:
-        debts = debts_of(session.store)
+        debts = debts_of(session.store.desk)
         if busy == "parallel":
             await debts.count_try(mine.turns)
             return await handle(_bound(session, mine.turns))

@@ -7,18 +7,18 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, Final
-from weakref import WeakKeyDictionary
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary, proxy
 
 import msgspec
 from anyio import CancelScope, move_on_after
 
 from .._errors import TurnkeepError
 from .._records.identity import TurnRef
+from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._session.desk import Desk
 from .._session.leases import ANSWER, Lease, answer_name
-from .._store import Session, SessionStore
 
 __all__ = ["Debt", "Debts", "debts_of"]
 
@@ -26,6 +26,16 @@ _LONGEST_RESUME: Final = 10.0
 """The most seconds that a message waits for the questions that were there before it."""
 
 logger: Final = logging.getLogger("turnkeep")
+
+
+class InHand(Protocol):
+    """A session that is bound to a message."""
+
+    key: SessionKey
+    turn: Turn | None
+
+    @property
+    def already_answered(self) -> bool: ...
 
 
 class Debt:
@@ -96,7 +106,7 @@ class Debts:
     """The messages in hand of one store, in all of its adapters."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk: Desk = proxy(desk)  # a desk that nobody else has goes, and its debts with it
         self._open: dict[TurnRef, Debt] = {}
         self.closing: set[str] = set()
         """The bots that are about to stop: what is cut off now is still owed."""
@@ -118,7 +128,7 @@ class Debts:
             return None
         return self._open.get(self._desk.answers.name(turn))
 
-    async def begin(self, session: Session, by: str, update: Mapping[str, Any]) -> None:
+    async def begin(self, session: InHand, by: str, update: Mapping[str, Any]) -> None:
         """Owe the message in hand an answer, unless it has one, or another process answers it.
 
         A storage error is logged: the message is handled all the same.
@@ -207,9 +217,9 @@ class Debts:
                 await self._desk.leases.drop(debt.lease)
 
 
-_debts: Final[WeakKeyDictionary[SessionStore, Debts]] = WeakKeyDictionary()
+_debts: Final[WeakKeyDictionary[Desk, Debts]] = WeakKeyDictionary()
 
 
-def debts_of(store: SessionStore) -> Debts:
-    """Return the debts of a store."""
-    return _debts.get(store) or _debts.setdefault(store, Debts(store.desk))
+def debts_of(desk: Desk) -> Debts:
+    """Return the debts of a store, by its desk."""
+    return _debts.get(desk) or _debts.setdefault(desk, Debts(desk))

@@ -8,10 +8,10 @@ from hashlib import blake2b
 from .._records.turn import Turn
 from ._owed import Debt
 
-__all__ = ["Progress"]
+__all__ = ["AnswerProgress"]
 
 
-class Progress:
+class AnswerProgress:
     """The state of one answer to a message that is owed one.
 
     `name` is the same at each try of this answer. `sent` are the source ids of the messages that

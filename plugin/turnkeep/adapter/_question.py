@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Protocol, Self
 
 from msgspec import structs
 
@@ -17,19 +16,23 @@ from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ._content import Content
 from ._owed import debts_of
-from ._progress import Progress
+from ._progress import AnswerProgress
 from ._sent import is_as_sent
 
-if TYPE_CHECKING:
-    from ._chat import ChatSession
+__all__ = ["ChatReply", "check_question"]
 
-__all__ = ["Ask", "ChatReply", "check_question"]
 
-Ask: TypeAlias = Callable[[Content | None], Awaitable["ChatSession | None"]]
-"""A function that records what a user asks, and returns the session bound to it.
+class Asked(Protocol):
+    """The part of a chat's session that its reply needs."""
 
-It gets the `prompt`, or None for what the event itself says. It returns None if that is unknown.
-"""
+    turn: Turn | None
+    joined: tuple[Turn, ...]
+    was_answered: bool
+
+    @property
+    def conversation(self) -> Conversation: ...
+
+    async def take_question(self, prompt: Content | None = None) -> None: ...
 
 
 class ChatReply(Reply):
@@ -42,13 +45,13 @@ class ChatReply(Reply):
 
     def __init__(
         self,
-        session: ChatSession,
+        session: Asked,
         *,
         keep_interrupted: bool,
         prompt: Content | None = None,
         checked: bool = False,
     ) -> None:
-        self.progress: Progress | None = None
+        self.progress: AnswerProgress | None = None
         """How far the answer has come; None if the message is owed none."""
         self._session = session
         self._prompt = prompt
@@ -68,12 +71,12 @@ class ChatReply(Reply):
             self._conversation, self._begun = session.conversation, Begun(session.turn)
             self._again = session.was_answered
         await super().__aenter__()
-        debts, to = debts_of(session.store), self._begun.to
+        debts, to = debts_of(session.conversation.desk), self._begun.to
         debt = debts.of(to)
         if to is not None and debt is not None:
             await debts.count_try([to])  # a command waits in no line
         if debt is not None and not self.discarded:
-            self.progress = Progress(debt)
+            self.progress = AnswerProgress(debt)
             self._collected += [
                 structs.replace(
                     turn,

@@ -113,7 +113,7 @@ class Recorder:
         self._changes = Changes(store, self._places, delete_answers=delete_answers)
         self._resume = resume
         self._too_old = too_old
-        self.debts: Debts = debts_of(store)
+        self.debts: Debts = debts_of(store.desk)
 
     def resumer(
         self, by: str, handle: Callable[[Mapping[str, Any]], Awaitable[None]]

@@ -54,7 +54,7 @@ class Resumer:
         self._max_age = max_age
         self._too_old = too_old
         self._watch: asyncio.Task[None] | None = None
-        debts_of(store).begin_life(by)
+        debts_of(store.desk).begin_life(by)
 
     def watch(self) -> None:
         """Look for questions of other processes that die, where several share the storage."""
@@ -82,7 +82,7 @@ class Resumer:
         except TurnkeepError as error:
             logger.warning("questions that are owed an answer can't be read: %s", error)
         finally:
-            debts_of(self._store).has_resumed(self._by)
+            debts_of(self._store.desk).has_resumed(self._by)
 
     async def _resume(self, claim: Claim) -> None:
         desk, tries = self._store.desk, claim.payload.get("tries", 0)
@@ -99,13 +99,13 @@ class Resumer:
                 await self._tell(Unanswered(claim.key, turn, since, tries))
             return
         name = TurnRef(payload["generation"], payload["id"])
-        debts_of(self._store).adopt(name, lease, payload).is_again = True
+        debts_of(self._store.desk).adopt(name, lease, payload).is_again = True
         logger.info("session %s: turn %d is answered after a restart", claim.key, turn.id)
         try:
             await self._handle(payload["update"])
         except Exception:
             logger.exception("session %s: turn %d can't be handled again", claim.key, turn.id)
-            await debts_of(self._store).settle(turn)
+            await debts_of(self._store.desk).settle(turn)
 
     async def _tell(self, late: Unanswered) -> None:
         if self._too_old is None:

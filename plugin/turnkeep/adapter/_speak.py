@@ -8,8 +8,7 @@ from typing import Final, TypeAlias
 
 from .._session.reply import Reply
 from ._growing import GrowingMessage
-from ._outlet import UNDELIVERED, Outlet
-from ._progress import Progress
+from ._outlet import UNDELIVERED, Outlet, Progress
 from ._split import close_fence
 from ._wishes import AnswerOptions
 
