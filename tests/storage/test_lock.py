@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 
 from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, fingerprint, listed, opened, path_of, put, spawn
-from turnkeep import ReadOnlyError, StorageError, StoreLockedError
+from turnkeep import ReadOnlyError, SessionStore, StorageError, StoreLockedError
 from turnkeep.storage.base import Change
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +63,7 @@ async def test_a_second_process_gets_an_error_that_names_the_owner_and_the_remed
         for word in (str(tmp_path), f"process {process.pid}", socket.gethostname(), "0.1 seconds"):
             assert word in said
         assert "read_only=True" in said
-        assert "SQLite" in said
+        assert "sqlite:" in said
         assert isinstance(caught.value, TimeoutError)
 
 
@@ -221,3 +223,37 @@ async def test_a_read_only_store_reads_a_long_unended_file_whole(tmp_path: Path)
         assert await contents(storage) == [f"{n}" for n in range(500)]
         assert await contents(storage, limit=450) == [f"{n}" for n in range(50, 500)]
         assert await contents(storage, after=499, newest=False) == ["499"]
+
+
+def work(folder: Path, said: multiprocessing.Queue[str]) -> None:
+    """A worker of a server, which opens the folder until it is told to end."""
+
+    async def run() -> None:
+        async with SessionStore(folder):
+            said.put("open")
+            await anyio.sleep(PATIENCE)
+
+    try:
+        asyncio.run(run())
+    except StoreLockedError as error:
+        said.put(str(error))
+
+
+def test_a_second_worker_of_a_server_is_told_at_once_which_line_to_change(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")  # as uvicorn starts its workers
+    said = context.Queue()
+    workers = [context.Process(target=work, args=(tmp_path / "chats", said)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        words = sorted(said.get(timeout=PATIENCE) for _ in workers)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.join()
+    refused, opened_one = words
+    assert opened_one == "open"
+    assert f"SessionStore('sqlite:{tmp_path}/chats.db')" in refused
+    assert "pip install 'turnkeep[sqlite]'" in refused
+    assert str(workers[0].pid) in refused or str(workers[1].pid) in refused
+    assert "seconds" not in refused

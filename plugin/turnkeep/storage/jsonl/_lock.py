@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import socket
+import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,7 +51,15 @@ class FolderLock:
         return True
 
     async def acquire(self) -> None:
-        """Wait for the folder, `timeout` seconds at most, as a redeploy overlaps."""
+        """Wait for the folder, `timeout` seconds at most, as a redeploy overlaps.
+
+        A worker beside the owner gets the error at once: its sibling will not leave.
+        """
+        if (sibling := self._sibling()) is not None:
+            raise StoreLockedError(
+                f"{self._folder}: another worker of this server (process {sibling}) owns this "
+                f"folder, and one process at a time can write a JSONL folder. {self._remedy()}"
+            )
         logger.info(
             "%s: waiting up to %g seconds for another process to leave this folder (%s)",
             self._folder,
@@ -65,8 +75,7 @@ class FolderLock:
                 f"{self._folder}: another process owns this folder ({self._owner()}) and did "
                 f"not leave within {self._timeout:g} seconds. One process at a time can write a "
                 "JSONL folder: stop that one, share one SessionStore inside a process, or open "
-                "with read_only=True; several processes need a storage that serves them (SQLite, "
-                "Redis, PostgreSQL), which this version does not have yet"
+                f"with read_only=True. {self._remedy()}"
             )
         self._write_note()
 
@@ -84,6 +93,7 @@ class FolderLock:
     def _write_note(self) -> None:
         note = {
             "pid": os.getpid(),
+            "parent": os.getppid(),
             "host": socket.gethostname(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
@@ -95,6 +105,26 @@ class FolderLock:
                 os.ftruncate(fd, os.write(fd, line))
             finally:
                 close_file(fd)
+
+    def _remedy(self) -> str:
+        return (
+            "For several processes, name another storage: "
+            f"SessionStore('sqlite:{self._folder}.db') on one machine (pip install "
+            "'turnkeep[sqlite]'), 'postgresql://…' or 'redis://…' on several"
+        )
+
+    def _sibling(self) -> int | None:
+        """Return the owner's process id if it is a worker beside this one, such as uvicorn's."""
+        if multiprocessing.parent_process() is None and "gunicorn" not in sys.modules:
+            return None
+        try:
+            note = json.loads(read_side_file(self._note))
+            if (note["host"], note["parent"]) != (socket.gethostname(), os.getppid()):
+                return None
+            os.kill(note["pid"], 0)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+            return None
+        return None if note["pid"] == os.getpid() else int(note["pid"])
 
     def _owner(self) -> str:
         try:
