@@ -4,7 +4,8 @@
 TurnkeepError
 ├── InvalidKeyError          (ValueError)    a session key that can't be read
 ├── InvalidTurnError         (ValueError)    a turn that can't be stored
-│   └── TurnTooLargeError                    … because of its size
+│   ├── TurnTooLargeError                    … because of its size
+│   └── TurnRefusedError                     … or that `redact` refused
 ├── InvalidMetadataError     (ValueError)    session metadata that can't be stored
 ├── WindowError              (ValueError)    a window that can't be built as asked
 ├── SummaryError             (ValueError)    a summary that can't be stored
@@ -40,6 +41,7 @@ __all__ = [
     "StoreClosedError",
     "StoreLockedError",
     "SummaryError",
+    "TurnRefusedError",
     "TurnTooLargeError",
     "TurnkeepError",
     "UnknownStorageError",
@@ -63,6 +65,10 @@ class InvalidTurnError(TurnkeepError, ValueError):
 
 class TurnTooLargeError(InvalidTurnError):
     """An encoded turn is larger than the store's `max_turn_bytes`."""
+
+
+class TurnRefusedError(InvalidTurnError):
+    """The store's `redact` refused a turn."""
 
 
 class InvalidMetadataError(TurnkeepError, ValueError):

@@ -21,6 +21,7 @@ from ._session.desk import Desk
 from ._session.forking import fork
 from ._session.owed import Unanswered, unanswered
 from ._session.policy import ConsolidationPolicy, Consolidations
+from ._session.redaction import Redact, redactor
 from ._session.session import BaseSession
 from ._session.spending import GroupBy, Spent, add_up, check_by
 from ._urls import as_storage
@@ -34,7 +35,8 @@ _PAGE_SESSIONS: Final = 1000
 class SessionStore:
     """The sessions of a bot.
 
-    `where` is a folder for JSONL files (a path, or `jsonl:PATH`), `memory:`, or a storage object.
+    `where` is a folder for JSONL files (a path, or `jsonl:PATH`), `sqlite:PATH`,
+    `postgresql://…`, `redis://…`, `memory:`, or a storage object.
     The constructor does no I/O: the store opens at `async with`, or at first use. Several parts
     of a program may open it; it closes when the last of them leaves. A store that was opened by
     use alone closes at `aclose()`. After that it raises `StoreClosedError` until the next
@@ -48,11 +50,15 @@ class SessionStore:
     - `inline_media`: the rule for content parts that hold the bytes of a medium. `"error"` refuses
       them (in a tool's result a reference replaces them), `"keep"` stores them, and a function
       from the bytes and their media type, or None, puts them somewhere and returns a `Media`.
+    - `redact`: a function of a session's key and a `Turn`, called before a turn is stored, edits
+      included. It returns the turn to store, or None to refuse it (`TurnRefusedError`). What
+      identifies a turn, such as its `source_ids`, stays. Summaries and metadata don't pass it.
     - `consolidation`: the rule by which older turns are folded into a summary. It may be set
       later too.
 
     A storage object has its own durability and lock. Raises `UnknownStorageError` for a `where`
-    that names no storage, and `ValueError` for any other value that is not allowed.
+    that names no storage, `MissingExtraError` if its package is not installed, and `ValueError`
+    for any other value that is not allowed.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class SessionStore:
         lock_timeout: float = 30,
         max_turn_bytes: int = MAX_TURN_BYTES,
         inline_media: InlineMedia = "error",
+        redact: Redact | None = None,
         consolidation: ConsolidationPolicy | None = None,
     ) -> None:
         if durability not in ("os", "disk"):
@@ -74,6 +81,8 @@ class SessionStore:
             raise ValueError(f"max_turn_bytes is a whole number, 1 or more, not {max_turn_bytes!r}")
         if inline_media not in ("error", "keep") and not callable(inline_media):
             raise ValueError(f"inline_media is 'error', 'keep' or a function, not {inline_media!r}")
+        if redact is not None and not callable(redact):
+            raise ValueError(f"redact is a function of a key and a turn, not {redact!r}")
         options = {
             "durability": durability,
             "read_only": read_only,
@@ -84,6 +93,7 @@ class SessionStore:
             read_only=read_only,
             max_turn_bytes=max_turn_bytes,
             inline_media=inline_media,
+            redact=None if redact is None else redactor(redact, max_turn_bytes),
         )
         self._consolidations = Consolidations(self.desk)
         self.consolidation = consolidation

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
-from ._errors import UnknownStorageError
+from ._errors import MissingExtraError, UnknownStorageError
 from .storage.base import Storage
 
 __all__ = ["as_storage"]
@@ -45,7 +45,8 @@ def as_storage(where: object, options: Mapping[str, Any]) -> Storage:
     """Return the storage itself, or the one that a path or URL names, not yet open.
 
     `options` are `durability`, `read_only` and `lock_timeout`, as `SessionStore` describes them.
-    Raises `UnknownStorageError` if `where` names no storage, or one whose package is missing.
+    Raises `UnknownStorageError` if `where` names no storage, and `MissingExtraError` if the
+    storage's package is not installed.
     """
     if not isinstance(where, (str, os.PathLike)):
         # A list has `append` too, and a storage's class has all of its verbs.
@@ -86,6 +87,4 @@ def _module(scheme: str, engine: _Engine) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in engine.packages:
             raise
-        raise UnknownStorageError(
-            f"'{scheme}:…' needs the package {error.name!r}: pip install 'turnkeep[{engine.extra}]'"
-        ) from error
+        raise MissingExtraError(f"'{scheme}:…'", engine.extra, error.name or "") from error

@@ -13,6 +13,7 @@ from turnkeep import MissingExtraError, SessionStore, TurnkeepError, _errors
 STANDARD = {
     "InvalidKeyError": ValueError,
     "InvalidTurnError": ValueError,
+    "TurnRefusedError": ValueError,
     "TurnTooLargeError": ValueError,
     "InvalidMetadataError": ValueError,
     "WindowError": ValueError,

@@ -46,10 +46,12 @@ class Desk:
         read_only: bool,
         max_turn_bytes: int,
         inline_media: InlineMedia = "error",
+        redact: Callable[[SessionKey, Turn], Turn] | None = None,
     ) -> None:
         self.opening: Opening = Opening(storage, read_only=read_only)
         self.max_turn_bytes = max_turn_bytes
         self.inline_media: InlineMedia = inline_media
+        self.redact = redact
         self.answers: Answers = Answers()
         self.leases: Leases = Leases(self.opening)
         self.tails: Tails = Tails()
@@ -121,6 +123,8 @@ class Desk:
         acknowledgement is lost is retried under its tokens. Return None if the session is not
         as `expected` for any other reason than a merge.
         """
+        if self.redact is not None:
+            turns = [self.redact(key, turn) for turn in turns]
         opening = self.opening
         storage = opening.enter(key, write=True) or await opening.enter_first(key, write=True)
         try:

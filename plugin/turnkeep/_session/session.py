@@ -175,10 +175,17 @@ class BaseSession(Handle):
             inline_media=conversation.desk.inline_media,
             where=conversation.where,
         )
+        found = await self._named(turn)
+        if found is not None and conversation.desk.redact is not None:
+            found = await self._stored(turn)
+            if found is not None:
+                after = msgspec.structs.replace(found, content=checked.content)
+                if extra is not None:
+                    after = msgspec.structs.replace(after, extra=checked.extra)
+                checked = conversation.desk.redact(conversation.key, after)
         change = Change(
             content=checked.content, extra=msgspec.UNSET if extra is None else checked.extra
         )
-        found = await self._named(turn)
         return None if found is None else await conversation.edit(found, change)
 
     async def delete(self, turn: Turn | int | str) -> Turn | None:
