@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ class Calls:
         """Called with a call's number, name and arguments; what it returns is the result."""
 
     @contextmanager
-    def watched(self) -> Iterator[Calls]:
+    def watched(self) -> Generator[Calls]:
         with pytest.MonkeyPatch.context() as patched:
             for name in CALLS:
                 patched.setattr(os, name, self._watching(name, getattr(os, name)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -32,13 +32,16 @@ class Disk:
         self.syncs: list[Path] = []
 
     @contextmanager
-    def noting(self) -> Iterator[Disk]:
+    def noting(self) -> Generator[Disk]:
         with pytest.MonkeyPatch.context() as patched:
             for name in ("write", "pwrite", "ftruncate", "fsync", "fdatasync"):
                 patched.setattr(os, name, getattr(self, f"_{name}")(getattr(os, name)))
             for module in (_sync, _appender):
-                patched.setattr(module, "sync_file_system", lambda _: False)
+                patched.setattr(module, "sync_file_system", self._no_file_system)
             yield self
+
+    def _no_file_system(self, _: Path) -> bool:
+        return False  # each file is synced by itself, where it is seen
 
     def power_cut(self, copy: Path, dice: Random | None = None) -> Path:
         """Return a copy of the folder as the next start finds it: names hold, bytes may not.

@@ -28,7 +28,7 @@ from storage.tools import (
     user,
 )
 from turnkeep.storage.base import Change, Storage
-from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl._folder import Folder
 
 pytestmark = pytest.mark.anyio
 
@@ -352,13 +352,13 @@ async def test_all_changes_of_one_call_are_one_rewrite(
     async with opened(tmp_path) as storage:
         await put(storage, *[f"{number}" for number in range(1, 301)])
         calls: list[object] = []
-        real = JsonlStorage._rewrite
+        real = Folder.rewrite
 
-        async def rewrite(*arguments: Any) -> None:
+        def rewrite(*arguments: Any) -> int | None:
             calls.append(arguments)
-            await real(*arguments)
+            return real(*arguments)
 
-        monkeypatch.setattr(JsonlStorage, "_rewrite", rewrite)
+        monkeypatch.setattr(Folder, "rewrite", rewrite)
         changes: dict[int, Change | None] = dict.fromkeys(range(1, 300, 2))
         changes |= dict.fromkeys(range(2, 300, 2), Change(content="quoted"))
         assert len(await storage.change(KEY, changes)) == 299

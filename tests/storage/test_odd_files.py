@@ -29,6 +29,7 @@ from storage.tools import (
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl._writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -181,7 +182,7 @@ async def test_ctrl_c_inside_an_append_leaves_no_turn(
     async with opened(tmp_path) as storage:
         await put(storage, "one")
         with monkeypatch.context() as patched:
-            patched.setattr(storage._writer, "stage", interrupted)
+            patched.setattr(Writer, "stage", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 await storage.append(KEY, [user("two")])
         assert await contents(storage) == ["one"]

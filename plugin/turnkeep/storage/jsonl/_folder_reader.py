@@ -212,26 +212,28 @@ class FolderReader:
 
         In another process such a change shows in the times of the file.
         """
-        for _ in range(STEADY_TRIES):
-            before = self.edits.steady(path)
-            status = self._settled(fd) if self.read_only else None
+        tries = 0
+        while True:
+            before = self.edits.steady(path), self._settled(fd)
             found = read()
-            if status is not None:
-                now = os.fstat(fd)
-                if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):
-                    return found
-            elif self.edits.steady(path) == before:
+            tries += 1
+            if tries == STEADY_TRIES or before == (self.edits.steady(path), self._times(fd)):
                 return found
-        return found
 
-    def _settled(self, fd: int) -> os.stat_result:
-        """Wait for who writes a file: the last thing that they do is to mark its time."""
+    def _times(self, fd: int) -> tuple[int, int] | None:
+        """Return what shows that another process wrote to a file; None if that is not looked at."""
+        if not self.read_only:
+            return None
+        status = os.fstat(fd)
+        return status.st_mtime_ns, status.st_size
+
+    def _settled(self, fd: int) -> tuple[int, int] | None:
+        """Return the same once nobody writes: the last thing that a writer does is to mark it."""
         for _ in range(STEADY_TRIES):
-            status = os.fstat(fd)
-            if is_marked(status):
+            if not self.read_only or is_marked(os.fstat(fd)):
                 break
             sleep(PAUSE_SECONDS)
-        return status
+        return self._times(fd)
 
     def _tail(self, fd: int, path: Path, key: SessionKey, limit: int) -> Tail:
         tail = self._steadily(fd, path, lambda: read_tail(fd, key, limit=limit))
