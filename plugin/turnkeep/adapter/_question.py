@@ -9,7 +9,7 @@ from msgspec import structs
 from .._errors import TurnkeepError
 from .._records.turn import Turn
 from .._session.conversation import Begun, Conversation
-from .._session.history import AnyWindow
+from .._session.history import ShownWindow
 from .._session.reading import read_latest_exchange
 from .._session.reply import Reply
 from .._window.options import HistoryOptions
@@ -87,14 +87,16 @@ class ChatReply(Reply):
             ]
         return self
 
-    def add_tool_result(self, tool_call_id: str, content: Any) -> None:
+    def add_tool_result(self, tool_call_id: str | None, content: Any) -> None:
         super().add_tool_result(tool_call_id, content)
         if self.progress is not None:
             self.progress.note_turns(self._collected)
 
     add_tool_result.__doc__ = Reply.add_tool_result.__doc__
 
-    async def _history(self, max_messages: int, shape: Shape, options: HistoryOptions) -> AnyWindow:
+    async def _history(
+        self, max_messages: int, shape: Shape, options: HistoryOptions
+    ) -> ShownWindow:
         if self.progress is not None:
             await self.progress.noted()  # the model may call the next tool
         return await super()._history(max_messages, shape, options)
