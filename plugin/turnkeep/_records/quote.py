@@ -7,14 +7,14 @@ message is deleted, its repetition goes too.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import Any, Final
 
+from .sender import REPLY_TO
 from .turn import Content, Turn
 
-__all__ = ["is_gone", "quotes", "replied_id", "reply_to", "requoted", "said_in"]
+__all__ = ["is_gone", "quotes", "reply_to", "requoted", "said_in"]
 
-REPLY_TO: Final = "reply_to"
 GONE: Final = "[reply to a deleted message]"
 _HEADS: Final = ("[reply to ", "[quote")
 
@@ -22,13 +22,6 @@ _HEADS: Final = ("[reply to ", "[quote")
 def reply_to(source_id: str | None, sender_id: str | None) -> dict[str, Any]:
     """Return the `extra` of a turn whose first line repeats this message."""
     return {REPLY_TO: {"source_id": source_id, "sender": sender_id}}
-
-
-def replied_id(extra: Mapping[str, Any]) -> str | None:
-    """Return the id of the person whose message the first line repeats; None if there is none."""
-    of = extra.get(REPLY_TO)
-    by = of.get("sender") if isinstance(of, dict) else None
-    return by if isinstance(by, str) and by else None
 
 
 def quotes(turn: Turn, *, source_ids: Container[str] = (), sender_id: str | None = None) -> bool:

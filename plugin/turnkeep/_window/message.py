@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .._records.media import media_of
-from .._records.quote import replied_id
+from .._records.sender import replied_id
 from .._records.turn import Turn
 from ..shapes._chat import to_chat
 from ..shapes._common import Shape
