@@ -181,3 +181,40 @@ async def test_what_comes_right_behind_its_message_finds_it_with_every_choice(
     await platform.told()
     await platform.stop()
     assert await platform.said(here) == ["user: after"]
+
+
+async def test_a_deleted_question_takes_its_answer_with_it(platform: Platform) -> None:
+    here = platform.told_of_deletions
+    await platform.start(echo)
+    question = await platform.say(platform.ada, "secret", at=here)
+    await platform.stores("user: secret", "assistant: to secret", at=here)
+    await platform.say(platform.ada, "more", at=here)
+    await platform.stores(
+        "user: secret", "assistant: to secret", "user: more", "assistant: to more", at=here
+    )
+    await platform.delete(question)
+    await platform.stores("user: more", "assistant: to more", at=here)
+    await platform.stop()
+    assert b"secret" not in platform.bytes()
+
+
+async def test_an_answer_to_several_messages_goes_with_the_last_of_them(
+    platform: Platform,
+) -> None:
+    here = platform.told_of_deletions
+    await platform.start(echo, debounce=0.5)
+    messages = [await platform.say(platform.ada, text, at=here) for text in "ab"]
+    await platform.stores("user: a", "user: b", "assistant: to b", at=here)
+    await platform.delete(messages[0])
+    await platform.stores("user: b", "assistant: to b", at=here)
+    await platform.delete(messages[1])
+    await platform.stores(at=here)
+
+
+async def test_an_answer_may_stay_when_its_question_is_deleted(platform: Platform) -> None:
+    here = platform.told_of_deletions
+    await platform.start(echo, delete_answers=False)
+    question = await platform.say(platform.ada, "one", at=here)
+    await platform.stores("user: one", "assistant: to one", at=here)
+    await platform.delete(question)
+    await platform.stores("assistant: to one", at=here)

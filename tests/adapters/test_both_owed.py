@@ -60,6 +60,17 @@ class Mortal:
         self.halfway.clear()
 
 
+async def in_hand(platform: Platform, count: int) -> None:
+    """Waits until so many messages are kept under a lease."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with platform.store.desk.use() as storage:
+                claims = await storage.claims()
+            if sum(one.name.startswith("answer:") for one in claims) == count:
+                return
+            await asyncio.sleep(0.01)
+
+
 async def until(predicate: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not predicate():
@@ -87,7 +98,7 @@ async def test_what_stood_in_a_queue_is_answered_in_its_order(
     for text in ("1", "2", "3"):
         await platform.say(platform.ada, text)
     await mortal.is_halfway()
-    await platform.stores("user: 1", "user: 2", "user: 3", at=here)
+    await in_hand(platform, 3)
     await platform.die(store=new_store())
     await platform.shows("to 1", "to 2", "to 3", at=here)
     await platform.ended()
@@ -248,7 +259,7 @@ async def test_what_waits_behind_a_debounce_is_answered_after_a_restart(
     await platform.start(quiet, debounce=3600, drain_timeout=0)
     for text in ("a", "b"):
         await platform.say(platform.ada, text)
-    await platform.stores("user: a", "user: b", at=here)
+    await in_hand(platform, 2)
     await platform.stop()
     await platform.start(echo, debounce=0.2)
     await platform.shows("to b", at=here)
