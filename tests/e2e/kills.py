@@ -192,7 +192,7 @@ async def kill_again_and_again(
             bot = world.bot()
             stack.callback(bot.reap)
             await world.is_up(bot)
-            if life % 3 == 2:  # a question is handled again twice at most
+            if life % 2:  # a question is handled again twice at most
                 await world.is_answered(bot)
             for _ in range(world.random.randint(1, 3)):
                 await world.ask()

@@ -23,7 +23,7 @@ from .._session.leases import ANSWER, Lease, answer_name
 __all__ = ["Debt", "Debts", "debts_of"]
 
 _LONGEST_RESUME: Final = 10.0
-"""The most seconds that a message waits for the questions that were there before it."""
+"""The most seconds that a message waits which is owed from before, and was delivered again."""
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -139,12 +139,6 @@ class Debts:
         name = self._desk.answers.name(turn)
         if name in self._open:
             return
-        if (resumed := self._resumed.get(by)) is not None:
-            # It may be owed from before, and delivered again just now.
-            with move_on_after(_LONGEST_RESUME):
-                await resumed.wait()
-            if session.already_answered or name in self._open:
-                return
         payload = {
             "generation": name.generation,
             "id": name.id,
@@ -153,11 +147,23 @@ class Debts:
             "at": datetime.now(timezone.utc).isoformat(),
             "tries": 0,
         }
+        # Until the bot has resumed, it may be owed from before, and was just delivered again.
+        resumed = self._resumed.get(by)
         try:
-            key = session.key
             lease = await self._desk.leases.take(
-                key, answer_name(turn, name), mark=name, payload=payload
+                session.key,
+                answer_name(turn, name),
+                mark=name,
+                payload=payload if resumed is None else None,
             )
+            if lease is not None and resumed is not None:
+                if kept := lease.claim.payload:
+                    self.adopt(name, lease, {**payload, **kept}).is_again = True
+                    return
+                await self._desk.leases.note(lease, payload)
+            elif lease is None and resumed is not None:
+                with move_on_after(_LONGEST_RESUME):
+                    await resumed.wait()
         except TurnkeepError as error:
             logger.warning("%s: a crash would leave its message unanswered: %s", session, error)
             return
