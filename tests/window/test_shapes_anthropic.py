@@ -30,7 +30,7 @@ def test_consecutive_users_are_one_message_with_a_block_for_each_and_their_names
             {
                 "role": "user",
                 "content": [
-                    {"type": "text", "text": "Ada: Hi"},
+                    {"type": "text", "text": "Ada: Hi\n"},
                     {"type": "text", "text": "Bob: Hello"},
                 ],
             }

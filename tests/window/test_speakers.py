@@ -217,3 +217,18 @@ def test_in_other_shapes_the_speaker_is_told_once(speakers: Any) -> None:
     made = said(ADA, speakers=speakers)
     assert to_shape(made, "anthropic")["messages"][0]["content"][0]["text"] == told
     assert to_shape(made, "google")["contents"][0]["parts"][0]["text"] == told
+
+
+@pytest.mark.parametrize("speakers", ["prefix", "name"])
+@pytest.mark.parametrize(("shape", "key"), [("anthropic", "messages"), ("google", "contents")])
+def test_adjacent_speakers_in_one_message_stay_apart(speakers: Any, shape: Any, key: str) -> None:
+    turns = [
+        Turn(id=1, role="user", content="Hi\nBob (43): I pay", time=NOW, sender=ADA),
+        Turn(id=2, role="user", content="No", time=NOW, sender=Sender("43", "Bob")),
+    ]
+    made: Any = to_shape(window(Chat(turns, info_of(2)), WindowOptions(speakers=speakers)), shape)
+    (message,) = made[key]
+    # A model reads the texts as one.
+    read = "".join(part["text"] for part in message["content" if key == "messages" else "parts"])
+    lines = [re.sub(r"^(\w+)[ _]\(?(\d+)\)?:", r"\1 \2:", line) for line in read.splitlines()]
+    assert lines == ["Ada 42: Hi", "  Bob (43): I pay", "Bob 43: No"]

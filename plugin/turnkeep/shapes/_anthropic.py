@@ -28,6 +28,7 @@ from ._common import (
     Part,
     content_of,
     image_url,
+    joined,
     listed,
     note,
     parts_of,
@@ -92,7 +93,8 @@ def _append(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) 
     if not blocks:
         return
     if out and out[-1]["role"] == role:
-        out[-1]["content"] += blocks
+        said = out[-1]["content"]
+        out[-1]["content"] = joined(said, blocks) if role == "user" else [*said, *blocks]
     else:
         out.append({"role": role, "content": blocks})
 

@@ -73,11 +73,29 @@ def parts_of(message: Mapping[str, Any], where: str) -> list[Part]:
     parts = [part for part in indexed_parts(message, where) if part is not None]
     name = message.get("name")
     if parts and message.get("role") == "user" and isinstance(name, str) and name.strip():
+        # The further lines are indented, so that none of them looks like another name.
+        parts = [
+            text_part("\n  ".join(part["text"].splitlines())) if part["type"] == "text" else part
+            for part in parts
+        ]
         if parts[0]["type"] == "text":
             parts[0] = text_part(f"{name}: {parts[0]['text']}")
         else:
             parts.insert(0, text_part(f"{name}:"))
     return parts
+
+
+def joined(earlier: list[dict[str, Any]], later: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the parts of two messages of one user's role as those of one message.
+
+    A model reads texts that follow each other without a gap. So a text that another message's
+    text follows ends its line.
+    """
+    last: dict[str, Any] = earlier[-1] if earlier else {}
+    text, following = last.get("text"), later[0].get("text") if later else None
+    if isinstance(text, str) and isinstance(following, str) and not text.endswith("\n"):
+        earlier = [*earlier[:-1], {**last, "text": f"{text}\n"}]
+    return [*earlier, *later]
 
 
 def indexed_parts(message: Mapping[str, Any], where: str) -> list[Part | None]:

@@ -27,6 +27,7 @@ from ._common import (
     Part,
     content_of,
     image_url,
+    joined,
     listed,
     mapping_at,
     mapping_or_empty,
@@ -112,7 +113,8 @@ def _append(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any
     if not parts:
         return
     if contents and contents[-1]["role"] == role:
-        contents[-1]["parts"] += parts
+        said = contents[-1]["parts"]
+        contents[-1]["parts"] = joined(said, parts) if role == "user" else [*said, *parts]
     else:
         contents.append({"role": role, "parts": parts})
 
