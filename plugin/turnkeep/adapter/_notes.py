@@ -15,7 +15,7 @@ __all__ = ["as_said", "note", "reply_note"]
 _LOOKED_AT: Final = 300
 """The characters of a line that decide if it looks like a note."""
 
-_BLANK_LETTERS: Final = dict.fromkeys((0x115F, 0x1160, 0x2800), " ")
+_BLANK_LETTERS: Final[dict[int, str]] = dict.fromkeys((0x115F, 0x1160, 0x2800), " ")
 _BRACKETS: Final = re.compile(r"[\[\uff3b]")
 _KINDS: Final = (
     "animation|attachment|audio|button|checklist|contact|dice|document|file|form|forwarded|game"
