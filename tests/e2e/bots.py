@@ -25,7 +25,7 @@ from emulators.discord import DiscordEmulator
 from emulators.telegram import TelegramEmulator
 from patience import PATIENCE
 
-__all__ = ["Bot", "Turns", "free_port", "reads", "run", "said", "turns"]
+__all__ = ["Bot", "Turns", "free_port", "is_noted", "reads", "run", "said", "turns"]
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 
@@ -187,6 +187,11 @@ def turns(folder: Path, key: str) -> Turns:
     ids = [message["id"] for message in messages]
     assert ids == sorted(set(ids)), f"{key}: the ids are not ascending: {ids}"
     return messages
+
+
+def is_noted(folder: Path) -> bool:
+    """Whether the message that carries a growing answer is on disk, for the time after a kill."""
+    return b'"sent"' in (folder / "sessions" / ".turnkeep" / "claims").read_bytes()
 
 
 def said(folder: Path, key: str) -> list[str]:

@@ -68,6 +68,7 @@ class World:
         self.discord = DiscordEmulator()
         self.llm = OpenAIEmulator(self._respond, delay=0.01)
         self._people: list[Any] = []
+        self._ids: dict[str, str] = {}  # of the questions on Discord
 
     def _respond(self, messages: list[dict[str, Any]]) -> Any:
         """A model that calls a tool for each third question, and answers in some words."""
@@ -108,8 +109,9 @@ class World:
             self.questions[question] = str(person)
         else:
             user, channel = person
-            await self.discord.say(channel, user, question)
+            message = await self.discord.say(channel, user, question)
             self.questions[question] = channel["id"]
+            self._ids[question] = message["id"]
 
     async def is_up(self, bot: Bot) -> None:
         """Wait until the bot hears: Discord loses what is said before."""
@@ -119,12 +121,18 @@ class World:
             await bot.wait_output("is ready")
 
     async def is_heard(self, bot: Bot) -> None:
-        """Wait until the bot has recorded all: Discord sends nothing a second time.
+        """Wait until the bot has all in hand: Discord sends nothing a second time.
 
         On Telegram the kill may come before.
         """
         if self.platform == "discord":
-            await bot.wait_for(lambda: self._recorded() >= self.questions.keys(), "it heard all")
+            await bot.wait_for(self._has_all_in_hand, "it heard all")
+
+    def _has_all_in_hand(self) -> bool:
+        claims = self.folder / "sessions" / ".turnkeep" / "claims"
+        leased = claims.read_text() if claims.exists() else ""
+        stored = self.stored()
+        return all(stored[one] or f'"message":{id}' in leased for one, id in self._ids.items())
 
     async def is_answered(self, bot: Bot) -> None:
         """Wait until each question so far has an answer."""
@@ -136,9 +144,6 @@ class World:
         files = (self.folder / "sessions" / self.platform).glob("*.jsonl")
         lines = [line for path in files for line in path.read_text().split("\n")[:-1]]
         return [json.loads(line) for line in lines]
-
-    def _recorded(self) -> set[str]:
-        return {turn["content"] for turn in self._turns() if turn.get("role") == "user"}
 
     def shown(self) -> Counter[str]:
         """The answers that people see, by their question."""
@@ -215,12 +220,14 @@ async def kill_again_and_again(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Kill a bot at random moments.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--platform", choices=["telegram", "discord"], action="append")
     options = parser.parse_args()
-    for platform in options.platform or ["telegram", "discord"]:
+    both: list[Platform] = ["telegram", "discord"]
+    chosen: list[Platform] = options.platform or both
+    for platform in chosen:
         with tempfile.TemporaryDirectory() as folder:
             report = asyncio.run(
                 kill_again_and_again(platform, Path(folder), options.kills, options.seed)

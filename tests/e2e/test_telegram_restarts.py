@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.bots import Bot, reads, run, said, turns
+from e2e.bots import Bot, is_noted, reads, run, said, turns
 from emulators.openai import OpenAIEmulator
 from emulators.telegram import TelegramEmulator
 
@@ -46,6 +46,7 @@ async def test_kill_9_in_the_middle_of_an_answer_loses_nothing_and_repeats_nothi
         await reads(telegram, ADA, "echo: hello", "echo:")
         # aiogram confirms an update while it is handled: nobody will deliver this one again.
         await telegram.wait_for(lambda: telegram.polling and not telegram.pending())
+        await first.wait_for(lambda: is_noted(folder), "it noted the message")
         await first.kill()
     llm.release()
     assert said(folder, "telegram/7") == [

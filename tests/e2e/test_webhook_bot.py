@@ -84,6 +84,7 @@ async def test_what_is_delivered_twice_is_answered_once(world: World) -> None:
     last = world.telegram.say(world.chat, "again")
     await world.reads("echo: hello", "echo: again")
     await world.delivered(last)
+    await world.telegram.wait_for(lambda: len(world.said()) == 4)
     assert world.said() == [
         "user: hello",
         "assistant: echo: hello",

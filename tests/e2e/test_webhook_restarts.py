@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.bots import Bot, free_port, reads, run, said
+from e2e.bots import Bot, free_port, is_noted, reads, run, said
 from emulators.openai import OpenAIEmulator
 from emulators.telegram import TelegramEmulator
 
@@ -40,10 +40,11 @@ async def test_kill_9_in_the_middle_of_an_answer_and_it_goes_on_after_the_restar
     async with start() as first:
         await first.wait_output(UP)
         telegram.say(ADA, "hello")
-        await telegram.wait_for(lambda: telegram.sent(ADA) and not telegram.pending())
+        await first.wait_for(lambda: len(said(folder, "telegram/7")) == 2, "it stored the answer")
         llm.hold(after_chunks=1)
         telegram.say(ADA, "a long question")
         await reads(telegram, ADA, "echo: hello", "echo:")
+        await first.wait_for(lambda: is_noted(folder), "it noted the message")
         await first.kill()
     llm.release()
     assert said(folder, "telegram/7")[2:] == ["user: a long question"]
