@@ -53,7 +53,7 @@ async def test_a_killed_owners_lease_expires_and_another_store_answers(
         await reply.__aenter__()
         theirs = await other.session(KEY).receive("Hi", source_id="m1")
         assert theirs.already_answered
-        await killed.desk.leases.aclose()  # as a killed process renews nothing
+        await killed.desk.leases.abandon()  # as a killed process renews nothing
         storage.wait(leases.TTL - 1)
         assert (await other.session(KEY).receive("Hi", source_id="m1")).already_answered
         storage.wait(2)

@@ -222,6 +222,11 @@ class Leases:
                 logger.warning(
                     "session %s: %r is leased until it expires: %s", claim.key, claim.name, error
                 )
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop the renewals, as a process that dies; the leases then expire."""
+        self._held.clear()
         if self._scope is not None and self._ended is not None:
             self._scope.cancel()
             await self._ended.wait()
