@@ -20,7 +20,14 @@ from .parts import InlineMedia
 from .turn import ROLES, Sender, Turn
 from .usage import Usage
 
-__all__ = ["MAX_TURN_BYTES", "as_sender", "as_source_ids", "new_turn"]
+__all__ = [
+    "MAX_TURN_BYTES",
+    "as_sender",
+    "as_source_ids",
+    "check_size",
+    "encoded_size",
+    "new_turn",
+]
 
 MAX_TURN_BYTES: Final = 1024 * 1024
 _encode: Final = msgspec.json.Encoder().encode
@@ -101,6 +108,18 @@ def new_turn(
         turn = fitting_items(turn, max_bytes, where)
         encoded = _encode(turn)
     return turn if len(encoded) <= max_bytes else _cut(turn, len(encoded), max_bytes, where)
+
+
+def encoded_size(turn: Turn) -> int:
+    """Return the size of the encoded turn, in bytes."""
+    return len(_encode(turn))
+
+
+def check_size(turn: Turn, max_bytes: int, where: str) -> None:
+    """Raise `TurnTooLargeError` if an assistant's turn is over the limit."""
+    size = encoded_size(turn)
+    if size > max_bytes:
+        _cut(turn, size, max_bytes, where)
 
 
 def _cleaned(turn: Turn) -> Turn:

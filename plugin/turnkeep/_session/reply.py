@@ -16,8 +16,8 @@ from msgspec import structs
 from .._errors import InvalidTurnError, TurnkeepError
 from .._records.clean import clean_text
 from .._records.identity import TurnRef
-from .._records.making import as_source_ids, new_turn
-from .._records.turn import Content, Turn
+from .._records.making import as_source_ids, check_size, encoded_size, new_turn
+from .._records.turn import Turn
 from .._records.usage import Usage
 from .._window.options import HistoryOptions
 from ..shapes import Shape
@@ -80,6 +80,8 @@ class Reply(History):
         self._keep_interrupted = keep_interrupted
         self._again = again
         self._collected: list[Turn] = []
+        self._sized: tuple[Turn | None, int] = (None, 0)
+        """The turn that last took a further call, and what it takes at most, in bytes."""
         self._texts: list[str] = []
         self._usage: list[Usage] = []
         self._links: list[str] = []
@@ -217,18 +219,25 @@ class Reply(History):
         """
         self._check_open()
         call = {"id": id, "function": {"name": name, "arguments": arguments}}
-        calls: list[dict[str, Any]] = []
-        content: Content = None
         if not self._texts and self._collected and self._collected[-1].role == "assistant":
-            calling = self._collected[-1]
-            calls, content = calling.tool_calls or [], calling.content
-        else:
-            content = clean_text(self.text) or None
-        turn = self._turn("assistant", content, tool_calls=[*calls, call])
-        if calls:
-            self._collected.pop()
+            self._add_beside(self._turn("assistant", tool_calls=[call]))
+            return
+        content = clean_text(self.text) or None
+        turn = self._turn("assistant", content, tool_calls=[call])
         self._texts.clear()
         self._collected.append(turn)
+
+    def _add_beside(self, turn: Turn) -> None:
+        """Add the call of a turn to those of the last turn, without a look at each of them."""
+        last, own = self._collected[-1], turn.tool_calls or []
+        sized, size = self._sized
+        size = encoded_size(turn) + (size if sized is last else encoded_size(last))
+        both = replace(turn, content=last.content, tool_calls=[*(last.tool_calls or ()), *own])
+        # The sum is never less than what both take together.
+        if size > self._conversation.desk.max_turn_bytes:
+            check_size(both, self._conversation.desk.max_turn_bytes, self._where)
+        self._collected[-1] = both
+        self._sized = both, size
 
     def add(self, answer: object) -> None:
         """Add what the model's client returned, whole: a response, or one of its messages.
@@ -303,7 +312,7 @@ class Reply(History):
             max_messages, shape, options, self._begun.sight, collected
         )
 
-    def _turn(self, role: str, content: Any, **fields: Any) -> Turn:
+    def _turn(self, role: str, content: Any = None, **fields: Any) -> Turn:
         to = self._begun.to
         return new_turn(
             role,
