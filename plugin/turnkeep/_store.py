@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from ._errors import InvalidTurnError, PartlyDoneError, StorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
@@ -21,6 +20,7 @@ from ._session.desk import Desk
 from ._session.forking import fork
 from ._session.owed import Unanswered, unanswered
 from ._session.policy import ConsolidationPolicy, Consolidations
+from ._session.reading import Sessions
 from ._session.redaction import Redact, redactor
 from ._session.session import BaseSession
 from ._session.spending import GroupBy, Spent, add_up, check_by
@@ -28,8 +28,6 @@ from ._urls import as_storage
 from .storage.base import Hit, Storage
 
 __all__ = ["Session", "SessionStore"]
-
-_PAGE_SESSIONS: Final = 1000
 
 
 class SessionStore:
@@ -158,19 +156,6 @@ class SessionStore:
             page = await storage.sessions(prefix=prefix, limit=limit, after=after)
         return [own_copy(info) for info in page.sessions]
 
-    async def _each_session(self, prefix: str) -> AsyncIterator[SessionInfo]:
-        """Iterate over all sessions by key, each once, even if it is written to meanwhile."""
-        after: SessionInfo | None = None
-        while True:
-            async with self.desk.use() as storage:
-                page = await storage.sessions(
-                    prefix=prefix, limit=_PAGE_SESSIONS, after=after, order="key", metadata=False
-                )
-            for after in page.sessions:
-                yield after
-            if page.complete or not page.sessions:
-                return
-
     async def rename(self, old: SessionKey | str, new: SessionKey | str) -> None:
         """Move a session to another key. The old key becomes an alias of the new one.
 
@@ -246,7 +231,7 @@ class SessionStore:
         """
         check_by(by)
         spent: dict[str, Spent] = {}
-        async for info in self._each_session(prefix):
+        async for info in Sessions(self.desk, prefix):
             key = info.key.text
 
             def name(turn: Turn, usage: Usage, sender: str, key: str = key) -> str:
@@ -282,7 +267,7 @@ class SessionStore:
         """
         report: dict[str, int] = {}
         failed: dict[SessionKey, StorageError | None] = {}
-        async for info in self._each_session(prefix):
+        async for info in Sessions(self.desk, prefix):
             try:
                 if count := await self.session(info.key).forget_sender(sender_id):
                     report[info.key.text] = count

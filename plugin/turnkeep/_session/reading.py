@@ -20,6 +20,7 @@ from .desk import Desk
 
 __all__ = [
     "LatestExchange",
+    "Sessions",
     "Sight",
     "Turns",
     "beside_questions",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 PAGE_TURNS: Final = 500
+_PAGE_SESSIONS: Final = 1000
 
 
 class Sight(NamedTuple):
@@ -243,3 +245,38 @@ class Turns(AsyncIterator[Turn]):
         self._page = iter(page.turns)
         self._ended = last is not None or page.complete or not page.turns
         self._after = page.turns[-1].id if page.turns else after
+
+
+class Sessions(AsyncIterator[SessionInfo]):
+    """An iterator over all sessions by key, each once, even if it is written to meanwhile.
+
+    Their records may lack the metadata.
+    """
+
+    def __init__(self, desk: Desk, prefix: str) -> None:
+        self._desk = desk
+        self._prefix = prefix
+        self._page: Iterator[SessionInfo] = iter(())
+        self._last: SessionInfo | None = None
+        self._ended = False
+
+    async def __anext__(self) -> SessionInfo:
+        while True:
+            for info in self._page:
+                return info
+            if self._ended:
+                raise StopAsyncIteration
+            await self._turn_over()
+
+    async def _turn_over(self) -> None:
+        async with self._desk.use() as storage:
+            page = await storage.sessions(
+                prefix=self._prefix,
+                limit=_PAGE_SESSIONS,
+                after=self._last,
+                order="key",
+                metadata=False,
+            )
+        self._page = iter(page.sessions)
+        self._ended = page.complete or not page.sessions
+        self._last = page.sessions[-1] if page.sessions else None
