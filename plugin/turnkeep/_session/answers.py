@@ -80,6 +80,10 @@ class Answers:
         """Forget the answer to the turn: it was deleted."""
         self._given.pop(self.name(turn), None)
 
+    def open_places(self, info: SessionInfo) -> set[int]:
+        """Return the ids of a session's turns with an open reply."""
+        return {place for ref in self._open if (place := info.place(ref)) is not None}
+
     def first_open(self, info: SessionInfo) -> int:
         """Return the lowest id in the current epoch with an open reply, or `sys.maxsize`."""
         return info.first_place(self._open)
