@@ -165,6 +165,12 @@ async def test_a_dry_run_reports_the_same_and_changes_nothing(
     await archive.aclose()
 
 
+async def test_a_bound_of_any_length_is_taken(store: SessionStore, session: Session) -> None:
+    await exchange(session, "a", 31)
+    policy = RetentionPolicy(max_age=timedelta.max, idle=timedelta.max)
+    assert await erase(store, policy) == RetentionReport()
+
+
 async def test_applying_a_policy_again_does_nothing(store: SessionStore, session: Session) -> None:
     await exchange(session, "a", 31)
     await erase(store, MONTH)

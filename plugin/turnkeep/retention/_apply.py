@@ -141,7 +141,7 @@ class _Run:
                 await checkpoint()
         opened, owed = await self._in_hand(info)
         whole, idle = exchanges.whole(), policy.idle
-        is_idle = idle is not None and (newest or info.updated_at) < self._now - idle
+        is_idle = idle is not None and self._now - (newest or info.updated_at) > idle
         is_idle = is_idle and not opened
         going = whole if is_idle else self._going(whole, opened, owed)
         turns = sorted((turn for one in going for turn in one.turns), key=lambda turn: turn.id)
@@ -155,7 +155,7 @@ class _Run:
         for place in range(len(exchanges) - 1, -1, -1):
             exchange = exchanges[place]
             ids = {turn.id for turn in exchange.turns}
-            is_old = policy.max_age is not None and exchange.newest < self._now - policy.max_age
+            is_old = policy.max_age is not None and self._now - exchange.newest > policy.max_age
             if is_old and not ids & opened:
                 yield exchange
                 continue
