@@ -23,7 +23,7 @@ from turnkeep import (
 )
 from turnkeep._session import reading
 from turnkeep.retention import RetentionPolicy, RetentionReport, apply_retention
-from turnkeep.storage.base import Found, Snapshot
+from turnkeep.storage.base import Found, Page, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
 from .conftest import Place
@@ -272,6 +272,48 @@ async def test_a_session_that_is_written_to_meanwhile_is_not_idle_any_more() -> 
         assert await said(session) == ["a?", "a.", "I am back."]
 
 
+async def test_a_session_that_is_merged_meanwhile_is_looked_at_again() -> None:
+    class Merging(MemoryStorage):
+        renamed = False
+
+        async def read(self, *arguments: Any, **options: Any) -> Snapshot:
+            found = await super().read(*arguments, **options)
+            if options.get("limit") == 0 and not self.renamed:
+                self.renamed = True
+                await self.rename(SessionKey.parse("telegram:2"), SessionKey.parse("telegram:1"))
+            return found
+
+    storage = Merging()
+    async with SessionStore(storage) as store:
+        for key in ("telegram:1", "telegram:2"):
+            await exchange(store.session(key), key, 31)
+        assert (await erase(store, MONTH)).turns == {"telegram:1": 4}
+
+
+async def test_a_session_that_is_forgotten_meanwhile_is_passed_over() -> None:
+    class Forgetting(MemoryStorage):
+        async def sessions(self, **options: Any) -> Page:
+            found = await super().sessions(**options)
+            await self.forget(SessionKey.parse("telegram:1"))
+            return found
+
+    async with SessionStore(Forgetting()) as store:
+        await exchange(store.session("telegram:1"), "a", 31)
+        assert await erase(store, MONTH) == RetentionReport()
+
+
+async def test_what_the_bot_said_first_is_an_exchange_of_its_own(
+    store: SessionStore, session: Session
+) -> None:
+    await session.append("assistant", "Welcome!")
+    await session.append("assistant", "Ask me.")
+    await exchange(session, "a")
+    await session.clear()
+    await exchange(session, "b")
+    await erase(store, RetentionPolicy(max_turns=5))
+    assert await said(session) == ["a?", "a.", "b?", "b."]
+
+
 async def test_a_session_that_changes_all_the_time_is_given_up() -> None:
     class Restless(MemoryStorage):
         async def delete(self, *arguments: Any, **options: Any) -> list[Turn]:
@@ -405,6 +447,21 @@ async def test_an_idle_sessions_record_is_in_the_archive(
         assert (record.role, record.hidden, record.content) == ("system", True, "They met.")
         assert record.extra["session"]["metadata"] == {"name": "Ada"}
         assert len(await archive.session(session.key).get_history()) == 6
+
+
+async def test_an_idle_session_with_damage_is_not_forgotten_for_an_archive(
+    tmp_path: Path,
+) -> None:
+    async with SessionStore(tmp_path / "store") as store:
+        await exchange(store.session("telegram:1"), "a", 31)
+    (path,) = (tmp_path / "store").rglob("1.jsonl")
+    path.write_bytes(path.read_bytes() + b'{"role": "user", "content": "broken\n')
+    async with SessionStore(tmp_path / "store") as store, SessionStore("memory:") as archive:
+        with pytest.raises(PartlyDoneError) as error:
+            await erase(store, IDLE, archive)
+        assert "damaged places can't be archived" in str(error.value.__cause__)
+        assert await said(store.session("telegram:1")) == ["a?", "a."]
+        assert (await erase(store, IDLE)).forgotten == ["telegram:1"]
 
 
 async def test_a_crash_between_archiving_and_erasing_loses_nothing_and_archives_once(
