@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Final
 
+from ._blocks import Block, fence_after, lines_of, tidy, without
+
 __all__ = ["close_fence", "split_text"]
 
-_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`]{0,32})")
 _ROOM_TO_CLOSE: Final = 1 + 32
 _BREAKS: Final = ("\n\n", "\n", ". ", "! ", "? ", "。", " ")
 _JOINERS: Final = frozenset("\N{ZERO WIDTH JOINER}\N{VARIATION SELECTOR-16}")
@@ -18,28 +18,36 @@ def split_text(text: str, limit: int) -> list[str]:
     """Return the text in pieces of at most `limit` characters (code points), none of them blank.
 
     The cuts are between paragraphs, or else lines, sentences or words. No cut is inside of a
-    character that consists of several code points. A code block that is cut is closed, and
-    opened again in the next piece. While a text grows, its finished pieces stay the same.
-    `limit` is 100 or more.
+    character that consists of several code points. A code block or a table is cut only if it
+    is longer than a piece, and then between lines: code is closed and opened again, and a table
+    gets its head again. While a text grows, all but its last two pieces stay the same. `limit` is
+    100 or more.
 
     >>> split_text("Hello. " * 30, 100)[0][-13:]
     'Hello. Hello.'
     """
     if limit < 100:
         raise ValueError(f"limit is a whole number of characters, 100 or more, not {limit!r}")
+    if len(text) <= limit:
+        return [text] if text.strip() else []
+    text = tidy(text)
     pieces: list[str] = []
     head = ""
     while len(head) + len(text) > limit:
-        room = limit - len(head) - _ROOM_TO_CLOSE
-        cut = _cut(text, room)
+        cut = _cut(text, limit - len(head) - _ROOM_TO_CLOSE)
+        whole = head + text
+        block, begin, end, at = _block_at(whole, len(head) + cut, limit)
+        is_next = end - begin <= limit or begin > limit // 2
+        if block is not None and is_next and whole[:begin].strip():
+            at, block = begin, None
+        if at > len(head):
+            cut = at - len(head)
         body, text = text[:cut], text[cut:].lstrip("\n")
-        fence = _open_fence(head + body)
-        piece = head + body.rstrip()
         if body.strip():
-            pieces.append(piece if fence is None else f"{piece}\n{fence[0]}")
-        head = "" if fence is None else f"{fence[0]}{fence[1]}\n"
-        if fence is None:
-            text = text.lstrip(" ")
+            pieces.append(head + body.rstrip() + ("" if block is None else _end_of(block)))
+        head, text = ("", _begin(text)) if block is None else _go_on(block, text)
+        if len(head) > limit // 2 and block is not None and not block.is_code:
+            head = ""
     if text.strip():
         pieces.append(head + text)
     return pieces
@@ -47,8 +55,74 @@ def split_text(text: str, limit: int) -> list[str]:
 
 def close_fence(text: str) -> str:
     """Return the text with a code block that is open at its end closed."""
-    fence = _open_fence(text)
-    return text if fence is None else f"{text}\n{fence[0]}"
+    block = fence_after(text)
+    return text if block is None else f"{text}{_end_of(block)}"
+
+
+def _end_of(block: Block) -> str:
+    if not block.is_code:
+        return ""
+    end = block.prefix + block.mark
+    return "\n" + (end if len(end) < _ROOM_TO_CLOSE else block.mark[: _ROOM_TO_CLOSE - 1])
+
+
+def _block_at(text: str, at: int, limit: int) -> tuple[Block | None, int, int, int]:
+    """Return the block around a place, where it begins and ends, and a better place for a cut.
+
+    The end is looked for as far as `limit` characters go. The better place is the beginning of
+    the line, where the line is a row of a table or a fence.
+    """
+    begin = offset = 0
+    block: Block | None = None
+    for line in lines_of(text):
+        end = offset + len(line.text)
+        if block is not None:
+            if line.block is None or line.part == "open":
+                return block, begin, offset, at
+            if line.part == "close" or end - begin > limit:
+                return block, begin, end, at
+        elif at <= end:
+            is_before = line.part == "open" and at == offset
+            is_behind = line.part == "close" and at == end
+            if line.block is None or is_before or is_behind:
+                return None, at, at, at
+            block = line.block
+            begin = offset if line.part == "open" else begin
+            if line.part == "close" or not block.is_code:
+                at = offset
+            if line.part == "close":
+                return block, begin, end, at
+        elif line.part == "open":
+            begin = offset
+        offset = end + 1
+    return block, begin, len(text), at
+
+
+def _begin(text: str) -> str:
+    """Return the text of the next piece, whose first code block is not indented."""
+    first, _, rest = text.partition("\n")
+    block = next(lines_of(first)).block
+    if block is None or not block.is_code or not first.startswith(block.prefix):
+        return text.lstrip(" ") if block is None else text
+    head, rest = _go_on(block, rest)
+    return f"{first[len(block.prefix) :]}\n{rest}" if head else text
+
+
+def _go_on(block: Block, rest: str) -> tuple[str, str]:
+    """Return the head that opens the block in the next piece, and the rest of the text.
+
+    What remains of a block in a list or in a quote goes on outside of it.
+    """
+    head = f"{block.mark[: _ROOM_TO_CLOSE - 1]}{block.info}\n" if block.is_code else block.info
+    lines = [*lines_of(head + rest)][head.count("\n") :]
+    inside = next((i for i, one in enumerate(lines) if one.block is None), len(lines))
+    inside = next((i for i, one in enumerate(lines[:inside]) if one.part), inside)
+    if inside == 0:
+        closed = bool(lines) and lines[0].part == "close"
+        return "", "\n".join(one.text for one in lines[closed:]).lstrip("\n")
+    own = inside + (inside < len(lines) and lines[inside].part == "close")
+    texts = [without(block.prefix, one.text) for one in lines[:own]]
+    return head, "\n".join(texts + [one.text for one in lines[own:]])
 
 
 def _cut(text: str, room: int) -> int:
@@ -56,14 +130,8 @@ def _cut(text: str, room: int) -> int:
     for mark in _BREAKS:
         at = text.rfind(mark, room // 2, room)
         if at > 0:
-            return _before_a_fence_line(text, at + len(mark))
-    return _before_a_fence_line(text, _between_characters(text, room))
-
-
-def _before_a_fence_line(text: str, at: int) -> int:
-    """Return the cut, moved before a line that opens or closes a code block."""
-    begin = text.rfind("\n", 0, at) + 1
-    return begin if 0 < begin < at and _FENCE.match(text, begin) else at
+            return at + len(mark)
+    return _between_characters(text, room)
 
 
 def _between_characters(text: str, at: int) -> int:
@@ -78,17 +146,3 @@ def _between_characters(text: str, at: int) -> int:
         ):
             return place
     return at
-
-
-def _open_fence(text: str) -> tuple[str, str] | None:
-    """Return the fence that is open at the end of the text, and its language; or None."""
-    fence: tuple[str, str] | None = None
-    for line in text.split("\n"):
-        found = _FENCE.match(line)
-        if found is None:
-            continue
-        if fence is None:
-            fence = found[1][: _ROOM_TO_CLOSE - 1], found[2]
-        elif found[1].startswith(fence[0]) and not line[found.end(1) :].strip():
-            fence = None
-    return fence
