@@ -11,7 +11,13 @@ import discord
 from discord.ext import commands
 
 from turnkeep import TurnkeepError
-from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
+from turnkeep.adapter import (
+    AnswerOptions,
+    MessageGoneError,
+    SlowDownError,
+    UnreachableError,
+    tables_as_code,
+)
 
 from ._deferral import Deferral
 from ._ephemeral import is_private
@@ -42,6 +48,7 @@ class DiscordOutlet:
     - When the interaction's token has ended, the answer goes on in the channel, unless only one
       user may see it.
     - A thread that is archived meanwhile is opened again.
+    - A table is shown as a code block.
     - The model's text can mention people, but neither everyone nor a role.
     """
 
@@ -102,8 +109,9 @@ class DiscordOutlet:
 
     async def send(self, text: str) -> str | None:
         """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
+        shown = tables_as_code(text, self.limit)
         async with self._reaching():
-            sent = await self._in_open_thread(lambda: self._send_message(text))
+            sent = await self._in_open_thread(lambda: self._send_message(shown))
         self._sent.append(sent)
         return source_id(sent)
 
@@ -160,9 +168,10 @@ class DiscordOutlet:
 
     async def edit(self, number: int, text: str) -> None:
         """Replace the text of the `number`th sent message; see `turnkeep.adapter.Outlet`."""
+        shown = tables_as_code(text, self.limit)
 
         async def edit(message: discord.Message | discord.PartialMessage) -> discord.Message:
-            return await message.edit(content=text, allowed_mentions=_ALLOWED_MENTIONS)
+            return await message.edit(content=shown, allowed_mentions=_ALLOWED_MENTIONS)
 
         async with self._reaching():
             try:

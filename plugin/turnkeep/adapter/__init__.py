@@ -4,7 +4,8 @@
   `_scope`: the `scope=` option
 - `_chat`: the session that handlers get, and its `answer`; `_speak`: an answer to its end, also
   where it fails; `_wishes` and `_options`: what its author wants then
-- `_outlet`, `_growing` and `_split`: the message that grows
+- `_outlet`, `_growing` and `_split`: the message that grows; `_blocks` and `_tables`: the code
+  blocks and tables in it
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
 - `_overlap`: messages that come while another one is being answered; `_reset`: conversations
   that start over
@@ -16,6 +17,7 @@
 - `_recent`: a bounded memory of events
 """
 
+from ._blocks import code_parts
 from ._capture import edit_as_sent, record_as_sent
 from ._changes import AS_MADE
 from ._chat import ChatSession
@@ -38,6 +40,7 @@ from ._scope import AccountScope, as_key, private_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
 from ._speak import Answer
 from ._split import split_text
+from ._tables import tables_as_code
 from ._wishes import AnswerOptions, Failed, Undelivered
 
 __all__ = [
@@ -78,6 +81,7 @@ __all__ = [
     "as_content",
     "as_key",
     "as_said",
+    "code_parts",
     "drain",
     "edit_as_sent",
     "export",
@@ -94,5 +98,6 @@ __all__ = [
     "reply_note",
     "split_options",
     "split_text",
+    "tables_as_code",
     "texts_for",
 ]
