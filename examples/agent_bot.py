@@ -107,7 +107,7 @@ async def main() -> None:
     api = os.environ.get("TELEGRAM_API_URL")
     dp = Dispatcher()
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
-        SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
+        SessionMiddleware(store, busy="queue", render="markdown", failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         await dp.start_polling(Bot(token, session=server))

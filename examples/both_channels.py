@@ -166,7 +166,7 @@ async def main() -> None:
         DiscordBot(store) as discord_bot,
         asyncio.TaskGroup() as group,
     ):
-        SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
+        SessionMiddleware(store, busy="queue", render="markdown", failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         group.create_task(discord_bot.start(discord_token))
         await dp.start_polling(Bot(telegram_token, session=server))  # till SIGINT or SIGTERM

@@ -75,7 +75,9 @@ async def main() -> None:
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
         # Who asks while an answer is on its way is answered with whoever else asks meanwhile.
         reset = ResetPolicy(idle=timedelta(days=1))
-        SessionMiddleware(store, busy="collect", reset=reset, failed=SORRY).setup(dp)
+        SessionMiddleware(
+            store, busy="collect", reset=reset, render="markdown", failed=SORRY
+        ).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         await dp.start_polling(Bot(token, session=server))

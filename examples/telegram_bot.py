@@ -104,7 +104,7 @@ async def main() -> None:
     dp = Dispatcher()
     # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
-        SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
+        SessionMiddleware(store, busy="queue", render="markdown", failed=SORRY).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         await dp.start_polling(Bot(token, session=server))

@@ -39,7 +39,7 @@ SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
 
 dp = Dispatcher()
 store = SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions"))
-middleware = SessionMiddleware(store, busy="queue", failed=SORRY).setup(dp)
+middleware = SessionMiddleware(store, busy="queue", render="markdown", failed=SORRY).setup(dp)
 router = Router()
 dp.include_routers(privacy_router(), router)
 

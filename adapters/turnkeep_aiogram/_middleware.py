@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any, Final, Unpack
+from typing import Any, Final, Literal, Unpack
 
 import anyio
 from aiogram import BaseMiddleware, Bot, Dispatcher
@@ -26,6 +26,7 @@ from ._ephemeral import ephemeral_outlet
 from ._feeding import Feeding
 from ._forms import Forms, RecordStates
 from ._intake import EDITED, RECORDED, Intake, Record
+from ._markdown import render_markdown
 from ._message import MaybeInaccessible, Scope
 from ._migration import migrate
 from ._outlet import Render, TelegramOutlet
@@ -60,7 +61,8 @@ class SessionMiddleware(BaseMiddleware):
     - `data_key`: the name of the handlers' parameter.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `drafts`: show a growing answer as a draft in private chats.
-    - `render`: a function from a piece of an answer to the fields of `sendMessage`; see `Render`.
+    - `render`: `"markdown"` shows a model's Markdown; or a function from a piece of an answer to
+      the fields of `sendMessage`; see `Render`.
     - `drain_timeout`: the seconds that shutdown waits for running handlers, so that their replies
       are stored.
     - `busy`, `debounce`, `reset`, `edits`, `on_storage_error`, `ignore`: see
@@ -83,7 +85,7 @@ class SessionMiddleware(BaseMiddleware):
         data_key: str = "chat_session",
         capture: bool = False,
         drafts: bool = False,
-        render: Render | None = None,
+        render: Render | Literal["markdown"] | None = None,
         drain_timeout: float = 10,
         **options: Unpack[AdapterOptions],
     ) -> None:
@@ -103,7 +105,7 @@ class SessionMiddleware(BaseMiddleware):
             commands=self._commands,
         )
         self._drafts = drafts
-        self._render = render
+        self._render = _as_render(render)
         self._drain_timeout = drain_timeout
         self._own = OwnMessages(self.recorder, self._intake)
         own, content_of = self._own, self._intake.content_of
@@ -352,3 +354,11 @@ class SessionMiddleware(BaseMiddleware):
 
 def _matches_nothing(_: TelegramObject) -> bool:
     return False
+
+
+def _as_render(render: Render | str | None) -> Render | None:
+    if not isinstance(render, str):
+        return render
+    if render != "markdown":
+        raise ValueError(f"render is 'markdown' or a function, not {render!r}")
+    return render_markdown

@@ -45,6 +45,8 @@ _PLACE: Final = frozenset(
 )
 _EDITED: Final = frozenset(EditMessageText.model_fields)
 _DRAFTED: Final = frozenset(SendMessageDraft.model_fields)
+_UNFORMATTED: Final = ("can't parse", "entit", "too long", "url")
+"""Words of refusals for which the unchanged text is sent."""
 _FORMAT: Final = frozenset({"entities", "parse_mode", "text"})
 
 # The words of tdlib/telegram-bot-api (Client.cpp), tdlib/td, and Telegram's own servers for
@@ -219,7 +221,7 @@ class TelegramOutlet:
             try:
                 return await call(fields)
             except TelegramBadRequest as error:
-                if "can't parse entities" not in error.message and "too long" not in error.message:
+                if not any(words in error.message.lower() for words in _UNFORMATTED):
                     raise
             return await call({k: v for k, v in fields.items() if k not in _FORMAT} | plain)
 
