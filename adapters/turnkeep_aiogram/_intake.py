@@ -267,7 +267,8 @@ class Intake:
                 return None
             return await self.receive(session, event, Said(sender, content), update, bot)
 
-        return session.asking(ask)
+        asker = sender_of(event)
+        return session.asking(ask, by=None if asker is None else asker.id)
 
     async def receive(
         self, session: ChatSession, event: Event, said: Said, update: Update, bot: Bot

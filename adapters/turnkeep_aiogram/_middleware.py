@@ -220,7 +220,10 @@ class SessionMiddleware(BaseMiddleware):
         if session is None:
             return await handler(event, data)
         with in_hand(event.event, session):
-            return await self._handle_captured(handler, event, data, session)
+            try:
+                return await self._handle_captured(handler, event, data, session)
+            finally:
+                await session.end_asking()
 
     async def _handle_captured(
         self, handler: Handler, event: Update, data: dict[str, Any], session: ChatSession

@@ -16,7 +16,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
 )
 from aiogram.methods import EditMessageText, SendMessageDraft
-from aiogram.types import InaccessibleMessage, InlineKeyboardMarkup, Message
+from aiogram.types import InaccessibleMessage, InlineKeyboardMarkup, LinkPreviewOptions, Message
 
 from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
 
@@ -48,6 +48,7 @@ _DRAFTED: Final = frozenset(SendMessageDraft.model_fields)
 _UNFORMATTED: Final = ("can't parse", "entit", "too long", "url")
 """Words of refusals for which the unchanged text is sent."""
 _FORMAT: Final = frozenset({"entities", "parse_mode", "text"})
+_NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 
 # The words of tdlib/telegram-bot-api (Client.cpp), tdlib/td, and Telegram's own servers for
 # chats and topics that take no messages (any more); beside them, each 403.
@@ -80,6 +81,8 @@ class TelegramOutlet:
       in a group (https://core.telegram.org/bots/faq).
     - The model's text is sent unchanged, or as `render` formats it. If Telegram can't parse the
       formatted text, the unchanged text is sent.
+    - Telegram's servers would fetch the first link of a message for its preview. They are told
+      not to, unless `options.link_previews` or a field of `render` says otherwise.
     - Drafts work in private chats only. Telegram removes one after 30 seconds
       (https://core.telegram.org/bots/api#sendmessagedraft), and "typing" after five
       (https://core.telegram.org/bots/api#sendchataction); both are renewed before.
@@ -213,17 +216,22 @@ class TelegramOutlet:
 
     async def _call_rendered(self, text: str, call: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Call with the formatted text, and with the plain text if Telegram refuses the first."""
-        plain: dict[str, Any] = {"text": text, "parse_mode": None}
+        plain: dict[str, Any] = {"text": text, "parse_mode": None, **self._previews}
         async with _as_part_of_an_answer():
             if self._render is None:
                 return await call(plain)
-            fields = {k: v for k, v in self._render(text).items() if k not in _PLACE}
+            rendered = {k: v for k, v in self._render(text).items() if k not in _PLACE}
+            fields = self._previews | rendered
             try:
                 return await call(fields)
             except TelegramBadRequest as error:
                 if not any(words in error.message.lower() for words in _UNFORMATTED):
                     raise
-            return await call({k: v for k, v in fields.items() if k not in _FORMAT} | plain)
+            return await call(plain | {k: v for k, v in fields.items() if k not in _FORMAT})
+
+    @property
+    def _previews(self) -> dict[str, Any]:
+        return {} if self.options.link_previews else {"link_preview_options": _NO_PREVIEW}
 
 
 @asynccontextmanager

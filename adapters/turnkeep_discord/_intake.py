@@ -33,6 +33,7 @@ from ._message import (
     PREFIX,
     Scope,
     Where,
+    author_id,
     author_of,
     is_addressed,
     is_per_user,
@@ -105,7 +106,7 @@ class Intake:
             first = in_flight.session
             if first is not None and first.turn is not None and message.id not in self._deleted:
                 # Each caller has an outlet of its own, which numbers the messages it sends.
-                session = self._recorder.session(first.key, DiscordOutlet(message))
+                session = self._recorder.session(first.key, self._outlet(message))
                 return session.bind(first.turn, answered=first.already_answered)
             key = self.key(message)
             await self._record_missed(message.channel.id, message, key)
@@ -134,7 +135,7 @@ class Intake:
     async def _record(self, message: discord.Message, key: SessionKey | None) -> ChatSession | None:
         if key is None:
             return None
-        session = self._recorder.session(key, DiscordOutlet(message))
+        session = self._recorder.session(key, self._outlet(message))
         sender, content = self._sender(message), self.content_of(message)
         if sender is None or not content or not await self._is_recorded(message):
             return session
@@ -213,7 +214,7 @@ class Intake:
                 ephemeral = await is_ephemeral(where)
             if ephemeral and not is_private(where):
                 key = private_key(key, author_of(where).id)
-            session = self._recorder.session(key, DiscordOutlet(where, ephemeral=ephemeral))
+            session = self._recorder.session(key, self._outlet(where, ephemeral=ephemeral))
             interaction = interaction_of(where)
             if prompt is None and interaction is not None and interaction.type in PRESSED:
                 prompt = pressed_of(interaction) if await self._accepts(interaction) else None
@@ -238,7 +239,10 @@ class Intake:
                 session, content, source_id=source, sender=sender, extra=AS_MADE
             )
 
-        return session.asking(ask)
+        return session.asking(ask, by=str(author_id(where)))
+
+    def _outlet(self, where: Where, *, ephemeral: bool = False) -> DiscordOutlet:
+        return DiscordOutlet(where, ephemeral=ephemeral, mentions=self._bot.allowed_mentions)
 
     # Keys.
 

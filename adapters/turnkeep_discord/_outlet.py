@@ -21,11 +21,9 @@ from turnkeep.adapter import (
 
 from ._deferral import Deferral
 from ._ephemeral import is_private
-from ._message import Where, source_id
+from ._message import Where, author_of, source_id
 
 T = TypeVar("T")
-
-_ALLOWED_MENTIONS: Final = discord.AllowedMentions(everyone=False, roles=False)
 
 # https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
 _UNKNOWN_CHANNEL: Final = 10003
@@ -49,7 +47,10 @@ class DiscordOutlet:
       user may see it.
     - A thread that is archived meanwhile is opened again.
     - A table is shown as a code block.
-    - The model's text can mention people, but neither everyone nor a role.
+    - The model's text mentions whoever is answered, and nobody else: no other user, no role, and
+      not everyone. `mentions` are the bot's own, which may leave out that one, too.
+    - Discord's servers would fetch the links of a message for their previews. They are told not
+      to, unless `options.link_previews` says otherwise.
     """
 
     limit: int = 2000
@@ -59,7 +60,12 @@ class DiscordOutlet:
     draft_seconds: float = 8.0
 
     def __init__(
-        self, where: Where, *, ephemeral: bool = False, options: AnswerOptions | None = None
+        self,
+        where: Where,
+        *,
+        ephemeral: bool = False,
+        options: AnswerOptions | None = None,
+        mentions: discord.AllowedMentions | None = None,
     ) -> None:
         self.options: AnswerOptions = options or AnswerOptions()
         interaction = where.interaction if isinstance(where, commands.Context) else where
@@ -69,6 +75,10 @@ class DiscordOutlet:
         self._name: str | None = None
         self.deferral: Deferral | None = None
         """What defers the interaction meanwhile."""
+        mentions_nobody = mentions is not None and mentions.users is False
+        self._mentions = discord.AllowedMentions(
+            everyone=False, roles=False, users=False if mentions_nobody else [author_of(where)]
+        )
         self._is_for_one = ephemeral or is_private(where)
         self._is_ephemeral: bool | None = True if ephemeral else None
         """True if only one user sees the answer; None as long as that is unknown."""
@@ -123,7 +133,10 @@ class DiscordOutlet:
                 return sent
         nonce = None if self._name is None else f"{self._name}-{len(self._sent)}"
         posted: discord.Message = await self._channel.send(
-            text, allowed_mentions=_ALLOWED_MENTIONS, nonce=nonce
+            text,
+            allowed_mentions=self._mentions,
+            suppress_embeds=not self.options.link_previews,
+            nonce=nonce,
         )
         return posted
 
@@ -136,7 +149,10 @@ class DiscordOutlet:
                 self._is_ephemeral = bool(self._is_ephemeral)
                 if not interaction.is_expired():
                     await interaction.response.send_message(
-                        text, ephemeral=self._is_ephemeral, allowed_mentions=_ALLOWED_MENTIONS
+                        text,
+                        ephemeral=self._is_ephemeral,
+                        allowed_mentions=self._mentions,
+                        suppress_embeds=not self.options.link_previews,
                     )
                     return await interaction.original_response()
             elif not interaction.is_expired():  # it expires after 15 minutes
@@ -144,7 +160,11 @@ class DiscordOutlet:
                 # Without an answer from Discord, assume that only one user may see it.
                 hidden = self._is_ephemeral is not False
                 return await interaction.followup.send(
-                    text, wait=True, ephemeral=hidden, allowed_mentions=_ALLOWED_MENTIONS
+                    text,
+                    wait=True,
+                    ephemeral=hidden,
+                    allowed_mentions=self._mentions,
+                    suppress_embeds=not self.options.link_previews,
                 )
         except discord.HTTPException as error:
             if error.code not in _TOKEN_ENDED:
@@ -171,7 +191,7 @@ class DiscordOutlet:
         shown = tables_as_code(text, self.limit)
 
         async def edit(message: discord.Message | discord.PartialMessage) -> discord.Message:
-            return await message.edit(content=shown, allowed_mentions=_ALLOWED_MENTIONS)
+            return await message.edit(content=shown, allowed_mentions=self._mentions)
 
         async with self._reaching():
             try:

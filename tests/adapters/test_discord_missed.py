@@ -227,7 +227,7 @@ async def test_what_is_sent_to_nobody_where_users_have_their_own_needs_a_key(
     assert not any(f"user:{server.bot['id']}" in key for key in found)
 
 
-async def test_a_model_can_mention_people_and_neither_everyone_nor_a_role(
+async def test_a_model_can_mention_whoever_asks_and_nobody_else(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
     async def words() -> AsyncIterator[str]:
@@ -247,4 +247,5 @@ async def test_a_model_can_mention_people_and_neither_everyone_nor_a_role(
     editing = [call for call in server.requests if call.path.endswith(f"/messages/{sent['id']}")]
     assert [(len(sending), len(editing))] == [(1, 1)]
     for call in (*sending, *editing):
-        assert call.body["allowed_mentions"]["parse"] == ["users"]
+        mentions = call.body["allowed_mentions"]
+        assert (mentions["parse"], mentions["users"]) == ([], [int(ada["id"])])

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from anyio import CancelScope
 from msgspec import structs
+from msgspec.json import encode
 
 from .._errors import InvalidTurnError, TurnkeepError
 from .._records.clean import clean_text
@@ -33,6 +34,8 @@ replace: Final = structs.replace
 
 
 _OPEN: Final = (State.OPEN, State.GONE)
+_ROOM_FOR_LATER: Final = 64
+"""The bytes of a turn that its marks and the digits of its time may need beside its text."""
 
 
 class Reply(History):
@@ -200,6 +203,12 @@ class Reply(History):
         """All the text that the model said in it, also after its end."""
         texts = [turn.text for turn in self._collected if turn.role == "assistant"]
         return "\n".join(filter(None, [*texts, self.text]))
+
+    @property
+    def text_bytes(self) -> int:
+        """The bytes of text, as JSON, that one of its turns can hold."""
+        empty = len(encode(self._turn("assistant", "")))
+        return self._conversation.desk.max_turn_bytes - empty - _ROOM_FOR_LATER
 
     def add_text(self, text: str) -> None:
         """Add a piece of the model's text."""

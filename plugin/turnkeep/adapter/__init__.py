@@ -7,8 +7,9 @@
 - `_outlet`, `_growing` and `_split`: the message that grows; `_blocks` and `_tables`: the code
   blocks and tables in it
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
-- `_overlap`: messages that come while another one is being answered; `_reset`: conversations
-  that start over
+- `_overlap` and `_line`: messages that come while another one is being answered; `_admission`:
+  commands among them; `_bounds`: how many wait, and how many answers a person gets; `_reset`:
+  conversations that start over
 - `_later`: messages during a storage's failure; `_drain`: the end of a bot
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
 - `_export`, `_privacy` and `_privacy_texts`: people see and erase their data
@@ -18,6 +19,7 @@
 """
 
 from ._blocks import code_parts
+from ._bounds import Bounds, RateLimit, Refusal, Refused, RefusedError
 from ._capture import edit_as_sent, record_as_sent
 from ._changes import AS_MADE
 from ._chat import ChatSession
@@ -53,6 +55,7 @@ __all__ = [
     "Answer",
     "AnswerOptions",
     "Asker",
+    "Bounds",
     "Busy",
     "ChatSession",
     "Content",
@@ -65,11 +68,15 @@ __all__ = [
     "Overlap",
     "PrivacyTexts",
     "Quoted",
+    "RateLimit",
     "Recent",
     "RecordFilter",
     "RecordOption",
     "Recorder",
     "RecorderOptions",
+    "Refusal",
+    "Refused",
+    "RefusedError",
     "ResetPolicy",
     "Resumer",
     "SlowDownError",

@@ -18,6 +18,8 @@ from .._session.reply import Reply
 from .._store import Session, SessionStore
 from .._window.options import HistoryOptions
 from ..shapes import Shape
+from ._admission import Admission
+from ._bounds import RefusedError
 from ._content import Content
 from ._outlet import Outlet
 from ._question import ChatReply, check_question
@@ -58,6 +60,7 @@ class ChatSession(Session):
         super().__init__(store, conversation or Conversation(store.desk, key))
         self.outlet = outlet
         self._ask: Ask | None = None
+        self._admission: Admission | None = None
         self._replies: list[Reply] = []  # shared with the handles that are bound to a message
 
     @property
@@ -71,15 +74,41 @@ class ChatSession(Session):
         free.turn, free.joined, free.was_answered = None, (), False
         return free
 
+    # The admission to the model.
+
+    def admitted_by(self, admission: Admission | None) -> Self:
+        """Return a copy of the handle whose handler waits for `admission` when it asks the model.
+
+        None is for a handler that is in line already.
+        """
+        copied = copy.copy(self)
+        if admission is not None and self._admission is not None:
+            admission.by = self._admission.by
+        copied._admission = admission  # noqa: SLF001 (a handle just made)
+        return copied
+
+    async def begin_asking(self) -> None:
+        """Wait for the handler's turn; raise `RefusedError` if it may not ask the model now."""
+        if self._admission is not None:
+            await self._admission.begin(self, self.outlet)
+
+    async def end_asking(self) -> None:
+        """Let the next handler have its turn."""
+        if self._admission is not None:
+            await self._admission.end()
+
     # The question of an event that is not recorded by itself.
 
-    def asking(self, ask: Ask) -> Self:
+    def asking(self, ask: Ask, by: str | None = None) -> Self:
         """Return a copy of the handle that records the question of its event by `ask`.
 
-        It does so when the handler asks the model: in `get_history`, `answer` and `reply`.
+        It does so when the handler asks the model: in `get_history`, `answer` and `reply`. `by`
+        is the id of the person who asks.
         """
         asking = copy.copy(self)
         asking._ask = ask  # noqa: SLF001 (a handle just made)
+        if self._admission is not None:
+            self._admission.by = by
         return asking
 
     async def take_question(self, prompt: Content | None = None) -> None:
@@ -95,8 +124,11 @@ class ChatSession(Session):
                     f"session {self.key}: prompt= is the question of an event that is not "
                     "recorded, and the message in hand is recorded"
                 )
+            await self.begin_asking()
             return
-        if not await self._record_question(prompt) and self._ask is not None:
+        is_recorded = await self._record_question(prompt)
+        await self.begin_asking()
+        if not is_recorded and self._ask is not None:
             await check_question(self.conversation)
 
     async def _record_question(self, prompt: Content | None) -> bool:
@@ -123,6 +155,7 @@ class ChatSession(Session):
     ) -> ShownWindow:
         if self.turn is None and self._ask is not None:
             await self._record_question(None)
+        await self.begin_asking()
         return await super()._history(max_messages, shape, options)
 
     def reply(self, *, keep_interrupted: bool = False, prompt: Content | None = None) -> Reply:
@@ -134,6 +167,13 @@ class ChatSession(Session):
         reply = ChatReply(self, keep_interrupted=keep_interrupted, prompt=prompt)
         self._replies.append(reply)
         return reply
+
+    async def undo(self, *, answers_only: bool = False) -> list[Turn]:
+        if answers_only:  # for another answer: two at once would undo and answer the same
+            await self.begin_asking()
+        return await super().undo(answers_only=answers_only)
+
+    undo.__doc__ = Session.undo.__doc__
 
     @property
     def open_reply(self) -> Reply | None:
@@ -194,13 +234,17 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
-        if prompt is not None or (self.turn is None and not isinstance(says, str)):
-            await self.take_question(prompt)
+        try:
+            if prompt is not None or (self.turn is None and not isinstance(says, str)):
+                await self.take_question(prompt)
+            elif not isinstance(says, str):
+                await self.begin_asking()
+        except RefusedError:
+            return self._unsaid()
         if self.was_answered:  # the message was delivered again
             logger.info("%s: the message in hand has an answer already, and gets no other", self)
-            unsaid = super().reply()
-            unsaid.discard()
-            return unsaid
+            await self.end_asking()
+            return self._unsaid()
         options = self.outlet.options.changed(failed, undelivered, max_wait)
         outlet = self.outlet
         reply = ChatReply(self, keep_interrupted=True, checked=True)
@@ -213,4 +257,10 @@ class ChatSession(Session):
                         outlet, options, keep_interrupted=keep, progress=reply.progress
                     )
                     await speaker.say(says, reply, nothing)
+        return reply
+
+    def _unsaid(self) -> Reply:
+        """Return a reply of which nothing is stored."""
+        reply = super().reply()
+        reply.discard()
         return reply

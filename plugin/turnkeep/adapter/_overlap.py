@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from anyio import CancelScope, Lock, current_time, sleep_until
+from anyio import CancelScope, current_time, sleep_until
 
-from .._errors import StorageError, StoreClosedError, StoreLockedError
+from .._errors import StoreClosedError
 from .._records.identity import TurnRef
 from .._records.turn import Turn
-from .._session.leases import HANDLE, Lease
 from .._store import Session, SessionStore
+from ._admission import Admission, person_of
+from ._bounds import Bounds, Refusal, RefusedError
+from ._chat import ChatSession
+from ._line import Line
 from ._owed import debts_of
 
 __all__ = ["Busy", "Overlap"]
-
-logger: Final = logging.getLogger("turnkeep")
 
 Busy: TypeAlias = Literal["parallel", "queue", "latest", "collect", "drop"]
 BUSY: Final = get_args(Busy)
@@ -39,28 +39,39 @@ class _Message:
     """A message in hand, until its handler ends or a later message takes it over."""
 
     def __init__(self, session: Session, turn: Turn) -> None:
-        self.turns: tuple[Turn, ...] = (*session.joined, turn)
+        self.own = (*session.joined, turn)
         self.since = current_time()
         self.scope = CancelScope()
         self.superseded = False
         self.is_late = False  # its turn came when the store was closed
+        self._before: list[_Message] = []
 
     def take_along(self, before: _Message | None) -> None:
         """Take over an earlier message: this one's handler answers it too."""
         if before is not None:
             before.superseded = True
             before.scope.cancel()
-            taken = {(turn.id, turn.time): turn for turn in (*before.turns, *self.turns)}
-            # By id: they may have come in another order than they were recorded in.
-            self.turns = tuple(taken[place] for place in sorted(taken))
+            self._before.append(before)
             self.since = before.since
 
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns to answer: its own, and those of all messages that it took over."""
+        taken: dict[tuple[int, datetime], Turn] = {}
+        left = [self]
+        while left:
+            message = left.pop()
+            taken.update(((turn.id, turn.time), turn) for turn in message.own)
+            left += message._before  # noqa: SLF001 (of its own class)
+        # By id: they may have come in another order than they were recorded in.
+        return tuple(taken[place] for place in sorted(taken))
 
-class _Line:
+
+class _Line(Line):
     """The messages in hand of one session."""
 
     def __init__(self) -> None:
-        self.lock = Lock()  # fair: first come, first served
+        super().__init__()
         self.running: _Message | None = None  # with busy="latest"
         self.collecting: _Message | None = None  # with busy="collect"
         self.bursts: dict[tuple[str, str], _Message] = {}
@@ -113,12 +124,30 @@ class Overlap:
     Linked keys are one session, also if two adapters handle its messages. If several processes
     share the storage, the handlers of a session run one after the other in all of them, except
     with `"parallel"`. Cancelling, joining and dropping happen within one process.
+
+    `bounds` say how many messages wait in a queue, and how many answers a person gets. Whoever
+    gets none is told so; the message is recorded. The handler of an event that is not recorded,
+    such as a command, gets in line when it asks the model. Its session then raises
+    `RefusedError` if there is no room; `run` returns None for it.
     """
 
-    def __init__(self, busy: Busy = "parallel", *, debounce: float = 0) -> None:
+    def __init__(
+        self, busy: Busy = "parallel", *, debounce: float = 0, bounds: Bounds | None = None
+    ) -> None:
         check_overlap(busy, debounce)
         self.busy: Busy = busy
         self.debounce = debounce
+        self._bounds = bounds or Bounds()
+
+    def admission(self, busy: Busy | None = None, *, is_managed: bool = False) -> Admission:
+        """Return the admission of a handler that is not put in line by `run`."""
+        busy = self.busy if busy is None else busy
+        return Admission(
+            self._bounds,
+            None if busy == "parallel" else _line_of,
+            waits=busy != "drop",
+            is_managed=is_managed,
+        )
 
     async def run(
         self,
@@ -131,14 +160,14 @@ class Overlap:
     ) -> T | None:
         """Run the handler with the session; return None if it did not run, or was cancelled.
 
-        The session is bound to the message in hand. A session without one never waits. `album`
-        names the album that the message is a part of.
+        The session is bound to the message in hand. Without one, the handler runs at once, and
+        waits when it asks the model. `album` names the album that the message is a part of.
         """
         busy = self.busy if busy is None else busy
         debounce = self.debounce if debounce is None else debounce
         check_overlap(busy, debounce)
         if session.turn is None:
-            return await handle(session)
+            return await self._run_unrecorded(session, handle, busy)
         name = session.name(session.turn)
         room = _rooms.setdefault(session.store, _Room())
         if session.already_answered or room.knows(name):
@@ -169,12 +198,25 @@ class Overlap:
                 await debts.end(mine.turns, cut_off=cut_off)
         return result
 
+    async def _run_unrecorded(
+        self, session: S, handle: Callable[[S], Awaitable[T]], busy: Busy
+    ) -> T | None:
+        if not isinstance(session, ChatSession):
+            return await handle(session)
+        admission = self.admission(busy, is_managed=True)
+        try:
+            return await handle(session.admitted_by(admission))
+        except RefusedError:
+            return None
+        finally:
+            await admission.end()
+
     async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
         """Wait until no message follows. A message that follows takes this one over."""
         pause = max(debounce, 0 if album is None else ALBUM_PAUSE)
         if not pause:
             return
-        sender = mine.turns[-1].sender
+        sender = mine.own[-1].sender
         name = ("sender", sender.id if sender else "") if debounce else ("album", album or "")
         mine.take_along(line.bursts.get(name))
         line.bursts[name] = mine
@@ -193,11 +235,12 @@ class Overlap:
         handle: Callable[[S], Awaitable[T]],
         busy: Busy,
     ) -> T | None:
-        debts = debts_of(session.store.desk)
         if busy == "parallel":
-            await debts.count_try(mine.turns)
-            return await handle(_bound(session, mine.turns))
-        if busy == "drop" and line.lock.locked():
+            return await self._handle(mine, session, handle)
+        if busy == "drop" and line.is_taken:
+            return None
+        if busy == "queue" and line.waiting >= self._bounds.max_waiting:
+            await self._refuse(session, mine, Refusal("waiting"))
             return None
         if busy == "latest":
             mine.take_along(line.running)
@@ -206,7 +249,7 @@ class Overlap:
             mine.take_along(line.collecting)
             line.collecting = mine
         try:
-            async with line.lock, _turn(session, wait=busy != "drop") as is_mine:
+            async with line.front(session.store.desk, session.key, wait=busy != "drop") as is_mine:
                 if not is_mine:
                     return None
                 if mine.superseded:  # a later one took it over just now
@@ -216,47 +259,39 @@ class Overlap:
                     return None
                 if line.collecting is mine:
                     line.collecting = None
-                # A message that was answered before the cancellation is not answered again.
-                await debts.count_try(mine.turns)
-                left = [one for one in mine.turns[:-1] if not _is_answered(session, one)]
-                return await handle(_bound(session, (*left, mine.turns[-1])))
+                return await self._handle(mine, session, handle)
         finally:
             if line.running is mine:
                 line.running = None
             if line.collecting is mine:
                 line.collecting = None
 
+    async def _handle(
+        self, mine: _Message, session: S, handle: Callable[[S], Awaitable[T]]
+    ) -> T | None:
+        # A message that was answered before the cancellation is not answered again.
+        *earlier, latest = turns = mine.turns
+        left = [one for one in earlier if not _is_answered(session, one)]
+        people = {person_of(session, turn) for turn in (*left, latest)}
+        refusal = self._bounds.charge(session.key, people)
+        if refusal is not None:
+            await self._refuse(session, mine, refusal)
+            return None
+        await debts_of(session.store.desk).count_try(turns)
+        bound = session.bind(latest, joined=left)
+        if isinstance(bound, ChatSession):
+            bound = bound.admitted_by(None)
+        return await handle(bound)
 
-@asynccontextmanager
-async def _turn(session: Session, *, wait: bool) -> AsyncGenerator[bool, None]:
-    """Take the turn of the session's handlers among all processes that share the storage.
-
-    A failing storage delays no handler: then the order holds only within this process.
-    """
-    desk = session.store.desk
-    if not desk.is_shared:
-        yield True
-        return
-    lease: Lease | None = None
-    is_mine = True
-    try:
-        if wait:
-            lease = await desk.leases.wait_for(session.key, HANDLE)
-        else:
-            lease = await desk.leases.take(session.key, HANDLE)
-            is_mine = lease is not None
-    except (StorageError, StoreLockedError) as error:
-        logger.warning("%s: other processes may handle it at the same time: %s", session, error)
-    try:
-        yield is_mine
-    finally:
-        if lease is not None:
-            with CancelScope(shield=True):
-                await desk.leases.drop(lease)
+    async def _refuse(self, session: Session, mine: _Message, refusal: Refusal) -> None:
+        if isinstance(session, ChatSession):
+            person = person_of(session, mine.own[-1])
+            await self._bounds.tell(session.key, person, session.outlet, refusal)
 
 
-def _bound(session: S, turns: tuple[Turn, ...]) -> S:
-    return session.bind(turns[-1], joined=turns[:-1])
+def _line_of(session: Session, turn: Turn) -> Line:
+    """Return the line of a turn's session, in which its recorded messages stand, too."""
+    return _rooms.setdefault(session.store, _Room()).line(session.lives(turn))
 
 
 def _is_answered(session: Session, turn: Turn) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Any, Protocol, Self
 
 from msgspec import structs
@@ -34,13 +35,18 @@ class Asked(Protocol):
 
     async def take_question(self, prompt: Content | None = None) -> None: ...
 
+    async def begin_asking(self) -> None: ...
+
+    async def end_asking(self) -> None: ...
+
 
 class ChatReply(Reply):
     """A reply of a chat's session.
 
-    It first records the question, if the event in hand was not recorded. If the message in hand
-    is owed an answer, each result of a tool is stored at once. After a crash, the reply to the
-    same message begins with these calls and results, so that no tool runs twice.
+    It first records the question, if the event in hand was not recorded, and waits for its turn;
+    with `checked`, whoever makes it has done both. If the message in hand is owed an answer, each
+    result of a tool is stored at once. After a crash, the reply to the same message begins with
+    these calls and results, so that no tool runs twice.
     """
 
     def __init__(
@@ -70,6 +76,8 @@ class ChatReply(Reply):
             await session.take_question(self._prompt)
             self._conversation, self._begun = session.conversation, Begun(session.turn)
             self._again = session.was_answered
+        elif not self._checked:
+            await session.begin_asking()
         await super().__aenter__()
         debts, to = debts_of(session.conversation.desk), self._begun.to
         debt = debts.of(to)
@@ -100,6 +108,17 @@ class ChatReply(Reply):
         if self.progress is not None:
             await self.progress.noted()  # the model may call the next tool
         return await super()._history(max_messages, shape, options)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
+            await self._session.end_asking()
 
 
 async def check_question(conversation: Conversation) -> None:

@@ -16,6 +16,7 @@ from .._records.key import SessionKey
 from .._records.quote import reply_to
 from .._records.turn import Sender, Turn
 from .._store import SessionStore
+from ._bounds import MAX_WAITING, Bounds, RateLimit, Refused, in_english
 from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
 from ._content import cut_to_fit
@@ -53,6 +54,12 @@ class RecorderOptions(TypedDict, total=False):
     """The options that every adapter has, and their defaults.
 
     - `busy` (`"parallel"`) and `debounce` (0, in seconds): see `Overlap`.
+    - `max_waiting` (20): the most messages of a session that wait under `busy="queue"`, and the
+      most commands that wait for their turn. A message more is recorded, and not answered.
+    - `limit` (None): the most answers that one person gets, `RateLimit(20,
+      per=timedelta(minutes=1))`. What they write beyond it is recorded, and not answered.
+    - `refused`: what the bot says to a person whose message is not answered for one of these
+      reasons, once until they get an answer again. A text, or a function of the `Refusal`.
     - `reset` (None): the rule by which a conversation starts over by itself, see `ResetPolicy`.
     - `edits` (`"update"`): edits on the platform change the history; with `"ignore"` they don't.
     - `delete_answers` (True): a message that is deleted on the platform takes its answer with it,
@@ -72,6 +79,9 @@ class RecorderOptions(TypedDict, total=False):
 
     busy: Busy
     debounce: float
+    max_waiting: int
+    limit: RateLimit | None
+    refused: Refused
     reset: ResetPolicy | None
     edits: Edits
     delete_answers: bool
@@ -90,6 +100,9 @@ class Recorder:
         *,
         busy: Busy = "parallel",
         debounce: float = 0,
+        max_waiting: int = MAX_WAITING,
+        limit: RateLimit | None = None,
+        refused: Refused = in_english,
         reset: ResetPolicy | None = None,
         edits: Edits = "update",
         delete_answers: bool = True,
@@ -104,7 +117,8 @@ class Recorder:
             raise ValueError(f"on_storage_error is 'raise' or 'later', not {on_storage_error!r}")
         self.store = store
         self._later = Later(store) if on_storage_error == "later" else None
-        self.overlap: Overlap = Overlap(busy, debounce=debounce)
+        bounds = Bounds(max_waiting, limit, refused)
+        self.overlap: Overlap = Overlap(busy, debounce=debounce, bounds=bounds)
         self._reset = reset
         self._edits = edits
         self._ignore = ignore
@@ -155,7 +169,8 @@ class Recorder:
         owing = None
         if self._later is not None:
             owing = Owing(self.store.desk, key, self._later.owe)
-        return ChatSession(self.store, key, outlet=outlet, conversation=owing)
+        session = ChatSession(self.store, key, outlet=outlet, conversation=owing)
+        return session.admitted_by(self.overlap.admission())
 
     async def receive(
         self,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Callable
 from typing import Final, TypeAlias
 
 from .._session.reply import Reply
+from ._cap import Cap
 from ._growing import GrowingMessage
 from ._outlet import UNDELIVERED, Outlet, Progress
 from ._split import close_fence
@@ -47,16 +48,20 @@ class Speaker:
         self._has_ended = False
 
     async def say(self, says: Answer, reply: Reply, nothing: str) -> None:
-        """Say it, and leave the reply as it is to be stored."""
+        """Say it, and leave the reply as it is to be stored.
+
+        Raises `CutOffError` behind the part that was said of an answer over `max_length`.
+        """
+        cap = Cap(self._options.max_length, reply.text_bytes)
         try:
             if isinstance(says, str):
-                reply.add_text(says)
-                self._said = says
+                self._said = cap.cut(says)
+                reply.add_text(self._said)
             else:
                 await self._outlet.working()
                 async with self._message.kept_alive():
                     await self._say_stream(
-                        says if isinstance(says, AsyncIterable) else says(reply), reply
+                        says if isinstance(says, AsyncIterable) else says(reply), reply, cap
                     )
             self._has_ended = True
             await self._message.finish(self._said if self._said.strip() else nothing)
@@ -73,15 +78,21 @@ class Speaker:
         finally:
             if reply.is_open:
                 await reply.link(*self._message.source_ids)
+        if cap.is_over and not reply.discarded:
+            logger.warning("an answer over max_length=%d was cut", self._options.max_length)
+            raise CutOffError
 
-    async def _say_stream(self, stream: AsyncIterable[str], reply: Reply) -> None:
+    async def _say_stream(self, stream: AsyncIterable[str], reply: Reply, cap: Cap) -> None:
         pieces = aiter(stream)
         self._said = reply.said  # by an earlier try
         try:
             async for piece in pieces:
-                reply.add_text(piece)
-                self._said += piece
+                fitting = cap.cut(piece)
+                reply.add_text(fitting)
+                self._said += fitting
                 await self._message.show(self._said)
+                if cap.is_over:
+                    break
         finally:
             # Now, and not when it is collected: a provider bills for what nobody reads.
             if (close := getattr(pieces, "aclose", None)) is not None:

@@ -1,4 +1,4 @@
-"""An author's wishes for answers that go wrong: the options of `answer` and their defaults."""
+"""An author's wishes for answers that go wrong or go on: the options of `answer`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ __all__ = ["MAX_WAIT", "AnswerDefaults", "AnswerOptions", "Failed", "Undelivered
 
 MAX_WAIT: Final = 300.0
 """The seconds in all that an answer waits for the platform, by default."""
+
+MAX_LENGTH: Final = 40_000
+"""The most characters of an answer, by default: ten full messages on Telegram, 20 on Discord."""
 
 _WORDS: Final = ("store", "drop", "raise")
 
@@ -41,21 +44,30 @@ class AnswerDefaults(TypedDict, total=False):
     failed: Failed
     undelivered: Undelivered
     max_wait: float
+    max_length: int
+    link_previews: bool
 
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """What happens to answers that go wrong.
+    """What happens to answers that go wrong, and what answers may not do.
 
     - `failed` (""): what the bot says when the model fails; see `Failed`.
     - `undelivered` ("store"): what becomes of an answer that cannot be delivered; see
       `Undelivered`.
     - `max_wait` (300): the seconds that an answer waits in all when the platform says "slow down".
+    - `max_length` (40,000): the most characters of an answer. The model's stream is closed there;
+      what was said so far is sent, and stored as interrupted.
+    - `link_previews` (False): let the platform show previews of the links in answers. Its servers
+      fetch these addresses without a click, so a model that was talked into it can send out what
+      it knows in one.
     """
 
     failed: Failed = ""
     undelivered: Undelivered = "store"
     max_wait: float = MAX_WAIT
+    max_length: int = MAX_LENGTH
+    link_previews: bool = False
 
     def __post_init__(self) -> None:
         if not callable(self.undelivered) and self.undelivered not in _WORDS:
@@ -64,6 +76,10 @@ class AnswerOptions:
             )
         if self.max_wait < 0:
             raise ValueError(f"max_wait is a number of seconds, 0 or more, not {self.max_wait!r}")
+        if isinstance(self.max_length, bool) or self.max_length < 1:
+            raise ValueError(
+                f"max_length is a whole number of characters, 1 or more, not {self.max_length!r}"
+            )
 
     def changed(
         self, failed: Failed | None, undelivered: Undelivered | None, max_wait: float | None
