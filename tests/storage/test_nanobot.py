@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from storage.tools import damaged, fingerprint, grep, listed, opened, path_of, put
-from turnkeep import SessionKey
+from turnkeep import SessionKey, SessionStore
 from turnkeep.storage.base import Change
 
 pytestmark = pytest.mark.anyio
@@ -220,3 +220,25 @@ async def test_a_folder_or_a_dead_link_among_nanobots_files_is_left_alone(tmp_pa
     write(tmp_path, "nokey.jsonl", *ROWS)
     async with opened(tmp_path) as storage:
         assert [info.key for info in await listed(storage)] == [CHAT]
+
+
+async def test_a_nanobot_file_from_elsewhere_brings_no_local_address_and_no_huge_metadata(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}
+    write(
+        tmp_path,
+        "telegram_7.jsonl",
+        {"_type": "metadata", "key": "telegram:7", "metadata": {"note": "x" * 9_000}},
+        {"role": "user", "content": [{"type": "text", "text": "Look."}, picture]},
+    )
+    async with SessionStore(tmp_path) as store:
+        session = store.session("telegram:7")
+        info = await session.info()
+        turns = [turn async for turn in session.turns()]
+    assert info is not None
+    assert info.metadata == {}
+    assert "metadata is over 8192 bytes, and left out" in caplog.text
+    assert [turn.content for turn in turns] == [
+        [{"type": "text", "text": "Look."}, {"type": "media", "kind": "image"}]
+    ]

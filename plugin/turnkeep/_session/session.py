@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from .._errors import InvalidMetadataError, InvalidTurnError, kind_of
+from .._records.addresses import foreign_turn
 from .._records.clean import clean_json
 from .._records.identity import Expected
 from .._records.making import as_source_ids, new_turn
@@ -99,16 +100,17 @@ class BaseSession(Handle):
         """
         conversation = self._conversation
         desk, where = conversation.desk, conversation.where
-        made = [
-            from_message(
-                message,
-                max_bytes=desk.max_turn_bytes,
-                inline_media=desk.inline_media,
-                where=f"{where}number {place} of the turns: ",
-            )
-            for place, turn in enumerate(turns, 1)
-            for message in as_messages(turn)
-        ]
+        made = []
+        for place, turn in enumerate(turns, 1):
+            which = f"{where}number {place} of the turns: "
+            for message in as_messages(turn):
+                one = from_message(
+                    message,
+                    max_bytes=desk.max_turn_bytes,
+                    inline_media=desk.inline_media,
+                    where=which,
+                )
+                made.append(foreign_turn(one, which))
         if token:
             made = desk.leases.tokens(made, token)
         appended = await desk.append(conversation.key, made)

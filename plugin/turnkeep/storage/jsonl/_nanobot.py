@@ -21,12 +21,13 @@ from typing import Any, Final
 import msgspec
 
 from ..._errors import InvalidKeyError
+from ..._records.addresses import without_local_addresses
 from ..._records.clean import clean_json
 from ..._records.identity import generation_from
 from ..._records.key import SessionKey
 from ..._records.making import as_sender
 from ..._records.turn import Turn
-from ..base import SessionInfo
+from ..base import MAX_METADATA_BYTES, SessionInfo
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -95,6 +96,9 @@ def load(path: Path, key: SessionKey) -> Foreign:
         session_metadata = clean_json(metadata.get("metadata"), str(path))
     except ValueError:
         session_metadata = None
+    if len(msgspec.json.encode(session_metadata)) > MAX_METADATA_BYTES:
+        logger.warning("%s: its metadata is over %d bytes, and left out", path, MAX_METADATA_BYTES)
+        session_metadata = None
     info = SessionInfo(
         key=key,
         created_at=created,
@@ -127,11 +131,14 @@ def _turn(row: dict[str, Any], turn_id: int, before: datetime, generation: str) 
     extra = {name: value for name, value in row.items() if name not in _FIELDS}
     sender = extra.pop("sender_id", None)
     try:
+        content = clean_json(row.get("content"), str(turn_id))
+        if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+            content = without_local_addresses(content)
         return msgspec.convert(
             {
                 "id": turn_id,
                 "role": row.get("role"),
-                "content": clean_json(row.get("content"), str(turn_id)),
+                "content": content,
                 "timestamp": _time(row.get("timestamp"), before),
                 "name": row.get("name") or None,
                 "tool_calls": clean_json(row.get("tool_calls") or None, str(turn_id)),
