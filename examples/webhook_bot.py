@@ -14,19 +14,20 @@ without a key a small offline responder answers. TURNKEEP_STORE is the folder (d
 ./sessions). TELEGRAM_API_URL is for a Bot API server of your own.
 """
 
+import json
 import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
 import uvicorn
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
-from fastapi import FastAPI, Header, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 
 from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
@@ -35,6 +36,7 @@ from turnkeep_aiogram import SessionMiddleware, privacy_router
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
 SORRY = "Sorry, that went wrong."
+MAX_UPDATE = 1_000_000  # bytes; those of Telegram have some thousands
 SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
 
 dp = Dispatcher()
@@ -91,16 +93,32 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         await dp.emit_shutdown(bot=bot, dispatcher=dp, bots=(bot,))
 
 
-app = FastAPI(lifespan=lifespan)
+# Nobody needs a description of this application.
+app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+
+async def update_of(request: Request) -> dict[str, Any]:
+    """The update in a request, of which nothing is read before the secret was right."""
+    secret = request.headers.get("x-telegram-bot-api-secret-token", "")
+    if not secrets.compare_digest(secret.encode(), SECRET.encode()):
+        raise HTTPException(403)
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_UPDATE:
+            raise HTTPException(413)
+    try:
+        update = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400) from None
+    if not isinstance(update, dict):
+        raise HTTPException(400)
+    return update
 
 
 @app.post("/telegram")
-async def telegram(
-    update: dict[str, Any],
-    x_telegram_bot_api_secret_token: Annotated[str, Header()] = "",
-) -> dict[str, bool]:
-    if not secrets.compare_digest(x_telegram_bot_api_secret_token.encode(), SECRET.encode()):
-        raise HTTPException(403)
+async def telegram(request: Request) -> dict[str, bool]:
+    update = await update_of(request)
     # An error means that it is not stored: Telegram then delivers it again.
     await middleware.feed_update(app.state.bot, update)
     return {"ok": True}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import msgspec
 import pytest
 
 from turnkeep import SessionStore
@@ -58,3 +60,37 @@ async def test_turns_without_a_sender_belong_to_whom_the_key_names(
         assert (await export(session, asker=asker) != b"[]") is is_theirs
         assert await forget(session, asker=asker) is is_theirs
         assert (await session.info() is None) is is_theirs
+
+
+async def test_the_export_of_a_long_session_lets_other_tasks_run_every_few_turns() -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:-1")
+        turns = [{"role": "user", "content": f"{number}", "sender": "7"} for number in range(5000)]
+        await session.extend([*turns, {"role": "user", "content": "other", "sender": "8"}])
+        ran = 0
+
+        async def other() -> None:
+            nonlocal ran
+            while True:
+                ran += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        rows = json.loads(await export(session, asker=Asker("7")))
+        task.cancel()
+    assert len(rows) == 5000
+    # It reads the turns, looks whose they are, and writes them: several times in each thousand.
+    assert ran >= 5 * 3 * 2
+
+
+async def test_an_export_is_one_list_of_json_that_a_person_can_read() -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        await session.append("user", [{"type": "text", "text": 'a\nb "c"'}], sender="7")
+        await session.append("assistant", "d")
+        file = await export(session)
+    assert file == msgspec.json.format(json.dumps(json.loads(file)).encode(), indent=2)
+    assert [row["content"] for row in json.loads(file)] == [
+        [{"type": "text", "text": 'a\nb "c"'}],
+        "d",
+    ]

@@ -58,3 +58,16 @@ async def test_a_message_over_the_stores_limit_is_cut(said: object) -> None:
         edited = await session.find("1")
     assert edited is not None
     assert edited.text.startswith("other other")
+
+
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDE00)], ids=["high", "low"])
+async def test_halves_of_characters_are_stored_as_a_mark_wherever_they_stand(half: str) -> None:
+    async with SessionStore("memory:", max_turn_bytes=20_000) as store:
+        recorder = Recorder(store)
+        media = Media("file", file_id="1", file_name=f"{half}.pdf", about=half * 3_000)
+        for source, said in (("1", half * 30_000), ("2", as_content([f"see {half}"], [media]))):
+            received = await recorder.receive(
+                recorder.session(KEY), said, source_id=source, sender=Sender("1", half)
+            )
+            assert received.turn is not None
+            assert "\N{REPLACEMENT CHARACTER}" in received.turn.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
@@ -11,6 +13,7 @@ from .._errors import InvalidTurnError
 __all__ = ["checked_json", "clean_json", "clean_text"]
 
 MAX_DEPTH: Final = 100
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -25,8 +28,9 @@ def clean_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Two pieces of a stream may form a pair, which is one character. Only lone ones are lost.
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        # Two pieces of a stream may form a pair, which is one character: JSON joins them. A
+        # codec would call an error handler for each.
+        text = _SURROGATE.sub(REPLACEMENT, json.loads(json.dumps(text)))
     return text
 
 

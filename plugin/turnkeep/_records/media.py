@@ -14,6 +14,8 @@ __all__ = ["Media"]
 
 MAX_MEDIA_BYTES: Final = 4096
 _MAX_DETAIL: Final = 200
+_LOOKED_AT: Final = 4_000
+"""The characters of a text that its 200 are taken from: a quoted message may be of any length."""
 
 
 class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="media"):
@@ -52,7 +54,8 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
 
 
 def _inside(text: str) -> str:
-    return one_line(text).replace("[", "(").replace("]", ")")[:_MAX_DETAIL].strip()
+    seen = one_line(text[:_LOOKED_AT])
+    return seen.replace("[", "(").replace("]", ")")[:_MAX_DETAIL].strip()
 
 
 def media_of(part: Mapping[str, Any]) -> Media | None:

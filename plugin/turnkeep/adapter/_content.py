@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
-from msgspec import json, structs
+from msgspec import json, structs, to_builtins
 
+from .._records.clean import clean_json
 from .._records.media import MAX_MEDIA_BYTES, Media
 
 __all__ = ["Content", "as_content", "cut_to_fit", "list_media"]
@@ -52,7 +53,7 @@ def fitted(media: Media) -> Media:
     )
     for about in (cut.about, (cut.about or "")[:_MAX_NAME] or None, None):
         cut = structs.replace(cut, about=about)
-        if len(json.encode(cut)) <= MAX_MEDIA_BYTES:
+        if _size(cut) <= MAX_MEDIA_BYTES:
             return cut
     return Media(cut.kind, size=media.size)
 
@@ -66,9 +67,18 @@ def cut_to_fit(content: object, max_bytes: int) -> object:
     True
     """
     most = max(max_bytes - _OTHER_FIELDS, max_bytes // 2)
-    while content and len(json.encode(content, enc_hook=str)) > most:
+    while content and _size(content) > most:
         content = _shortened(content)
     return content
+
+
+def _size(content: object) -> int:
+    """Return the bytes of a content as JSON, with U+FFFD in the place of lone surrogates."""
+    try:
+        return len(json.encode(content, enc_hook=str))
+    except UnicodeEncodeError:
+        plain = to_builtins(content, enc_hook=str)
+        return len(json.encode(clean_json(plain, "the content")))
 
 
 def _shortened(content: object) -> object:

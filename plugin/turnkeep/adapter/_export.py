@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from .._records.turn import Turn
 from .._store import Session
 
 __all__ = ["Asker", "count_of_others", "export", "forget"]
+
+
+T = TypeVar("T")
+
+_STEP: Final = 250
+"""The turns after which other tasks of the loop run: a session may have a hundred thousand."""
 
 
 class Asker(NamedTuple):
@@ -30,14 +38,22 @@ async def export(*sessions: Session, asker: Asker | None = None, everything: boo
     """
     found: list[Turn] = []
     for session in sessions:
-        turns = [turn async for turn in session.turns(epoch="all")]
+        turns = await _turns_of(session)
         if asker is not None and not await _has_all(session, turns, asker):
-            theirs = {turn.id for turn in turns if _is_by(turn, asker)}
-            turns = [one for one in turns if one.id in theirs or one.answers_one_of(theirs)]
-        found += turns if everything else filter(_is_conversation, turns)
+            theirs = {turn.id async for turn in _gently(turns) if _is_by(turn, asker)}
+            found += [
+                turn
+                async for turn in _gently(turns)
+                if (turn.id in theirs or turn.answers_one_of(theirs))
+                and (everything or _is_conversation(turn))
+            ]
+        else:
+            found += [turn async for turn in _gently(turns) if everything or _is_conversation(turn)]
     found.sort(key=lambda turn: turn.time)  # stable: each session keeps its order
-    rows = [_row(turn, everything=everything) for turn in found]
-    return msgspec.json.format(msgspec.json.encode(rows), indent=2)
+    rows = [_row(turn, everything=everything) async for turn in _gently(found)]
+    if not rows:
+        return b"[]"
+    return b"[\n  " + b",\n  ".join(rows) + b"\n]"
 
 
 async def forget(session: Session, *, asker: Asker) -> bool:
@@ -49,7 +65,7 @@ async def forget(session: Session, *, asker: Asker) -> bool:
     own session: the private chat that they ask in, or a session whose key names them as its
     user. A session that is linked to another key, or merged, is nobody's own.
     """
-    turns = [turn async for turn in session.turns(epoch="all")]
+    turns = await _turns_of(session)
     if not await _has_all(session, turns, asker):
         return await session.forget_sender(asker.sender_id) > 0
     # By its own key: given an alias, `forget` would remove that link too.
@@ -59,13 +75,32 @@ async def forget(session: Session, *, asker: Asker) -> bool:
 
 async def count_of_others(session: Session, *, asker: Asker) -> int:
     """Return how many user turns of a session `forget` leaves to others."""
-    turns = [turn async for turn in session.turns(epoch="all")]
-    return sum(turn.role == "user" and not _is_by(turn, asker) for turn in turns)
+    turns = _gently(await _turns_of(session))
+    return len([turn async for turn in turns if turn.role == "user" and not _is_by(turn, asker)])
+
+
+async def _turns_of(session: Session) -> list[Turn]:
+    turns: list[Turn] = []
+    async for turn in session.turns(epoch="all"):
+        turns.append(turn)
+        if not len(turns) % _STEP:
+            await checkpoint()
+    return turns
+
+
+async def _gently(items: Iterable[T]) -> AsyncIterator[T]:
+    """Iterate, and let the loop's other tasks run now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if not number % _STEP:
+            await checkpoint()
 
 
 async def _has_all(session: Session, turns: list[Turn], asker: Asker) -> bool:
     """Return True if the whole session is this person's."""
-    users = [turn for turn in turns if turn.role == "user" or turn.sender is not None]
+    users = [
+        turn async for turn in _gently(turns) if turn.role == "user" or turn.sender is not None
+    ]
     if await _is_own(session, asker):
         return all(turn.sender is None or _is_by(turn, asker) for turn in users)
     return bool(users) and all(_is_by(turn, asker) for turn in users)
@@ -88,11 +123,13 @@ def _is_conversation(turn: Turn) -> bool:
     return turn.role in ("user", "assistant") and not turn.hidden and bool(turn.content)
 
 
-def _row(turn: Turn, *, everything: bool) -> dict[str, Any]:
+def _row(turn: Turn, *, everything: bool) -> bytes:
+    """Return a turn as an element of the exported list."""
     row: dict[str, Any] = {"time": turn.time.isoformat(), "role": turn.role}
     if turn.sender is not None:
         row |= {"name": turn.sender.name, "sender": turn.sender.id}
     row["content"] = turn.content
     if everything and turn.tool_calls:
         row["tool_calls"] = turn.tool_calls
-    return row
+    formatted = msgspec.json.format(msgspec.json.encode(row), indent=2)
+    return formatted.replace(b"\n", b"\n  ")  # no text has a line break: JSON escapes them
