@@ -31,6 +31,7 @@ class Places:
 
     def __init__(self) -> None:
         self._keys: Recent[str, SessionKey | None] = Recent(_PLACES_KEPT)
+        self._repeating: Recent[str, dict[SessionKey, None]] = Recent(_PLACES_KEPT)
 
     def note(self, source_id: str, key: SessionKey) -> None:
         # None if several sessions have a message with this id.
@@ -44,8 +45,28 @@ class Places:
     def of(self, source_id: str) -> SessionKey | None:
         return self._keys.get(source_id)
 
+    def note_repetition(self, source_id: str, key: SessionKey) -> None:
+        """Remember that a turn of a session repeats a message."""
+        if (keys := self._repeating.get(source_id)) is None:
+            keys = self._repeating[source_id] = {}
+        keys[key] = None
+
+    def all_of(self, source_ids: Collection[str]) -> list[SessionKey] | None:
+        """Return all sessions that have or repeat these messages; None if one is unknown.
+
+        A reply comes after its message. So whoever knows where the message is has seen them all.
+        """
+        found: dict[SessionKey, None] = {}
+        for source_id in source_ids:
+            key = self._keys.get(source_id)
+            if key is None:
+                return None
+            found |= {key: None, **self._repeating.get(source_id, {})}
+        return [*found]
+
     def forget(self, source_id: str) -> None:
         self._keys.pop(source_id, None)
+        self._repeating.pop(source_id, None)
 
 
 class Changes:
@@ -93,10 +114,9 @@ class Changes:
         oldest = None if since is None else since - _CLOCKS_DIFFER
         keys = [] if key is None else [key]
         if among is not None:
-            # One page, since a session that is written to meanwhile would move to another one.
-            page = await self._store.list_sessions(limit=None)
-            written = [one.key for one in page if oldest is None or one.updated_at >= oldest]
-            keys += filter(among, written)
+            # Other processes may have recorded replies.
+            known = None if self._store.desk.is_shared else self._places.all_of(gone)
+            keys += filter(among, await self._written(oldest) if known is None else known)
         for one in dict.fromkeys(keys):
             session = self._store.session(one)
             async with self._store.desk.use(one) as storage:
@@ -110,6 +130,12 @@ class Changes:
                     await requote(session, turn, None)
         for source_id in gone:
             self._places.forget(source_id)
+
+    async def _written(self, since: datetime | None) -> list[SessionKey]:
+        """Return the sessions that were last written after a time."""
+        # One page, since a session that is written to meanwhile would move to another one.
+        page = await self._store.list_sessions(limit=None)
+        return [one.key for one in page if since is None or one.updated_at >= since]
 
     async def delete_all(self, begins: str) -> None:
         """Delete the turns with such source ids, and their answers, in every session."""

@@ -193,6 +193,8 @@ class Recorder:
         if source_id is not None:
             self._places.note(source_id, session.key)
         if quoted is not None:
+            if quoted.source_id is not None:
+                self._places.note_repetition(quoted.source_id, session.key)
             extra = {**(extra or {}), **reply_to(*quoted)}
         fields: dict[str, Any] = {
             "source_id": source_id,
@@ -315,8 +317,9 @@ class Recorder:
         """Delete messages for good that were deleted on the platform, and their repetitions.
 
         `key` is their session, if the event names it. Other sessions may have or repeat them
-        too: `among` returns True for the keys of those. It is called for every session of the
-        store that was written to after `since`, the time of the oldest deleted message.
+        too: `among` returns True for the keys of those. Where this recorder has recorded all of
+        the messages lately, it knows these sessions. Otherwise `among` is called for every
+        session of the store that was written to after `since`, the time of the oldest message.
         """
         if self._later is not None:
             await self._later.delete(source_ids)
