@@ -65,9 +65,10 @@ class SessionMiddleware(BaseMiddleware):
       the fields of `sendMessage`; see `Render`.
     - `drain_timeout`: the seconds that shutdown waits for running handlers, so that their replies
       are stored.
-    - `busy`, `debounce`, `reset`, `edits`, `on_storage_error`, `ignore`: see
+    - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,
+      `ignore`: see
       `turnkeep.adapter.RecorderOptions`.
-    - `failed`, `undelivered`, `max_wait`: answers that go wrong; see
+    - `failed`, `undelivered`, `max_wait`, `max_length`, `link_previews`: answers; see
       `turnkeep.adapter.AnswerOptions`.
 
     A handler's flag overrides some of them: `flags={"turnkeep": {"busy": "drop", "debounce": 0,

@@ -57,9 +57,10 @@ class SessionCog(commands.Cog):
       not replay them. They are recorded, not answered.
     - `drain_timeout`: the seconds to wait for running handlers (all tasks that asked for a
       session) when the cog is removed or the bot closes, so that their replies are stored.
-    - `busy`, `debounce`, `reset`, `edits`, `on_storage_error`, `ignore`: see
+    - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,
+      `ignore`: see
       `turnkeep.adapter.RecorderOptions`.
-    - `failed`, `undelivered`, `max_wait`: answers that go wrong; see
+    - `failed`, `undelivered`, `max_wait`, `max_length`, `link_previews`: answers; see
       `turnkeep.adapter.AnswerOptions`. Unless the bot has a `max_ratelimit_timeout`, the cog sets
       it to `max_wait`, at least 30 seconds: discord.py would sleep as long as Discord asks for.
     """

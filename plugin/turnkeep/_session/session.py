@@ -97,6 +97,9 @@ class BaseSession(Handle):
         model's client returned, see `Reply.add`. The role `developer` is stored as `system`, and
         `function` as `tool`. A retry with the `token` of a `LostAcknowledgementError` stores the
         same turns once.
+
+        The turns may be somebody else's. `InvalidTurnError` refuses a picture or a file whose
+        address is `file:`, or one of this machine or of a private network.
         """
         conversation = self._conversation
         desk, where = conversation.desk, conversation.where
