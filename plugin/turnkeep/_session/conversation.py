@@ -20,6 +20,7 @@ from .._window.resolve import resolve
 from ..shapes import Shape
 from ..storage.base import DEDUPE_TURNS, Change, Storage
 from .desk import Desk, moved_answer
+from .draft import Draft
 from .leases import Lease, answer_name
 from .reading import Sight, read_latest_exchange, read_window
 from .shown import ShownWindow, checked_options, shown
@@ -76,12 +77,12 @@ class Conversation:
         shape: Shape,
         options: HistoryOptions,
         sight: Sight,
-        collected: Sequence[Turn] = (),
+        draft: Draft | None = None,
     ) -> ShownWindow:
         """Return the window; read only as much of the session's end as it needs."""
         try:
             bounds = checked_options(max_messages, shape, options)
-            window = await self.window(bounds, sight, collected)
+            window = await self.window(bounds, sight, draft or Draft())
             turns = None
             if bounds.media is not None:
                 turns = await resolve(
@@ -95,11 +96,9 @@ class Conversation:
         except WindowError as error:
             raise WindowError(f"{self.where}{error}") from error.__cause__
 
-    async def window(
-        self, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
-    ) -> Window:
+    async def window(self, options: WindowOptions, sight: Sight, draft: Draft) -> Window:
         """Return the turns of the window."""
-        return await read_window(self.desk, self.key, options, sight, collected)
+        return await read_window(self.desk, self.key, options, sight, draft)
 
     # Turns in hand.
 

@@ -15,8 +15,10 @@ from .._window.arrange import View, is_said_by_user
 from .._window.build import Window, build_window
 from .._window.options import WindowOptions
 from .._window.parted import first_answers, parted_questions, with_questions
+from .._window.sight import as_of
 from ..storage.base import Snapshot
 from .desk import Desk
+from .draft import Draft, placed
 
 __all__ = [
     "LatestExchange",
@@ -70,7 +72,11 @@ class Sight(NamedTuple):
 
 
 async def read_window(
-    desk: Desk, key: SessionKey, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
+    desk: Desk,
+    key: SessionKey,
+    options: WindowOptions,
+    sight: Sight,
+    draft: Draft,
 ) -> Window:
     """Return the window over a session's end, with a reply's turns so far."""
     limit = options.first_read
@@ -83,18 +89,27 @@ async def read_window(
             if past:
                 found = await _read_past(desk, info, view, limit)
                 info, turns, complete = found.info or info, found.turns, found.complete
-            if collected:
+            if draft.turns:
                 # The collected turns answer the message in hand. Its other answers are hidden.
                 before = view.before_answer
                 turns = [turn for turn in turns if before is None or turn.answers != before]
-                turns += _placed(collected, info, sight.shift(view))
                 view = View(as_of=view.as_of)
+                is_whole = not (info.origins or info.last_consolidated)  # no question is parted
+                if is_whole and view.as_of and turns and turns[0].id <= view.as_of:
+                    turns, view, tail = as_of(turns, view), View(), draft.tail
+                turns += draft.placed(info, sight.shift(view))
             elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
+                if not complete and limit < tail.needed:
+                    # The last window needed more than a first read.
+                    limit = tail.needed
+                    continue
             if (info.origins or info.last_consolidated) and not past:
                 turns = await beside_questions(desk, info, turns, complete=complete)
         window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
+            if tail is not None and info is not None and window.turns:
+                tail.needed = min(limit, 2 * (info.last_id - window.turns[0].id))
             return window
         limit *= 2
 
@@ -125,23 +140,10 @@ def window_alone(
         epoch=last.epoch,
         generation=last.generation,
     )
-    seen = [*turns, *_placed(collected, info, 0)]
+    seen = [*turns, *placed(collected, info, 0)]
     window = build_window(info, seen, options, View(as_of=last.id), complete=True)
     assert window is not None  # nothing more could be read
     return window
-
-
-def _placed(collected: Sequence[Turn], info: SessionInfo, shift: int) -> list[Turn]:
-    """Return turns that are not stored yet, as if they were."""
-    return [
-        msgspec.structs.replace(
-            turn,
-            id=info.last_id + place,
-            epoch=info.epoch,
-            answers=None if turn.answers is None else turn.answers + shift,
-        )
-        for place, turn in enumerate(collected, 1)
-    ]
 
 
 async def beside_questions(

@@ -24,6 +24,7 @@ from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ..storage.base import Change
 from .conversation import Begun, Conversation
+from .draft import Draft
 from .history import History, ShownWindow
 from .returned import open_calls, read_answer, read_usage
 from .states import EVENTS, Event, State
@@ -83,6 +84,7 @@ class Reply(History):
         self._keep_interrupted = keep_interrupted
         self._again = again
         self._collected: list[Turn] = []
+        self._draft = Draft()
         self._sized: tuple[Turn | None, int] = (None, 0)
         """The turn that last took a further call, and what it takes at most, in bytes."""
         self._texts: list[str] = []
@@ -314,11 +316,12 @@ class Reply(History):
         self, max_messages: int, shape: Shape, options: HistoryOptions
     ) -> ShownWindow:
         self._check_open()
-        collected = [*self._collected]
+        draft = self._draft
+        draft.turns = [*self._collected]
         if self.text.strip():
-            collected.append(self._turn("assistant", self.text))
+            draft.turns.append(self._turn("assistant", self.text))
         return await self._conversation.history(
-            max_messages, shape, options, self._begun.sight, collected
+            max_messages, shape, options, self._begun.sight, draft
         )
 
     def _turn(self, role: str, content: Any = None, **fields: Any) -> Turn:

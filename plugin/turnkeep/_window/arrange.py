@@ -191,7 +191,8 @@ class Arrangement:
             exchange.call_ids = set()
         made_up = f"call_{exchange.user.id}_"
         group = call_group(turn, exchange.place, len(exchange.groups), exchange.call_ids, made_up)
-        exchange.calls = [*exchange.calls, group]
+        exchange.calls.append(group)
+        exchange.unsettled[group.place] = group
         exchange.said = False
         self._latest_group = group
         for id in group.shown_ids:
@@ -213,6 +214,7 @@ class Arrangement:
             group = self._latest_calls.get(id) if id else self._latest_group
         if group is not None:
             group.add_result(id, turn, self._results)
+            self._growing[group.exchange].unsettled[group.place] = group
             self._changed.add(group.exchange)
 
     def _add_system(self, turn: Turn) -> None:
@@ -233,7 +235,11 @@ class _GrowingExchange(msgspec.Struct, gc=False):
     opening: bool
     groups: list[Group] = []
     """The same list as in the visible exchange, as long as there are no calls."""
-    calls: Sequence[CallGroup] = ()
+    calls: list[CallGroup] = []
+    unsettled: dict[int, CallGroup] = {}
+    """The calls that have changed since `settled`, by the index of their group."""
+    shown: list[Group] = []
+    """The visible groups, by the same index; empty without calls."""
     call_ids: set[str] | None = None
     """The window's ids of all calls so far."""
     said: bool = False
@@ -250,10 +256,13 @@ class _GrowingExchange(msgspec.Struct, gc=False):
         """Return the visible exchange; `last` is true for the current one."""
         groups = self.groups
         if self.calls:
-            groups = groups.copy()
-            for calls in self.calls:
-                groups[calls.place] = calls.settled(unanswered)
-            groups = [group for group in groups if group]
+            # Only what has changed is settled, or each round of an agent would cost all before it.
+            shown = self.shown
+            shown += groups[len(shown) :]
+            for place, calls in self.unsettled.items():
+                shown[place] = calls.settled(unanswered)
+            self.unsettled.clear()
+            groups = [group for group in shown if group]
             if not last:
                 _end_with_answer(groups, unanswered)
         return Exchange(self.user, groups, self.lead, self.opening)

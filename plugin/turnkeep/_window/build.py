@@ -100,7 +100,7 @@ def _from(
     turns: Sequence[Turn]
     if start == len(exchanges) - 1:
         current = _current(exchanges[-1], bounds, options)
-        turns, plain = current.turns, current.plain
+        turns, plain = [*current.turns], current.plain
         if current is not exchanges[-1]:
             return turns, plain  # no room for anything before it
     elif cut.condensed:

@@ -8,7 +8,9 @@ model forget its calls and repeat them for ever.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -40,7 +42,11 @@ class Bound(NamedTuple):
 
     def of(self, turns: Sequence[Turn]) -> int:
         """Return what these turns cost together."""
-        return sum(map(self.cost, turns))
+        return len(turns) if self.cost is one_message else sum(map(self.cost, turns))
+
+    def of_each(self, groups: Iterable[Group]) -> list[int]:
+        """Return what each of these groups costs."""
+        return list(map(len, groups)) if self.cost is one_message else list(map(self.of, groups))
 
 
 def one_message(_: Turn) -> int:
@@ -72,7 +78,8 @@ def fit(exchange: Exchange, bounds: Sequence[Bound], overflow: Overflow = "error
         counted = _with_short_results(groups, tokens, tokens.most - tokens.cost(user))
     order = _order(groups, newest)
     gone = max(_to_drop(counted, order, bound, bound.most - bound.cost(user)) for bound in bounds)
-    kept = sorted({*range(len(groups))} - {*order[:gone]})
+    out = {*order[:gone]}
+    kept = [index for index in range(len(groups)) if index not in out]
     if newest is not None:
         others = [turn for index in kept if index != newest for turn in counted[index]]
         if tokens is not None:
@@ -119,23 +126,23 @@ def _has_calls(group: Group) -> bool:
 
 def _order(groups: Sequence[Group], newest: int | None) -> list[int]:
     """Return the indexes of the groups in the order in which they go; the newest stays."""
-    older = (index for index in range(len(groups)) if index != newest)
-    return sorted(older, key=lambda index: (not _has_calls(groups[index]), index))
+    sizes = list(map(len, groups))
+    if newest is not None:
+        sizes[newest] = 0
+    tools = [index for index, size in enumerate(sizes) if size > 1]
+    return tools + [index for index, size in enumerate(sizes) if size == 1]
 
 
 def _to_drop(groups: Sequence[Group], order: Sequence[int], bound: Bound, room: int) -> int:
     """Return the number of groups to drop, in this order, so that all fit into the room."""
-    excess = sum(map(bound.of, groups)) - room
+    costs = bound.of_each(groups)
+    excess = sum(costs) - room
     if excess <= 0:
         return 0
     step = max(1, int(room * bound.slack))
     wanted = math.ceil(excess / step) * step
-    gone = 0
-    for count, index in enumerate(order):
-        if gone >= wanted:
-            return count
-        gone += bound.of(groups[index])
-    return len(order)
+    gone = list(accumulate(map(costs.__getitem__, order), initial=0))
+    return min(bisect_left(gone, wanted), len(order))
 
 
 def _with_short_results(groups: Sequence[Group], bound: Bound, room: int) -> list[Group]:

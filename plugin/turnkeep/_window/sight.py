@@ -9,7 +9,7 @@ from .._records.info import SessionInfo
 from .._records.turn import Turn
 from .message import is_said_by_user
 
-__all__ = ["View", "begins_in", "consolidated", "in_epoch", "narrows", "visible"]
+__all__ = ["View", "as_of", "begins_in", "consolidated", "in_epoch", "narrows", "visible"]
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ def visible(
     shown = in_epoch(info, turns)
     complete = complete or begins_in(info, turns)
     if view.as_of is not None:
-        shown = list(_as_of(shown, view.as_of, view.before_answer))
+        shown = as_of(shown, view)
     floor = consolidated(info, shown, turns)
     if floor is not None:
         return [turn for turn in shown if turn.id > floor], True
@@ -73,14 +73,19 @@ def narrows(view: View, turns: Sequence[Turn]) -> bool:
     return False
 
 
-def _as_of(turns: Iterable[Turn], as_of: int, before_answer: int | None) -> Iterable[Turn]:
-    # An answer to a user turn after `as_of` finds no exchange, so `arrange` leaves it out.
-    for turn in turns:
-        if turn.role == "user" or turn.answers is None:
-            if turn.id <= as_of:
-                yield turn
-        elif turn.answers != before_answer:
-            yield turn
+def as_of(turns: Iterable[Turn], view: View) -> list[Turn]:
+    """Return the turns that a view with `as_of` leaves in sight."""
+    latest, before_answer = view.as_of or 0, view.before_answer
+    # An answer to a user turn after `latest` finds no exchange, so `arrange` leaves it out.
+    return [
+        turn
+        for turn in turns
+        if (
+            turn.id <= latest
+            if turn.role == "user" or turn.answers is None
+            else turn.answers != before_answer
+        )
+    ]
 
 
 def _whole_exchanges(turns: Sequence[Turn], pointer: int, *, reached: bool) -> int | None:

@@ -36,7 +36,7 @@ _TAIL_OVERHEAD: Final = 8
 class Tail:
     """The arranged turns of one session."""
 
-    __slots__ = ("_arrangement", "_epoch", "_first_id", "_rules", "_turns", "weight")
+    __slots__ = ("_arrangement", "_epoch", "_first_id", "_rules", "_turns", "needed", "weight")
 
     def __init__(self) -> None:
         self.weight: int = 0
@@ -46,6 +46,8 @@ class Tail:
         """The id of the epoch's first turn, or None if that was not read."""
         self._rules: tuple[Unanswered, Results] = ("result", "last")
         self._arrangement = Arrangement()
+        self.needed = 0
+        """The number of turns that the last window had to read."""
 
     def arranged(
         self,

@@ -16,6 +16,7 @@ from .._records.quote import quotes
 from .._records.turn import Turn
 from .._session.conversation import Begun, Conversation
 from .._session.desk import Desk
+from .._session.draft import Draft
 from .._session.reading import Sight, window_alone
 from .._store import SessionStore
 from .._window.build import Window
@@ -40,18 +41,16 @@ class Owing(Conversation):
         super().__init__(desk, key)
         self._owe = owe
 
-    async def window(
-        self, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
-    ) -> Window:
+    async def window(self, options: WindowOptions, sight: Sight, draft: Draft) -> Window:
         try:
-            return await super().window(options, sight, collected)
+            return await super().window(options, sight, draft)
         except FAILURES:
             if not sight.turns:
                 raise
             logger.exception(
                 "%sthe history can't be read; the answer is made without it", self.where
             )
-            return window_alone(self.key, sight.turns, options, collected)
+            return window_alone(self.key, sight.turns, options, draft.turns)
 
     async def begin_reply(
         self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
@@ -81,13 +80,11 @@ class Aside(Conversation):
         super().__init__(desk, real.key)
         self._real = real
 
-    async def window(
-        self, options: WindowOptions, sight: Sight, collected: Sequence[Turn]
-    ) -> Window:
-        window = await super().window(options, sight, collected)
+    async def window(self, options: WindowOptions, sight: Sight, draft: Draft) -> Window:
+        window = await super().window(options, sight, draft)
         if window.turns or not sight.turns:
             return window
-        return window_alone(self.key, sight.turns, options, collected)
+        return window_alone(self.key, sight.turns, options, draft.turns)
 
     async def begin_reply(
         self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False
