@@ -313,6 +313,7 @@ class SessionStore:
             forgotten = await storage.forget(key)
         if info is not None:
             self.desk.tails.forget(info.generation)
+            self._consolidations.lengths.forget(info.key)
         return forgotten
 
 

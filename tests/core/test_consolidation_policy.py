@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import anyio
@@ -15,10 +16,11 @@ import trio
 
 from patience import PATIENCE
 from turnkeep import ConsolidationPolicy, Session, SessionStore, SummaryError
+from turnkeep._session.due import Lengths
 
 from .conftest import Place
 from .test_consolidate import SUMMARY_1, Summarizer, info_of, shown
-from .tools import answer, failed_reply, said
+from .tools import answer, failed_reply, said, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +72,68 @@ async def test_either_threshold_is_enough(session: Session) -> None:
     )
     await exchanges(session, 1, 2)
     assert summarize.texts == [["q1", "a1"]]
+
+
+@pytest.mark.parametrize("limit", ["after_messages", "after_tokens"])
+async def test_it_reads_only_the_new_turns_until_they_may_pass_the_limit(
+    session: Session, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    summarize = Summarizer()
+    most: Any = {limit: 100 if limit == "after_messages" else 100 * 10}
+    session.store.consolidation = ConsolidationPolicy(
+        summarize, keep=2, count_tokens=lambda text: 6, **most
+    )
+    read, desk = [0], session.store.desk
+    plain = desk.read
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        found = await plain(*arguments, **options)
+        read[0] += len(found.turns)
+        return found
+
+    await exchange(session, 1)
+    monkeypatch.setattr(desk, "read", counted)
+    for number in range(2, 48):
+        await session.append("user", f"q{number}")
+        read[0] = 0
+        await session.append("assistant", f"a{number}")
+        assert read[0] == 2
+    assert summarize.given == []
+    await exchanges(session, 48, 51)
+    assert len(summarize.given) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_it_is_due_at_the_same_answer_as_if_everything_was_read(
+    session: Session, seed: int
+) -> None:
+    random = Random(seed)
+    lengths = Lengths()
+    policy = ConsolidationPolicy(Summarizer(), after_messages=9, after_tokens=130, keep=2)
+    for number in range(30):
+        step = random.choice(
+            ("user", "user", "answer", "calls", "result", "edit", "delete", "clear")
+        )
+        if step in ("user", "answer"):
+            role = "user" if step == "user" else "assistant"
+            await session.append(role, "word " * random.randint(1, 9))
+        elif step == "calls":
+            calls = [
+                {"id": f"c{number}-{at}", "function": {"name": "look", "arguments": "{}"}}
+                for at in range(random.randint(1, 3))
+            ]
+            await session.append("assistant", None, tool_calls=calls)
+        elif step == "result":
+            await session.append("tool", "a cat", tool_call_id=f"c{number - 1}-0")
+        elif step == "clear" and random.random() < 0.3:
+            await session.clear()
+        elif turns := await stored(session):
+            if step == "edit":
+                await session.edit(random.choice(turns), "word " * 20)
+            elif step == "delete":
+                await session.delete(random.choice(turns))
+        desk, key, limits = session.store.desk, session.key, policy.limits
+        assert await lengths.is_due(desk, key, limits) == await Lengths().is_due(desk, key, limits)
 
 
 async def test_the_store_takes_the_policy_when_it_is_made(place: Place) -> None:

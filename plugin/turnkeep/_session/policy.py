@@ -11,7 +11,6 @@ from anyio import CancelScope, Event
 
 from .._errors import StoreClosedError, SummaryError
 from .._records.key import SessionKey
-from .._window.arrange import View, arrange, visible
 from .._window.choices import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
 from .consolidate import (
@@ -24,7 +23,7 @@ from .consolidate import (
     consolidate,
 )
 from .desk import Desk
-from .reading import beside_questions
+from .due import Lengths, Limits
 
 __all__ = ["ConsolidationPolicy", "Consolidations"]
 
@@ -85,6 +84,12 @@ class ConsolidationPolicy:
             speakers=self.speakers,
         )
 
+    @property
+    def limits(self) -> Limits:
+        """The length from which on a session is consolidated."""
+        first_read = READ_AHEAD + (self.after_messages or self.keep)
+        return Limits(self.after_messages, self.after_tokens, self.plan.options, first_read)
+
 
 class Consolidations:
     """The automatic consolidations of a store, one at a time in each session."""
@@ -92,6 +97,7 @@ class Consolidations:
     def __init__(self, desk: Desk) -> None:
         self.policy: ConsolidationPolicy | None = None
         self._desk = desk
+        self.lengths: Lengths = Lengths()
         self._scopes: dict[str, CancelScope] = {}
         self._ended = Event()
 
@@ -117,7 +123,7 @@ class Consolidations:
         with CancelScope() as scope:
             self._scopes[name] = scope
             try:
-                if await _is_due(self._desk, key, policy):
+                if await self.lengths.is_due(self._desk, key, policy.limits):
                     await consolidate(self._desk, key, policy.plan)
             except StoreClosedError:
                 pass  # closed between two steps; the next start continues
@@ -136,30 +142,6 @@ class Consolidations:
         while self._scopes:
             self._ended = Event()
             await self._ended.wait()
-
-
-async def _is_due(desk: Desk, key: SessionKey, policy: ConsolidationPolicy) -> bool:
-    """Return True if the policy's limit of messages or tokens is passed."""
-    limit = READ_AHEAD + (policy.after_messages or policy.keep)
-    options = policy.plan.options
-    while True:
-        info, turns, complete = await desk.read(key, limit=limit)
-        if info is None:
-            return False
-        turns = await beside_questions(desk, info, turns, complete=complete)
-        shown, complete = visible(info, turns, View(), complete=complete)
-        exchanges = arrange(shown).exchanges
-        if policy.after_messages is not None:
-            length = sum(len(exchange.turns) for exchange in exchanges)
-            if length > policy.after_messages:
-                return True
-        if policy.after_tokens is not None:
-            tokens = sum(options.cost(turn) for one in exchanges for turn in one.turns)
-            if tokens > policy.after_tokens:
-                return True
-        if complete:
-            return False
-        limit *= 2
 
 
 def _starter(task_group: Any) -> Callable[..., Any] | None:
