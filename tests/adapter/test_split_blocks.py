@@ -39,6 +39,17 @@ def shaped(shape: str, code: list[str]) -> str:
     return shape.replace("{}", f"\n{prefix}".join(code))
 
 
+TABLES = st.integers(0, 20).map(lambda n: "|a|b|\n|-|-|\n" + "\n".join(["|1|2|"] * n))
+TEXTS = st.lists(
+    st.one_of(
+        st.builds(shaped, st.sampled_from(list(SHAPES.values())), CODE),
+        TABLES,
+        st.integers(1, 60).map("word ".__mul__),
+    ),
+    max_size=5,
+).map("\n\n".join)
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @given(CODE, st.integers(0, 8), st.integers(0, 8), st.integers(100, 300))
 def test_code_is_shown_as_code_in_each_piece_and_words_as_words(
@@ -87,3 +98,12 @@ def test_a_table_that_is_cut_has_its_head_in_each_piece(rows: int, words: int, l
 def test_a_text_that_fits_is_not_changed() -> None:
     text = "So: ```python\nx\n``` and so on"
     assert split_text(text, 100) == [text]
+
+
+@given(TEXTS, st.integers(100, 300), st.integers(0, 3000))
+def test_all_but_the_last_two_pieces_stay_while_the_text_grows(
+    text: str, limit: int, so_far: int
+) -> None:
+    whole, before = split_text(text, limit), split_text(text[:so_far], limit)
+    if len(before) > 2:
+        assert before[:-2] == whole[: len(before) - 2]

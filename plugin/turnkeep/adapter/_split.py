@@ -74,7 +74,7 @@ def _block_at(text: str, at: int, limit: int) -> tuple[Block | None, int, int, i
     """
     begin = offset = 0
     block: Block | None = None
-    for line in lines_of(text):
+    for line in lines_of(text[: at + limit + 1]):
         end = offset + len(line.text)
         if block is not None:
             if line.block is None or line.part == "open":
@@ -95,7 +95,7 @@ def _block_at(text: str, at: int, limit: int) -> tuple[Block | None, int, int, i
         elif line.part == "open":
             begin = offset
         offset = end + 1
-    return block, begin, len(text), at
+    return block, begin, offset, at
 
 
 def _begin(text: str) -> str:
@@ -114,15 +114,22 @@ def _go_on(block: Block, rest: str) -> tuple[str, str]:
     What remains of a block in a list or in a quote goes on outside of it.
     """
     head = f"{block.mark[: _ROOM_TO_CLOSE - 1]}{block.info}\n" if block.is_code else block.info
-    lines = [*lines_of(head + rest)][head.count("\n") :]
-    inside = next((i for i, one in enumerate(lines) if one.block is None), len(lines))
-    inside = next((i for i, one in enumerate(lines[:inside]) if one.part), inside)
-    if inside == 0:
-        closed = bool(lines) and lines[0].part == "close"
-        return "", "\n".join(one.text for one in lines[closed:]).lstrip("\n")
-    own = inside + (inside < len(lines) and lines[inside].part == "close")
-    texts = [without(block.prefix, one.text) for one in lines[:own]]
-    return head, "\n".join(texts + [one.text for one in lines[own:]])
+    opening = head.count("\n")
+    first, _, others = rest.partition("\n")
+    line = [*lines_of(head + first)][opening]
+    if line.block is None or line.part:
+        return "", (others if line.part == "close" else rest).lstrip("\n")
+    if not block.prefix:
+        return head, rest
+    texts: list[str] = []
+    lines = [*lines_of(head + rest)][opening:]
+    for place, line in enumerate(lines):
+        if line.block is None or line.part == "open":
+            return head, "\n".join(texts + [one.text for one in lines[place:]])
+        texts.append(without(block.prefix, line.text))
+        if line.part == "close":
+            return head, "\n".join(texts + [one.text for one in lines[place + 1 :]])
+    return head, "\n".join(texts)
 
 
 def _cut(text: str, room: int) -> int:
