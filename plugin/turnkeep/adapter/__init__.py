@@ -4,8 +4,8 @@
   `_scope`: the `scope=` option
 - `_chat`: the session that handlers get, and its `answer`; `_speak`: an answer to its end, also
   where it fails; `_wishes` and `_options`: what its author wants then
-- `_outlet`, `_growing` and `_split`: the message that grows; `_blocks` and `_tables`: the code
-  blocks and tables in it
+- `_outlet`, `_growing` and `_split`: the message that grows; `_blocks`, `_tables`
+  and `_unfinished`: the Markdown in it
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
 - `_overlap` and `_line`: messages that come while another one is being answered; `_admission`:
   commands among them; `_bounds`: how many wait, and how many answers a person gets; `_reset`:
@@ -43,6 +43,7 @@ from ._sent import AS_SENT, is_as_sent, is_part_of
 from ._speak import Answer
 from ._split import split_text
 from ._tables import tables_as_code
+from ._unfinished import close_marks
 from ._wishes import AnswerOptions, Failed, Undelivered
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "as_content",
     "as_key",
     "as_said",
+    "close_marks",
     "code_parts",
     "drain",
     "edit_as_sent",

@@ -19,6 +19,7 @@ from ._outlet import (
     UnreachableError,
 )
 from ._split import split_text
+from ._unfinished import close_marks
 from ._wishes import MAX_WAIT
 
 __all__ = ["GrowingMessage"]
@@ -169,6 +170,8 @@ class GrowingMessage:
 
     async def _bring(self, text: str, *, done: bool) -> None:
         pieces = split_text(clean_text(text), self._outlet.limit)
+        if pieces and not done:
+            pieces[-1] = close_marks(pieces[-1], self._outlet.limit)
         for place, piece in enumerate(pieces):
             if place < len(self._shown):
                 if self._shown[place] != piece:
