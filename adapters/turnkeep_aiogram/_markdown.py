@@ -15,16 +15,17 @@ __all__ = ["render_markdown"]
 
 _MAX_TEXT: Final = 4096
 _LINKED: Final = ("http://", "https://", "mailto:", "tel:", "tg://", "ton://")
+_MAX_ENTITIES: Final = 100
+_KEPT: Final = ("pre", "text_link", "blockquote")  # where there are too many
 _RULE: Final = "———"
 _STYLES: Final = {"strong_close": "bold", "em_close": "italic", "s_close": "strikethrough"}
 
 # Code blocks are found by `code_parts`, which takes what models write beside CommonMark.
 # A line of dashes behind a growing paragraph is a rule, and HTML is shown as it is.
-_MARKDOWN: Final = (
-    MarkdownIt("commonmark", {"html": False})
-    .enable(["strikethrough"])
-    .disable(["code", "fence", "lheading", "html_block", "html_inline", "reference"])
-)
+_OFF: Final = ["fence", "lheading", "html_block", "html_inline", "reference"]
+_FIRST: Final = MarkdownIt("commonmark").enable(["strikethrough"]).disable(_OFF)
+# Behind a code block, what is indented may go on with the list that the block was in.
+_LATER: Final = MarkdownIt("commonmark").enable(["strikethrough"]).disable(["code", *_OFF])
 
 
 def render_markdown(text: str) -> dict[str, Any]:
@@ -33,16 +34,20 @@ def render_markdown(text: str) -> dict[str, Any]:
     - Headings are bold, list items have a bullet or their number, tables are code blocks.
     - What Telegram cannot show stays as it was written: HTML, and links to other than the web,
       mail, telephones and Telegram.
-    - A code block without an end is shown as code; other marks without an end, as they are.
+    - A code block without an end is shown as code, other marks without an end as they are.
     """
     shown = _Shown()
+    markdown = _FIRST
     for content, block in code_parts(tables_as_code(text, _MAX_TEXT)):
         if block is None:
-            _Prose(shown, content).add()
+            prose = _Prose(shown)
+            for token in markdown.parse(content):
+                prose.add(token)
         elif content.strip():
             shown.new_line()
             with_language = {"language": block.info} if block.info else {}
             shown.add(content.rstrip("\n"), "pre", **with_language)
+            markdown = _LATER
     if not shown.text.strip():
         return {"text": text, "parse_mode": None}
     return {"text": shown.text, "entities": shown.entities, "parse_mode": None}
@@ -62,8 +67,9 @@ class _Shown:
 
     @property
     def entities(self) -> list[MessageEntity]:
-        """The entities, outer ones before inner ones."""
-        return sorted(self._found, key=lambda one: (one.offset, -one.length))
+        """The entities, outer ones before inner ones; Telegram leaves out all but 100."""
+        first = sorted(self._found, key=lambda one: one.type not in _KEPT)[:_MAX_ENTITIES]
+        return sorted(first, key=lambda one: (one.offset, -one.length))
 
     def new_line(self, count: int = 1) -> None:
         if self._parts:
@@ -93,20 +99,15 @@ class _Shown:
 class _Prose:
     """Adds the Markdown between code blocks, on as many lines as it was written on."""
 
-    def __init__(self, shown: _Shown, text: str) -> None:
+    def __init__(self, shown: _Shown) -> None:
         self._shown = shown
-        self._tokens = _MARKDOWN.parse(text)
         self._line = 0
         self._numbers: list[int | None] = []  # of the next items of the lists around
         self._label = ""
         self._is_heading = False
         self._quotes: list[int | None] = []  # where the quotes around begin
 
-    def add(self) -> None:
-        for token in self._tokens:
-            self._add_block(token)
-
-    def _add_block(self, token: Token) -> None:
+    def add(self, token: Token) -> None:
         match token.type:
             case "bullet_list_open":
                 self._numbers.append(None)
@@ -129,6 +130,9 @@ class _Prose:
             case "hr":
                 self._begin_line(token)
                 self._shown.add(_RULE)
+            case "code_block":
+                self._begin_line(token)
+                self._shown.add(token.content.rstrip("\n"), "pre")
             case "inline":
                 self._begin_line(token)
                 begin = self._shown.end

@@ -134,6 +134,20 @@ def test_each_piece_of_a_long_answer_is_formatted() -> None:
         assert "`" not in render_markdown(piece)["text"]
 
 
+def test_of_more_than_100_entities_code_and_links_are_kept() -> None:
+    shown = render_markdown("**a** " * 150 + "[b](https://a.b)\n```\nx\n```")
+    types = [one.type for one in shown["entities"]]
+    assert len(types) == 100
+    assert types[-2:] == ["text_link", "pre"]
+
+
+def test_indented_code_is_code_and_a_list_goes_on_behind_a_code_block() -> None:
+    assert [one.type for one in render_markdown("So:\n\n    x\n")["entities"]] == ["pre"]
+    shown = render_markdown("1. a\n\n    ```\n    x\n    ```\n\n    more\n\n2. b")
+    assert shown["text"] == "1. a\nx\n\nmore\n\n2. b"
+    assert [one.type for one in shown["entities"]] == ["pre"]
+
+
 def test_another_word_for_render_is_refused() -> None:
     with pytest.raises(ValueError, match="'markdown' or a function"):
         SessionMiddleware(SessionStore("memory:"), render="html")  # type: ignore[arg-type]

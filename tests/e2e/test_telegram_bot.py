@@ -284,6 +284,14 @@ async def test_a_long_answer_is_sent_in_pieces_and_stored_once(world: World) -> 
     assert stored[1]["source_ids"] == [f"{world.chat}:{m['message_id']}" for m in sent]
 
 
+async def test_markdown_is_shown_as_telegrams_own_formatting(world: World) -> None:
+    world.llm.respond = lambda messages: "**Yes**, `so`."
+    assert await world.ask("hello", 1) == "Yes, so."
+    (sent,) = world.telegram.sent(world.chat)
+    assert [one["type"] for one in sent["entities"]] == ["bold", "code"]
+    assert await world.said() == ["user: hello", "assistant: **Yes**, `so`."]
+
+
 async def test_an_answer_of_nothing_is_told_and_not_stored(world: World) -> None:
     world.llm.respond = lambda messages: " \n"
     assert await world.ask("hello", 1) == NOTHING
