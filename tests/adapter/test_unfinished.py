@@ -24,6 +24,8 @@ from turnkeep.adapter import close_marks
         ("- **one", "- **one**"),
         ("**a**\n\n**b", "**a**\n\n**b**"),
         ("See [here](https://exam", "See here"),
+        ("See [he", "See he"),
+        ("Use `a[0", "Use `a[0`"),
         ("```python\nx = **y", "```python\nx = **y\n```"),
         ("- ```\n  x", "- ```\n  x\n  ```"),
         ("```\nx\n```\nand **so", "```\nx\n```\nand **so**"),

@@ -10,7 +10,7 @@ from ._split import close_fence
 
 __all__ = ["close_marks"]
 
-_HALF_LINK: Final = re.compile(r"!?\[([^\[\]\n]+)\]\([^()\s]*$")
+_HALF_LINK: Final = re.compile(r"!?\[([^\[\]\n]*)(?:\]\([^()\s]*)?$")
 _LAST_MARKS: Final = re.compile(r"(?<!\\)[*~`]{1,3}$")
 _MARK: Final = re.compile(r"\\.|`+|\*{1,3}|~~")
 
@@ -34,7 +34,8 @@ def close_marks(text: str, limit: int) -> str:
 
 
 def _close_words(paragraph: str) -> str:
-    paragraph = _HALF_LINK.sub(r"\1", paragraph)
+    if not any(mark[0] == "`" for mark in _open_marks(paragraph)):
+        paragraph = _HALF_LINK.sub(r"\1", paragraph)
     begin = paragraph.rpartition("\n")[2].lstrip(" >")
     marks = _LAST_MARKS.search(paragraph)
     open_before = _open_marks(paragraph if marks is None else paragraph[: marks.start()])
