@@ -75,7 +75,7 @@ def test_code_is_shown_as_code_in_each_piece_and_words_as_words(
 @given(CODE, st.integers(100, 300))
 def test_a_code_block_that_fits_into_a_message_is_never_cut(code: list[str], limit: int) -> None:
     block = "```python\n" + "\n".join(code) + "\n```"
-    if len(block) > limit - 40:
+    if len(block) > limit:
         return
     for words in range(0, 40, 3):
         pieces = split_text("word " * words + "\n\n" + block + "\n\n" + "word " * 20, limit)

@@ -30,7 +30,7 @@ def split_text(text: str, limit: int) -> list[str]:
         raise ValueError(f"limit is a whole number of characters, 100 or more, not {limit!r}")
     if len(text) <= limit:
         return [text] if text.strip() else []
-    text = tidy(text)
+    text = tidy(text).lstrip("\n")
     pieces: list[str] = []
     head = ""
     while len(head) + len(text) > limit:
@@ -40,6 +40,8 @@ def split_text(text: str, limit: int) -> list[str]:
         is_next = end - begin <= limit or begin > limit // 2
         if block is not None and is_next and whole[:begin].strip():
             at, block = begin, None
+        elif block is not None and end <= limit:
+            at, block = end, None
         if at > len(head):
             cut = at - len(head)
         body, text = text[:cut], text[cut:].lstrip("\n")
