@@ -14,6 +14,7 @@ of your own.
 """
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -80,6 +81,7 @@ async def main() -> None:
         ).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
+        gc.freeze()  # or a full collection stops the bot for 0.1 s and more, see docs/speed.md
         await dp.start_polling(Bot(token, session=server))
 
 

@@ -14,6 +14,7 @@ without a key a small offline responder answers. TURNKEEP_STORE is the folder (d
 ./sessions). TELEGRAM_API_URL is for a Bot API server of your own.
 """
 
+import gc
 import json
 import logging
 import os
@@ -89,6 +90,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
             allowed_updates=dp.resolve_used_update_types(),
             max_connections=100,  # so many chats are answered at once
         )
+        gc.freeze()  # or a full collection stops the bot for 0.1 s and more, see docs/speed.md
         yield
         await dp.emit_shutdown(bot=bot, dispatcher=dp, bots=(bot,))
 

@@ -73,6 +73,13 @@ def imports(script: Path) -> set[str]:
     return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
 
 
+@each_image
+def test_each_bot_keeps_its_start_up_out_of_the_garbage_collector(file: Path) -> None:
+    tree = ast.parse((EXAMPLES / f"{file.stem}.py").read_text())
+    calls = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert calls.count("gc.freeze()") == 1
+
+
 def test_each_example_but_those_in_a_terminal_has_a_dockerfile() -> None:
     assert {file.stem for file in DOCKERFILES} == {s.stem for s in SCRIPTS} - IN_A_TERMINAL
 
