@@ -34,14 +34,16 @@ async def run(code: CodeType, namespace: dict[str, Any]) -> None:
         await result
 
 
-def run_document(document: Path) -> dict[str, Any]:
-    """Runs the blocks of a document in one namespace and compares what they print."""
+def run_document(document: Path, first: int | None = None) -> dict[str, Any]:
+    """Runs the first blocks of a document, or all, in one namespace; compares what they print."""
     namespace: dict[str, Any] = {"ask_llm": ask_llm, "__name__": "document"}
 
     async def all_blocks() -> None:
-        printed = ""
+        printed, left = "", first
         for language, text in blocks(document):
             if language == "python":
+                if left is not None and (left := left - 1) < 0:
+                    return
                 flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
                 code = compile(text, document.name, "exec", flags=flags)
                 with contextlib.redirect_stdout(io.StringIO()) as output:

@@ -31,10 +31,12 @@ async def telegram() -> AsyncIterator[TelegramEmulator]:
         yield server
 
 
-async def ran(document: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+async def ran(
+    document: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, first: int | None = None
+) -> dict[str, Any]:
     """What a document's blocks have defined, in a thread: they bring an event loop of theirs."""
     monkeypatch.chdir(folder)
-    return await asyncio.to_thread(run_document, document)
+    return await asyncio.to_thread(run_document, document, first)
 
 
 async def said(folder: Path, key: str) -> list[str]:
@@ -58,7 +60,7 @@ async def test_from_a_dict_to_turnkeep_takes_ten_lines() -> None:
 async def test_the_bot_with_turnkeep_instead_of_a_dict_answers_and_stores(
     telegram: TelegramEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = await ran(ADAPTERS, tmp_path, monkeypatch)
+    document = await ran(ADAPTERS, tmp_path, monkeypatch, 2)
     async with polling(telegram, document["dp"]):
         telegram.say(7, "/unknown")
         telegram.say(7, "Hi.")
