@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import trio
 
-from turnkeep import Session, SessionStore, StoreClosedError
+from turnkeep import Session, SessionKey, SessionStore, StoreClosedError
 from turnkeep._session import leases
 from turnkeep.adapter import Overlap
 from turnkeep.storage.base import Claim
@@ -237,3 +238,19 @@ async def test_a_closing_store_with_an_open_reply_does_not_hang(anyio_backend: s
     assert asked.turn is not None
     (claim,) = await storage.claims()
     assert claim.payload == {"generation": asked.turn.generation, "id": 1}
+
+
+async def test_a_lease_of_a_forgotten_session_is_not_noted_again(
+    anyio_backend: str, tmp_path: Path
+) -> None:
+    payload = {"update": "xyzzy"}
+    async with SessionStore(tmp_path) as store:
+        await store.session(KEY).append("user", "Hi")
+        lease = await store.desk.leases.take(SessionKey.parse(KEY), "answer:1", payload=payload)
+        assert lease is not None
+        files = [tmp_path / ".turnkeep" / "claims"]
+        assert any(b"xyzzy" in file.read_bytes() for file in files)
+        await store.forget(KEY)
+        await store.desk.leases.note(lease, {**payload, "tries": 1})
+        assert not any(b"xyzzy" in file.read_bytes() for file in files)
+        await store.desk.leases.drop(lease)

@@ -143,7 +143,13 @@ class Leases:
             )
 
     async def note(self, lease: Lease, payload: Mapping[str, Any]) -> None:
-        """Store a new payload with a lease that is held, for a process that takes it over."""
+        """Store a new payload with a lease that is held, for a process that takes it over.
+
+        A lease that went with its session, which was forgotten, stays away: the payload repeats
+        what was said.
+        """
+        if self._held.get(lease.mark) is lease:
+            await self._renew_one(lease)
         if self._held.get(lease.mark) is lease:
             claim = await self._claim(lease.claim.key, lease.claim.name, payload)
             if claim is not None:
