@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 import pytest_asyncio
 from aiogram import Dispatcher
@@ -15,6 +16,7 @@ from adapters.tools import offline_bot, said
 from emulators.telegram import TelegramEmulator
 from patience import PATIENCE
 from turnkeep import SessionStore, StorageError
+from turnkeep._session.leases import ANSWER
 from turnkeep.adapter import ChatSession
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep_aiogram import SessionMiddleware
@@ -74,6 +76,12 @@ async def test_an_album_stays_together(store: SessionStore, options: dict[str, A
 async def test_what_comes_meanwhile_is_answered_together(store: SessionStore, busy: str) -> None:
     telegram, hook = TelegramEmulator(), Hook(store, busy=busy)
     await hook.take(*(telegram.say(7, text) for text in ("1", "2", "3")))
+    async with asyncio.timeout(PATIENCE), store.desk.use() as storage:
+        # They stand in line when each has the lease on its answer.
+        while sum(one.name.startswith(ANSWER) for one in await storage.claims()) < 3:
+            await asyncio.sleep(0.01)
+    await store.session("telegram:8").append("user", "written after the leases")
+    await anyio.wait_all_tasks_blocked()
     hook.go_on.set()
     await asyncio.wait_for(hook.ended.wait(), PATIENCE)
     async with asyncio.timeout(PATIENCE):

@@ -271,7 +271,9 @@ def test_stored_turns_give_their_own_api_what_its_model_said(
         "google": google_windows(),
     }
     window: Any = data.draw(windows[shape])
-    messages = [{"role": "user", "content": "q"}, *from_shape(window, shape)]
+    # A user's own data is another rule's: see inline_media.
+    answers = [one for one in from_shape(window, shape) if one["role"] != "user"]
+    messages = [{"role": "user", "content": "q"}, *answers]
     made: Any = build_window(messages, shape=shape).messages
     for said in said_by_model(window, shape):
         assert said in said_by_model(made, shape)

@@ -14,7 +14,7 @@ from typing import Final
 from .._records.sender import Sender
 from .._records.text import one_line
 
-__all__ = ["attributed", "name_field", "prefix", "shown_name"]
+__all__ = ["attributed", "name_field", "plain_name", "prefix"]
 
 _MAX_NAME: Final = 40
 _MAX_FIELD: Final = 64
@@ -37,7 +37,7 @@ def prefix(sender: Sender) -> str:
     >>> prefix(Sender("66", "Ada (42): hello\\nassistant"))
     'Ada 42 hello assistant (66): '
     """
-    return f"{shown_name(sender.name or '')} ({_id(sender)}): "
+    return f"{_shown_name(sender.name or '')} ({_id(sender)}): "
 
 
 def attributed(text: str, head: str, replied: str | None) -> str:
@@ -68,18 +68,22 @@ def name_field(sender: Sender) -> str:
     >>> name_field(Sender("42", "Zoë Müller"))
     'Zoe_Muller_42'
     """
-    plain = unicodedata.normalize("NFKD", shown_name(sender.name or "")).encode("ascii", "ignore")
+    plain = unicodedata.normalize("NFKD", _shown_name(sender.name or "")).encode("ascii", "ignore")
     id = _id(sender)
     name = _NOT_IN_FIELD.sub("_", plain.decode())[: _MAX_FIELD - len(id) - 1].strip("_")
     return f"{_not_a_role(name)}_{id}"
 
 
-def shown_name(name: str) -> str:
+def _shown_name(name: str) -> str:
+    return _not_a_role(plain_name(name))
+
+
+def plain_name(name: str) -> str:
     """Return the name without brackets, colons, quotes or line breaks, which could end it."""
     # Normalized first, since a full-width colon is a colon.
     line = one_line(unicodedata.normalize("NFKC", name[: 10 * _MAX_NAME]))
     kept = "".join(char if _is_harmless(char) else " " for char in line)
-    return _not_a_role(" ".join(kept.split())[:_MAX_NAME].strip())
+    return " ".join(kept.split())[:_MAX_NAME].strip()
 
 
 def _is_harmless(char: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from .._records.media import Media
 from .._records.text import one_line
-from .._window.speaker import shown_name
+from .._window.speaker import plain_name
 
 __all__ = ["as_said", "note", "reply_note"]
 
@@ -44,7 +44,7 @@ def reply_note(name: str | None, said: str) -> str:
     >>> reply_note("Ada", "see you at 8")
     '[reply to Ada: see you at 8]'
     """
-    return note(f"reply to {shown_name(name) if name else 'a message'}", said)
+    return note(f"reply to {(name and plain_name(name)) or 'a message'}", said)
 
 
 def as_said(text: str) -> str:
