@@ -46,7 +46,7 @@ class Tail:
         """The id of the epoch's first turn, or None if that was not read."""
         self._rules: tuple[Unanswered, Results] = ("result", "last")
         self._arrangement = Arrangement()
-        self.needed = 0
+        self.needed: int = 0
         """The number of turns that the last window had to read."""
 
     def arranged(

@@ -46,7 +46,7 @@ class Debt:
 
     def __init__(self, desk: Desk, lease: Lease, payload: dict[str, Any]) -> None:
         self.lease = lease
-        self.payload = payload
+        self.payload: dict[str, Any] = payload
         self.in_line = False
         """True if `Overlap` ends it, with the handler that answers it."""
         self.is_again = False

@@ -11,12 +11,17 @@ from typing import Literal
 
 from ..._errors import MissingExtraError
 
-try:
-    import_module("psycopg")  # it may be there without its C library
-except ModuleNotFoundError:
-    raise
-except ImportError as error:
-    raise MissingExtraError("'postgresql://…'", "postgresql", "psycopg-binary") from error
+
+def _check_library() -> None:
+    try:
+        import_module("psycopg")  # it may be there without its C library
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:
+        raise MissingExtraError("'postgresql://…'", "postgresql", "psycopg-binary") from error
+
+
+_check_library()
 
 from ._storage import PostgresqlStorage
 
