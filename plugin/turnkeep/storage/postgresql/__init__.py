@@ -11,17 +11,12 @@ from typing import Literal
 
 from ..._errors import MissingExtraError
 
-
-def _check_library() -> None:
-    try:
-        import_module("psycopg")  # it may be there without its C library
-    except ModuleNotFoundError:
-        raise
-    except ImportError as error:
-        raise MissingExtraError("'postgresql://…'", "postgresql", "psycopg-binary") from error
-
-
-_check_library()
+try:
+    import_module("psycopg")  # it may be there without its C library
+except ModuleNotFoundError:
+    raise
+except ImportError as _error:
+    raise MissingExtraError("'postgresql://…'", "postgresql", "psycopg-binary") from _error
 
 from ._storage import PostgresqlStorage
 
