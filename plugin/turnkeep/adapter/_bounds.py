@@ -12,7 +12,6 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import anyio
 
-from .._errors import TurnkeepError
 from .._records.key import SessionKey
 from ._outlet import Outlet
 from ._recent import Recent
@@ -63,7 +62,7 @@ Refused: TypeAlias = str | Callable[[Refusal], str]
 """The bot's words to a person whose message gets no answer; an empty text says nothing."""
 
 
-class RefusedError(TurnkeepError):
+class RefusedError(RuntimeError):
     """Ends the handler of a command that may not ask the model now; the person was told why."""
 
     def __init__(self, key: SessionKey, refusal: Refusal) -> None:
