@@ -13,6 +13,7 @@ from adapters.platforms import Platform, echo, quiet
 from patience import PATIENCE
 from turnkeep import Reply, SessionStore, Unanswered
 from turnkeep.adapter import ChatSession
+from turnkeep.storage.base import Claim
 from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.asyncio
@@ -55,19 +56,25 @@ class Mortal:
             await asyncio.Event().wait()
         yield f" {text}"
 
-    async def is_halfway(self) -> None:
+    async def is_halfway(self, platform: Platform) -> None:
+        """Waits until half of an answer is shown, and that is noted with its lease."""
         await asyncio.wait_for(self.halfway.wait(), PATIENCE)
         self.halfway.clear()
+        async with asyncio.timeout(PATIENCE):
+            while not any(one.payload.get("sent") for one in await answers_in_hand(platform)):
+                await asyncio.sleep(0.01)
+
+
+async def answers_in_hand(platform: Platform) -> list[Claim]:
+    async with platform.store.desk.use() as storage:
+        claims = await storage.claims()
+    return [one for one in claims if one.name.startswith("answer:")]
 
 
 async def in_hand(platform: Platform, count: int) -> None:
     """Waits until so many messages are kept under a lease."""
     async with asyncio.timeout(PATIENCE):
-        while True:
-            async with platform.store.desk.use() as storage:
-                claims = await storage.claims()
-            if sum(one.name.startswith("answer:") for one in claims) == count:
-                return
+        while len(await answers_in_hand(platform)) != count:
             await asyncio.sleep(0.01)
 
 
@@ -83,7 +90,7 @@ async def test_what_a_crash_cut_off_is_answered_after_the_restart(
     here, mortal = platform.private(platform.ada), Mortal("hello")
     await platform.start(mortal, store=new_store())
     await platform.say(platform.ada, "hello")
-    await mortal.is_halfway()
+    await mortal.is_halfway(platform)
     await platform.die(store=new_store())
     await platform.shows("to hello", at=here)
     await platform.stores("user: hello", "assistant: to hello", at=here)
@@ -97,7 +104,7 @@ async def test_what_stood_in_a_queue_is_answered_in_its_order(
     await platform.start(mortal, store=new_store(), busy="queue", drain_timeout=0)
     for text in ("1", "2", "3"):
         await platform.say(platform.ada, text)
-    await mortal.is_halfway()
+    await mortal.is_halfway(platform)
     await in_hand(platform, 3)
     await platform.die(store=new_store())
     await platform.shows("to 1", "to 2", "to 3", at=here)
@@ -134,7 +141,7 @@ async def test_an_old_question_is_told_and_not_answered(
     here, mortal = platform.private(platform.ada), Mortal("hello")
     await platform.start(mortal, store=new_store(), resume=timedelta(seconds=60))
     await platform.say(platform.ada, "hello")
-    await mortal.is_halfway()
+    await mortal.is_halfway(platform)
     options = {"resume": timedelta(microseconds=1), "too_old": told.append}
     await platform.die(store=new_store(), **options)
     await platform.say(platform.ada, "after")
@@ -155,7 +162,7 @@ async def test_a_question_is_handled_again_twice_at_most(
     await platform.start(mortal, store=new_store(), too_old=told.append)
     await platform.say(platform.ada, "hello")
     for _ in range(3):
-        await mortal.is_halfway()
+        await mortal.is_halfway(platform)
         await platform.die(store=new_store())
     await platform.say(platform.ada, "after")
     await platform.wait(lambda: "after" in platform.heard)
@@ -208,7 +215,7 @@ async def test_another_replica_answers_when_one_dies(platform: Platform) -> None
     here, mortal = platform.private(platform.ada), Mortal("hello")
     await platform.start(mortal, store=SessionStore(shared))
     await platform.say(platform.ada, "hello")
-    await mortal.is_halfway()
+    await mortal.is_halfway(platform)
     async with SessionStore(shared) as other:
         assert await other.unanswered() == [], "it is in hand"
         clock.ahead = timedelta(minutes=2)  # nobody renewed it
@@ -227,7 +234,7 @@ async def test_what_is_owed_and_delivered_again_is_answered_once(
     mortal = Mortal("hello")
     await platform.start(mortal, store=new_store())
     message = await platform.say(platform.ada, "hello")
-    await mortal.is_halfway()
+    await mortal.is_halfway(platform)
     await platform.die(store=new_store())
     await platform.redeliver(message)
     await platform.shows("to hello", at=here)
@@ -242,7 +249,7 @@ async def test_a_deleted_question_is_owed_nothing_and_leaves_no_copy(platform: P
     here, mortal = platform.told_of_deletions, Mortal("secret")
     await platform.start(mortal)
     message = await platform.say(platform.ada, "secret", at=here)
-    await mortal.is_halfway()
+    await mortal.is_halfway(platform)
     await platform.delete(message)
     await platform.told()
     await until(lambda: b"secret" not in platform.bytes())
@@ -270,7 +277,7 @@ async def test_resume_can_be_switched_off(platform: Platform) -> None:
     here, mortal = platform.private(platform.ada), Mortal("hello")
     await platform.start(mortal, resume=timedelta(0))
     await platform.say(platform.ada, "hello")
-    await mortal.is_halfway()
+    await asyncio.wait_for(mortal.halfway.wait(), PATIENCE)
     await platform.die()
     await platform.say(platform.ada, "after")
     await platform.wait(lambda: "to after" in platform.sent(here))

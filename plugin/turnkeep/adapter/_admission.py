@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from .._loop import asyncio_loop
 from .._records.turn import Turn
 from .._store import Session
 from ._bounds import Bounds, Refusal, RefusedError
@@ -90,7 +91,8 @@ class Admission:
         return self.by or person_of(session, session.turn)
 
     def _end_with_the_task(self) -> None:
-        task = None if self._is_managed else asyncio.current_task()
+        is_managed = self._is_managed or asyncio_loop() is None
+        task = None if is_managed else asyncio.current_task()
         if task is not None:
             task.add_done_callback(lambda _: self._end_soon())
 
