@@ -61,6 +61,8 @@ class Backfill:
             if channel_id not in newest and key is not None:
                 newest = await self._newest_of(key)
             after = newest.get(channel_id)
+            if before is not None and after is not None and before.id <= after:
+                return []  # handled or delivered again: what was missed is newer than that
             missed = [] if after is None else await self._fetch(channel_id, before, after)
         except (discord.DiscordException, TurnkeepError, OSError) as error:
             logger.warning("channel %d: missed messages can't be fetched: %s", channel_id, error)

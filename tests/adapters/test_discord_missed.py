@@ -58,6 +58,24 @@ async def test_what_was_missed_stands_before_what_came_first_when_the_bot_was_ba
     assert await said(store, key_of(place)) == ["user: before", "user: missed", "user: at once"]
 
 
+async def test_an_old_message_that_comes_first_when_the_bot_is_back_hides_no_missed_one(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        before = await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    await server.say(place, ada, "missed")
+    bot = RecordingBot(store, backfill=50)
+
+    async def on_connect() -> None:
+        await server.redeliver(before)
+        await server.say(place, ada, "at once")
+
+    bot.add_listener(on_connect)
+    async with connected(server, bot):
+        await until(store, key_of(place), ["user: before", "user: missed", "user: at once"])
+
+
 async def test_what_is_lost_at_a_connection_that_can_not_be_resumed_is_fetched(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
