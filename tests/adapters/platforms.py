@@ -21,6 +21,7 @@ from emulators._server import LocalServer
 from patience import PATIENCE
 from turnkeep import SessionStore, Turn
 from turnkeep.adapter import ChatSession
+from turnkeep.storage.base import Claim
 
 Handler = Callable[[ChatSession, str], Awaitable[object]]
 """A bot's handler: the session, and the text of the message in hand."""
@@ -360,6 +361,18 @@ class Platform(ABC):
                     await asyncio.sleep(0.01)
         except TimeoutError:
             assert found == [*lines], found
+
+    async def in_hand(self) -> list[Claim]:
+        """The leases of the messages that are being answered."""
+        async with self.store.desk.use() as storage:
+            claims = await storage.claims()
+        return [one for one in claims if one.name.startswith("answer:")]
+
+    async def notes(self) -> None:
+        """Waits until a part of an answer is shown, and noted with its lease."""
+        async with asyncio.timeout(PATIENCE):
+            while not any(one.payload.get("sent") for one in await self.in_hand()):
+                await asyncio.sleep(0.01)
 
     async def sessions(self) -> list[list[str]]:
         """What people said, session by session: who shares one with whom."""

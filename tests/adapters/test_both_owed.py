@@ -13,7 +13,6 @@ from adapters.platforms import Platform, echo, quiet
 from patience import PATIENCE
 from turnkeep import Reply, SessionStore, Unanswered
 from turnkeep.adapter import ChatSession
-from turnkeep.storage.base import Claim
 from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.asyncio
@@ -60,21 +59,13 @@ class Mortal:
         """Waits until half of an answer is shown, and that is noted with its lease."""
         await asyncio.wait_for(self.halfway.wait(), PATIENCE)
         self.halfway.clear()
-        async with asyncio.timeout(PATIENCE):
-            while not any(one.payload.get("sent") for one in await answers_in_hand(platform)):
-                await asyncio.sleep(0.01)
-
-
-async def answers_in_hand(platform: Platform) -> list[Claim]:
-    async with platform.store.desk.use() as storage:
-        claims = await storage.claims()
-    return [one for one in claims if one.name.startswith("answer:")]
+        await platform.notes()
 
 
 async def in_hand(platform: Platform, count: int) -> None:
     """Waits until so many messages are kept under a lease."""
     async with asyncio.timeout(PATIENCE):
-        while len(await answers_in_hand(platform)) != count:
+        while len(await platform.in_hand()) != count:
             await asyncio.sleep(0.01)
 
 

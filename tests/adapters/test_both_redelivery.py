@@ -102,6 +102,7 @@ async def test_when_the_process_died_before_the_answer_was_whole_it_is_answered_
     await platform.start(mortal)
     hello = await platform.say(platform.ada, "hello")
     await asyncio.wait_for(halfway.wait(), PATIENCE)
+    await platform.notes()
     await platform.die()
     await platform.redeliver(hello)
     await platform.shows("to hello", at=here)
