@@ -19,12 +19,12 @@ pytestmark = pytest.mark.anyio
 async def test_an_append_does_not_look_at_the_turns_before_it() -> None:
     storage = MemoryStorage()
     work = list[int]()
-    for count in (20, 1000):
+    for count in (19, 20, 1000):  # Python 3.12 traces no operation of what it has not traced yet
         key = SessionKey("telegram", str(count))
         await storage.append(key, [user("Hi!", source_id=str(n)) for n in range(count)])
         again = [user("Hi!", source_id="5"), user("Ho!", source_id="new", token="t")]
         work.append(await operations(storage.append(key, again)))
-    few, many = work
+    _, few, many = work
     assert many < 1.2 * few
 
 
