@@ -16,7 +16,11 @@ from turnkeep import SessionKey, StorageError
 from turnkeep.storage.jsonl import _appender, _replay, _search
 from turnkeep.storage.jsonl._writer import Writer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # The writer thread of one test dies on purpose, and pytest may tell of it in the next one.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 
 @pytest.mark.parametrize("durability", ["os", "disk"])
