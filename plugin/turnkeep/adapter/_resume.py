@@ -126,4 +126,5 @@ class Resumer:
 
 
 def _order(claim: Claim) -> tuple[str, int]:
-    return claim.payload["at"], claim.payload["id"]
+    # Each session in its own order: the leases of two messages may have begun in another one.
+    return claim.payload["generation"], claim.payload["id"]
