@@ -1,16 +1,89 @@
-"""The running event loop, asked for at each verb: so it must cost next to nothing."""
+"""The running event loop: how a thread calls it, and waiting that no cancellation cuts short.
+
+A shield of anyio holds off cancelled scopes, but not `asyncio.Task.cancel()`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from asyncio.events import (
     _get_running_loop,  # pyright: ignore[reportPrivateUsage] (asyncio exports it for event loops)
 )
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
 
-__all__ = ["asyncio_loop"]
+from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio.lowlevel import current_token
+
+__all__ = [
+    "asyncio_loop",
+    "loop_call",
+    "running_loop",
+    "uninterrupted",
+    "until_set",
+    "wait_to_the_end",
+]
 
 asyncio_loop: Final = _get_running_loop
 """Return asyncio's running loop, or None under trio, where the public function raises.
 
-It costs a tenth of a question to anyio.
+It is asked for at each verb, and costs a tenth of a question to anyio.
 """
+
+
+def running_loop() -> object:
+    """Return the loop that runs now; what `loop_call` returns is for this one."""
+    loop = asyncio_loop()
+    return current_token().native_token if loop is None else loop
+
+
+def loop_call() -> Callable[..., object]:
+    """Return the function that calls a function in the loop that runs now, from any thread."""
+    native: Any = running_loop()
+    # asyncio's loop and trio's token name the same thing differently.
+    call: Callable[..., object] = (
+        getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+    )
+    return call
+
+
+async def until_set(event: Event) -> None:
+    """Wait for the event, and let no cancellation through."""
+    with CancelScope(shield=True):
+        while not event.is_set():
+            with suppress(get_cancelled_exc_class()):
+                await event.wait()
+
+
+async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = None) -> None:
+    """Wait for the event; a cancellation calls `give_up`, and is raised behind the event."""
+    try:
+        await event.wait()
+    except get_cancelled_exc_class():
+        if give_up is not None:
+            give_up()
+        await until_set(event)
+        raise
+
+
+async def uninterrupted(function: Callable[[], Awaitable[None]]) -> None:
+    """Run the function to its end, and raise a cancellation only after that."""
+    with CancelScope(shield=True):
+        if asyncio_loop() is None:
+            await function()
+            return
+        task: asyncio.Task[None] = asyncio.ensure_future(_awaited(function))
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        task.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _awaited(function: Callable[[], Awaitable[None]]) -> None:
+    await function()

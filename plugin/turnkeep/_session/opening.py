@@ -8,23 +8,22 @@ runs on the event loop that opened it; other loops get a `WrongLoopError`.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from anyio import CancelScope, Event, Lock
+from anyio import Event, Lock
 
 from .._errors import ReadOnlyError, StoreClosedError, WrongLoopError
-from .._loop import asyncio_loop
+from .._loop import asyncio_loop, running_loop, uninterrupted
 from .._records.key import SessionKey
 from ..storage.base import Storage
 
-__all__ = ["Opening", "Use", "uninterrupted"]
+__all__ = ["Opening", "Use"]
 
 _REMEDY: Final = (
     "open one SessionStore in each event loop and process "
@@ -69,7 +68,7 @@ class Opening:
         self.check_loop(key)
         if not self._thread:
             # Before the first await, so that no other thread gets in between.
-            self._process, self._loop, self._thread = os.getpid(), _loop(), get_ident()
+            self._process, self._loop, self._thread = os.getpid(), running_loop(), get_ident()
             self._changing = Lock()  # a lock serves the loops of one library
         self._queued += 1
         try:
@@ -160,7 +159,7 @@ class Opening:
 
     def check_loop(self, key: SessionKey | None) -> None:
         """Raise `WrongLoopError` if the storage is open on another loop, thread or process."""
-        if not self._thread or (self._thread == get_ident() and self._loop == _loop()):
+        if not self._thread or (self._thread == get_ident() and self._loop == running_loop()):
             return
         about = "" if key is None else f"session {key}: "
         if self._process != os.getpid():
@@ -203,44 +202,9 @@ def _read_only(key: SessionKey | None) -> ReadOnlyError:
     )
 
 
-def _loop() -> object:
-    """Return the running event loop of asyncio, or trio's token."""
-    loop: object = asyncio_loop()
-    if loop is None:
-        from trio.lowlevel import current_trio_token  # noqa: PLC0415 (only where trio runs)
-
-        loop = current_trio_token()
-    return loop
-
-
 def _part_with_parent() -> None:
     for opening in _openings:
         opening.forked()
-
-
-async def uninterrupted(function: Callable[[], Awaitable[None]]) -> None:
-    """Run the function to its end, and raise a cancellation only after that.
-
-    anyio's shield holds off cancelled scopes, but not `asyncio.Task.cancel`.
-    """
-    with CancelScope(shield=True):
-        if asyncio_loop() is None:
-            await function()
-            return
-        task: asyncio.Task[Any] = asyncio.ensure_future(_awaited(function))
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        task.result()
-        if cancelled is not None:
-            raise cancelled
-
-
-async def _awaited(function: Callable[[], Awaitable[None]]) -> None:
-    await function()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,56 +1,22 @@
 """Blocking work on threads, which a caller waits for even when it is cancelled.
 
-A session's lock must not be left while a thread still writes its file. A shield holds off
-anyio's own cancellations, but not asyncio's `Task.cancel()`, so the end is waited for here.
+A session's lock must not be left while a thread still writes its file.
 """
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from anyio import CancelScope, Event, get_cancelled_exc_class
-from anyio.lowlevel import current_token
+from anyio import Event
 
 from ..._errors import LostAcknowledgementError, StorageError
+from ..._loop import loop_call, wait_to_the_end
 from ._disk import UnsyncedError, is_shortage
 
 T = TypeVar("T")
-
-
-def running_loop() -> object:
-    """Return the loop that runs now; what `loop_call` returns is for this one."""
-    try:
-        return get_running_loop()  # at once, where anyio first finds out which library it is
-    except RuntimeError:
-        return current_token().native_token
-
-
-def loop_call() -> Callable[..., object]:
-    """Return what calls a function in the loop that runs now, from any thread."""
-    native: Any = current_token().native_token
-    # asyncio's loop and trio's token name the same thing differently.
-    call: Callable[..., object] = (
-        getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
-    )
-    return call
-
-
-async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = None) -> None:
-    """Wait for the event; a cancellation calls `give_up`, and is raised behind the event."""
-    try:
-        await event.wait()
-    except get_cancelled_exc_class():
-        if give_up is not None:
-            give_up()
-        with CancelScope(shield=True):
-            while not event.is_set():
-                with suppress(get_cancelled_exc_class()):  # asyncio's heeds no shield
-                    await event.wait()
-        raise
 
 
 class Workers:

@@ -20,12 +20,11 @@ from typing import Final, Literal
 
 from anyio import Event, get_cancelled_exc_class
 
-from ..._loop import asyncio_loop
+from ..._loop import asyncio_loop, loop_call, running_loop, wait_to_the_end
 from ._appender import Appender, Batch, Job
 from ._chat import Chat
 from ._claims_file import ClaimsFile, Write
 from ._journal import Journal
-from ._workers import loop_call, running_loop, wait_to_the_end
 
 logger: Final = logging.getLogger("turnkeep")
 

@@ -14,10 +14,10 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, ClassVar, Final
 
-from anyio import CancelScope, Event, get_cancelled_exc_class
-from anyio.lowlevel import current_token
+from anyio import Event, get_cancelled_exc_class
 
 from ..._errors import LostAcknowledgementError, StorageError
+from ..._loop import loop_call, until_set, wait_to_the_end
 from ._link import Connection, Link
 
 __all__ = ["Lane", "Request", "Work"]
@@ -71,9 +71,7 @@ class Lane:
 
     def open(self) -> None:
         """Answer to the loop that runs now. The thread starts with the first request."""
-        native: Any = current_token().native_token
-        # asyncio's loop and trio's token name the same thing differently.
-        self._call = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        self._call = loop_call()
 
     async def ask(self, request: Request) -> Any:
         """Return the answer. A cancellation withdraws the request, or waits for its end."""
@@ -86,7 +84,7 @@ class Lane:
         except get_cancelled_exc_class():
             request.withdrawn = True
             if request.begun:
-                await _to_the_end(request.done)
+                await until_set(request.done)
             raise
         if request.error is not None:
             raise request.error
@@ -100,10 +98,7 @@ class Lane:
         self._ended = Event()
         self._queue.put(None)
         try:
-            await self._ended.wait()
-        except get_cancelled_exc_class():
-            await _to_the_end(self._ended)
-            raise
+            await wait_to_the_end(self._ended)
         finally:
             self._thread.join()
             self._thread = None
@@ -192,10 +187,3 @@ def _own(error: BaseException) -> BaseException:
     copy = type(error)(*error.args)
     copy.__cause__ = error.__cause__
     return copy
-
-
-async def _to_the_end(event: Event) -> None:
-    with CancelScope(shield=True):
-        while not event.is_set():
-            with suppress(get_cancelled_exc_class()):  # asyncio's heeds no shield
-                await event.wait()

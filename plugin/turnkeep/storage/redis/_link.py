@@ -15,9 +15,8 @@ from threading import Thread
 from typing import Any, Final, TypeAlias
 
 from anyio import Event
-from anyio.lowlevel import current_token
 
-from ..._loop import asyncio_loop
+from ..._loop import asyncio_loop, loop_call
 from ._exchange import Command, Exchange
 from ._servers import shard_of
 
@@ -52,11 +51,7 @@ class Link:
     def start(self) -> None:
         """Start the thread, for the event loop that runs now."""
         self._loop = asyncio_loop()
-        self._call_soon = (
-            self._loop.call_soon_threadsafe
-            if self._loop is not None
-            else current_token().native_token.run_sync_soon  # type: ignore[attr-defined]
-        )
+        self._call_soon = loop_call()
         self._queue, self._collected = SimpleQueue(), []
         Thread(target=self._work, args=(self._queue,), name="turnkeep-redis", daemon=True).start()
 

@@ -13,12 +13,12 @@ from anyio import sleep
 from msgspec.structs import replace
 
 from ..._errors import LostAcknowledgementError, StorageError
+from ..._loop import uninterrupted
 from ..._records.key import SessionKey
 from ..base import SessionInfo, merged, shifted
 from ._asking import Asking
 from ._decode import fields_of, info_of, stored, turn_of
 from ._moves import LEASE, Mark, Moves
-from ._tasks import to_the_end
 
 __all__ = ["Renames"]
 
@@ -47,7 +47,7 @@ class Renames:
         A cancelled rename would hold both sessions until its lease ends.
         """
         async with self._asking.in_line(old.text, new.text):
-            await to_the_end(partial(self._rename, old, new))
+            await uninterrupted(partial(self._rename, old, new))
 
     async def _rename(self, old: SessionKey, new: SessionKey) -> None:
         """Try until nobody else renames one of the two keys."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from ..._errors import UnsupportedError
+from ..._loop import uninterrupted
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import (
@@ -33,7 +34,6 @@ from ._place import Place
 from ._rename import Renames
 from ._scripts import Scripts
 from ._tails import Tails
-from ._tasks import to_the_end
 from ._verbs import Verbs
 
 __all__ = ["RedisStorage"]
@@ -81,12 +81,12 @@ class RedisStorage:
         try:
             await self._link.run(work)
         except BaseException:
-            await to_the_end(self._link.stop)
+            await uninterrupted(self._link.stop)
             raise
 
     async def aclose(self) -> None:
         self._tails.clear()
-        await to_the_end(self._link.stop)
+        await uninterrupted(self._link.stop)
 
     async def append(
         self,

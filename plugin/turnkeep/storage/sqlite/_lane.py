@@ -7,7 +7,6 @@ waits together is done together. Asyncio and trio may both be the loop.
 from __future__ import annotations
 
 import threading
-from asyncio import get_running_loop
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,8 +15,9 @@ from time import sleep
 from typing import Any, Final, Protocol
 
 import anyio
-from anyio.lowlevel import current_token
 from msgspec import Struct, field
+
+from ..._loop import loop_call, running_loop, until_set
 
 _NO_LOOP: Final = object()
 
@@ -80,7 +80,7 @@ class Lane:
 
     async def open(self) -> None:
         """Start the thread, and raise what its worker's opening raises."""
-        self._loop, self._call = _loop(), _loop_call()
+        self._loop, self._call = running_loop(), loop_call()
         self._opened, self._closed = Op(event=anyio.Event()), anyio.Event()
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
@@ -100,11 +100,11 @@ class Lane:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        if self._loop is not _loop():
-            self._loop, self._call = _loop(), _loop_call()
+        if self._loop is not running_loop():
+            self._loop, self._call = running_loop(), loop_call()
         self._send()
         self._queue.put(None)
-        await _to_the_end(self._closed)
+        await until_set(self._closed)
         thread.join()
 
     async def run(self, op: Op) -> Any:
@@ -117,7 +117,7 @@ class Lane:
             await event.wait()
         except BaseException:
             if not op.take():
-                await _to_the_end(event)
+                await until_set(event)
             raise
         if op.error is not None:
             raise op.error
@@ -125,7 +125,7 @@ class Lane:
 
     def _stage(self, op: Op) -> anyio.Event:
         event = self._event
-        if event is None or self._loop is not _loop():
+        if event is None or self._loop is not running_loop():
             event = self._gather()
         self._gathering.append(op)
         if op.event is None:
@@ -133,9 +133,9 @@ class Lane:
         return op.event
 
     def _gather(self) -> anyio.Event:
-        loop = _loop()
+        loop = running_loop()
         if loop is not self._loop:
-            self._loop, self._call = loop, _loop_call()
+            self._loop, self._call = loop, loop_call()
         self._event = anyio.Event()
         assert self._call is not None
         self._call(self._send)
@@ -205,26 +205,3 @@ class Lane:
 def _set_all(events: dict[anyio.Event, None]) -> None:
     for event in events:
         event.set()
-
-
-def _loop() -> object:
-    try:
-        return get_running_loop()
-    except RuntimeError:
-        return current_token().native_token
-
-
-def _loop_call() -> Callable[..., object]:
-    native: Any = current_token().native_token
-    # asyncio's loop and trio's token name the same thing differently.
-    call: Callable[..., object] = (
-        getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
-    )
-    return call
-
-
-async def _to_the_end(event: anyio.Event) -> None:
-    with anyio.CancelScope(shield=True):
-        while not event.is_set():
-            with suppress(anyio.get_cancelled_exc_class()):  # asyncio's heeds no shield
-                await event.wait()
