@@ -5,7 +5,8 @@ record. It never interprets a conversation. The layers above make windows, excha
 of these verbs. Each verb is one atomic operation, never read, change, write. So a storage over a
 network needs one round trip for an append, and one for a window.
 
-`turnkeep.testing.StorageContract` checks every sentence below.
+`turnkeep.testing.StorageContract` checks every sentence below. `rules` has those of them that are
+the same computation in every storage.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from .._errors import InvalidMetadataError
-from .._records.identity import Expected, TurnRef, new_generation
+from .._records.identity import Expected, TurnRef
 from .._records.info import Merged, SessionInfo, merged
 from .._records.key import SessionKey
 from .._records.turn import Content, Turn
@@ -36,12 +36,7 @@ __all__ = [
     "Snapshot",
     "Storage",
     "TurnRef",
-    "begun_info",
-    "dedupe_index",
-    "is_expected",
-    "merge_metadata",
     "merged",
-    "shifted",
 ]
 
 DEDUPE_TURNS: Final = 1000
@@ -443,51 +438,3 @@ class Storage(Protocol):
         `Capabilities.search` raises `UnsupportedError`.
         """
         ...
-
-
-def begun_info(key: SessionKey, now: datetime) -> SessionInfo:
-    """Return the record of a session that begins now."""
-    return SessionInfo(key=key, created_at=now, updated_at=now, generation=new_generation())
-
-
-def is_expected(info: SessionInfo | None, expected: Expected | None) -> bool:
-    """Return True if a session is as expected; the storage itself looks up the expected turn."""
-    if expected is None:
-        return True
-    return (
-        info is not None
-        and info.generation == expected.generation
-        and expected.epoch in (None, info.epoch)
-        and expected.revision in (None, info.revision)
-    )
-
-
-def merge_metadata(
-    key: SessionKey, present: Mapping[str, Any], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return `present` with the checked JSON of `changes` applied; check the limit."""
-    merged = {name: value for name, value in {**present, **changes}.items() if value is not None}
-    size = len(msgspec.json.encode(merged))
-    if size > MAX_METADATA_BYTES:
-        raise InvalidMetadataError(
-            f"session {key}: metadata of {size:,} bytes is over its limit of "
-            f"{MAX_METADATA_BYTES:,}; keep large values elsewhere and a reference here"
-        )
-    return merged
-
-
-def dedupe_index(turns: Sequence[Turn]) -> dict[str, Turn]:
-    """Return a map from each source id to the latest of these turns that has it."""
-    return {source: turn for turn in turns for source in turn.source_ids}
-
-
-def shifted(turn: Turn, ids: int, epochs: int, generation: str) -> Turn:
-    """Return a turn of a merged session, with its raised id and epoch."""
-    return msgspec.structs.replace(
-        turn,
-        id=turn.id + ids,
-        epoch=turn.epoch + epochs,
-        answers=None if turn.answers is None else turn.answers + ids,
-        also_answers=tuple(one + ids for one in turn.also_answers),
-        generation=generation,
-    )

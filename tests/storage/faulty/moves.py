@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from storage.faulty import found_by
 from storage.placed import Server
 from turnkeep import SessionKey
-from turnkeep.storage.base import Claim, merged, shifted
+from turnkeep.storage.base import Claim, merged
+from turnkeep.storage.rules import shifted
 
 
 @found_by("test_a_reader_sees_a_rename_done_or_not_begun")

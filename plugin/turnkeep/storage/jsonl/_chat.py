@@ -18,7 +18,8 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, begun_info
+from ..base import DEDUPE_TURNS, SessionInfo, Snapshot
+from ..rules import begun_info
 from . import _clock
 from ._appender import Batch
 from ._known import ENTRY_BYTES, Known

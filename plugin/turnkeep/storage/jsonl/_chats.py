@@ -19,7 +19,8 @@ import msgspec
 from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import DEDUPE_TURNS, Expected, Snapshot, is_expected
+from ..base import DEDUPE_TURNS, Expected, Snapshot
+from ..rules import is_expected
 from ._appender import Batch
 from ._chat import Chat
 from ._disk import sync_changed, unsynced

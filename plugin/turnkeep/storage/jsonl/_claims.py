@@ -16,6 +16,7 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from ..rules import taken
 from . import _clock
 from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
@@ -94,23 +95,16 @@ class Claims:
         """Take a lease, and return it with the batch that stores it; None if it is taken."""
         now = _clock.now()
         there = self._held.get((key.text, name))
-        kept: dict[str, Any] = {}
-        taken_over = False
-        if there is not None:
-            other = there.claim.owner != owner
-            if other and there.claim.expires_at > now:
-                return None
-            taken_over = other or there.claim.taken_over
-            kept = there.claim.payload
-        claim = Claim(
-            key=key,
-            name=name,
+        claim = taken(
+            None if there is None else there.claim,
+            key,
+            name,
             owner=owner,
+            payload=None if payload is None else _copy(payload),
+            now=now,
             expires_at=_after(now, ttl),
-            payload=kept if payload is None else _copy(payload),
-            taken_over=taken_over,
         )
-        return _own(claim), self._stage([*self._put(claim)])
+        return None if claim is None else (_own(claim), self._stage([*self._put(claim)]))
 
     def renew(self, key: SessionKey, claim: Claim, ttl: float) -> Batch | None:
         """Let a claim last so long from now; None if its owner has it no more."""

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from ..._records.key import SessionKey
-from ..base import Expected, is_expected, merge_metadata
+from ..base import Expected
+from ..rules import is_expected, merge_metadata
 from . import _clock
 from ._chat import Chat
 from ._place import FileChanged

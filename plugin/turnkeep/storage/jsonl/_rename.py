@@ -22,7 +22,8 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import SessionInfo, merged, shifted
+from ..base import SessionInfo, merged
+from ..rules import shifted
 from . import _clock
 from ._alias import alias_of, alias_path, write_alias
 from ._blocks import line_at, lines_forward

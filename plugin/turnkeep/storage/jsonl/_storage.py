@@ -23,6 +23,7 @@ from ..base import (
     SessionInfo,
     Snapshot,
 )
+from ..rules import SingleChanges, applied
 from . import _clock
 from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
@@ -46,7 +47,7 @@ class _Staged(NamedTuple):
     version: int
 
 
-class JsonlStorage(RecordVerbs):
+class JsonlStorage(SingleChanges, RecordVerbs):
     """One file per session under `folder`, which one process owns while it is open.
 
     `durability` is "os" (an append survives the process) or "disk" (it survives the
@@ -199,16 +200,6 @@ class JsonlStorage(RecordVerbs):
 
         return await self._chats.with_file(key, look)
 
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
-    ) -> Turn | None:
-        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
-    ) -> list[Turn]:
-        return await self.change(key, dict.fromkeys(ids), expected=expected)
-
     async def change(
         self,
         key: SessionKey,
@@ -221,15 +212,8 @@ class JsonlStorage(RecordVerbs):
         async def apply(chat: Chat) -> list[Turn]:
             if not await self._chats.is_expected(chat, expected):
                 return []
-            there: list[Turn] = []
-            differing: dict[int, Turn | None] = {}
             before = await self._chats.pick(chat, [*changes])
-            for turn in before:
-                change = changes[turn.id]
-                after = None if change is None else change.apply(turn)
-                if after is not turn:
-                    differing[turn.id] = after
-                there.append(after or turn)
+            there, differing = applied(before, changes)
             if differing:
                 await self._rewrite(chat, before, differing)
             return there

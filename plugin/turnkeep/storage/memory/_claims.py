@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from ..rules import taken
 
 
 class Claims:
@@ -30,17 +31,17 @@ class Claims:
     ) -> Claim | None:
         now = self._clock()
         there = self._claims.get((key, name))
-        if there and there.owner != owner and there.expires_at > now:
-            return None
-        claim = Claim(
-            key=key,
-            name=name,
+        claim = taken(
+            there,
+            key,
+            name,
             owner=owner,
+            payload=None if payload is None else dict(payload),
+            now=now,
             expires_at=now + timedelta(seconds=ttl),
-            payload=dict(payload) if payload is not None else there.payload if there else {},
-            taken_over=there is not None and (there.owner != owner or there.taken_over),
         )
-        self._claims[key, name] = claim
+        if claim is not None:
+            self._claims[key, name] = claim
         return claim
 
     def renew(self, key: SessionKey, claim: Claim, ttl: float) -> bool:

@@ -12,7 +12,8 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from ..._records.turn import Turn
-from ..base import Change, Expected, SessionInfo, is_expected, merged, shifted
+from ..base import Change, Expected, SessionInfo, merged
+from ..rules import applied, is_expected, shifted
 
 by_id: Final = attrgetter("id")
 
@@ -76,17 +77,13 @@ class Held:
         self, changes: Mapping[int, Change | None]
     ) -> tuple[list[Turn], dict[int, Turn | None]]:
         """Return those of the turns that are there, and for each changed place what is to be."""
-        there: list[Turn] = []
-        differing: dict[int, Turn | None] = {}
-        for turn_id in sorted(changes):
-            place, change = self.place(turn_id), changes[turn_id]
-            if place is not None:
-                turn = self.turns[place]
-                after = None if change is None else change.apply(turn)
-                if after is not turn:
-                    differing[place] = after
-                there.append(after or turn)
-        return there, differing
+        places = {
+            turn_id: place
+            for turn_id in sorted(changes)
+            if (place := self.place(turn_id)) is not None
+        }
+        there, differing = applied((self.turns[place] for place in places.values()), changes)
+        return there, {places[turn_id]: turn for turn_id, turn in differing.items()}
 
     def with_changes(self, differing: Mapping[int, Turn | None]) -> list[Turn]:
         """Return the turns with these in their places, without those that are None."""

@@ -26,9 +26,8 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
-    begun_info,
-    merge_metadata,
 )
+from ..rules import SingleChanges, begun_info, merge_metadata
 from ..words import snippet, words
 from ._claims import Claims
 from ._order import Order
@@ -39,7 +38,7 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class MemoryStorage:
+class MemoryStorage(SingleChanges):
     """A storage in this object alone. It keeps its sessions across `aclose` and `open`.
 
     With `shared`, several stores may use one object at the same time, like several processes
@@ -145,16 +144,6 @@ class MemoryStorage:
 
     def _keys(self, prefix: str) -> list[SessionKey]:
         return sorted(key for key in self._sessions if key.text.startswith(prefix))
-
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
-    ) -> Turn | None:
-        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
-    ) -> list[Turn]:
-        return await self.change(key, dict.fromkeys(ids), expected=expected)
 
     async def change(
         self,

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from ..rules import taken
 from ._pairs import Pairs, below, path, utc_now, value
 
 __all__ = ["Claims"]
@@ -43,19 +44,12 @@ class Claims:
         payload: dict[str, Any] | None,
     ) -> Claim | None:
         now, there = utc_now(), self._get(key, name)
-        if there and there.owner != owner and there.expires_at > now:
-            return None
-        if payload is None:
-            payload = there.payload if there else {}
-        claim = Claim(
-            key=key,
-            name=name,
-            owner=owner,
-            expires_at=now + timedelta(seconds=ttl),
-            payload=payload,
-            taken_over=there is not None and (there.owner != owner or there.taken_over),
+        expires_at = now + timedelta(seconds=ttl)
+        claim = taken(
+            there, key, name, owner=owner, payload=payload, now=now, expires_at=expires_at
         )
-        self._put(claim)
+        if claim is not None:
+            self._put(claim)
         return claim
 
     def renew(self, key: SessionKey, claim: Claim, ttl: float) -> bool:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.turn import Turn
 from ..base import Change, SessionInfo
+from ..rules import applied
 from ._pairs import Pairs, below, path, utc_now, value
 
 __all__ = ["Session", "decoded_turn"]
@@ -117,19 +118,13 @@ class Session:
 
     def change(self, changes: Mapping[int, Change | None]) -> list[Turn]:
         """Edit and delete turns; return those that were there, ascending."""
-        there: list[Turn] = []
-        gone = edited = 0
-        for turn_id in sorted(changes):
-            turn, change = self.turn(turn_id), changes[turn_id]
-            if turn is None:
-                continue
-            changed = None if change is None else change.apply(turn)
-            if changed is not turn:
-                self.remove([turn])
-                self.put([] if changed is None else [changed])
-                gone, edited = gone + (changed is None), edited + 1
-            there.append(changed or turn)
-        if edited:
+        turns = [turn for turn_id in sorted(changes) if (turn := self.turn(turn_id)) is not None]
+        there, differing = applied(turns, changes)
+        if differing:
+            left = [turn for turn in differing.values() if turn is not None]
+            self.remove(turn for turn in turns if turn.id in differing)
+            self.put(left)
+            gone = len(differing) - len(left)
             self.save(turns=self.info.turns - gone, revision=self.info.revision + 1)
         return there
 

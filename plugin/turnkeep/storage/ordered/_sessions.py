@@ -11,16 +11,8 @@ from msgspec.structs import replace
 from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import (
-    Appended,
-    Expected,
-    Found,
-    SessionInfo,
-    begun_info,
-    is_expected,
-    merged,
-    shifted,
-)
+from ..base import Appended, Expected, Found, SessionInfo, merged
+from ..rules import begun_info, is_expected, placed, shifted
 from ._claims import Claims
 from ._pairs import Pairs, below, path, utc_now, value
 from ._session import Session, decoded_turn
@@ -93,26 +85,18 @@ class Sessions:
     ) -> Appended | None:
         session = self.get_or_begin(key)
         refused = expected is not None and self.get(key, expected) is None
-        info, added, again = session.info, 0, False
-        done = Appended([], [])
-        for turn in turns:
-            before = session.named(f"token {turn.token}") if turn.token else None
-            again = again or before is not None
-            known = before
-            for source_id in turn.source_ids if dedupe else ():
-                known = known or session.named(f"source {source_id}")
-            done.new.append(before is not None or known is None)
-            if known is None:
-                if refused:
-                    return None
-                added += 1
-                known = replace(
-                    turn, id=info.last_id + added, epoch=info.epoch, generation=info.generation
-                )
-                session.put([known])
-            done.turns.append(known)
-        if refused and not again:
+        info = session.info
+        found = placed(
+            info,
+            turns,
+            named=lambda kind, name: session.named(f"{kind} {name}"),
+            put=lambda turn: session.put([turn]),
+            refused=refused,
+            dedupe=dedupe,
+        )
+        if found is None:
             return None
+        done, added = found
         if added:
             session.save(turns=info.turns + added, last_id=info.last_id + added)
         return done._replace(info=session.info if session.info.last_id or self.get(key) else None)

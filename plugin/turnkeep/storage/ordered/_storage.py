@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -23,15 +23,15 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
-    merge_metadata,
 )
+from ..rules import SingleChanges, merge_metadata
 from ._pairs import Pairs, utc_now
 from ._sessions import Sessions
 
 T = TypeVar("T")
 
 
-class OrderedStorage(ABC):
+class OrderedStorage(SingleChanges):
     """Has all verbs of a storage, each of them one transaction over ordered pairs."""
 
     capabilities: Capabilities = Capabilities()
@@ -97,16 +97,6 @@ class OrderedStorage(ABC):
         self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None
     ) -> Found:
         return await self._transact(lambda held: held.find_all(source_ids, prefix))
-
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
-    ) -> Turn | None:
-        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
-    ) -> list[Turn]:
-        return await self.change(key, dict.fromkeys(ids), expected=expected)
 
     async def change(
         self,

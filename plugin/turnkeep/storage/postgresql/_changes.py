@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
-
-from msgspec.structs import replace
 
 from ..._records.identity import Expected
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Appended, Change, merge_metadata
+from ..base import Appended, Change
+from ..rules import applied, merge_metadata, placed
 from ._rows import as_turn
-from ._sessions import Placed, Sessions
+from ._sessions import Sessions
 
 __all__ = ["append", "change", "clear", "consolidate", "set_aside", "update_metadata"]
 
@@ -32,25 +32,18 @@ def append(
         session = held.get(key) if refused or not turns else held.get_or_begin(key)
     if session is None:
         return None if refused else Appended([], [])
-    done, info, added, again = Appended([], []), session.info, 0, False
-    for turn in turns:
-        before = held.named(session, "token", turn.token) if turn.token else None
-        again = again or before is not None
-        known = before
-        for source_id in turn.source_ids if dedupe else ():
-            known = known or held.named(session, "source", source_id)
-        done.new.append(before is not None or known is None)
-        if known is None:
-            if refused:
-                return None
-            added += 1
-            known = replace(
-                turn, id=info.last_id + added, epoch=info.epoch, generation=info.generation
-            )
-            held.add(session, [known])
-        done.turns.append(known)
-    if refused and not again:
+    info = session.info
+    found = placed(
+        info,
+        turns,
+        named=partial(held.named, session),
+        put=lambda turn: held.add(session, [turn]),
+        refused=refused,
+        dedupe=dedupe,
+    )
+    if found is None:
         return None
+    done, added = found
     if added:
         held.save(session, turns=info.turns + added, last_id=info.last_id + added)
     return done._replace(info=session.info)
@@ -67,20 +60,14 @@ def change(
     if session is None or not changes:
         return []
     there = held.turns(session, changes)
-    gone = [one for one in there if changes[one.turn.id] is None]
-    done: list[Turn] = []
-    edited: list[tuple[Placed, Turn]] = []
-    for one in there:
-        wanted = changes[one.turn.id]
-        changed = one.turn if wanted is None else wanted.apply(one.turn)
-        if changed is not one.turn:
-            edited.append((one, changed))
-        done.append(changed)
+    done, differing = applied((one.turn for one in there), changes)
+    gone = [one for one in there if differing.get(one.turn.id, one) is None]
+    edited = [(one, after) for one in there if (after := differing.get(one.turn.id)) is not None]
     if gone:
         held.remove(gone)
     if edited:
         held.rewrite(edited)
-    if gone or edited:
+    if differing:
         info = session.info
         held.save(session, turns=info.turns - len(gone), revision=info.revision + 1)
     return done

@@ -13,7 +13,8 @@ from ..._errors import StorageError
 from ..._records.identity import Origin
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Claim, SessionInfo, shifted
+from ..base import Claim, SessionInfo
+from ..rules import shifted
 from ..words import words
 
 __all__ = [

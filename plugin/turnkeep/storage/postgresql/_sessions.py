@@ -12,7 +12,8 @@ import msgspec
 from ..._records.identity import Expected, new_generation
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import SessionInfo, is_expected
+from ..base import SessionInfo
+from ..rules import is_expected
 from ._link import Connection
 from ._place import Place
 from ._rows import (

@@ -22,6 +22,7 @@ from ..base import (
     SessionInfo,
     Snapshot,
 )
+from ..rules import SingleChanges
 from . import _changes, _moves
 from ._appends import Append
 from ._claims import ClaimCall
@@ -42,7 +43,7 @@ T = TypeVar("T")
 _CAPABILITIES: Final = Capabilities(shared=True, remote=True, erases=False, search=True)
 
 
-class PostgresqlStorage:
+class PostgresqlStorage(SingleChanges):
     """Sessions in a schema of a PostgreSQL database, for several processes and machines.
 
     `url` is `postgresql://user:password@host:port/database`, with libpq's parameters, and
@@ -125,16 +126,6 @@ class PostgresqlStorage:
         request = Work(self._terms.transaction(place, run, alone=alone), changes=True)
         done: T = await self._changes.ask(request)
         return done
-
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
-    ) -> Turn | None:
-        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
-    ) -> list[Turn]:
-        return await self.change(key, dict.fromkeys(ids), expected=expected)
 
     async def change(
         self,

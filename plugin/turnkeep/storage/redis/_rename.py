@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from ..._errors import LostAcknowledgementError, StorageError
 from ..._loop import uninterrupted
 from ..._records.key import SessionKey
-from ..base import SessionInfo, merged, shifted
+from ..base import SessionInfo, merged
+from ..rules import shifted
 from ._asking import Asking
 from ._decode import fields_of, info_of, stored, turn_of
 from ._moves import LEASE, Mark, Moves

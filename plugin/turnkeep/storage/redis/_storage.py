@@ -23,6 +23,7 @@ from ..base import (
     SessionInfo,
     Snapshot,
 )
+from ..rules import SingleChanges
 from ._asking import Asking
 from ._claiming import Claiming
 from ._exchange import Exchange
@@ -41,7 +42,7 @@ __all__ = ["RedisStorage"]
 _CAPABILITIES: Final = Capabilities(shared=True, remote=True, erases=False, search=False)
 
 
-class RedisStorage:
+class RedisStorage(SingleChanges):
     """Sessions on a Redis or Valkey server, or on a cluster; see `from_url`."""
 
     def __init__(
@@ -116,17 +117,6 @@ class RedisStorage:
         self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None
     ) -> Found:
         return await self._listing.find_all(source_ids, prefix, since)
-
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
-    ) -> Turn | None:
-        there = await self._verbs.change(key, {turn_id: change}, expected)
-        return there[0] if there else None
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
-    ) -> list[Turn]:
-        return await self._verbs.change(key, dict.fromkeys(ids), expected)
 
     async def change(
         self,

@@ -12,14 +12,8 @@ from ..._errors import StorageError
 from ..._records.identity import new_generation
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import (
-    Appended,
-    Change,
-    Expected,
-    SessionInfo,
-    Snapshot,
-    merge_metadata,
-)
+from ..base import Appended, Change, Expected, SessionInfo, Snapshot
+from ..rules import merge_metadata
 from ._asking import Asking
 from ._decode import encoded, expectation, info_of, stored, turn_of, turns_of
 from ._moves import Moves

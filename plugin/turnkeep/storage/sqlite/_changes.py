@@ -9,7 +9,8 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Change, Expected, merge_metadata
+from ..base import Change, Expected
+from ..rules import applied, merge_metadata
 from . import _clock
 from ._rows import Part
 from ._sessions import Sessions
@@ -25,35 +26,36 @@ def change(
     held = sessions.expected(key, expected)
     if held is None:
         return []
-    there: list[Turn] = []
-    gone: list[tuple[Part, Turn]] = []
-    edited: list[tuple[Part, Turn, Turn]] = []
-    for turn_id in sorted(changes):
-        turn, one = sessions.turn(held, turn_id), changes[turn_id]
-        if turn is None:
-            continue
-        part = sessions.part_of(held, turn_id)
-        after = None if one is None else one.apply(turn)
-        there.append(after or turn)
-        if after is None:
-            gone.append((part, turn))
-        elif after is not turn:
-            edited.append((part, turn, after))
-        # A link takes nothing away. What an earlier call was told of is waited for too.
-        takes = one is None or not (one.content is msgspec.UNSET and one.extra is msgspec.UNSET)
-        sessions.erasing = sessions.erasing or takes
-    sessions.erasing = sessions.erasing or None in changes.values()
-    if gone or edited:
+    stored = [turn for one in sorted(changes) if (turn := sessions.turn(held, one)) is not None]
+    there, differing = applied(stored, changes)
+    # What an earlier call was told of is waited for too.
+    sessions.erasing = (
+        sessions.erasing
+        or None in changes.values()
+        or any(_takes_away(changes[turn.id]) for turn in stored)
+    )
+    if differing:
+        gone: list[tuple[Part, Turn]] = []
+        edited: list[tuple[Part, Turn, Turn]] = []
+        for turn in stored:
+            if turn.id in differing:
+                part, after = sessions.part_of(held, turn.id), differing[turn.id]
+                if after is None:
+                    gone.append((part, turn))
+                else:
+                    edited.append((part, turn, after))
         sessions.remove(gone)
         sessions.replace(edited)
-        now = {turn.id: after for _, turn, after in edited} | dict.fromkeys(
-            turn.id for _, turn in gone
-        )
-        kept = [now.get(turn.id, turn) for turn in held.turns[: held.end]]
+        kept = [differing.get(turn.id, turn) for turn in held.turns[: held.end]]
         held = held.changed(held.info, [turn for turn in kept if turn is not None])
         turns, revision = held.info.turns - len(gone), held.info.revision + 1
         sessions.save(held, turns=turns, revision=revision)
     return there
+
+
+def _takes_away(change: Change | None) -> bool:
+    """Return True unless the change is a link alone."""
+    return change is None or not (change.content is msgspec.UNSET and change.extra is msgspec.UNSET)
 
 
 def clear(sessions: Sessions, key: SessionKey, erase: bool, expected: Expected | None) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from ..rules import taken
 from . import _clock
 from ._rows import micros, moment
 from ._sessions import Sessions
@@ -35,17 +36,10 @@ def take(
     """Do what `Storage.claim` does."""
     key, now = sessions.resolve(key), _clock.now()
     there = _find(sessions.db, key, name)
-    if there is not None and there.owner != owner and there.expires_at > now:
-        return None
-    claim = Claim(
-        key=key,
-        name=name,
-        owner=owner,
-        expires_at=now + timedelta(seconds=ttl),
-        payload=payload if payload is not None else there.payload if there is not None else {},
-        taken_over=there is not None and (there.owner != owner or there.taken_over),
-    )
-    _put(sessions.db, claim)
+    expires_at = now + timedelta(seconds=ttl)
+    claim = taken(there, key, name, owner=owner, payload=payload, now=now, expires_at=expires_at)
+    if claim is not None:
+        _put(sessions.db, claim)
     return claim
 
 

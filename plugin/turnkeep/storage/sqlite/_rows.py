@@ -13,7 +13,7 @@ from ..._records.identity import Origin
 from ..._records.info import SessionInfo
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import shifted
+from ..rules import shifted
 
 ID_BITS: Final = 32
 LAST_ID: Final = (1 << ID_BITS) - 1

@@ -10,7 +10,8 @@ import apsw
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Expected, Snapshot, begun_info, is_expected
+from ..base import Expected, Snapshot
+from ..rules import begun_info, is_expected
 from . import _clock
 from ._held import KEEP, Cache, Held
 from ._rows import (

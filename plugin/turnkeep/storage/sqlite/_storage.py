@@ -29,6 +29,7 @@ from ..base import (
     SessionInfo,
     Snapshot,
 )
+from ..rules import SingleChanges
 from . import _changes, _claims, _looking, _moving
 from ._appending import AppendOp
 from ._connect import Place
@@ -41,7 +42,7 @@ from ._sessions import Sessions
 T = TypeVar("T")
 
 
-class SqliteStorage:
+class SqliteStorage(SingleChanges):
     """All sessions in one SQLite file, which several processes may have open.
 
     `durability` is "os" (an append survives the process) or "disk" (it survives the machine).
@@ -129,16 +130,6 @@ class SqliteStorage:
     ) -> Found:
         verb = partial(_looking.find_all, source_ids=source_ids, prefix=prefix, since=since)
         return await self._look(verb)
-
-    async def edit(
-        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
-    ) -> Turn | None:
-        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
-
-    async def delete(
-        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
-    ) -> list[Turn]:
-        return await self.change(key, dict.fromkeys(ids), expected=expected)
 
     async def change(
         self,

@@ -1,0 +1,175 @@
+"""Rules of the protocol that are one computation in every storage."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from .._errors import InvalidMetadataError
+from .._records.identity import new_generation
+from .._records.key import SessionKey
+from .._records.turn import Turn
+from .base import MAX_METADATA_BYTES, Appended, Change, Claim, Expected, SessionInfo
+
+__all__ = [
+    "SingleChanges",
+    "applied",
+    "begun_info",
+    "is_expected",
+    "merge_metadata",
+    "placed",
+    "shifted",
+    "taken",
+]
+
+
+class SingleChanges(ABC):
+    """The verbs `edit` and `delete`, as the cases of `change` that they are."""
+
+    @abstractmethod
+    async def change(
+        self,
+        key: SessionKey,
+        changes: Mapping[int, Change | None],
+        *,
+        expected: Expected | None = None,
+    ) -> list[Turn]: ...
+
+    async def edit(
+        self, key: SessionKey, turn_id: int, change: Change, *, expected: Expected | None = None
+    ) -> Turn | None:
+        return next(iter(await self.change(key, {turn_id: change}, expected=expected)), None)
+
+    async def delete(
+        self, key: SessionKey, ids: Sequence[int], *, expected: Expected | None = None
+    ) -> list[Turn]:
+        return await self.change(key, dict.fromkeys(ids), expected=expected)
+
+
+def applied(
+    turns: Iterable[Turn], changes: Mapping[int, Change | None]
+) -> tuple[list[Turn], dict[int, Turn | None]]:
+    """Return what `Storage.change` returns for these turns, and what becomes of those that differ.
+
+    The second is by id, with None for a turn to delete.
+    """
+    there: list[Turn] = []
+    differing: dict[int, Turn | None] = {}
+    for turn in turns:
+        change = changes[turn.id]
+        after = None if change is None else change.apply(turn)
+        if after is not turn:
+            differing[turn.id] = after
+        there.append(after or turn)
+    return there, differing
+
+
+def placed(
+    info: SessionInfo,
+    turns: Sequence[Turn],
+    *,
+    named: Callable[[Literal["token", "source"], str], Turn | None],
+    put: Callable[[Turn], object],
+    refused: bool,
+    dedupe: bool,
+) -> tuple[Appended, int] | None:
+    """Return what an append gives for these turns, and the number of new ones.
+
+    `named` finds a stored turn, and `put` stores a new one, which `named` then finds. With
+    `refused` the session is not as expected: the result is None, unless all turns are known, one
+    of them by its token.
+    """
+    done, added, again = Appended([], []), 0, False
+    for turn in turns:
+        before = named("token", turn.token) if turn.token else None
+        again = again or before is not None
+        known = before
+        for source_id in turn.source_ids if dedupe else ():
+            known = known or named("source", source_id)
+        done.new.append(before is not None or known is None)
+        if known is None:
+            if refused:
+                return None
+            added += 1
+            known = replace(
+                turn, id=info.last_id + added, epoch=info.epoch, generation=info.generation
+            )
+            put(known)
+        done.turns.append(known)
+    return None if refused and not again else (done, added)
+
+
+def taken(
+    there: Claim | None,
+    key: SessionKey,
+    name: str,
+    *,
+    owner: str,
+    payload: dict[str, Any] | None,
+    now: datetime,
+    expires_at: datetime,
+) -> Claim | None:
+    """Return the claim that `Storage.claim` stores; None while another owner has it.
+
+    `there` is the stored claim of that name. Its payload stays unless a new one is given.
+    """
+    if there is not None and there.owner != owner and there.expires_at > now:
+        return None
+    if payload is None:
+        payload = {} if there is None else there.payload
+    return Claim(
+        key=key,
+        name=name,
+        owner=owner,
+        expires_at=expires_at,
+        payload=payload,
+        taken_over=there is not None and (there.owner != owner or there.taken_over),
+    )
+
+
+def begun_info(key: SessionKey, now: datetime) -> SessionInfo:
+    """Return the record of a session that begins now."""
+    return SessionInfo(key=key, created_at=now, updated_at=now, generation=new_generation())
+
+
+def is_expected(info: SessionInfo | None, expected: Expected | None) -> bool:
+    """Return True if a session is as expected; the storage itself looks up the expected turn."""
+    if expected is None:
+        return True
+    return (
+        info is not None
+        and info.generation == expected.generation
+        and expected.epoch in (None, info.epoch)
+        and expected.revision in (None, info.revision)
+    )
+
+
+def merge_metadata(
+    key: SessionKey, present: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return `present` with the checked JSON of `changes` applied; check the limit."""
+    merged = {name: value for name, value in {**present, **changes}.items() if value is not None}
+    size = len(msgspec.json.encode(merged))
+    if size > MAX_METADATA_BYTES:
+        raise InvalidMetadataError(
+            f"session {key}: metadata of {size:,} bytes is over its limit of "
+            f"{MAX_METADATA_BYTES:,}; keep large values elsewhere and a reference here"
+        )
+    return merged
+
+
+def shifted(turn: Turn, ids: int, epochs: int, generation: str) -> Turn:
+    """Return a turn of a merged session, with its raised id and epoch."""
+    return replace(
+        turn,
+        id=turn.id + ids,
+        epoch=turn.epoch + epochs,
+        answers=None if turn.answers is None else turn.answers + ids,
+        also_answers=tuple(one + ids for one in turn.also_answers),
+        generation=generation,
+    )
