@@ -14,6 +14,13 @@ from aiogram.types import Update
 logger: Final = logging.getLogger("turnkeep")
 
 
+async def feed_update(dispatcher: Dispatcher, bot: Bot, update: Update) -> None:
+    """Handle an update and send what its handler returned, as aiogram's polling does."""
+    result = await dispatcher.feed_update(bot, update)
+    if isinstance(result, TelegramMethod):
+        await dispatcher.silent_call_request(bot, result)
+
+
 class Feeding:
     """The updates that are being handled in tasks of their own."""
 
@@ -50,9 +57,7 @@ class Feeding:
         self, dispatcher: Dispatcher, bot: Bot, update: Update, recorded: asyncio.Event
     ) -> None:
         try:
-            result = await dispatcher.feed_update(bot, update)
-            if isinstance(result, TelegramMethod):
-                await dispatcher.silent_call_request(bot, result)
+            await feed_update(dispatcher, bot, update)
         # As aiogram does with an update that it has polled.
         except Exception:
             if not recorded.is_set():

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, Final
 
 from aiogram import Bot, Dispatcher
-from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 
 from turnkeep.adapter import Recorder, Resumer, ToHandle
+
+from ._feeding import feed_update
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -24,11 +25,11 @@ def to_handle(update: Update, bot: Bot) -> ToHandle:
     """Return what is needed to handle an update again."""
     # Without what Telegram did not send: aiogram's own defaults are no JSON.
     data = update.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return ToHandle(_name(bot), data)
+    return ToHandle(_name(bot.id), data)
 
 
-def _name(bot: Bot) -> str:
-    return f"telegram:{bot.id}"
+def _name(bot_id: int) -> str:
+    return f"telegram:{bot_id}"
 
 
 class Resume:
@@ -49,17 +50,19 @@ class Resume:
         """Begin with the bots' first poll, or when a bot behind a webhook has started."""
         for bot in bots:
             self._started.discard(bot.id)
-            self._resumers[bot.id] = self._recorder.resumer(_name(bot), partial(self._handle, bot))
+            self._attach(bot)
             self._begin(self._start_late(bot))
 
     def announce(self, bot: Bot) -> None:
         """Begin now, unless it has begun: a bot that is fed has started."""
         if bot.id not in self._started:
             if bot.id not in self._resumers:
-                self._resumers[bot.id] = self._recorder.resumer(
-                    _name(bot), partial(self._handle, bot)
-                )
+                self._attach(bot)
             self._begin(self.start(bot))
+
+    def _attach(self, bot: Bot) -> None:
+        handle = partial(self._handle, bot)
+        self._resumers[bot.id] = self._recorder.resumer(_name(bot.id), handle)
 
     async def _start_late(self, bot: Bot) -> None:
         await asyncio.sleep(_STARTUP)
@@ -67,7 +70,7 @@ class Resume:
 
     async def start(self, bot: Bot) -> None:
         """Let the handlers of the bot's owed updates begin, in their order, once."""
-        if bot.id in self._started or _name(bot) in self._recorder.debts.closing:
+        if bot.id in self._started or _name(bot.id) in self._recorder.debts.closing:
             return
         self._started.add(bot.id)
         resumer = self._resumers.get(bot.id)
@@ -87,9 +90,7 @@ class Resume:
     async def _feed(self, bot: Bot, update: Update) -> None:
         assert self._dispatcher is not None
         try:
-            result = await self._dispatcher.feed_update(bot, update)
-            if isinstance(result, TelegramMethod):
-                await self._dispatcher.silent_call_request(bot, result)
+            await feed_update(self._dispatcher, bot, update)
         # As aiogram does with an update that it has polled.
         except Exception:
             logger.exception("update %d, which was handled again, has failed", update.update_id)
@@ -97,6 +98,6 @@ class Resume:
     def close(self) -> None:
         """Begin nothing more, and leave what is cut off from now on to the next start."""
         for bot_id, resumer in self._resumers.items():
-            self._recorder.debts.closing.add(f"telegram:{bot_id}")
+            self._recorder.debts.closing.add(_name(bot_id))
             if resumer is not None:
                 resumer.stop()

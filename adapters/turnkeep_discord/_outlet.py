@@ -74,7 +74,7 @@ class DiscordOutlet:
         self._sent: list[discord.Message | discord.PartialMessage] = []
         self._name: str | None = None
         self.deferral: Deferral | None = None
-        """What defers the interaction meanwhile."""
+        """The deferral of the interaction, while its handler waits."""
         mentions_nobody = mentions is not None and mentions.users is False
         self._mentions = discord.AllowedMentions(
             everyone=False, roles=False, users=False if mentions_nobody else [author_of(where)]

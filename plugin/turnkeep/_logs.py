@@ -1,4 +1,4 @@
-"""What may stand in a log line: no secret, no address of a file, no line that somebody forged.
+"""A filter that keeps secrets, addresses of files and forged lines out of the log.
 
 The filter is on the logger `turnkeep`, so that no module has to think of it.
 """

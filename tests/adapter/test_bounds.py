@@ -1,4 +1,4 @@
-"""What one person can make a bot do: how many messages wait, and how many answers they get."""
+"""Bounds of what one person can make a bot do: waiting messages, and answers in a time."""
 
 from __future__ import annotations
 

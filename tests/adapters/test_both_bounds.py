@@ -1,4 +1,4 @@
-"""What a person costs at most, and what they are told, on each platform."""
+"""A person's costs are bounded, and they are told, on each platform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transcript from elsewhere may not bring with it."""
+"""A transcript from elsewhere brings no local addresses with it."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def returned(shape: str, form: str) -> Any:
 
 
 def answered(window: Any, shape: str) -> list[dict[str, Any]]:
-    """What the model itself said, of a window in its shape."""
+    """The model's own words, of a window in its shape."""
     match shape:
         case "responses":
             results = ("function_call_output", "message")

@@ -1,4 +1,4 @@
-"""What answers cost is stored with them, and added up."""
+"""The costs of answers are stored with them, and added up."""
 
 from __future__ import annotations
 

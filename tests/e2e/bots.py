@@ -190,7 +190,7 @@ def turns(folder: Path, key: str) -> Turns:
 
 
 def is_noted(folder: Path) -> bool:
-    """Whether the message that carries a growing answer is on disk, for the time after a kill."""
+    """Return True if the message that carries a growing answer is on disk."""
     return b'"sent"' in (folder / "sessions" / ".turnkeep" / "claims").read_bytes()
 
 

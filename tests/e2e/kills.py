@@ -37,7 +37,7 @@ Platform = Literal["telegram", "discord"]
 
 @dataclass
 class Report:
-    """What came of it: questions without an answer, and those with several."""
+    """The result: questions without an answer, and those with several."""
 
     kills: int = 0
     questions: int = 0
@@ -169,7 +169,7 @@ class World:
         return found
 
     def tools(self) -> Counter[str]:
-        """How often each tool ran to its end, and its result was stored."""
+        """The number of runs of each tool whose result was stored."""
         path = self.folder / "tools.txt"
         return Counter(path.read_text().splitlines() if path.exists() else [])
 

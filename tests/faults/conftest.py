@@ -1,4 +1,4 @@
-"""How much is tried, and the count of it at the end."""
+"""The number of trials, and their count at the end."""
 
 from __future__ import annotations
 

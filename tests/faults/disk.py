@@ -21,14 +21,14 @@ from turnkeep.storage.jsonl import _appender, _sync
 
 
 class Disk:
-    """What is on the disk of the files below a folder."""
+    """The bytes on the disk of the files below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kept: dict[int, bytearray] = {}
         self._dirty: dict[int, list[tuple[int, int]]] = {}
         self.fails: Callable[[Path], bool] = lambda path: False
-        """Whether the sync of a file fails now."""
+        """Return True if the sync of a file fails now."""
         self.syncs: list[Path] = []
 
     @contextmanager

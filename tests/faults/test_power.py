@@ -30,7 +30,7 @@ SHUTDOWN = 0x8004587D
 WITHOUT_THE_LOG = struct.pack("I", 2)
 CHATS = 6
 BEFORE = ("a killed process", "an os run", "nothing")
-"""What wrote to the folder, unsynced, before the process whose power is cut."""
+"""The writers to the folder, unsynced, before the process whose power is cut."""
 
 WRITER = """
 from turnkeep import SessionKey

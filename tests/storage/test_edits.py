@@ -18,6 +18,7 @@ from storage.tools import (
     OTHER,
     contents,
     damaged,
+    full_at,
     grep,
     lines,
     messages,
@@ -294,23 +295,14 @@ async def test_an_old_note_of_an_edit_changes_nothing_that_came_after_it(tmp_pat
 async def test_an_edit_that_fails_in_its_middle_has_changed_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    real = getattr(os, call)
-    left = 2 if call == "pwrite" else 1  # the note comes first
-
-    def failing(*arguments: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise OSError(28, "No space left on device")
-        return real(*arguments)
-
+    at = 2 if call == "pwrite" else 1  # the note comes first
     async with opened(tmp_path) as storage:
         await put(storage, "one", "two" * 99, "three")
         await storage.edit(KEY, 2, Change(content="two"))
         await storage.edit(KEY, 2, Change(content="two" * 99))  # to be cut away
         before = path_of(tmp_path).read_bytes()
         with monkeypatch.context() as patched:
-            patched.setattr(os, call, failing)
+            patched.setattr(os, call, full_at(call, at))
             with pytest.raises(Exception, match="nothing was stored"):
                 await storage.delete(KEY, [2])
         assert path_of(tmp_path).read_bytes() == before

@@ -68,7 +68,7 @@ def unlinked_and_failed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def files_not_synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is written into a session's file is there, and the sync of it fails."""
+    """Writes into a session's file succeed, and the sync of it fails."""
     real = os.fdatasync
 
     def fdatasync(fd: int) -> None:

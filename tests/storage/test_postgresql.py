@@ -1,4 +1,4 @@
-"""What a PostgreSQL storage promises beside the contract: restarts, other owners, round trips."""
+"""PostgreSQL's promises beside the contract: restarts, other owners, round trips."""
 
 from __future__ import annotations
 

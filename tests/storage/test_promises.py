@@ -15,7 +15,7 @@ import pytest
 
 from storage.test_door import journal
 from storage.test_journal import journals, put_all
-from storage.tools import KEY, OTHER, contents, grep, messages, opened, path_of, put, user
+from storage.tools import KEY, OTHER, contents, full_at, grep, messages, opened, path_of, put, user
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl._folder import Folder
@@ -26,7 +26,7 @@ KEYS = [SessionKey("test", chat) for chat in range(1, 5)]
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[tuple[str, str]]:
-    """Which calls of `os` are made for which file, in order."""
+    """The calls of `os` and the files that they are made for, in order."""
     calls: list[tuple[str, str]] = []
 
     def watching(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,20 +52,10 @@ def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[tuple[str, str
 async def test_an_edit_that_fails_leaves_no_copy_of_what_is_deleted_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int
 ) -> None:
-    left = at
-    real = getattr(os, name)
-
-    def failing(*arguments: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise OSError(28, "No space left on device")
-        return real(*arguments)
-
     async with opened(tmp_path) as storage:
         await put(storage, "one", *[f"a secret {number}" for number in range(40)], "last")
         with monkeypatch.context() as patched:
-            patched.setattr(os, name, failing)
+            patched.setattr(os, name, full_at(name, at))
             with suppress(StorageError):
                 await storage.edit(KEY, 1, Change(content="ONE"))
         await storage.delete(KEY, range(2, 42))

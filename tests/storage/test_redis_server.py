@@ -1,4 +1,4 @@
-"""What a server does to its clients: it dies, restarts, refuses, fills up, and loses answers."""
+"""A server dies, restarts, refuses, fills up and loses answers, and its clients go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is erased from a SQLite file is gone from all of its bytes."""
+"""Erased text is gone from all bytes of a SQLite file."""
 
 from __future__ import annotations
 

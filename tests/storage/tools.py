@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,20 @@ OTHER = SessionKey("test", "2")
 
 def user(text: str, *, token: str = "", **fields: Any) -> Turn:
     return msgspec.structs.replace(new_turn("user", text, **fields), token=token)
+
+
+def full_at(name: str, number: int) -> Callable[..., Any]:
+    """Return the function of `os` whose call of this number, from 1, finds the disk full."""
+    real, left = getattr(os, name), number
+
+    def failing(*arguments: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    return failing
 
 
 @asynccontextmanager

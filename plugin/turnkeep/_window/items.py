@@ -1,4 +1,4 @@
-"""What becomes of a turn's items when a window changes the turn. All functions are pure."""
+"""Changes of a turn's items when a window changes the turn. All functions are pure."""
 
 from __future__ import annotations
 

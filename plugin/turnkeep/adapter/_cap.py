@@ -10,7 +10,7 @@ __all__ = ["Cap"]
 
 
 class Cap:
-    """What is left of the most characters of an answer, and of the bytes of its turn.
+    """The characters that an answer may still have, and the bytes of its turn.
 
     >>> cap = Cap(8, 100)
     >>> cap.cut("Hello "), cap.cut("world"), cap.is_over

@@ -41,7 +41,7 @@ UNDELIVERED: Final = (SlowDownError, UnreachableError)
 
 
 class Progress(Protocol):
-    """How far an answer has come, for the case that a crash cuts it off.
+    """The progress of an answer, for the case that a crash cuts it off.
 
     `name` is the same at each try of this answer. `sent` are the source ids of the messages that
     earlier tries have sent.

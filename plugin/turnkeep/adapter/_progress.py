@@ -1,4 +1,4 @@
-"""How far an answer has come, for the case that a crash cuts it off."""
+"""The progress of an answer, stored for the case that a crash cuts it off."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class ChatReply(Reply):
         checked: bool = False,
     ) -> None:
         self.progress: AnswerProgress | None = None
-        """How far the answer has come; None if the message is owed none."""
+        """The progress of the answer; None if the message is owed none."""
         self._session = session
         self._prompt = prompt
         self._checked = checked

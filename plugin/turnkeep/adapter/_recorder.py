@@ -44,7 +44,7 @@ class Quoted(NamedTuple):
 
 
 class ToHandle(NamedTuple):
-    """What is needed to handle a message again: the bot's name, and the update, as JSON."""
+    """A message to handle again: the bot's name, and the update as JSON."""
 
     by: str
     update: Mapping[str, Any]

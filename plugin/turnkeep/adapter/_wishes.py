@@ -50,7 +50,7 @@ class AnswerDefaults(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """What happens to answers that go wrong, and what answers may not do.
+    """The handling of answers that go wrong, and the limits of all answers.
 
     - `failed` (""): what the bot says when the model fails; see `Failed`.
     - `undelivered` ("store"): what becomes of an answer that cannot be delivered; see

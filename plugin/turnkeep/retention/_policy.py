@@ -44,7 +44,7 @@ class RetentionPolicy:
 
 @dataclass(slots=True)
 class RetentionReport:
-    """What `apply_retention` has erased, or would erase in a dry run.
+    """The turns and sessions that `apply_retention` erased, or would erase in a dry run.
 
     - `turns`: how many turns, by the text of each session's key.
     - `forgotten`: the keys of the idle sessions that went as a whole. If they had turns, these

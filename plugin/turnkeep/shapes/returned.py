@@ -1,4 +1,4 @@
-"""What a provider's client returned: a response, a message or an item, as an object or a dict."""
+"""Reading of a client's return value: a response, a message or an item, an object or a dict."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Appender:
         self._doubtful: set[Path] = set()
         """Files whose sync failed. The kernel may have dropped some of their bytes."""
         self._all_synced = False
-        """What was there at the first journaled write is on the disk."""
+        """True once all that was there at the first journaled write is on the disk."""
 
     def write(self, batch: Batch) -> None:
         """Write a batch; what fails is in its errors."""

@@ -37,7 +37,7 @@ logger: Final = logging.getLogger("turnkeep")
 
 NAME: Final = "edit"
 MAX_BYTES: Final = 1024 * 1024
-"""What is longer is written beside the file."""
+"""The longest edit that is made in place; a longer one is written beside the file."""
 
 _MAGIC: Final = b"turnkeep edit 1\n"
 _HEADER: Final = struct.Struct("<QQIIII")

@@ -95,7 +95,7 @@ Order: TypeAlias = Literal["written", "key"]
 
 
 class Reader(Protocol):
-    """What a list has to be told of the files."""
+    """The files, as a list needs to read them."""
 
     def info(self, path: Path, key: SessionKey) -> SessionInfo | None:
         """Return the record of the session in this file; None if it can't be read."""

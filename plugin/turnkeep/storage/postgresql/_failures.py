@@ -1,4 +1,4 @@
-"""What went wrong, in the words of this library: the storage, the reason, and the remedy."""
+"""Errors of PostgreSQL, as a storage raises them: with its name, the reason and the remedy."""
 
 from __future__ import annotations
 

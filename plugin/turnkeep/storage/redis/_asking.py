@@ -1,4 +1,4 @@
-"""How a verb asks its session: along aliases, and after renames that are under way."""
+"""Calls to a session: they follow aliases, and wait for renames that are under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of the server or the connection means, and what to do about it."""
+"""Errors of the server and the connection, as a storage raises them, with the remedy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "WRONGTYPE": "a key of this prefix is somebody else's: choose another ?prefix=",
     "DB index is out of range": "the server has no such database: choose another in the URL",
 }
-"""What to do, by a word of what the server says."""
+"""The remedy, by a word of the server's message."""
 
 _KINDS: Final[Mapping[type[Exception], str]] = {
     redis_errors.ReadOnlyError: "READONLY",

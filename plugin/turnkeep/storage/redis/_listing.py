@@ -1,4 +1,4 @@
-"""What concerns many sessions: each shard is asked, and all of them in one round trip."""
+"""Verbs over many sessions: they ask all shards in one round trip."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ._faults import translated
 from ._index import Kind
 
 SYNCHRONOUS: Final = {"os": "NORMAL", "disk": "FULL"}
-"""What SQLite calls each durability: NORMAL syncs when the log goes into the database."""
+"""SQLite's name of each durability: NORMAL syncs when the log goes into the database."""
 
 _TRIES_SECONDS: Final = 0.01
 _LITTLE_SECONDS: Final = 0.02

@@ -80,7 +80,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cache:
-    """What is held of the sessions in use, by the text of their keys.
+    """The sessions in use that are kept in memory, by the text of their keys.
 
     One thread changes it, and the loop looks into it. Each operation on its dicts is atomic.
     """

@@ -29,7 +29,7 @@ class Op(Struct, eq=False):
     error: BaseException | None = None
     finished: bool = False
     ticket: list[None] = field(default_factory=lambda: [None])
-    """Who takes it decides: the thread that the work is done, or its caller that it never is."""
+    """The right to decide: the thread takes it to do the work, or the caller to withdraw it."""
     event: anyio.Event | None = None
 
     def take(self) -> bool:
@@ -42,7 +42,7 @@ class Op(Struct, eq=False):
 
 
 class Worker(Protocol):
-    """What a lane's thread does. Its methods run on that thread."""
+    """The work of a lane's thread. Its methods run on that thread."""
 
     def open(self) -> None:
         """Make ready."""

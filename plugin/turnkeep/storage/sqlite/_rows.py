@@ -40,7 +40,7 @@ READABLE: Final = (
     "AND (metadata IS NULL OR typeof(metadata) = 'text' AND json_valid(metadata)) "
     "AND (origins IS NULL OR typeof(origins) = 'text' AND json_valid(origins))"
 )
-"""What SQLite can tell of a session's row: whether it is readable."""
+"""SQLite's condition that a session's row is readable."""
 
 BODIES: Final = "CAST(group_concat(place || ' ' || epoch || ' ' || body, x'0a') AS BLOB)"
 """All rows in one, since each row that SQLite gives waits for the interpreter's lock."""
