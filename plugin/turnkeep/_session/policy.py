@@ -127,7 +127,7 @@ class Consolidations:
                     await consolidate(self._desk, key, policy.plan)
             except StoreClosedError:
                 pass  # closed between two steps; the next start continues
-            except Exception:
+            except Exception:  # the answer is stored, and must not fail for its summary
                 logger.exception(
                     "session %s: not consolidated; it is tried again after the next reply", key
                 )

@@ -149,5 +149,5 @@ class Bounds:
             return
         try:
             await outlet.send(text)
-        except Exception:
+        except Exception:  # the message is recorded, and a platform's error must not hide that
             logger.warning("a person could not be told that there is no answer", exc_info=True)

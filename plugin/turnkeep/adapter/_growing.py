@@ -96,7 +96,7 @@ class GrowingMessage:
             self._refused_until = self._clock() + pause
         except UnreachableError:
             raise
-        except Exception:
+        except Exception:  # what is shown meanwhile is worth no answer; its end raises
             logger.info("an unfinished answer could not be shown; it goes on", exc_info=True)
         self._next = self._clock() + pause
 
@@ -129,7 +129,7 @@ class GrowingMessage:
                     await self._show_a_sign()
                 except UNDELIVERED as error:
                     self._failure = error
-                except Exception:
+                except Exception:  # as above
                     logger.info("a sign of life could not be shown", exc_info=True)
 
     async def _show_a_sign(self) -> None:
