@@ -29,7 +29,6 @@ from ._blocks import (
     backward,
     end_at_hand,
     line_start,
-    lines_backward,
     lines_forward,
 )
 from ._disk import modified_at
@@ -135,18 +134,6 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
         for turn in tail.turns:
             of_generation(turn, tail.info.generation)
     return tail
-
-
-def info_at(fd: int, end: int, key: SessionKey) -> SessionInfo | None:
-    """Return the record as it was at this place of the file; None if none stands before it."""
-    newest_first: list[Turn] = []
-    for _, line in lines_backward(fd, end):
-        found = decode_line(line)
-        if isinstance(found, MetadataLine):
-            return carried_on(found.info(key), newest_first[::-1], len(newest_first))
-        if isinstance(found, Turn):
-            newest_first.append(found)
-    return None
 
 
 def carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> SessionInfo:
