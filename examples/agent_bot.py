@@ -17,10 +17,10 @@ import json
 import logging
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -31,8 +31,11 @@ from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, privacy_router
 
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionFunctionToolParam
+
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant with tools. Answer briefly."}
+SYSTEM = "You are a helpful assistant with tools. Answer briefly."
 ROUNDS = 8  # of calls, for one answer
 SORRY = "Sorry, that went wrong."
 
@@ -47,9 +50,12 @@ def roll(sides: int = 6) -> str:
     return str(random.randint(1, sides))
 
 
-TOOLS: dict[str, Any] = {"now": now, "roll": roll}
-SIDES = {"type": "object", "properties": {"sides": {"type": "integer", "minimum": 2}}}
-SCHEMAS: Any = [
+TOOLS: dict[str, Callable[..., str]] = {"now": now, "roll": roll}
+SIDES: dict[str, object] = {
+    "type": "object",
+    "properties": {"sides": {"type": "integer", "minimum": 2}},
+}
+SCHEMAS: list["ChatCompletionFunctionToolParam"] = [
     {"type": "function", "function": {"name": "now", "description": "The time, in UTC."}},
     {
         "type": "function",
@@ -78,9 +84,10 @@ async def agent(reply: Reply) -> AsyncIterator[str]:
     async with AsyncOpenAI() as client:
         for _ in range(ROUNDS):
             window = await reply.get_history(max_tokens=4000, overflow="truncate")
-            messages: Any = [SYSTEM, *window]
             answer = await client.chat.completions.create(
-                model=MODEL, messages=messages, tools=SCHEMAS
+                model=MODEL,
+                messages=[{"role": "system", "content": SYSTEM}, *window],
+                tools=SCHEMAS,
             )
             said = answer.choices[0].message
             if not said.tool_calls:

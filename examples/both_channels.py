@@ -17,7 +17,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import discord
 from aiogram import Bot, Dispatcher, Router
@@ -35,7 +34,7 @@ from turnkeep_discord import PrivacyCog, SessionCog, is_addressed
 from turnkeep_discord import chat_session as session_of
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SYSTEM = "You are a helpful assistant in a chat. Answer briefly."
 SORRY = "Sorry, that went wrong. /retry tries again."
 
 Say = Callable[[str], Awaitable[object]]
@@ -57,9 +56,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
         return
     from openai import AsyncOpenAI
 
-    messages: Any = [SYSTEM, *history]
     async with AsyncOpenAI() as client:
-        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *history], stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content

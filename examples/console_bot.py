@@ -15,15 +15,14 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
 import anyio
 from anyio import to_thread
 
-from turnkeep import Session, SessionStore, TurnkeepError
+from turnkeep import Messages, Session, SessionStore, TurnkeepError
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant. Answer briefly."}
+SYSTEM = "You are a helpful assistant. Answer briefly."
 HELP = "/reset starts a new conversation, /retry answers again, /forget erases all, /quit leaves."
 NAME = re.compile(r"(?i:\bmy name is) (\w+)|(?i:\bI am|\bI'm|\bcall me) ([^\W\d_a-z]\w*)")
 
@@ -42,7 +41,7 @@ async def respond(said: list[str]) -> AsyncIterator[str]:
         yield word
 
 
-async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
+async def ask(history: Messages) -> AsyncIterator[str]:
     """Stream the model's answer to a window."""
     if not os.environ.get("OPENAI_API_KEY"):
         said = [message["content"] for message in history if message["role"] == "user"]
@@ -51,9 +50,10 @@ async def ask(history: list[dict[str, Any]]) -> AsyncIterator[str]:
         return
     from openai import AsyncOpenAI
 
-    messages: Any = [SYSTEM, *history]
     async with AsyncOpenAI() as client:
-        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *history], stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content

@@ -18,7 +18,6 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
 import discord
 from discord import app_commands
@@ -29,7 +28,7 @@ from turnkeep.adapter import ChatSession
 from turnkeep_discord import PrivacyCog, SessionCog, chat_session, is_addressed
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SYSTEM = "You are a helpful assistant in a chat. Answer briefly."
 SORRY = "Sorry, that went wrong. /retry tries again."
 
 
@@ -45,9 +44,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
         return
     from openai import AsyncOpenAI
 
-    messages: Any = [SYSTEM, *history]
     async with AsyncOpenAI() as client:
-        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *history], stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content

@@ -20,7 +20,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -32,11 +31,10 @@ from turnkeep.adapter import ChatSession, ResetPolicy
 from turnkeep_aiogram import SessionMiddleware, is_addressed, privacy_router
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {
-    "role": "system",
-    "content": "You are one of a group of people who chat. Each message begins with its "
-    "writer's name and id. Answer the last one, briefly, without a name in front.",
-}
+SYSTEM = (
+    "You are one of a group of people who chat. Each message begins with its writer's name "
+    "and id. Answer the last one, briefly, without a name in front."
+)
 SORRY = "Sorry, that went wrong."
 
 router = Router()
@@ -51,9 +49,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
         return
     from openai import AsyncOpenAI
 
-    messages: Any = [SYSTEM, *history]
     async with AsyncOpenAI() as client:
-        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *history], stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content

@@ -16,17 +16,16 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import Any
 
 import anyio
 from anyio import to_thread
 
-from turnkeep import ConsolidationPolicy, Session, SessionStore, TurnkeepError
+from turnkeep import ConsolidationPolicy, Messages, Session, SessionStore, TurnkeepError
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
 AFTER_MESSAGES = int(os.environ.get("AFTER_MESSAGES", "40"))
 KEEP = int(os.environ.get("KEEP", "20"))
-SYSTEM = {"role": "system", "content": "You are a helpful assistant. Answer briefly."}
+SYSTEM = "You are a helpful assistant. Answer briefly."
 SUMMARIZE = {
     "role": "user",
     "content": "Summarize our conversation so far in at most 200 words, the earlier summary "
@@ -34,7 +33,7 @@ SUMMARIZE = {
 }
 
 
-async def ask(messages: list[dict[str, Any]]) -> str:
+async def ask(messages: Messages) -> str:
     """The model's answer."""
     if not os.environ.get("OPENAI_API_KEY"):
         if messages[-1] is SUMMARIZE:
@@ -42,13 +41,14 @@ async def ask(messages: list[dict[str, Any]]) -> str:
         return f"You said: {messages[-1]['content']}"
     from openai import AsyncOpenAI
 
-    sent: Any = [SYSTEM, *messages]
     async with AsyncOpenAI() as client:
-        completion = await client.chat.completions.create(model=MODEL, messages=sent)
+        completion = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *messages]
+        )
         return completion.choices[0].message.content or ""
 
 
-async def summarize(messages: list[dict[str, Any]]) -> str:
+async def summarize(messages: Messages) -> str:
     """The earlier summary and older messages, as one summary."""
     return await ask([*messages, SUMMARIZE])
 

@@ -17,7 +17,6 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -30,7 +29,7 @@ from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, privacy_router
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SYSTEM = "You are a helpful assistant in a chat. Answer briefly."
 SORRY = "Sorry, that went wrong. /retry tries again."
 
 router = Router()
@@ -48,9 +47,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
         return
     from openai import AsyncOpenAI
 
-    messages: Any = [SYSTEM, *history]
     async with AsyncOpenAI() as client:
-        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *history], stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content

@@ -21,7 +21,6 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import uvicorn
 from aiogram import Bot, Dispatcher, Router
@@ -35,7 +34,7 @@ from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, privacy_router
 
 MODEL = os.environ.get("MODEL", "gpt-4o-mini")
-SYSTEM = {"role": "system", "content": "You are a helpful assistant in a chat. Answer briefly."}
+SYSTEM = "You are a helpful assistant in a chat. Answer briefly."
 SORRY = "Sorry, that went wrong."
 MAX_UPDATE = 1_000_000  # bytes; those of Telegram have some thousands
 SECRET = os.environ.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32)
@@ -56,9 +55,10 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
         return
     from openai import AsyncOpenAI
 
-    messages: Any = [SYSTEM, *history]
     async with AsyncOpenAI() as client:
-        stream = await client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "system", "content": SYSTEM}, *history], stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
@@ -99,7 +99,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
 app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
 
-async def update_of(request: Request) -> dict[str, Any]:
+async def update_of(request: Request) -> dict[str, object]:
     """The update in a request, of which nothing is read before the secret was right."""
     secret = request.headers.get("x-telegram-bot-api-secret-token", "")
     if not secrets.compare_digest(secret.encode(), SECRET.encode()):

@@ -12,6 +12,7 @@ if find_spec("discord") is None:
 
 from ._cog import SessionCog
 from ._content import content_of, text_of
+from ._context import SessionContext
 from ._handlers import chat_session, in_turn, record_sent
 from ._intake import Record
 from ._message import Scope, Where, is_addressed, per_account, sender_of, session_key, source_id
@@ -25,6 +26,7 @@ __all__ = [
     "Record",
     "Scope",
     "SessionCog",
+    "SessionContext",
     "Where",
     "chat_session",
     "content_of",

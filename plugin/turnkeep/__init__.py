@@ -47,6 +47,7 @@ from ._store import Session, SessionStore
 from ._window.check import check_messages
 from ._window.prefix import broken_prefix
 from ._window.tokens import estimate_tokens, tiktoken_counter
+from .shapes import Messages
 
 __all__ = [
     "ConsolidationPolicy",
@@ -56,6 +57,7 @@ __all__ = [
     "LostAcknowledgementError",
     "Media",
     "MessageFields",
+    "Messages",
     "MissingExtraError",
     "PartlyDoneError",
     "Price",

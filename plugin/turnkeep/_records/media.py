@@ -22,20 +22,21 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
     """A reference to a medium that the platform keeps: one part of a turn's content.
 
     `kind` is one word, such as `photo`, `voice`, `audio`, `video`, `file`, `sticker` or
-    `location`. `file_id` is the platform's id. `size` is in bytes. `about` is a short
-    description: a sticker's emoji, or a place's coordinates. The encoded reference has at most
-    4 KiB. An album is several references in one content.
+    `location`. `file_id` is the platform's id, and `url` a web address; each is empty if there is
+    none. `size` is in bytes. `about` is a short description: a sticker's emoji, or a place's
+    coordinates. The encoded reference has at most 4 KiB. An album is several references in one
+    content.
 
     >>> Media("file", file_id="BQAC", file_name="report.pdf", size=81_920).text
     '[file: report.pdf]'
     """
 
     kind: str
-    file_id: str | None = None
+    file_id: str = ""
     file_name: str | None = None
     size: int | None = None
     mime_type: str | None = None
-    url: str | None = None
+    url: str = ""
     about: str | None = None
 
     def __repr__(self) -> str:
@@ -53,6 +54,11 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
         return cast("dict[str, Any]", msgspec.to_builtins(self))
 
 
+def _converted(part: Mapping[str, Any]) -> Media:
+    given = {name: value for name, value in part.items() if value is not None}
+    return msgspec.convert(given, Media)
+
+
 def _inside(text: str) -> str:
     seen = one_line(text[:_LOOKED_AT])
     return seen.replace("[", "(").replace("]", ")")[:_MAX_DETAIL].strip()
@@ -63,7 +69,7 @@ def media_of(part: Mapping[str, Any]) -> Media | None:
     if part.get("type") != "media":
         return None
     try:
-        return msgspec.convert(part, Media)
+        return _converted(part)
     except (
         msgspec.ValidationError
     ):  # written by another program, or damaged: shown as an attachment
@@ -73,13 +79,13 @@ def media_of(part: Mapping[str, Any]) -> Media | None:
 def checked_media(part: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return a checked media part; raise `InvalidTurnError` if it is no small reference."""
     try:
-        media = msgspec.convert(part, Media)
+        media = _converted(part)
     except msgspec.ValidationError as error:
         raise InvalidTurnError(f"{where}a medium that can't be stored: {error}") from None
     size = len(msgspec.json.encode(media))
     if not media.kind.strip():
         raise InvalidTurnError(f"{where}a medium needs a kind, such as 'photo'")
-    if size > MAX_MEDIA_BYTES or (media.url or "")[:5].lower() == "data:":
+    if size > MAX_MEDIA_BYTES or media.url[:5].lower() == "data:":
         raise InvalidTurnError(
             f"{where}a medium is kept as a small reference, of at most {MAX_MEDIA_BYTES:,} bytes "
             f"and without its data: give its file_id or its web address (it has {size:,} bytes)"

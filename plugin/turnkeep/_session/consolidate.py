@@ -31,6 +31,7 @@ from .._window.options import WindowOptions
 from .._window.spoken import without_tools
 from .._window.summary import checked_summary, summary_message
 from .._window.tokens import TokenCounter, estimate_tokens
+from ..shapes import Messages
 from .desk import Desk
 from .leases import CONSOLIDATE
 from .reading import beside_questions
@@ -39,7 +40,7 @@ __all__ = ["KEEP", "MAX_TOKENS", "Consolidation", "Summarize", "consolidate"]
 
 logger: Final = logging.getLogger("turnkeep")
 
-Summarize: TypeAlias = Callable[[list[Message]], Awaitable[str]]
+Summarize: TypeAlias = Callable[[Messages], Awaitable[str]]
 """A function from older messages, after the summary so far, to their summary."""
 
 KEEP: Final = 20

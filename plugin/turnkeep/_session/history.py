@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Unpack, overload
 
-from .._window.message import Message
 from .._window.options import MAX_MESSAGES, HistoryOptions
-from ..shapes import AnthropicWindow, GoogleWindow, Shape
+from ..shapes import AnthropicWindow, GoogleWindow, Messages, Shape
 from .shown import AnyWindow, ShownWindow
 
 __all__ = ["AnyWindow", "History", "ShownWindow"]
@@ -22,7 +21,7 @@ class History:
         *,
         shape: Literal["openai", "responses"] = "openai",
         **options: Unpack[HistoryOptions],
-    ) -> list[Message]: ...
+    ) -> Messages: ...
     @overload
     async def get_history(
         self,
@@ -85,7 +84,8 @@ class History:
         - `shape`: `"openai"`, `"responses"`, `"anthropic"` or `"google"`, see
           `turnkeep.shapes.to_shape`. The bounds count messages before that conversion.
         """
-        return (await self._history(max_messages, shape, options)).messages
+        messages: AnyWindow = (await self._history(max_messages, shape, options)).messages
+        return messages
 
     async def window(
         self,

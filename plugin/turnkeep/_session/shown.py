@@ -15,31 +15,30 @@ from .._records.message import from_message
 from .._records.turn import Turn
 from .._window import build
 from .._window.build import Window
-from .._window.message import Message
 from .._window.options import MAX_MESSAGES, HistoryOptions, WindowOptions
 from .._window.sight import View
-from ..shapes import AnthropicWindow, GoogleWindow, Shape, to_shape
+from ..shapes import AnthropicWindow, GoogleWindow, Messages, Shape, to_shape
 from ..shapes._cache import with_breakpoints
 from ..shapes._convert import check_shape
 from .returned import as_messages
 
 __all__ = ["AnyWindow", "ShownWindow", "build_window", "checked_options", "shown"]
 
-AnyWindow = list[Message] | AnthropicWindow | GoogleWindow
+AnyWindow = Messages | AnthropicWindow | GoogleWindow
 _NOWHERE: Final = SessionKey("window", "1")
 
 
 class ShownWindow(msgspec.Struct, frozen=True):
     """A window with its turns.
 
-    - `messages` are what `get_history` returns, in its shape.
+    - `messages` are what `get_history` returns, in its shape (typed as Any, see `Messages`).
     - `turns` are the turns that it shows, in the order of the window. Some may be shortened, and
       an id of 0 is that of a turn that no storage has.
     - `cut` is the id of its first turn if it leaves out earlier ones, or some in its middle, for
       a bound; else None.
     """
 
-    messages: AnyWindow
+    messages: Any
     turns: Sequence[Turn]
     cut: int | None
     _window: Window

@@ -92,9 +92,9 @@ def _shortened(content: object) -> object:
     return content[:-1]
 
 
-def _within(reference: str | None, most: int) -> str | None:
-    """Return a reference, or None if it is too long: cut, it would refer to nothing."""
-    return reference if reference is not None and len(reference) <= most else None
+def _within(reference: str, most: int) -> str:
+    """Return a reference, or "" if it is too long: cut, it would refer to nothing."""
+    return reference if len(reference) <= most else ""
 
 
 def _cut_name(name: str) -> str:

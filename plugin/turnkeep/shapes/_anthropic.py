@@ -25,6 +25,7 @@ from .._errors import WindowError, kind_of
 from ._calls import Call, CallIds, answer, as_arguments, call_dict, calls_of
 from ._common import (
     Message,
+    Messages,
     Part,
     content_of,
     image_url,
@@ -48,8 +49,8 @@ _THINKING: Final = {"thinking": ("thinking", "signature"), "redacted_thinking": 
 class AnthropicWindow(TypedDict):
     """The arguments for `client.messages.create(model=…, max_tokens=…, **window)`."""
 
-    system: NotRequired[str | list[dict[str, Any]]]
-    messages: list[dict[str, Any]]
+    system: NotRequired[str | list[Any]]
+    messages: Messages
 
 
 def to_anthropic(messages: object) -> AnthropicWindow:

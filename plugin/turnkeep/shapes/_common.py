@@ -12,6 +12,13 @@ from .._errors import WindowError, kind_of
 
 Shape: TypeAlias = Literal["openai", "responses", "anthropic", "google"]
 Message: TypeAlias = dict[str, Any]
+
+Messages: TypeAlias = list[Any]
+"""Messages for a provider, in the shape of its API: dicts.
+
+They are typed as Any, since a package declares its messages as TypedDicts, which take no other
+type: `client.chat.completions.create(messages=history)` passes type checkers.
+"""
 Part: TypeAlias = Mapping[str, Any]
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")

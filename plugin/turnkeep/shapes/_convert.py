@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, overload
 from .._errors import WindowError
 from ._anthropic import AnthropicWindow, from_anthropic, to_anthropic
 from ._chat import to_chat
-from ._common import Shape, listed, read
+from ._common import Messages, Shape, listed, read
 from ._google import GoogleWindow, from_google, to_google
 from ._responses import to_responses
 from ._responses_read import from_responses
@@ -18,7 +18,7 @@ from ._responses_read import from_responses
 @overload
 def to_shape(
     messages: Sequence[Mapping[str, Any]], shape: Literal["openai", "responses"]
-) -> list[dict[str, Any]]: ...
+) -> Messages: ...
 @overload
 def to_shape(
     messages: Sequence[Mapping[str, Any]], shape: Literal["anthropic"]
@@ -28,10 +28,10 @@ def to_shape(messages: Sequence[Mapping[str, Any]], shape: Literal["google"]) ->
 @overload
 def to_shape(
     messages: Sequence[Mapping[str, Any]], shape: Shape
-) -> list[dict[str, Any]] | AnthropicWindow | GoogleWindow: ...
+) -> Messages | AnthropicWindow | GoogleWindow: ...
 def to_shape(
     messages: Sequence[Mapping[str, Any]], shape: Shape
-) -> list[dict[str, Any]] | AnthropicWindow | GoogleWindow:
+) -> Messages | AnthropicWindow | GoogleWindow:
     """Return chat-completions messages, such as a window, in the shape of an API.
 
     >>> to_shape([{"role": "user", "content": "Hi"}], "anthropic")
@@ -89,9 +89,7 @@ def check_shape(shape: object) -> None:
         raise unknown_shape(shape)
 
 
-def from_shape(
-    window: Sequence[Mapping[str, Any]] | Mapping[str, Any], shape: Shape
-) -> list[dict[str, Any]]:
+def from_shape(window: Sequence[Mapping[str, Any]] | Mapping[str, Any], shape: Shape) -> Messages:
     """Return chat-completions messages from a window in the shape of an API.
 
     >>> from_shape({"messages": [{"role": "user", "content": "Hi"}]}, "anthropic")

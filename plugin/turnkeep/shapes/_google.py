@@ -24,6 +24,7 @@ from .._errors import WindowError, kind_of
 from ._calls import Call, CallIds, answer, as_arguments, call_dict, calls_of, dump, signature_of
 from ._common import (
     Message,
+    Messages,
     Part,
     content_of,
     image_url,
@@ -75,8 +76,8 @@ _OUTPUT: Final = "output"
 class GoogleWindow(TypedDict):
     """The arguments for `generate_content`; the instruction is a field of its `config`."""
 
-    system_instruction: NotRequired[dict[str, Any]]
-    contents: list[dict[str, Any]]
+    system_instruction: NotRequired[Any]
+    contents: Messages
 
 
 def to_google(messages: object) -> GoogleWindow:
