@@ -13,7 +13,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import anyio
 import msgspec
 
 from ..._records.key import SessionKey
@@ -23,6 +22,7 @@ from ..rules import begun_info
 from . import _clock
 from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
+from ._line import Line
 from ._lines import METADATA_EVERY, MORE, encode, encode_metadata, with_more
 from ._nanobot import Foreign
 from ._place import Place
@@ -67,8 +67,8 @@ class Chat:
         "keep",
         "key",
         "known",
+        "line",
         "loaded",
-        "lock",
         "path",
         "since_metadata",
         "size",
@@ -84,8 +84,8 @@ class Chat:
     def __init__(self, key: SessionKey, path: Path) -> None:
         self.key = key
         self.path = path
-        self.lock = anyio.Lock(fast_acquire=True)
-        """Taken for all that can't be done without waiting; first come, first served."""
+        self.line = Line()
+        """Where all that can't be done without waiting has its turn."""
         self.users = 0
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None
@@ -98,7 +98,7 @@ class Chat:
         """Forget what was read."""
         self.loaded = False
         self.at_hand = False
-        """It was read, and the next line can be added to its file."""
+        """It was read, and is all that counts: the next line can be added to its file."""
         self.info: SessionInfo | None = None
         self.turns: list[Turn] = []
         self.weights: list[int] = []
@@ -186,11 +186,10 @@ class Chat:
 
     def stores(self, id: int) -> bool | None:
         """Return whether a turn is stored; None if that can't be told without its file."""
-        if self.turn(id) is not None:
+        at = bisect_left(self.turns, id, key=_id)
+        if at < len(self.turns) and self.turns[at].id == id:
             return True
-        if self.complete or (self.turns and id >= self.turns[0].id):
-            return False
-        return None
+        return False if at or self.complete else None
 
     def add(
         self,

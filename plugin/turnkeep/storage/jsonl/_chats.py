@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import count, islice
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -38,6 +38,31 @@ MAX_ALIASES: Final = 1000
 """A chain of more aliases than this is a circle."""
 
 
+class Needs(NamedTuple):
+    """The state in which somebody needs a session.
+
+    - `turns`: so many of its newest turns are read.
+    - `known`: what is needed to tell a duplicate is read.
+    - `settled`: all that was staged is in the file.
+    - `write`: the session is in a file of ours.
+    - `anew`: the file was looked at since, because it is rewritten as a whole.
+    """
+
+    turns: int = 0
+    known: bool = False
+    settled: bool = False
+    write: bool = False
+    anew: bool = False
+
+
+NOTHING: Final = Needs()
+REWRITING: Final = Needs(settled=True, write=True, anew=True)
+
+
+def _waits(_: Chat) -> None:
+    """Stand in for what can't be done without waiting."""
+
+
 class Chats:
     """The sessions of one folder that are in use."""
 
@@ -58,9 +83,9 @@ class Chats:
         self._weight = 0
 
     def at_hand(self, key: SessionKey) -> Chat | None:
-        """Return the session, if it is at hand and nobody waits for its lock."""
+        """Return the session, if it is at hand and nobody is in line for it."""
         chat = self._chats.get(key.text)
-        if chat is None or not chat.at_hand or chat.lock.locked() or self._folder.read_only:
+        if chat is None or not chat.at_hand or chat.line.held:
             return None
         if chat.batch is not None and self._failed(chat):
             return None
@@ -68,22 +93,18 @@ class Chats:
         return chat
 
     @asynccontextmanager
-    async def session(
-        self,
-        key: SessionKey,
-        *,
-        turns: int = 0,
-        known: bool = False,
-        settled: bool = False,
-        write: bool = False,
-        anew: bool = True,
-    ) -> AsyncGenerator[Chat]:
-        """Give the session, aliases followed, read from its file, and locked.
+    async def session(self, key: SessionKey, needs: Needs = NOTHING) -> AsyncGenerator[Chat]:
+        """Give the session, aliases followed, read from its file, and locked."""
+        chat, _ = await self._enter(key, needs, _waits)
+        try:
+            yield chat
+        finally:
+            self._exit(chat)
 
-        At least `turns` of its newest turns are there, and with `known` what is needed to
-        tell a duplicate. With `settled` all that was staged is in the file. With `write` it
-        is in a file of ours.
-        """
+    async def _enter(
+        self, key: SessionKey, needs: Needs, quick: Callable[[Chat], T | None]
+    ) -> tuple[Chat, T | None]:
+        """Return the session, locked if `quick` gave None, and what it gave."""
         passed: set[str] = set()
         while key.text not in passed:
             passed.add(key.text)
@@ -92,15 +113,32 @@ class Chats:
             if moved_to is None:
                 chat.users += 1
                 try:
-                    async with chat.lock:
-                        moved_to = await self._load(chat, turns, known, settled, write, anew)
-                        if moved_to is None:
-                            yield chat
-                            return
-                finally:
+                    served = await chat.line.turn(partial(self._quickly, chat, quick))
+                except BaseException:
                     self._leave(chat)
+                    raise
+                if served is not None:
+                    self._leave(chat)
+                    return chat, served
+                try:
+                    moved_to = await self._load(chat, needs)
+                except BaseException:
+                    self._exit(chat)
+                    raise
+                if moved_to is None:
+                    return chat, None
+                self._exit(chat)
             key = moved_to
         raise _circle(key)
+
+    def _quickly(self, chat: Chat, quick: Callable[[Chat], T | None]) -> T | None:
+        if not chat.at_hand or (chat.batch is not None and self._failed(chat)):
+            return None
+        return quick(chat)
+
+    def _exit(self, chat: Chat) -> None:
+        chat.line.leave()
+        self._leave(chat)
 
     @asynccontextmanager
     async def both(self, old: SessionKey, new: SessionKey) -> AsyncGenerator[tuple[Chat, Chat]]:
@@ -117,8 +155,9 @@ class Chats:
                 for chat in sorted({*chats}, key=lambda chat: chat.key):
                     chat.users += 1
                     locks.callback(self._leave, chat)
-                    await locks.enter_async_context(chat.lock)
-                moved = [await self._load(chat, 0, False, True, True, True) for chat in chats]
+                    await chat.line.turn()
+                    locks.callback(chat.line.leave)
+                moved = [await self._load(chat, REWRITING) for chat in chats]
                 if moved == [None, None]:
                     yield chats[0], chats[1]
                     return
@@ -139,20 +178,24 @@ class Chats:
         self,
         key: SessionKey,
         function: Callable[[Chat], Awaitable[T]],
-        *,
-        turns: int = 0,
-        write: bool = False,
-        anew: bool = True,
+        needs: Needs,
+        quick: Callable[[Chat], T | None] = _waits,
     ) -> T:
-        """Return what the function makes of the session; again, if its file changed under it.
+        """Return what `quick` makes of the session at hand, or else `function` of the locked one.
 
-        With `write` the session is read anew, unless the function looks at its file itself.
+        `quick` runs without an await, as soon as those who came before are served. If the file
+        changes under `function`, that is done again.
         """
         while True:
-            async with self.session(key, turns=turns, settled=True, write=write, anew=anew) as chat:
-                with suppress(FileChanged):
-                    return await function(chat)
+            chat, served = await self._enter(key, needs, quick)
+            if served is not None:
+                return served
+            try:
+                return await function(chat)
+            except FileChanged:
                 self.drop(chat)
+            finally:
+                self._exit(chat)
 
     async def read(
         self, chat: Chat, after: int, before: int | None, limit: int | None, *, newest: bool
@@ -193,18 +236,16 @@ class Chats:
         there = chat.stores(expected.turn)
         return bool(await self.pick(chat, [expected.turn])) if there is None else there
 
-    async def _load(
-        self, chat: Chat, turns: int, known: bool, settled: bool, write: bool, anew: bool
-    ) -> SessionKey | None:
-        """Make `chat` what `session` promises; return the session's key if it is an alias."""
-        chat.keep = max(chat.keep, turns)
-        enough = not self._failed(chat) and chat.has(turns, known=known)
-        if settled or not enough:
+    async def _load(self, chat: Chat, needs: Needs) -> SessionKey | None:
+        """Make `chat` what is needed; return the session's key if it is an alias."""
+        write, known = needs.write, needs.known
+        chat.keep = max(chat.keep, needs.turns)
+        enough = not self._failed(chat) and chat.has(needs.turns, known=known)
+        if needs.settled or not enough:
             while chat.batch is not None and not chat.batch.finished:
                 await self._writer.wait(chat.batch)
-            enough = not self._failed(chat) and chat.has(turns, known=known)
-        # What is rewritten must be all there is, so the file is looked at anew.
-        anew = self._folder.read_only or (write and ((settled and anew) or chat.unmended))
+            enough = not self._failed(chat) and chat.has(needs.turns, known=known)
+        anew = self._folder.read_only or needs.anew or (write and chat.unmended)
         where = f"session {chat.key}"
         if write and (folder := chat.path.parent) in unsynced:
             # A change that is done again finds nothing to do, and is to be synced all the same.
@@ -218,13 +259,14 @@ class Chats:
                     self.aliases[chat.key.text] = found.key
                 return found.key
             chat.fill(found, next(self._versions))
+            chat.at_hand = chat.at_hand and not self._folder.read_only
         if write and chat.foreign is not None:
             try:
                 importing = self._folder.write, chat.path, chat.info, chat.foreign, "import"
                 await self._workers.run(where, *importing)
             finally:
                 self.drop(chat)
-            return await self._load(chat, turns, known, settled, write, True)
+            return await self._load(chat, needs)
         return None
 
     async def written(self, chat: Chat, batch: Batch, version: int) -> bool:
@@ -268,7 +310,7 @@ class Chats:
         chat.weighed = chat.weight
         for text in tuple(islice(self._chats, 16)) if self._weight > MAX_KEPT_BYTES else ():
             idle = self._chats[text]
-            if idle.users or idle.lock.locked() or (idle.batch and not idle.batch.finished):
+            if idle.users or idle.line.held or (idle.batch and not idle.batch.finished):
                 self._chats.move_to_end(text)
                 continue
             self._weight -= idle.weighed

@@ -12,6 +12,7 @@ from ..base import Expected
 from ..rules import is_expected, merge_metadata
 from . import _clock
 from ._chat import Chat
+from ._chats import REWRITING, Needs
 from ._place import FileChanged
 from ._several import FolderVerbs
 
@@ -51,7 +52,7 @@ class RecordVerbs(FolderVerbs):
         if not erase:
             return await self._note(key, note, expected)
         self._check_writable(key)
-        return await self._chats.with_file(key, take, write=True)
+        return await self._chats.with_file(key, take, REWRITING)
 
     async def consolidate(
         self, key: SessionKey, last_consolidated: int, summary: str, *, expected: Expected
@@ -87,12 +88,12 @@ class RecordVerbs(FolderVerbs):
     ) -> bool:
         """Add the metadata line that `note` makes; False if it makes none."""
         self._check_writable(key)
-        settled = False
+        needs = Needs(write=True)
         while True:
-            async with self._chats.session(key, settled=settled, write=True) as chat:
+            async with self._chats.session(key, needs) as chat:
                 there = at_hand(chat, expected)
-                if there is None and not settled:
-                    settled = True
+                if there is None and not needs.settled:
+                    needs = REWRITING
                     continue
                 try:
                     if not (there or await self._chats.is_expected(chat, expected)):

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from ..._errors import UnsupportedError
 from ..._records.key import SessionKey
 from ..base import Found, Hit, Page, SessionInfo
+from ._chats import Needs
 from ._claiming import ClaimVerbs
 from ._disk import UnsyncedError
 
@@ -77,7 +78,8 @@ class FolderVerbs(ClaimVerbs):
 
     async def forget(self, key: SessionKey) -> bool:
         self._check_writable(key)
-        async with self._chats.session(key, settled=True) as chat, AsyncExitStack() as locks:
+        settled = Needs(settled=True)
+        async with self._chats.session(key, settled) as chat, AsyncExitStack() as locks:
             alias = key if chat.key != key else None
             if alias is not None:
                 await locks.enter_async_context(self._renaming)

@@ -9,7 +9,7 @@ thread, as `_chats` says.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,8 +27,8 @@ from ..rules import SingleChanges, applied
 from . import _clock
 from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
+from ._chats import Needs
 from ._lines import of_generation
-from ._place import FileChanged
 from ._record_verbs import RecordVerbs, at_hand
 
 __all__ = ["JsonlStorage"]
@@ -39,12 +39,13 @@ MAX_KEEP_TURNS: Final = 4096
 
 
 class _Staged(NamedTuple):
-    """An append that is under way: its turns, and the record as it will be."""
+    """An append that is under way: its turns, and the record as it will be; no turns if refused."""
 
-    added: Added
-    info: SessionInfo | None
-    batch: Batch | None
-    version: int
+    chat: Chat
+    added: Added | None
+    info: SessionInfo | None = None
+    batch: Batch | None = None
+    version: int = 0
 
 
 class JsonlStorage(SingleChanges, RecordVerbs):
@@ -70,22 +71,15 @@ class JsonlStorage(SingleChanges, RecordVerbs):
                 known = True
                 break
         while True:
-            staged = None
-            chat = self._chats.at_hand(key)
-            there = None
-            if chat is not None and (chat.known is not None or not known):
-                there = True if expected is None else at_hand(chat, expected)
-            if chat is not None and there is not None:
-                try:
-                    staged = self._stage(chat, turns, {}, there, known, dedupe)
-                    self._chats.weigh(chat)
-                except TurnsNeededError:
-                    there = None
-            if chat is None or there is None:
-                chat, staged = await self._stage_locked(key, turns, expected, known, dedupe)
+            chat, staged = self._chats.at_hand(key), None
+            if chat is not None:
+                staged = self._stage_at_hand(turns, expected, known, dedupe, chat)
+                self._chats.weigh(chat)
             if staged is None:
+                staged = await self._stage_in_line(key, turns, expected, known, dedupe)
+            chat, added, info, batch, version = staged
+            if added is None:
                 return None
-            added, info, batch, version = staged
             if batch is not None:
                 await self._writer.wait(batch)
                 if version in batch.errors and not await self._chats.written(chat, batch, version):
@@ -94,39 +88,59 @@ class JsonlStorage(SingleChanges, RecordVerbs):
                     chat.batch = None
             return Appended(added.turns, added.new, info)
 
-    async def _stage_locked(
+    def _stage_at_hand(
+        self,
+        turns: Sequence[Turn],
+        expected: Expected | None,
+        known: bool,
+        dedupe: bool,
+        chat: Chat,
+    ) -> _Staged | None:
+        """Stage an append to a session at hand; None if its file has to be looked into."""
+        if known and chat.known is None:
+            return None
+        there = True if expected is None else at_hand(chat, expected)
+        if there is None:
+            return None
+        try:
+            return self._stage(chat, turns, {}, there, known, dedupe)
+        except TurnsNeededError:
+            return None
+
+    async def _stage_in_line(
         self,
         key: SessionKey,
         turns: Sequence[Turn],
         expected: Expected | None,
         known: bool,
         dedupe: bool,
-    ) -> tuple[Chat, _Staged | None]:
-        """Stage an append to a session that is not at hand, or where older turns are needed."""
+    ) -> _Staged:
+        """Stage an append to a session that others have, or whose file has to be looked into."""
         self._check_writable(key)
-        settled = False
-        while True:
-            async with self._chats.session(key, known=known, settled=settled, write=True) as chat:
-                with suppress(FileChanged):
-                    there = at_hand(chat, expected)
-                    if there is None and settled:
-                        there = await self._chats.is_expected(chat, expected)
-                    if there is not None:
-                        older: dict[int, Turn] = {}
-                        while True:
-                            try:
-                                return chat, self._stage(chat, turns, older, there, known, dedupe)
-                            except TurnsNeededError as error:
-                                if not settled:
-                                    break
-                                found = await self._chats.pick(chat, error.ids)
-                                older |= {turn.id: turn for turn in found}
-                                # What damage hides can't be given back: it is not known.
-                                assert chat.known is not None
-                                chat.known.discard({*error.ids}.difference(older))
-                    settled = True
-                    continue
-                self._chats.drop(chat)
+        needs = Needs(known=known, write=True)
+        quick = partial(self._stage_at_hand, turns, expected, known, dedupe)
+
+        async def stage(chat: Chat) -> _Staged | None:
+            return quick(chat)
+
+        async def stage_settled(chat: Chat) -> _Staged:
+            there = await self._chats.is_expected(chat, expected)
+            older: dict[int, Turn] = {}
+            while True:
+                try:
+                    return self._stage(chat, turns, older, there, known, dedupe)
+                except TurnsNeededError as error:
+                    found = await self._chats.pick(chat, error.ids)
+                    older |= {turn.id: turn for turn in found}
+                    # What damage hides can't be given back: it is not known.
+                    assert chat.known is not None
+                    chat.known.discard({*error.ids}.difference(older))
+
+        staged = await self._chats.with_file(key, stage, needs, quick)
+        if staged is not None:
+            return staged
+        needs = needs._replace(settled=True, anew=True)
+        return await self._chats.with_file(key, stage_settled, needs)
 
     def _stage(
         self,
@@ -136,11 +150,11 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         there: bool,
         known: bool,
         dedupe: bool,
-    ) -> _Staged | None:
+    ) -> _Staged:
         """Give the turns their ids and stage their lines, without an await.
 
         `there` is whether the session is as expected. If it is not, the turns are given back
-        where all of them are known by their token; else None.
+        where all of them are known by their token; else nothing is added.
         """
         places = None
         if known and chat.known is not None:
@@ -153,7 +167,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             or 0 in places
             or not any(map(chat.known.by_token, turns, places))
         ):
-            return None
+            return _Staged(chat, None)
         size = chat.size
         try:
             added = chat.add(turns, places, older)
@@ -164,7 +178,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         except BaseException:  # Ctrl-C, anywhere: what is in memory may not be in the batch
             self._chats.drop(chat)
             raise
-        return _Staged(added, chat.info, chat.batch, chat.version)
+        return _Staged(chat, added, chat.info, chat.batch, chat.version)
 
     async def read(
         self,
@@ -182,10 +196,14 @@ class JsonlStorage(SingleChanges, RecordVerbs):
                 return there
         from_end = newest and before is None and limit is not None and limit <= MAX_KEEP_TURNS
 
+        def at_hand(chat: Chat) -> Snapshot | None:
+            return chat.select(after, before, limit, newest=newest)
+
         async def select(chat: Chat) -> Snapshot:
             return await self._chats.read(chat, after, before, limit, newest=newest)
 
-        return await self._chats.with_file(key, select, turns=(limit or 0) if from_end else 0)
+        needs = Needs(turns=(limit or 0) if from_end else 0, settled=True)
+        return await self._chats.with_file(key, select, needs, at_hand)
 
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
         async def look(chat: Chat) -> Turn | None:
@@ -198,7 +216,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
                 return None
             return of_generation(turn, chat.info.generation)
 
-        return await self._chats.with_file(key, look)
+        return await self._chats.with_file(key, look, Needs(settled=True))
 
     async def change(
         self,
@@ -218,7 +236,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
                 await self._rewrite(chat, before, differing)
             return there
 
-        return await self._chats.with_file(key, apply, write=True, anew=False)
+        return await self._chats.with_file(key, apply, Needs(settled=True, write=True))
 
     async def _rewrite(
         self, chat: Chat, there: Sequence[Turn], changes: Mapping[int, Turn | None]
