@@ -7,11 +7,12 @@ from turnkeep import MissingExtraError
 if find_spec("aiogram") is None:
     raise MissingExtraError("turnkeep_aiogram", "aiogram", "aiogram")
 
+from ._addressed import is_addressed
 from ._content import button_of, content_of, text_of
 from ._current import chat_session
 from ._forms import RecordStates
 from ._intake import Record
-from ._message import Event, Scope, is_addressed, per_account, sender_of, session_key, source_id
+from ._message import Event, Scope, per_account, sender_of, session_key, source_id
 from ._middleware import SessionMiddleware
 from ._outlet import Render, TelegramOutlet
 from ._privacy import privacy_router

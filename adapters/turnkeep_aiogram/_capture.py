@@ -19,12 +19,17 @@ from aiogram.methods import (
 )
 from aiogram.types import Message
 
-from turnkeep.adapter import ChatSession, Content, record_as_sent
+from turnkeep.adapter import ChatSession, Content, Recent, record_as_sent
 
 from ._content import text_of
+from ._copies import Copies
 from ._message import place_of, receiver_of, source_id
 from ._outlet import TelegramOutlet, is_uncaptured
 from ._requests import RequestMiddleware
+
+_MAX_MESSAGES: Final = 10_000
+_CHANGES: Final = ("edit", "set", "stop")
+"""The beginnings of the names of methods that return a message which was there before."""
 
 
 class SentMessages:
@@ -38,12 +43,16 @@ class SentMessages:
         self.session = session
         self._content_of = content_of
         self._messages: dict[str, Message] = {}
+        self._copied: dict[str, Content] = {}
         self._is_recorded = False
 
-    async def add(self, source: str, message: Message, *, is_edit: bool) -> bool:
+    async def add(
+        self, source: str, message: Message, *, is_edit: bool, copied: Content = ""
+    ) -> bool:
         """Add a sent or edited message; return False if it does not belong to this update.
 
-        A message that is sent or edited while a reply is open is a part of that reply.
+        A message that is sent or edited while a reply is open is a part of that reply. `copied`
+        is the content of a copy, which Telegram does not send back.
         """
         outlet = self.session.outlet
         is_here = (
@@ -62,6 +71,8 @@ class SentMessages:
             return False
         else:
             self._messages[source] = message
+            if copied:
+                self._copied[source] = copied
         return True
 
     def remove(self, is_gone: Callable[[Message], bool]) -> None:
@@ -82,7 +93,7 @@ class SentMessages:
         self._is_recorded = True
         for source, message in list(self._messages.items()):
             reply = self.session.reply_of(text_of(message))
-            content = self._content_of(message)
+            content = self._copied.get(source) or self._content_of(message)
             await record_as_sent(self.session, content, source_id=source, reply=reply)
 
 
@@ -93,16 +104,24 @@ _current: Final[ContextVar[SentMessages | None]] = ContextVar("current", default
 class Capture(RequestMiddleware):
     """Sees each message that a bot sends, edits or deletes.
 
-    `record` and `edit` are called for messages that no running handler sent.
+    `record` and `edit` are called for messages that no running handler sent. `copies` tells what
+    a copied message says, and `is_own` of a message in a channel, which has no author, whether the
+    bot has posted it.
     """
 
     def __init__(
         self,
-        record: Callable[[Message], Awaitable[object]],
+        record: Callable[[Message, Content], Awaitable[object]],
         edit: Callable[[Message], Awaitable[object]],
         content_of: Callable[[Message], Content],
+        *,
+        copies: Copies,
+        is_own: Callable[[Message], Awaitable[bool]],
     ) -> None:
         super().__init__()
+        self._copies = copies
+        self._is_own = is_own
+        self._sent: Recent[str, None] = Recent(_MAX_MESSAGES)
         self._record = record
         self._edit = edit
         self._content_of = content_of
@@ -133,13 +152,37 @@ class Capture(RequestMiddleware):
             sent.remove(partial(_is_deleted_by, method))
             if isinstance(method, EditEphemeralMessageText):
                 sent.rewrite(method)
-        is_edit = method.__api_method__.startswith("edit")
+        is_edit = method.__api_method__.startswith(_CHANGES)
         messages: list[object] = result if isinstance(result, list) else [result]
         for message in messages:
-            if not isinstance(message, Message) or (source := source_id(message)) is None:
-                continue
-            if sent is None or not await sent.add(source, message, is_edit=is_edit):
-                await (self._edit if is_edit else self._record)(message)
+            if isinstance(message, Message):
+                await self._take_in(message, sent, is_edit=is_edit)
+        for copy in await self._copies.made_by(method, result):
+            await self._take_in(copy.message, sent, is_edit=False, copied=copy.content)
+
+    async def _take_in(
+        self, message: Message, sent: SentMessages | None, *, is_edit: bool, copied: Content = ""
+    ) -> None:
+        source = source_id(message)
+        if source is None or (is_edit and not await self._has_sent(message, source)):
+            return
+        self._sent[source] = None
+        if sent is not None and await sent.add(source, message, is_edit=is_edit, copied=copied):
+            return
+        if is_edit:
+            await self._edit(message)
+        else:
+            await self._record(message, copied)
+
+    async def _has_sent(self, message: Message, source: str) -> bool:
+        """Return whether the bot has sent a message that it edits.
+
+        In a channel, administrators edit each other's posts.
+        """
+        author = message.sender_business_bot or message.from_user
+        if author is not None and message.sender_chat is None:
+            return message.bot is None or author.id == message.bot.id
+        return source in self._sent or await self._is_own(message)
 
 
 def _is_deleted_by(method: TelegramMethod[Any], message: Message) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiogram.types import (
     CallbackQuery,
     Chat,
-    ExternalReplyInfo,
     InlineKeyboardMarkup,
     Message,
     MessageOriginChannel,
@@ -20,11 +19,21 @@ from aiogram.types.message_origin_union import MessageOriginUnion
 from aiogram.utils.text_decorations import TextDecoration
 
 from turnkeep import Media
-from turnkeep.adapter import Content, Quoted, as_content, as_said, list_media, note, reply_note
+from turnkeep.adapter import (
+    Content,
+    Quoted,
+    as_content,
+    as_repeated,
+    as_said,
+    note,
+    reply_note,
+)
 
 from ._commands import without_command
-from ._message import source_id, source_id_at
+from ._media import media_of, media_text
+from ._message import replied_to, source_id, source_id_at
 from ._rich import rich_text_of
+from ._services import service_lines
 
 
 class _Readable(TextDecoration):
@@ -84,8 +93,8 @@ def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
     """Return a message as it is recorded: text, or text and `Media`; empty if it has neither.
 
     Two lines may precede the text: one with the message that it replies to or quotes, and one
-    with the person or chat that it was forwarded from. Of messages that `hides` names, neither
-    text nor author is repeated.
+    with the person or chat that it was forwarded from. The media of a message that it replies to
+    precede its own. Of messages that `hides` names, neither text nor author is repeated.
     """
     origin = message.forward_origin
     if origin is not None and hides(_origin_id(origin), None):
@@ -93,11 +102,11 @@ def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
     text = text_of(message)
     if message.rich_message is None:  # the notes about its media are ours
         text = as_said(text)
-    lines = [_reply_line(message, hides), _forward_line(message), text]
-    media = _media(message)
-    if media is None and not lines[-1]:
+    said, media = [text, *service_lines(message)], media_of(message)
+    if not media and not any(said):
         return ""
-    return as_content(lines, [] if media is None else [media])
+    lines = [_reply_line(message, hides), _forward_line(message), *said]
+    return as_content(lines, [*_replied_media(message, hides), *media])
 
 
 def asked_of(message: Message, hides: Hides = hides_nothing) -> Content:
@@ -106,7 +115,9 @@ def asked_of(message: Message, hides: Hides = hides_nothing) -> Content:
     A command without either that replies to a message asks about that message.
     """
     asked = without_command(message)
-    return content_of(asked, hides) or _reply_line(asked, hides)
+    return content_of(asked, hides) or as_content(
+        [_reply_line(asked, hides)], _replied_media(asked, hides)
+    )
 
 
 def button_of(query: CallbackQuery) -> str:
@@ -133,7 +144,7 @@ def quoted_of(message: Message, hides: Hides = hides_nothing) -> Quoted | None:
 
 def _answered(message: Message) -> tuple[int | None, str | None] | None:
     """Return the author and the source id of the message that this one replies to, or None."""
-    reply, elsewhere = message.reply_to_message, message.external_reply
+    reply, elsewhere = replied_to(message), message.external_reply
     if reply is not None:
         source = source_id(reply)
         if message.business_connection_id is not None:
@@ -148,7 +159,7 @@ def _answered(message: Message) -> tuple[int | None, str | None] | None:
 
 
 def _hides_answered(message: Message, hides: Hides) -> bool:
-    answered, reply = _answered(message), message.reply_to_message
+    answered, reply = _answered(message), replied_to(message)
     origin = None if reply is None else reply.forward_origin
     if origin is not None and hides(_origin_id(origin), None):
         return True
@@ -159,24 +170,40 @@ def _reply_line(message: Message, hides: Hides = hides_nothing) -> str:
     if _hides_answered(message, hides):
         return reply_note(None, "")
     quoted = message.quote.text if message.quote is not None else None
-    reply: Message | ExternalReplyInfo | None = message.reply_to_message or message.external_reply
-    if isinstance(reply, Message):
-        if reply.forum_topic_created is not None:  # each message of a topic "replies" to its notice
-            return ""
-        return reply_note(_author_name(reply), quoted or text_of(reply) or _media_text(reply))
+    reply = replied_to(message)
     if reply is not None:
-        return reply_note(_origin_name(reply.origin), quoted or _media_text(reply))
+        said = quoted or _part_of(message, reply) or text_of(reply) or media_text(reply)
+        return reply_note(_author_name(reply), said or "\n".join(service_lines(reply)))
+    if message.external_reply is not None:
+        elsewhere = message.external_reply
+        return reply_note(_origin_name(elsewhere.origin), quoted or media_text(elsewhere))
+    if message.reply_to_story is not None:
+        return reply_note(message.reply_to_story.chat.full_name, Media("story").text)
     return note("quote", quoted) if quoted else ""
+
+
+def _part_of(message: Message, reply: Message) -> str:
+    """Return the task or the option that a message replies to, or nothing."""
+    if message.reply_to_checklist_task_id is not None and reply.checklist is not None:
+        texts = {task.id: task.text for task in reply.checklist.tasks}
+        return Media("checklist task", about=texts.get(message.reply_to_checklist_task_id)).text
+    if message.reply_to_poll_option_id is not None and reply.poll is not None:
+        options = {option.persistent_id: option.text for option in reply.poll.options}
+        return Media("poll option", about=options.get(message.reply_to_poll_option_id)).text
+    return ""
+
+
+def _replied_media(message: Message, hides: Hides) -> list[Media]:
+    """Return the files of the message that this one replies to, here or in another chat."""
+    reply = replied_to(message) or message.external_reply
+    if reply is None or _hides_answered(message, hides):
+        return []
+    return as_repeated(one for one in media_of(reply) if one.file_id is not None)
 
 
 def _forward_line(message: Message) -> str:
     origin = message.forward_origin
     return "" if origin is None else note("forwarded from", _origin_name(origin))
-
-
-def _media_text(message: Message | ExternalReplyInfo) -> str:
-    media = _media(message)
-    return "" if media is None else media.text
 
 
 def _author_name(message: Message) -> str | None:
@@ -204,47 +231,3 @@ def _origin_name(origin: MessageOriginUnion) -> str:
         case MessageOriginChannel():
             return origin.chat.full_name
     return origin.sender_user_name
-
-
-def _media(message: Message | ExternalReplyInfo) -> Media | None:
-    """Return the message's medium, or None; a file has the id that later requests fetch it by."""
-    for kind in ("animation", "audio", "document", "video", "video_note", "voice"):
-        file: Any = getattr(message, kind)
-        if file is not None:
-            return Media(
-                "file" if kind == "document" else kind.replace("_", " "),
-                file_id=file.file_id,
-                file_name=getattr(file, "file_name", None),
-                size=file.file_size,
-                mime_type=getattr(file, "mime_type", None),
-            )
-    if message.photo:
-        largest = message.photo[-1]
-        return Media("photo", file_id=largest.file_id, size=largest.file_size)
-    if message.sticker is not None:
-        about = message.sticker.emoji or message.sticker.set_name
-        return Media("sticker", file_id=message.sticker.file_id, about=about)
-    return _media_without_file(message)
-
-
-def _media_without_file(message: Message | ExternalReplyInfo) -> Media | None:
-    if message.venue is not None:
-        return Media("place", about=f"{message.venue.title}, {message.venue.address}")
-    if message.location is not None:
-        at = message.location
-        return Media("location", about=f"{at.latitude}, {at.longitude}")
-    if message.poll is not None:
-        options = (option.text for option in message.poll.options)
-        return list_media("poll", message.poll.question, options)
-    if message.contact is not None:  # without its phone number, which is private
-        names = (message.contact.first_name, message.contact.last_name)
-        return Media("contact", about=" ".join(name for name in names if name))
-    if message.dice is not None:
-        return Media("dice", about=f"{message.dice.emoji} {message.dice.value}")
-    if message.checklist is not None:
-        tasks = (task.text for task in message.checklist.tasks)
-        return list_media("checklist", f"{message.checklist.title}:", tasks)
-    for kind in ("game", "story", "paid_media", "live_photo"):
-        if getattr(message, kind) is not None:
-            return Media(kind.replace("_", " "))
-    return None

@@ -39,6 +39,12 @@ def chat_session(event: Message | CallbackQuery) -> ChatSession:
     return current.session
 
 
+def event_in_hand() -> TelegramObject | None:
+    """Return the event whose handler runs; None outside of handlers."""
+    current = _current.get()
+    return None if current is None else current.event
+
+
 def _is_same(current: TelegramObject, event: TelegramObject) -> bool:
     if current is event:
         return True

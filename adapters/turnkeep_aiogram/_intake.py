@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -14,7 +13,7 @@ from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, Event
 from aiogram.types import CallbackQuery, Message, Update
 from aiogram.types.update import UpdateTypeLookupError
 
-from turnkeep import Sender, SessionKey
+from turnkeep import Sender, SessionKey, Turn
 from turnkeep.adapter import (
     ChatSession,
     Content,
@@ -27,6 +26,7 @@ from turnkeep.adapter import (
     private_key,
 )
 
+from ._addressed import Albums, is_addressed
 from ._commands import Commands
 from ._content import asked_of, button_of, content_of, quoted_of
 from ._forms import Forms
@@ -34,7 +34,6 @@ from ._message import (
     Event,
     MaybeInaccessible,
     Scope,
-    is_addressed,
     is_ephemeral,
     is_per_user,
     listener_of,
@@ -92,6 +91,7 @@ class Intake:
         self._record_commands = record_commands
         self._forms = forms
         self._typed: Recent[str | None, None] = Recent(_MAX_TYPED)
+        self._albums = Albums()
         self._pending = PendingUpdates()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
@@ -200,7 +200,23 @@ class Intake:
             said = None if event is None else await self.said_by(event, data)
             if event is None or said is None:
                 return session
-            return await self.receive(session, event, said, update, data["bot"])
+            before = await self._record_earlier_parts(session, event)
+            received = await self.receive(session, event, said, update, data["bot"])
+            if before and received.turn is not None:
+                answered = received.already_answered
+                return received.bind(received.turn, joined=before, answered=answered)
+            return received
+
+    async def _record_earlier_parts(self, session: ChatSession, event: Event) -> list[Turn]:
+        """Record the parts of an album that came before the one that addresses the bot."""
+        turns: list[Turn] = []
+        for part in self._albums.address(event) if isinstance(event, Message) else ():
+            sender, content = sender_of(part), self.content_of(part)
+            if sender is not None and content:
+                said = Said(sender, content)
+                turn = (await self._receive_message(session, part, said)).turn
+                turns += [] if turn is None else [turn]
+        return turns
 
     async def record_unhandled(
         self, session: ChatSession, update: Update, data: dict[str, Any]
@@ -243,7 +259,13 @@ class Intake:
             if isinstance(event, Message):
                 self._typed[source_id(event)] = None
             return None
-        is_recorded = chosen or await self._filter.accepts(event, partial(is_addressed, event, bot))
+
+        async def addressed() -> bool:
+            if await is_addressed(event, bot):
+                return True
+            return isinstance(event, Message) and self._albums.is_addressed(event)
+
+        is_recorded = chosen or await self._filter.accepts(event, addressed)
         return Said(sender, content) if is_recorded else None
 
     def _is_command(self, message: Message, bot: Bot) -> bool:
@@ -279,16 +301,21 @@ class Intake:
                 session, said.content, source_id=f"button:{event.id}", sender=said.sender
             )
         else:
-            bound = await self._recorder.receive(
-                session,
-                said.content,
-                source_id=source_id(event),
-                sender=said.sender,
-                time=event.date,
-                quoted=quoted_of(event, self._hides),
-            )
+            bound = await self._receive_message(session, event, said)
         await self._recorder.owe(bound, to_handle(update, bot))
         return bound
+
+    async def _receive_message(
+        self, session: ChatSession, message: Message, said: Said
+    ) -> ChatSession:
+        return await self._recorder.receive(
+            session,
+            said.content,
+            source_id=source_id(message),
+            sender=said.sender,
+            time=message.date,
+            quoted=quoted_of(message, self._hides),
+        )
 
     async def _edit(self, message: Message, key: SessionKey) -> None:
         source, content = source_id(message), self.content_of(message)

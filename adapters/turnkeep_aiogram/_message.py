@@ -105,8 +105,9 @@ def user_of(update: Update, context: EventContext) -> int | None:
         return context.chat.id  # not the sender: in a business chat, its owner writes too
     message = message_of(update)
     if message is not None and update.callback_query is None and message.sender_chat is not None:
-        # The user of such a message is a placeholder, the same for all anonymous administrators.
-        return None if message.sender_chat.type == "channel" else message.sender_chat.id
+        # The user of such a message is a placeholder, the same for all anonymous administrators,
+        # and for all who write as a channel. A post of a channel is nobody's own.
+        return None if message.chat.type == "channel" else message.sender_chat.id
     return None if context.user is None else context.user.id
 
 
@@ -163,6 +164,25 @@ def message_at(source: str) -> Message:
     return Message.model_construct(message_id=int(number), chat=place, **fields)
 
 
+def replied_to(message: Message) -> Message | None:
+    """Return the message that this one replies to, or None.
+
+    In a topic, each message that replies to nothing "replies" to the notice that the topic was
+    created.
+    """
+    reply = message.reply_to_message
+    return None if reply is None or reply.forum_topic_created is not None else reply
+
+
+def is_of_own_inline_mode(message: Message) -> bool:
+    """Return whether somebody chose the message from the results of this bot's inline mode."""
+    return (
+        message.via_bot is not None
+        and message.bot is not None
+        and message.via_bot.id == message.bot.id
+    )
+
+
 def is_ephemeral(message: MaybeInaccessible) -> bool:
     """Return whether only the bot and one person of a group see the message."""
     if isinstance(message, Message):
@@ -216,10 +236,14 @@ def place_of(message: MaybeInaccessible, listener: int | None) -> Place:
 def sender_of(event: Event) -> Sender | None:
     """Return the user who wrote the message or pressed the button, or None.
 
-    Neither a bot nor Telegram itself counts as a user. A message on behalf of a chat (a channel,
-    an anonymous administrator) has that chat as its sender: its user is a placeholder.
+    Neither a bot nor Telegram itself counts as a user: not for a channel's post that Telegram
+    forwards into its discussion group, nor for a result of the bot's own inline mode. A message on
+    behalf of a chat (a channel, an anonymous administrator) has that chat as its sender: its user
+    is a placeholder.
     """
     if isinstance(event, Message):
+        if event.is_automatic_forward or is_of_own_inline_mode(event):
+            return None
         if event.sender_chat is not None:
             return Sender(str(event.sender_chat.id), event.sender_chat.full_name)
         # A bot wrote it for a business account; its user is the account's owner.
@@ -229,26 +253,3 @@ def sender_of(event: Event) -> Sender | None:
     if user is None or user.is_bot:
         return None
     return Sender(str(user.id), user.full_name)
-
-
-async def is_addressed(event: Event, bot: Bot) -> bool:
-    """Return whether the event is addressed to the bot.
-
-    That is a message in a private chat, an ephemeral message, a mention, a reply to the bot, or
-    a pressed button.
-    """
-    if isinstance(event, CallbackQuery) or event.chat.type == "private" or is_ephemeral(event):
-        return True
-    reply = event.reply_to_message
-    if reply is not None and reply.from_user is not None and reply.from_user.id == bot.id:
-        return True
-    text = event.text or event.caption or ""
-    for entity in event.entities or event.caption_entities or ():
-        if entity.type == "text_mention" and entity.user is not None and entity.user.id == bot.id:
-            return True
-        if entity.type in ("mention", "bot_command"):
-            mention = entity.extract_from(text).casefold()
-            me = await bot.me()  # aiogram asks Telegram once and keeps the answer
-            if mention.endswith(f"@{(me.username or '').casefold()}"):
-                return True
-    return False

@@ -21,6 +21,7 @@ from turnkeep.adapter import AdapterOptions, ChatSession, Recent, Recorder, drai
 from ._advice import Advice
 from ._capture import Capture
 from ._commands import Commands
+from ._copies import Copies
 from ._current import in_hand
 from ._ephemeral import ephemeral_outlet
 from ._feeding import Feeding
@@ -110,7 +111,10 @@ class SessionMiddleware(BaseMiddleware):
         self._drain_timeout = drain_timeout
         self._own = OwnMessages(self.recorder, self._intake)
         own, content_of = self._own, self._intake.content_of
-        self._capture = Capture(own.capture, own.edit, content_of) if capture else None
+        self._capture: Capture | None = None
+        if capture:
+            copies, is_own = Copies(self.recorder, content_of), own.has_posted
+            self._capture = Capture(own.capture, own.edit, content_of, copies=copies, is_own=is_own)
         self._resume = Resume(self.recorder)
         self._confirmation = Confirmation(self._resume.start)
         self._advice = Advice(scope)
@@ -233,6 +237,7 @@ class SessionMiddleware(BaseMiddleware):
             return await handler(event, data)
         bot: Bot = data["bot"]
         self._capture.watch(bot)
+        await self._own.capture_inline(event)
         async with self._capture.handling(session):
             result = await handler(event, data)
             # Sent here, because capture would not see the response to a webhook's request.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from aiogram.types import Message
+from aiogram.types import Message, Update
 
 from turnkeep import SessionKey
-from turnkeep.adapter import Recorder, edit_as_sent
+from turnkeep.adapter import Content, Recorder, edit_as_sent
 
 from ._intake import Intake
-from ._message import source_id
+from ._message import is_of_own_inline_mode, message_of, source_id
 
 
 class OwnMessages:
@@ -27,11 +27,29 @@ class OwnMessages:
             key, self._intake.content_of(message), source_id=source_id(message), text=text
         )
 
-    async def capture(self, message: Message) -> None:
-        """Record a message that capture has seen, if its session is known."""
-        key = self._intake.key_of_sent(message)
-        if key is not None and self._intake.content_of(message):
-            await self.record(message, None, key)
+    async def capture(self, message: Message, copied: Content = "") -> None:
+        """Record a message that capture has seen, if its session is known.
+
+        `copied` is the content of a copy.
+        """
+        key, content = self._intake.key_of_sent(message), copied or self._intake.content_of(message)
+        if key is not None and content:
+            source = source_id(message)
+            await self._recorder.record_sent(key, content, source_id=source, text=None)
+
+    async def capture_inline(self, update: Update) -> None:
+        """Record a result of the bot's own inline mode that somebody has chosen."""
+        message = message_of(update)
+        if message is not None and update.callback_query is None and is_of_own_inline_mode(message):
+            await self.capture(message)
+
+    async def has_posted(self, message: Message) -> bool:
+        """Return whether a message is recorded as one of the bot's own."""
+        key, source = self._intake.key_of_sent(message), source_id(message)
+        if key is None or source is None:
+            return False
+        turn = await self._recorder.store.session(key).find(source)
+        return turn is not None and turn.role == "assistant"
 
     async def edit(self, message: Message) -> None:
         """Edit a message that capture has recorded."""

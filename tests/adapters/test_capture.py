@@ -14,7 +14,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 from adapters.tools import RecordingBot, connected, polling, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
-from emulators.telegram import TelegramEmulator
+from emulators.telegram import PHOTO, TelegramEmulator
 from patience import PATIENCE
 from turnkeep import Session, SessionStore
 from turnkeep.adapter import ChatSession
@@ -248,3 +248,72 @@ async def test_a_discord_placeholder_that_was_recorded_becomes_the_reply(
         async with asyncio.timeout(PATIENCE):
             while await said(store, key) != ["user: where?", "assistant: found"]:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_copy_is_recorded_with_what_its_message_says(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher, done = Dispatcher(), asyncio.Event()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+    telegram.open_chat(8)
+
+    @dispatcher.message()
+    async def handle(message: Message, bot: Bot) -> None:
+        if message.text != "copy":
+            await message.copy_to(8)
+            return
+        await bot.copy_message(8, 7, message.message_id - 2, caption="mine")
+        await bot.copy_message(8, 7, message.message_id - 1)
+        await bot.copy_messages(8, 7, [message.message_id - 2, message.message_id - 1])
+        done.set()
+
+    async with polling(telegram, dispatcher):
+        photo = telegram.say(7, photo=PHOTO, caption="my cat")
+        telegram.say(7, "so sweet", reply_to=photo)
+        await telegram.wait_sent(8, 2)
+        telegram.say(7, "copy")
+        await done.wait()
+    turns = [turn async for turn in store.session("telegram:8").turns()]
+    told = [(turn.text, [one.kind for one in turn.media]) for turn in turns]
+    cat, mine = ("my cat", ["photo"]), ("mine", ["photo"])
+    sweet: tuple[str, list[str]] = ("so sweet", [])
+    assert sorted(told[:2]) == [cat, sweet]
+    assert told[2:] == [mine, sweet, cat, sweet]
+    assert {turn.role for turn in turns} == {"assistant"}
+    assert len({turn.source_id for turn in turns}) == 6
+
+
+async def test_a_post_of_another_administrator_that_the_bot_edits_is_not_the_bots(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    channel, dispatcher, done = -1002, Dispatcher(), asyncio.Event()
+    SessionMiddleware(store, capture=True, record="handled").setup(dispatcher)
+    telegram.open_chat(channel, "channel")
+    telegram.promote(channel, "can_post_messages", "can_edit_messages")
+
+    @dispatcher.channel_post(flags={"turnkeep": {"record": False}})
+    async def decorate(post: Message, bot: Bot, chat_session: ChatSession) -> None:
+        await post.edit_reply_markup(reply_markup=KEYBOARD)
+        async with chat_session.reply() as reply:
+            reply.add_text("I am here, too")
+            await post.edit_text("by another, and improved")
+            own = await post.answer("I am here")
+        await own.edit_text("I am here, too")
+        done.set()
+
+    async with polling(telegram, dispatcher):
+        telegram.say(channel, "by another")
+        await done.wait()
+    (turn,) = [turn async for turn in store.session(f"telegram:{channel}").turns()]
+    assert (turn.content, turn.source_ids) == ("I am here, too", (f"{channel}:2",))
+
+
+async def test_a_result_of_the_bots_inline_mode_is_the_bots_own_message(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "42, of course", via_bot=telegram.bot.me)
+        await telegram.wait_taken()
+    assert await said(store, "telegram:7") == ["assistant: 42, of course"]

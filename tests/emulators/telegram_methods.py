@@ -41,6 +41,7 @@ _JSON_PARAMS = frozenset(
         "limit",
         "media",
         "message_id",
+        "message_ids",
         "message_thread_id",
         "offset",
         "receiver_user_id",
@@ -154,7 +155,20 @@ class BotMethods(EphemeralMethods):
     def do_copymessage(self, params: Json) -> Json:
         source = self.chat(params, "from_chat_id").get(params.get("message_id", 0), "copy")
         content = {name: source[name] for name in _CONTENT if name in source}
+        caption, entities = incoming_text(params, "caption", "caption_entities")
+        if caption and "text" not in content:  # a new caption; of a text it is ignored
+            content |= written("caption", caption, entities)
         return {"message_id": self._send(_public(params), content)["message_id"]}
+
+    def do_copymessages(self, params: Json) -> list[Json]:
+        return [self.do_copymessage({**params, "message_id": one}) for one in params["message_ids"]]
+
+    def do_forwardmessages(self, params: Json) -> list[Json]:
+        """As documented, an array of MessageId, and no messages."""
+        sent = [
+            self.do_forwardmessage({**params, "message_id": one}) for one in params["message_ids"]
+        ]
+        return [{"message_id": one["message_id"]} for one in sent]
 
     def do_forwardmessage(self, params: Json) -> Json:
         source = self.chat(params, "from_chat_id").get(params.get("message_id", 0), "forward")
@@ -248,7 +262,10 @@ class BotMethods(EphemeralMethods):
     def _edit(self, params: Json, names: Sequence[str], content: Json) -> Json:
         chat = self.chat(params)
         message = chat.get(params.get("message_id", 0), "edit")
-        if message["message_id"] not in chat.own:
+        # `can_edit_messages`: "True, if the administrator can edit messages of other users …; for
+        # channels only" (https://core.telegram.org/bots/api#chatadministratorrights)
+        may_edit_all = chat.info["type"] == "channel" and "can_edit_messages" in chat.rights
+        if message["message_id"] not in chat.own and not may_edit_all:
             raise bad_request("message can't be edited")
         kept = {k: v for k, v in message.items() if k not in (*names, "reply_markup")}
         edited = kept | content | keyboard(params)

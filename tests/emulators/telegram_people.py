@@ -86,6 +86,20 @@ class People:
         say |= {"photo": PHOTO, "media_group_id": str(13 * 10**15 + self.updates.next_id)}
         return [self.say(chat_id, **say, **written("caption", caption)) for caption in captions]
 
+    def post_into_discussion(self, group_id: int, channel: Json, text: str) -> Json:
+        """A post of a channel comes into its discussion group, in the name of Telegram.
+
+        "True, if the message is a channel post that was automatically forwarded to the connected
+        discussion group" (https://core.telegram.org/bots/api#message, `is_automatic_forward`).
+        """
+        origin = {"type": "channel", "date": 1, "chat": channel, "message_id": 3}
+        fields: Json = {
+            "sender_chat": channel,
+            "is_automatic_forward": True,
+            "forward_origin": origin,
+        }
+        return self.say(group_id, text, **{"from": user(777000, "Telegram"), **fields})
+
     def edit(self, target: Mapping[str, Any], new_text: str, **message_fields: Any) -> Json:
         """A user edits a text or a caption; the same text again is an invisible edit."""
         message = self.bot.chats.find(target)

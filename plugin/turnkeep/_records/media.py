@@ -24,8 +24,8 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
     `kind` is one word, such as `photo`, `voice`, `audio`, `video`, `file`, `sticker` or
     `location`. `file_id` is the platform's id, and `url` a web address; each is empty if there is
     none. `size` is in bytes. `about` is a short description: a sticker's emoji, or a place's
-    coordinates. The encoded reference has at most 4 KiB. An album is several references in one
-    content.
+    coordinates. `repeated` is True for a medium of the message that this one replies to. The
+    encoded reference has at most 4 KiB. An album is several references in one content.
 
     >>> Media("file", file_id="BQAC", file_name="report.pdf", size=81_920).text
     '[file: report.pdf]'
@@ -38,6 +38,7 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
     mime_type: str | None = None
     url: str = ""
     about: str | None = None
+    repeated: bool = False
 
     def __repr__(self) -> str:
         """Return its kind alone: an address, a name and a place are for nobody else to read."""
@@ -47,7 +48,8 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", t
     def text(self) -> str:
         """The short text for a window, such as `[file: a.pdf]`; brackets in names are replaced."""
         kind, detail = (_inside(text) for text in (self.kind, self.about or self.file_name or ""))
-        return f"[{kind or 'media'}: {detail}]" if detail else f"[{kind or 'media'}]"
+        kind = f"{kind or 'media'} replied to" if self.repeated else kind or "media"
+        return f"[{kind}: {detail}]" if detail else f"[{kind}]"
 
     def as_part(self) -> dict[str, Any]:
         """Return the content part to store: `{"type": "media", "kind": …}`."""

@@ -1,4 +1,4 @@
-"""The first line of a turn that repeats the message it replies to.
+"""The first line of a turn that repeats the message it replies to, and that message's media.
 
 An adapter writes such a line above a person's text: `[reply to Ada: see you at 8]`. The turn's
 `extra` names the repeated message: `{"reply_to": {"source_id": …, "sender": …}}`. When that
@@ -7,9 +7,12 @@ message is deleted, its repetition goes too.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
+from msgspec import structs
+
+from .media import Media, media_of
 from .sender import REPLY_TO
 from .turn import Content, Turn
 
@@ -34,13 +37,18 @@ def quotes(turn: Turn, *, source_ids: Container[str] = (), sender_id: str | None
     return known or (by is not None and by == sender_id)
 
 
-def _content(turn: Turn, line: str) -> Content:
+def _content(turn: Turn, line: str, media: Iterable[Media]) -> Content:
     content = turn.content
+    if not content:
+        return content
     if isinstance(content, str):
-        return _replaced(content, line)
-    if content and isinstance(text := content[0].get("text"), str):
-        return [{**content[0], "text": _replaced(text, line)}, *content[1:]]
-    return content
+        content = [{"type": "text", "text": content}]
+    if not isinstance(text := content[0].get("text"), str):
+        return content
+    own = [part for part in content[1:] if not ((one := media_of(part)) and one.repeated)]
+    repeated = [structs.replace(one, repeated=True).as_part() for one in media if not one.repeated]
+    text = _replaced(text, line)
+    return [{**content[0], "text": text}, *repeated, *own] if own or repeated else text
 
 
 def is_gone(turn: Turn) -> bool:
@@ -59,9 +67,14 @@ def _replaced(text: str, line: str) -> str:
     return f"{line}{separator}{rest}" if head.startswith(_HEADS) else text
 
 
-def requoted(turn: Turn, line: str | None) -> tuple[Content, dict[str, Any]]:
-    """Return a turn's content and `extra` with another such line; None for a deleted message."""
+def requoted(
+    turn: Turn, line: str | None, media: Iterable[Media] = ()
+) -> tuple[Content, dict[str, Any]]:
+    """Return a turn's content and `extra` with another such line; None for a deleted message.
+
+    `media` are those of the message that it replies to.
+    """
     extra = turn.extra
     if line is None:
         extra = {key: value for key, value in extra.items() if key != REPLY_TO}
-    return _content(turn, line or GONE), extra
+    return _content(turn, line or GONE, media), extra

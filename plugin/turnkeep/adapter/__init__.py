@@ -18,13 +18,14 @@
 - `_recent`: a bounded memory of events
 """
 
+from .._records.quote import said_in
 from ._blocks import code_parts
 from ._bounds import Bounds, RateLimit, Refusal, Refused, RefusedError
 from ._capture import edit_as_sent, record_as_sent
 from ._changes import AS_MADE
 from ._chat import ChatSession
 from ._choice import RecordFilter, RecordOption
-from ._content import Content, as_content, list_media
+from ._content import Content, as_content, as_repeated, list_media
 from ._drain import drain
 from ._export import Asker, export, forget
 from ._growing import GrowingMessage
@@ -88,6 +89,7 @@ __all__ = [
     "UnreachableError",
     "as_content",
     "as_key",
+    "as_repeated",
     "as_said",
     "close_marks",
     "code_parts",
@@ -105,6 +107,7 @@ __all__ = [
     "private_key",
     "record_as_sent",
     "reply_note",
+    "said_in",
     "split_options",
     "split_text",
     "tables_as_code",

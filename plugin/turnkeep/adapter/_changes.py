@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .._records.key import SessionKey
+from .._records.media import Media
 from .._records.quote import is_gone, quotes, requoted, said_in
 from .._records.turn import Turn
 from .._session.conversation import Conversation
@@ -92,10 +93,11 @@ class Changes:
         if after is None or after.content == before.content:
             return
         name = None if after.sender is None else after.sender.name
-        line = reply_note(name, said_in(after))
+        own = " ".join(one.text for one in after.media if not one.repeated)
+        line = reply_note(name, said_in(after) or own)
         async for turn in session.turns(epoch="all", after=after.id):
             if quotes(turn, source_ids={source_id}):
-                await requote(session, turn, line)
+                await requote(session, turn, line, after.media)
 
     async def delete(
         self,
@@ -152,9 +154,14 @@ class Changes:
             await Conversation(self._store.desk, info.key).delete_all(theirs)
 
 
-async def requote(session: Session, turn: Turn, line: str | None) -> None:
-    """Give a turn another line about the message it replies to; None if that is deleted."""
-    content, extra = requoted(turn, line)
+async def requote(
+    session: Session, turn: Turn, line: str | None, media: Iterable[Media] = ()
+) -> None:
+    """Give a turn another line about the message it replies to; None if that is deleted.
+
+    `media` are those of that message.
+    """
+    content, extra = requoted(turn, line, media)
     await session.edit(turn, content, extra=extra)
 
 

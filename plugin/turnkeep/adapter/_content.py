@@ -10,7 +10,7 @@ from msgspec import json, structs, to_builtins
 from .._records.clean import clean_json
 from .._records.media import MAX_MEDIA_BYTES, Media
 
-__all__ = ["Content", "as_content", "cut_to_fit", "list_media"]
+__all__ = ["Content", "as_content", "as_repeated", "cut_to_fit", "list_media"]
 
 Content: TypeAlias = str | list[str | Media]
 """Text, or text and `Media`; empty if the message has neither."""
@@ -33,6 +33,11 @@ def as_content(lines: Iterable[str], media: Sequence[Media] = ()) -> Content:
     return [*([text] if text else []), *map(fitted, media)] if media else text
 
 
+def as_repeated(media: Iterable[Media]) -> list[Media]:
+    """Return the media of a message as those of one that replies to it."""
+    return [structs.replace(one, repeated=True) for one in media]
+
+
 def fitted(media: Media) -> Media:
     """Return a medium that can be stored: what is too long in it is cut, or left out.
 
@@ -50,12 +55,13 @@ def fitted(media: Media) -> Media:
         mime_type=None if media.mime_type is None else media.mime_type[:_MAX_NAME],
         url=_within(media.url, _MAX_REFERENCE),
         about=None if media.about is None else media.about[:_MAX_ABOUT],
+        repeated=media.repeated,
     )
     for about in (cut.about, (cut.about or "")[:_MAX_NAME] or None, None):
         cut = structs.replace(cut, about=about)
         if _size(cut) <= MAX_MEDIA_BYTES:
             return cut
-    return Media(cut.kind, size=media.size)
+    return Media(cut.kind, size=media.size, repeated=media.repeated)
 
 
 def cut_to_fit(content: object, max_bytes: int) -> object:

@@ -19,8 +19,9 @@ _BLANK_LETTERS: Final[dict[int, str]] = dict.fromkeys((0x115F, 0x1160, 0x2800), 
 _BRACKETS: Final = re.compile(r"[\[\uff3b]")
 _KINDS: Final = (
     "animation|attachment|audio|button|checklist|contact|dice|document|file|form|forwarded|game"
-    "|image|live photo|location|map|paid media|photo|place|poll|quote|selected|sticker|story"
-    "|system|video|video note|voice|voice note|(?:reply to|forwarded from)[^\\]:]*"
+    "|giveaway|image|invoice|live photo|location|map|paid media|photo|place|poll|post|quote"
+    "|reaction|selected|sticker|story|system|thread|video|video note|voice|voice note|web app"
+    "|(?:reply to|forwarded from)[^\\]:]*"
 )
 # `[kind: detail]` with any kind, or `[kind]` with one of ours. Other lines in brackets, such as
 # a table's name in TOML, a list or an address, stay as they are.
