@@ -86,6 +86,7 @@ class SessionCog(commands.Cog):
         recorder_options, self._answer_options = split_options(options)
         self.recorder: Recorder = Recorder(store, **recorder_options)
         self._backfill = Backfill(bot, store, backfill) if backfill else None
+        self._resume = Resume(bot, self.recorder)
         self._intake = Intake(
             bot,
             self.recorder,
@@ -94,10 +95,10 @@ class SessionCog(commands.Cog):
             record_commands=record_commands,
             record_webhooks=record_webhooks,
             backfill=self._backfill,
+            announce=self._resume.announce,
         )
         intake = self._intake
         self._capture = Capture(store, intake.key_of_sent, intake.content_of) if capture else None
-        self._resume = Resume(bot, self.recorder)
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
         self.is_followed: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
@@ -76,6 +76,7 @@ class Intake:
         record_commands: bool,
         record_webhooks: bool,
         backfill: Backfill | None,
+        announce: Callable[[SessionKey, discord.Message], Awaitable[None]],
     ) -> None:
         self._bot = bot
         self._recorder = recorder
@@ -85,6 +86,7 @@ class Intake:
         self._record_commands = record_commands
         self._record_webhooks = record_webhooks
         self._backfill = backfill
+        self._announce = announce
         self._deleted: Recent[int, None] = Recent(_MAX_DELETED)
         self._in_flight = MessagesInFlight()
         self._recording: dict[int, asyncio.Task[Any] | None] = {}  # the task, by channel
@@ -110,7 +112,7 @@ class Intake:
                 return session.bind(first.turn, answered=first.already_answered)
             key = self.key(message)
             await self._record_missed(message.channel.id, message, key)
-            recorded = await self._record(message, key)
+            recorded = await self._record(message, key, is_owed=True)
             # While the storage fails, the session is in another store, in memory.
             if recorded is not None and recorded.store is self._recorder.store:
                 in_flight.session = recorded
@@ -132,7 +134,9 @@ class Intake:
                 if not self.by_handlers:
                     await self._record(message, self.key(message))
 
-    async def _record(self, message: discord.Message, key: SessionKey | None) -> ChatSession | None:
+    async def _record(
+        self, message: discord.Message, key: SessionKey | None, *, is_owed: bool = False
+    ) -> ChatSession | None:
         if key is None:
             return None
         session = self._recorder.session(key, self._outlet(message))
@@ -141,14 +145,21 @@ class Intake:
             return session
         if message.id in self._deleted:  # the handler asked after the deletion
             return session
-        received = await self._recorder.receive(
-            session,
-            content,
-            source_id=source_id(message),
-            sender=sender,
-            time=message.created_at,
-            quoted=quoted_of(message, self._ignores),
-        )
+        source = source_id(message)
+        if is_owed:
+            await self._announce(key, message)
+        try:
+            received = await self._recorder.receive(
+                session,
+                content,
+                source_id=source,
+                sender=sender,
+                time=message.created_at,
+                quoted=quoted_of(message, self._ignores),
+            )
+        except Exception:
+            await self._recorder.debts.withdraw(source)
+            raise
         await self._store_parent(received, message)
         return received
 

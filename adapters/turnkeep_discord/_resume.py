@@ -10,8 +10,10 @@ from typing import Any, Final
 import discord
 from discord.ext import commands
 
-from turnkeep import Turn
+from turnkeep import SessionKey, Turn
 from turnkeep.adapter import ChatSession, Recorder, Resumer, ToHandle
+
+from ._message import source_id
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -40,10 +42,16 @@ class Resume:
     def _name(self) -> str:
         return f"discord:{0 if self._bot.user is None else self._bot.user.id}"
 
+    async def announce(self, key: SessionKey, message: discord.Message) -> None:
+        """Owe the message an answer before it is recorded: Discord sends it only once."""
+        await self._recorder.announce(key, source_id(message), self._to_handle(message))
+
+    def _to_handle(self, message: discord.Message) -> ToHandle:
+        return ToHandle(self._name, {"channel": message.channel.id, "message": message.id})
+
     async def take(self, session: ChatSession, message: discord.Message) -> None:
         """Owe the message an answer for as long as the current task, or another one, runs."""
-        update = {"channel": message.channel.id, "message": message.id}
-        await self._recorder.owe(session, ToHandle(self._name, update))
+        await self._recorder.owe(session, self._to_handle(message))
         turn, task = session.turn, asyncio.current_task()
         debt = self._recorder.debts.of(turn)
         if turn is None or task is None or debt is None:

@@ -1,4 +1,8 @@
-"""The bot that `kills` kills: an agent with a tool, on either platform."""
+"""The bot that `kills` kills: an agent with a tool, on either platform.
+
+With `DIES=before append` or `after append` it kills itself there, at the first message of its
+first life.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,25 @@ from openai import AsyncOpenAI
 
 from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
+from turnkeep.storage.jsonl import JsonlStorage
 from turnkeep_aiogram import SessionMiddleware
 from turnkeep_discord import SessionCog
 
 TOOL: Any = {"type": "function", "function": {"name": "look_up", "description": "Look it up."}}
+
+
+class Deadly(JsonlStorage):
+    """A storage that kills its process when a message is stored."""
+
+    async def append(self, *args: Any, **kwargs: Any) -> Any:
+        mark = Path("died.txt")
+        dies = "" if mark.exists() else os.environ.get("DIES", "")
+        if dies == "after append":
+            await super().append(*args, **kwargs)
+        if dies:
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().append(*args, **kwargs)
 
 
 def note_run(what: str) -> None:
@@ -97,7 +116,7 @@ class OnDiscord(commands.Bot):
 
 async def main() -> None:
     logging.basicConfig(level=logging.INFO)
-    async with SessionStore("sessions") as store:
+    async with SessionStore(Deadly("sessions")) as store:
         if os.environ["PLATFORM"] == "telegram":
             await telegram(store)
             return

@@ -90,8 +90,8 @@ class World:
         users = [self.discord.user(f"Person{number}") for number in range(PEOPLE)]
         self._people = [(user, self.discord.dm(user)) for user in users]
 
-    def bot(self) -> Bot:
-        environment = {"OPENAI_BASE_URL": self.llm.url, "OPENAI_API_KEY": "x"}
+    def bot(self, **more: str) -> Bot:
+        environment = {**more, "OPENAI_BASE_URL": self.llm.url, "OPENAI_API_KEY": "x"}
         environment["PLATFORM"] = self.platform
         if self.platform == "telegram":
             environment["TELEGRAM_TOKEN"] = self.telegram.token

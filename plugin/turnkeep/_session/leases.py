@@ -117,6 +117,13 @@ class Leases:
             except LostAcknowledgementError:
                 return await take()  # its owner gets it again
 
+    def call(self, lease: Lease, mark: Hashable) -> None:
+        """Let a lease that is held have another mark: its work is known by a better name now."""
+        if self._held.get(lease.mark) is lease:
+            del self._held[lease.mark]
+            lease.mark = (lease.claim.name, mark)
+            self._held[lease.mark] = lease
+
     async def wait_for(self, key: SessionKey, name: str) -> Lease:
         """Take a lease as soon as no other store has it."""
         pause = _FIRST_PAUSE
@@ -174,6 +181,7 @@ class Leases:
             TurnRef(claim.payload["generation"], claim.payload["id"])
             for claim in claims
             if claim.name.startswith(ANSWER) and claim.owner != self.owner
+            if "generation" in claim.payload  # else its message is being recorded
         )
         return info.first_place(answered)
 

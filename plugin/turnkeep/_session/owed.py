@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from .conversation import Conversation
 from .desk import Desk
 from .leases import ANSWER, Lease
 
-__all__ = ["Unanswered", "dead_claims", "message_of", "take_over", "unanswered"]
+__all__ = ["Unanswered", "claimed_turn", "dead_claims", "message_of", "take_over", "unanswered"]
 
 
 class Unanswered(NamedTuple):
@@ -42,17 +42,24 @@ async def dead_claims(desk: Desk, prefix: str = "") -> list[Claim]:
 
 async def message_of(desk: Desk, claim: Claim) -> Turn | None:
     """Return the message of a claim; None if it is gone, or has an answer."""
-    payload = claim.payload
-    info = await desk.info(claim.key)
-    if info is None or "generation" not in payload:
+    turn = await claimed_turn(desk, claim)
+    if turn is None or await Conversation(desk, claim.key).has_answer(turn):
         return None
-    place = info.place(TurnRef(payload["generation"], payload["id"]))
+    return turn
+
+
+async def claimed_turn(desk: Desk, claim: Claim) -> Turn | None:
+    """Return the message of a claim, answered or not; None if it is gone, or not recorded yet."""
+    payload = claim.payload
+    if "generation" not in payload:  # it was claimed before it was recorded
+        async with desk.use(claim.key) as storage:
+            return await storage.find(claim.key, claim.name.removeprefix(ANSWER))
+    info = await desk.info(claim.key)
+    place = info and info.place(TurnRef(payload["generation"], payload["id"]))
     if place is None:
         return None
     turns = (await desk.read(claim.key, after=place - 1, before=place + 1)).turns
-    if not turns or await Conversation(desk, claim.key).has_answer(turns[0]):
-        return None
-    return turns[0]
+    return turns[0] if turns else None
 
 
 async def unanswered(
@@ -72,10 +79,14 @@ async def unanswered(
     return sorted(found, key=lambda one: (one.since, one.turn.id))
 
 
-async def take_over(desk: Desk, claim: Claim, payload: Mapping[str, Any]) -> Lease | None:
-    """Take over the claim of a process that is gone; None if another one did so first."""
+async def take_over(
+    desk: Desk, claim: Claim, payload: Mapping[str, Any], mark: Hashable
+) -> Lease | None:
+    """Take over the claim of a process that is gone; None if another one did so first.
+
+    `mark` names the work here, see `Leases.take`.
+    """
     if not desk.is_shared:
         async with desk.use(claim.key, write=True) as storage:
             await storage.renew(claim, ttl=0)  # its owner is dead, and may have left it for a while
-    ref = TurnRef(payload["generation"], payload["id"])
-    return await desk.leases.take(claim.key, claim.name, mark=ref, payload=payload)
+    return await desk.leases.take(claim.key, claim.name, mark=mark, payload=payload)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary, proxy
 
 import msgspec
@@ -75,6 +75,10 @@ class Debt:
         """Begin to store that the message is handled once more."""
         self._note(tries=self.payload.get("tries", 0) + 1)
 
+    def note_name(self) -> None:
+        """Begin to store which turn the message is."""
+        self._note()
+
     def note_turns(self, turns: Sequence[Turn]) -> None:
         """Begin to store what a reply has collected."""
         self._note(turns=msgspec.to_builtins([*turns]))
@@ -102,12 +106,21 @@ class Debt:
             await asyncio.shield(self._noting)
 
 
+class Announced(NamedTuple):
+    """A message that is about to be recorded, and is owed an answer already."""
+
+    lease: Lease
+    is_again: bool
+    """True if it is owed from before."""
+
+
 class Debts:
     """The messages in hand of one store, in all of its adapters."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk: Desk = proxy(desk)  # a desk that nobody else has goes, and its debts with it
         self._open: dict[TurnRef, Debt] = {}
+        self._announced: dict[str, Announced] = {}
         self.closing: set[str] = set()
         """The bots that are about to stop: what is cut off now is still owed."""
         self._resumed: dict[str, asyncio.Event] = {}
@@ -128,25 +141,62 @@ class Debts:
             return None
         return self._open.get(self._desk.answers.name(turn))
 
+    async def announce(
+        self, key: SessionKey, source_id: str, by: str, update: Mapping[str, Any]
+    ) -> None:
+        """Owe an answer to a message before it is recorded: its platform sends it only once.
+
+        `begin` goes on with it. A storage error is logged: the message is recorded all the same.
+        """
+        name = f"{ANSWER}{source_id}"
+        if name in self._announced or any(
+            one.lease.claim.name == name for one in self._open.values()
+        ):
+            return
+        payload = _payload(by, update)
+        may_be_owed = by in self._resumed
+        try:
+            lease = await self._desk.leases.take(
+                key, name, mark=name, payload=None if may_be_owed else payload
+            )
+            if lease is None:
+                return
+            is_again = may_be_owed and bool(lease.claim.payload)
+            if may_be_owed and not is_again:
+                await self._desk.leases.note(lease, payload)
+        except TurnkeepError as error:
+            logger.warning("session %s: a crash may leave %s unanswered: %s", key, source_id, error)
+            return
+        self.adopt_announced(lease, is_again=is_again)
+
+    def adopt_announced(self, lease: Lease, *, is_again: bool) -> None:
+        """Owe an answer, under a lease that was taken, to a message that is not recorded yet."""
+        self._announced[lease.claim.name] = Announced(lease, is_again)
+
+    async def withdraw(self, source_id: str) -> None:
+        """End what was announced, unless `begin` has gone on with it."""
+        announced = self._announced.pop(f"{ANSWER}{source_id}", None)
+        if announced is not None:
+            with CancelScope(shield=True):
+                await self._desk.leases.drop(announced.lease)
+
     async def begin(self, session: InHand, by: str, update: Mapping[str, Any]) -> None:
         """Owe the message in hand an answer, unless it has one, or another process answers it.
 
         A storage error is logged: the message is handled all the same.
         """
         turn = session.turn
-        if turn is None or session.already_answered:
+        if turn is None:
             return
         name = self._desk.answers.name(turn)
-        if name in self._open:
+        if session.already_answered or name in self._open:
+            await self.withdraw(turn.source_id or "")
             return
-        payload = {
-            "generation": name.generation,
-            "id": name.id,
-            "by": by,
-            "update": update,
-            "at": datetime.now(timezone.utc).isoformat(),
-            "tries": 0,
-        }
+        payload = {**name._asdict(), **_payload(by, update)}
+        announced = self._announced.pop(answer_name(turn, name), None)
+        if announced is not None:
+            await self._go_on(announced, name, payload)
+            return
         # Until the bot has resumed, it may be owed from before, and was just delivered again.
         resumed = self._resumed.get(by)
         try:
@@ -169,6 +219,15 @@ class Debts:
             return
         if lease is not None:
             self.adopt(name, lease, payload)
+
+    async def _go_on(self, announced: Announced, name: TurnRef, payload: dict[str, Any]) -> None:
+        """Owe an answer to a message that was announced, and is recorded now."""
+        lease = announced.lease
+        self._desk.leases.call(lease, name)
+        debt = self.adopt(name, lease, {**payload, **lease.claim.payload, **name._asdict()})
+        debt.is_again = announced.is_again
+        if self._desk.is_shared:  # another process may ask what its claim is about
+            debt.note_name()
 
     def adopt(self, name: TurnRef, lease: Lease, payload: dict[str, Any]) -> Debt:
         """Owe an answer under a lease that was taken."""
@@ -200,6 +259,9 @@ class Debts:
 
     async def forget(self, source_ids: Iterable[str]) -> None:
         """Keep no copy of messages that are deleted, and owe them no answer."""
+        source_ids = [*source_ids]
+        for one in source_ids:
+            await self.withdraw(one)
         names = {f"{ANSWER}{one}" for one in source_ids}
         for name, debt in list(self._open.items()):
             if debt.lease.claim.name in names:
@@ -221,6 +283,11 @@ class Debts:
             with CancelScope(shield=True), suppress(TurnkeepError):
                 await debt.noted()
                 await self._desk.leases.drop(debt.lease)
+
+
+def _payload(by: str, update: Mapping[str, Any]) -> dict[str, Any]:
+    at = datetime.now(timezone.utc).isoformat()
+    return {"by": by, "update": update, "at": at, "tries": 0}
 
 
 _debts: Final[WeakKeyDictionary[Desk, Debts]] = WeakKeyDictionary()

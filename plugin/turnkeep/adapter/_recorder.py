@@ -145,6 +145,17 @@ class Recorder:
         """
         if self._resume and session.conversation.desk is self.store.desk:
             await self.debts.begin(session, *to_handle)
+        elif session.turn is not None and session.turn.source_id is not None:
+            await self.debts.withdraw(session.turn.source_id)
+
+    async def announce(self, key: SessionKey, source_id: str, to_handle: ToHandle) -> None:
+        """Keep what is needed to handle a message before it is recorded; `owe` goes on with it.
+
+        It is for platforms that send a message only once. Nothing is kept of a message that this
+        recorder knows.
+        """
+        if self._resume and self.key_of(source_id) is None:
+            await self.debts.announce(key, source_id, *to_handle)
 
     def ignores(self, *ids: int | None) -> bool:
         """Return True if one of these users or chats is never recorded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from inspect import isawaitable
@@ -11,8 +12,10 @@ from typing import Any, Final, TypeAlias
 
 from .._errors import TurnkeepError
 from .._records.identity import TurnRef
-from .._session.leases import TTL
-from .._session.owed import Unanswered, dead_claims, message_of, take_over
+from .._records.turn import Turn
+from .._session.desk import Desk
+from .._session.leases import ANSWER, TTL
+from .._session.owed import Unanswered, claimed_turn, dead_claims, message_of, take_over
 from .._store import SessionStore
 from ..storage.base import Claim
 from ._owed import debts_of
@@ -77,35 +80,44 @@ class Resumer:
         try:
             claims = await dead_claims(self._store.desk)
             ours = [one for one in claims if one.payload.get("by") == self._by]
-            for claim in sorted(ours, key=_order):
-                await self._resume(claim)
+            asked = [(claim, await message_of(self._store.desk, claim)) for claim in ours]
+            for claim, turn in sorted(asked, key=_order):
+                await self._resume(claim, turn)
         except TurnkeepError as error:
             logger.warning("questions that are owed an answer can't be read: %s", error)
         finally:
             debts_of(self._store.desk).has_resumed(self._by)
 
-    async def _resume(self, claim: Claim) -> None:
-        desk, tries = self._store.desk, claim.payload.get("tries", 0)
-        since = datetime.fromisoformat(claim.payload["at"])
-        turn = await message_of(desk, claim)
+    async def _resume(self, claim: Claim, turn: Turn | None) -> None:
+        desk, debts = self._store.desk, debts_of(self._store.desk)
+        payload, tries = claim.payload, claim.payload.get("tries", 0)
+        since = datetime.fromisoformat(payload["at"])
         is_late = datetime.now(timezone.utc) - since > self._max_age or tries >= MOST_TRIES
-        payload = claim.payload
-        lease = await take_over(desk, claim, payload)
+        is_recorded = "generation" in payload or await claimed_turn(desk, claim) is not None
+        name = None if turn is None else _name(desk, turn, payload)
+        lease = await take_over(desk, claim, payload, name or claim.name)
         if lease is None:
             return
-        if turn is None or is_late:
+        if is_late or (turn is None and is_recorded):
             await desk.leases.drop(lease)
             if turn is not None:
                 await self._tell(Unanswered(claim.key, turn, since, tries))
+            elif not is_recorded:
+                logger.warning(
+                    "session %s: %s stays unrecorded, of %s", claim.key, claim.name, since
+                )
             return
-        name = TurnRef(payload["generation"], payload["id"])
-        debts_of(self._store.desk).adopt(name, lease, payload).is_again = True
-        logger.info("session %s: turn %d is answered after a restart", claim.key, turn.id)
+        if name is None:  # the crash came before it was recorded
+            debts.adopt_announced(lease, is_again=True)
+        else:
+            debts.adopt(name, lease, {**payload, **name._asdict()}).is_again = True
+        logger.info("session %s: %s is answered after a restart", claim.key, claim.name)
         try:
             await self._handle(payload["update"])
         except Exception:
-            logger.exception("session %s: turn %d can't be handled again", claim.key, turn.id)
-            await debts_of(self._store.desk).settle(turn)
+            logger.exception("session %s: %s can't be handled again", claim.key, claim.name)
+            await debts.withdraw(claim.name.removeprefix(ANSWER))
+            await debts.settle(turn)
 
     async def _tell(self, late: Unanswered) -> None:
         if self._too_old is None:
@@ -125,6 +137,14 @@ class Resumer:
             logger.exception("the function for questions that are too old has failed")
 
 
-def _order(claim: Claim) -> tuple[str, int]:
+def _name(desk: Desk, turn: Turn, payload: Mapping[str, Any]) -> TurnRef:
+    if "generation" in payload:
+        return TurnRef(payload["generation"], payload["id"])
+    return desk.answers.name(turn)
+
+
+def _order(asked: tuple[Claim, Turn | None]) -> tuple[str, float, str]:
     # Each session in its own order: the leases of two messages may have begun in another one.
-    return claim.payload["generation"], claim.payload["id"]
+    # What is not recorded yet came last.
+    claim, turn = asked
+    return claim.key.text, math.inf if turn is None else turn.id, claim.payload["at"]
