@@ -54,7 +54,8 @@ class SessionCog(commands.Cog):
     - `record_webhooks`: record the posts of webhooks, too, for proxies such as PluralKit.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `backfill`: the most messages of a channel to fetch after the bot was away, if Discord does
-      not replay them. They are recorded, not answered.
+      not replay them. Missed ones are recorded, not answered. Recorded ones that were edited or
+      deleted meanwhile change in the history, as far as they are among the fetched messages.
     - `drain_timeout`: the seconds to wait for running handlers (all tasks that asked for a
       session) when the cog is removed or the bot closes, so that their replies are stored.
     - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,

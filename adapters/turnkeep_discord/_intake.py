@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet, WeakValueDictionary
@@ -129,10 +129,16 @@ class Intake:
         before: discord.Message | None = None,
         key: SessionKey | None = None,
     ) -> None:
-        if self._backfill is not None:
-            for message in await self._backfill.fetch_missed(channel_id, before, key):
-                if not self.by_handlers:
-                    await self._record(message, self.key(message))
+        if self._backfill is None:
+            return
+        fetched = await self._backfill.fetch_missed(channel_id, before, key)
+        for message in fetched.edited:
+            await self._edit(message)
+        if fetched.gone:
+            await self._delete(channel_id, fetched.gone)
+        for message in fetched.missed:
+            if not self.by_handlers:
+                await self._record(message, self.key(message))
 
     async def _record(
         self, message: discord.Message, key: SessionKey | None, *, is_owed: bool = False
@@ -175,24 +181,30 @@ class Intake:
 
     async def edit(self, message: discord.Message) -> None:
         """Edit the message in the history."""
+        async with self._in_order(message.channel.id):
+            await self._edit(message)
+
+    async def _edit(self, message: discord.Message) -> None:
         content = self.content_of(message)
         if self._sender(message) is not None and content:
-            async with self._in_order(message.channel.id):
-                self._in_flight.outdate(message.id)
-                await self._recorder.edit(source_id(message), content, self.key(message))
+            self._in_flight.outdate(message.id)
+            await self._recorder.edit(source_id(message), content, self.key(message))
 
-    async def delete(self, channel_id: int, ids: list[int]) -> None:
+    async def delete(self, channel_id: int, ids: Sequence[int]) -> None:
         """Delete the messages from the history."""
         self._deleted.update(dict.fromkeys(ids))
         async with self._in_order(channel_id):
-            # The event names no author: scopes that depend on it need a search.
-            known = self._scope in ("channel", commands.BucketType.channel)
-            await self._recorder.delete(
-                [source_id_at(channel_id, one) for one in ids],
-                key=session_key(channel_id) if known else None,
-                among=None if known else _any_key,
-                since=discord.utils.snowflake_time(min(ids)) if ids else None,
-            )
+            await self._delete(channel_id, ids)
+
+    async def _delete(self, channel_id: int, ids: Sequence[int]) -> None:
+        # Nothing names the author: scopes that depend on it need a search.
+        known = self._scope in ("channel", commands.BucketType.channel)
+        await self._recorder.delete(
+            [source_id_at(channel_id, one) for one in ids],
+            key=session_key(channel_id) if known else None,
+            among=None if known else _any_key,
+            since=discord.utils.snowflake_time(min(ids)) if ids else None,
+        )
 
     async def forget_channel(self, channel_id: int) -> None:
         """Erase the sessions of a deleted channel, and of the threads that were in it."""

@@ -12,6 +12,7 @@ import pytest_asyncio
 from discord import app_commands
 from discord.ext import commands
 
+from adapters.discord_bots import AnsweringBot, private_key_of
 from adapters.tools import RecordingBot, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
@@ -143,6 +144,111 @@ async def test_what_is_said_while_the_extension_is_reloaded_is_fetched(
         await bot.add_cog(SessionCog(bot, store, backfill=50))
         await server.say(place, ada, "after")
         await until(store, key_of(place), ["user: before", "user: between", "user: after"])
+
+
+@pytest.mark.parametrize("scope", ["channel", "user_in_channel"])
+async def test_what_is_edited_and_deleted_while_the_bot_is_away_changes_the_history(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, scope: Any
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50, scope=scope)):
+        said_before = [await server.say(place, ada, text) for text in ("one", "two", "three")]
+        await bot.hears(server, 3)
+    (key,) = await keys(store)
+    await server.edit(said_before[0], "ONE")
+    await server.delete(said_before[1])
+    await server.say(place, ada, "missed")
+    async with connected(server, RecordingBot(store, backfill=50, scope=scope)):
+        await until(store, key, ["user: ONE", "user: three", "user: missed"])
+
+
+async def test_a_change_is_noticed_before_the_first_message_that_comes_then(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        first = await server.say(place, ada, "one")
+        await server.say(place, ada, "two")
+        await bot.hears(server, 2)
+    await server.delete(first)
+    bot = RecordingBot(store, backfill=50)
+
+    async def on_connect() -> None:
+        await server.say(place, ada, "at once")
+
+    bot.add_listener(on_connect)
+    async with connected(server, bot):
+        await bot.hears(server, 1)
+    assert await said(store, key_of(place)) == ["user: two", "user: at once"]
+
+
+async def test_a_deleted_question_takes_its_answer_along_also_while_the_bot_is_away(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, AnsweringBot(store, backfill=50)):
+        asked = await server.say(place, ada, "one")
+        await until(store, key_of(place), ["user: one", "assistant: echo: one "])
+        await server.say(place, ada, "two")
+        await server.wait_sent(place, 2)
+    await server.delete(asked)
+    async with connected(server, AnsweringBot(store, backfill=50)):
+        await until(store, key_of(place), ["user: two", "assistant: echo: two "])
+
+
+async def test_what_is_older_than_the_fetched_messages_is_not_taken_for_deleted(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=2)):
+        old = await server.say(place, ada, "old")
+        for text in ("one", "two"):
+            await server.say(place, ada, text)
+        await bot.hears(server, 3)
+    await server.edit(old, "OLD")
+    await server.say(place, ada, "missed")
+    async with connected(server, RecordingBot(store, backfill=2)):
+        turns = ["user: old", "user: one", "user: two", "user: missed"]
+        await until(store, key_of(place), turns)
+
+
+async def test_without_the_right_to_read_the_past_nothing_is_taken_for_deleted(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "before")
+        await bot.hears(server, 1)
+    server.hide_past(place)
+    async with connected(server, bot := RecordingBot(store, backfill=50)):
+        await server.say(place, ada, "after")
+        await bot.hears(server, 1)
+    assert await said(store, key_of(place)) == ["user: before", "user: after"]
+
+
+async def test_an_ephemeral_answer_which_discord_never_lists_is_not_taken_for_deleted(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    class Bot(OwnHandlers):
+        async def setup_hook(self) -> None:
+            await self.add_cog(SessionCog(self, self.store, **self.options))
+
+            @self.tree.command()
+            async def ask(interaction: discord.Interaction, question: str) -> None:
+                """Asks."""
+                await interaction.response.defer(ephemeral=True)
+                await in_turn(self, interaction, self.say, prompt=question)
+
+            assert isinstance(ask, app_commands.Command)
+            await self.tree.sync()
+
+    private = private_key_of(place, ada)
+    async with connected(server, bot := Bot(store, backfill=50)):
+        bot.go_on.set()
+        await server.say(place, ada, "hello")
+        await server.wait_sent(place, 1)
+        await server.slash(place, ada, "ask", {"question": "q"})
+        await until(store, private, ["user: q", "assistant: to q"])
+    async with connected(server, bot := Bot(store, backfill=50)):
+        bot.go_on.set()
+        await server.say(place, ada, "after")
+        await server.wait_sent(place, 3)
+    assert await said(store, private) == ["user: q", "assistant: to q"]
 
 
 class OwnHandlers(commands.Bot):

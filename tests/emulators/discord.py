@@ -180,6 +180,10 @@ class DiscordEmulator(People, LocalServer):
             start = self._world.messages[ident(parent)][ident(message)]
         return self._rest.start_thread(parent, name, owner or self._world.owner, start)
 
+    def hide_past(self, channel: Ref) -> None:
+        """Take the right to read what was said in a channel from everybody."""
+        self._rest.hide_past(channel)
+
     async def archive(self, thread: Ref, *, locked: bool = False) -> None:
         """Archive a thread. A bot hears nothing of it until somebody writes in it.
 

@@ -38,7 +38,9 @@ _STYLE: Final[Payload] = {
     "position": 1,
 }
 _GONE: Final = {"archived": True}
-_PERMISSIONS: Final = str((1 << 53) - 1)  # everyone may do all; refusals are injected
+ADMINISTRATOR, READ_MESSAGE_HISTORY = 1 << 3, 1 << 16
+# Everyone may do all, until something is taken away; nobody is above that.
+_PERMISSIONS: Final = str(((1 << 53) - 1) & ~ADMINISTRATOR)
 
 
 def ident(ref: Ref) -> str:

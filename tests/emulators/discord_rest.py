@@ -14,6 +14,7 @@ from emulators.discord_payloads import (
     COMPONENTS_V2,
     DM,
     EPHEMERAL,
+    READ_MESSAGE_HISTORY,
     REPLY,
     Payload,
     Ref,
@@ -104,7 +105,11 @@ class Rest(Threads):
 
     def list_messages(self, call: Call, channel: str) -> list[Payload]:
         """Newest first; with `after`, those that follow it most closely."""
-        self.get_channel(call, channel)
+        place = self.get_channel(call, channel)
+        # "If the current user is missing the READ_MESSAGE_HISTORY permission in the channel, no
+        # messages will be returned" (documentation of *Get Channel Messages*).
+        if any(int(one["deny"]) & READ_MESSAGE_HISTORY for one in _overwrites(place)):
+            return []
         everything = self.world.messages[channel].values()
         found = [message for message in everything if not message["flags"] & EPHEMERAL]
         limit = int(call.query.get("limit", 50))
@@ -115,6 +120,13 @@ class Rest(Threads):
             after = int(call.query["after"])
             found = [message for message in found if int(message["id"]) > after][:limit]
         return [self.shown(message) for message in reversed(found[-limit:])]
+
+    def hide_past(self, channel: Ref) -> None:
+        """Take the right to read what was said from everyone in a guild's channel."""
+        place = self.world.channels[ident(channel)]
+        everyone = {"id": place["guild_id"], "type": 0, "allow": "0"}
+        place["permission_overwrites"] = [everyone | {"deny": str(READ_MESSAGE_HISTORY)}]
+        self.gateway.dispatch("CHANNEL_UPDATE", place)
 
     def get_message(self, call: Call, channel: str, message: str) -> Payload:
         return self.shown(self._message(call, channel, message))
@@ -264,6 +276,11 @@ class Rest(Threads):
         if not filled and not fields.get("content"):
             raise ApiError(400, 50006)
         return fields
+
+
+def _overwrites(channel: Payload) -> list[Payload]:
+    found: list[Payload] = channel.get("permission_overwrites", [])
+    return found
 
 
 def _limit(field: str, text: str, limit: int) -> None:
