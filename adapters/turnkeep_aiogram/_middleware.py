@@ -16,7 +16,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
 from turnkeep import SessionKey, SessionStore
-from turnkeep.adapter import AdapterOptions, ChatSession, Recent, Recorder, drain, split_options
+from turnkeep.adapter import AdapterOptions, ChatSession, Recorder, drain, split_options
 
 from ._advice import Advice
 from ._capture import Capture
@@ -30,6 +30,7 @@ from ._intake import EDITED, RECORDED, Intake, Record
 from ._markdown import render_markdown
 from ._message import MaybeInaccessible, Scope
 from ._migration import migrate
+from ._once import Once
 from ._outlet import Render, TelegramOutlet
 from ._own import OwnMessages
 from ._polling import Confirmation
@@ -39,7 +40,6 @@ from ._resume import Resume
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 FLAG: Final = "turnkeep"
-_MAX_UPDATES: Final = 10_000
 
 
 class SessionMiddleware(BaseMiddleware):
@@ -120,7 +120,7 @@ class SessionMiddleware(BaseMiddleware):
         self._advice = Advice(scope)
         self._feeding = Feeding()
         self._handed_out: dict[int, ChatSession] = {}  # by id() of the updates being handled
-        self._unrecorded: Recent[tuple[int, int], None] = Recent(_MAX_UPDATES)
+        self._once = Once(store)
         self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
         self._running = 0
@@ -184,21 +184,10 @@ class SessionMiddleware(BaseMiddleware):
             with self._recording(bot):
                 session = data[self.data_key] = await self._intake.process(event, data)
             self._feeding.recorded(event)
-            if session is None or session.turn is not None:
+            is_button = event.callback_query is not None
+            if session is None or (session.turn is not None and not is_button):
                 return await self._handle(handler, event, data)
-            # No stored turn shows that it was handled (a command): it is remembered in memory.
-            update = bot.id, event.update_id
-            if update in self._unrecorded:
-                return None
-            self._unrecorded[update] = None
-            try:
-                result = await self._handle(handler, event, data)
-                if result is UNHANDLED and session is not None:
-                    await self._intake.record_unhandled(session, event, data)
-            except BaseException:  # handle it when it is delivered again
-                self._unrecorded.pop(update, None)
-                raise
-            return result
+            return await self._handle_once(handler, event, data, session)
         finally:
             self._intake.end(event, bot)
             session = self._handed_out.pop(id(event), session)
@@ -207,6 +196,19 @@ class SessionMiddleware(BaseMiddleware):
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
+
+    async def _handle_once(
+        self, handler: Handler, event: Update, data: dict[str, Any], session: ChatSession
+    ) -> Any:
+        """Handle a command or a button, unless it was handled: no stored turn shows that."""
+
+        async def handle() -> Any:
+            result = await self._handle(handler, event, data)
+            if result is UNHANDLED and session.turn is None:
+                await self._intake.record_unhandled(session, event, data)
+            return result
+
+        return await self._once.run(data["bot"], event, handle)
 
     @contextmanager
     def _recording(self, bot: Bot) -> Generator[None, None, None]:

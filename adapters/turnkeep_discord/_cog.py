@@ -24,6 +24,7 @@ from ._cancel import cancel_only_once
 from ._capture import Capture
 from ._intake import Bot, Context, Intake, Record
 from ._message import Scope, Where, source_id
+from ._once import CommandsOnce
 from ._reload import EventBuffer, buffer_of
 from ._resume import Resume
 
@@ -100,6 +101,7 @@ class SessionCog(commands.Cog):
         )
         intake = self._intake
         self._capture = Capture(store, intake.key_of_sent, intake.content_of) if capture else None
+        self._once = CommandsOnce(bot, store)
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
         self.is_followed: bool = False
@@ -235,9 +237,19 @@ class SessionCog(commands.Cog):
         await self._intake.forget_channel(channel.id)
 
     async def bot_check_once(self, ctx: Context) -> bool:
-        """Give the command its `ctx.chat_session`; called by discord.py before each command."""
+        """Give the command its `ctx.chat_session`; called by discord.py before each command.
+
+        A command that was handled before does not run: discord.py raises a `CheckFailure`.
+        """
+        if not await self._once.begin(ctx):
+            return False
         ctx.chat_session = await self.session_of(ctx)  # type: ignore[attr-defined]
         return True
+
+    @commands.Cog.listener()
+    async def on_command_completion(self, ctx: Context) -> None:
+        """Remember the command, in case that it comes again; called by discord.py."""
+        await self._once.end(ctx)
 
     async def session_of(self, ctx: Context) -> ChatSession | None:
         """Return the session of a command, which records its question if its handler asks."""

@@ -14,7 +14,7 @@
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
 - `_export`, `_privacy` and `_privacy_texts`: people see and erase their data
 - `_question`: the question of a command; `_owed`, `_progress` and `_resume`: answers that a crash
-  cuts off
+  cuts off; `_handled`: commands and buttons that come twice
 - `_recent`: a bounded memory of events
 """
 
@@ -29,6 +29,7 @@ from ._content import Content, as_content, as_repeated, list_media
 from ._drain import drain
 from ._export import Asker, export, forget
 from ._growing import GrowingMessage
+from ._handled import Handled
 from ._notes import as_said, note, reply_note
 from ._options import AdapterOptions, split_options
 from ._outlet import MessageGoneError, Outlet, SlowDownError, UnreachableError
@@ -64,6 +65,7 @@ __all__ = [
     "Edits",
     "Failed",
     "GrowingMessage",
+    "Handled",
     "MessageGoneError",
     "OnStorageError",
     "Outlet",
