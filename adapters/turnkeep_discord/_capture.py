@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, Literal
 from weakref import WeakSet
 
@@ -52,6 +53,7 @@ class Capture:
         self._latest: deque[ChatSession] = deque(maxlen=_MAX_SESSIONS)
         self._states: Recent[int, Literal["linked", "waiting", "recorded"]] = Recent(_MAX_MESSAGES)
         self._waiting: dict[int, tuple[discord.Message, asyncio.Task[None]]] = {}
+        self._lives: dict[int, str] = {}  # the generations of their sessions when they came
 
     def add_session(self, session: ChatSession) -> None:
         """Add a session that a handler gets, and may open a reply on."""
@@ -79,8 +81,8 @@ class Capture:
 
     def on_deleted(self, message_id: int) -> None:
         """Drop a deleted message that waits."""
-        if (waiting := self._waiting.pop(message_id, None)) is not None:
-            waiting[1].cancel()
+        self._stop_wait(message_id)
+        self._lives.pop(message_id, None)
 
     async def record_waiting(self) -> None:
         """Record all messages that still wait; called when the cog is removed."""
@@ -90,17 +92,26 @@ class Capture:
         await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
         for message, _ in waiting:
             await self._record(message)
+        self._lives.clear()
 
     def _restart_wait(self, message: discord.Message) -> None:
-        self.on_deleted(message.id)
+        self._stop_wait(message.id)
         self._start_wait(message)
+
+    def _stop_wait(self, message_id: int) -> None:
+        if (waiting := self._waiting.pop(message_id, None)) is not None:
+            waiting[1].cancel()
 
     def _start_wait(self, message: discord.Message) -> None:
         self._waiting[message.id] = message, asyncio.create_task(self._record_unchanged(message))
 
     async def _record_unchanged(self, message: discord.Message) -> None:
-        await asyncio.sleep(PAUSE)
         key = self._key_of(message)
+        if key is not None and message.id not in self._lives:
+            with suppress(StorageError, StoreLockedError):
+                info = await self._store.session(key).info()
+                self._lives[message.id] = "" if info is None else info.generation
+        await asyncio.sleep(PAUSE)
         if any(session.open_reply for session in self._sessions_of(key)):
             self._start_wait(message)
             return
@@ -112,9 +123,21 @@ class Capture:
 
     async def _record(self, message: discord.Message) -> None:
         key, content = self._key_of(message), self._content_of(message)
-        if key is not None and content:
+        if key is not None and content and await self._lives_on(message, key):
             await self._link_or_append(message, key, content)
         self._waiting.pop(message.id, None)
+        self._lives.pop(message.id, None)
+
+    async def _lives_on(self, message: discord.Message, key: SessionKey) -> bool:
+        """Return False if the message's session was forgotten while it waited."""
+        life = self._lives.get(message.id)
+        if not life:
+            return True
+        info = await self._store.session(key).info()
+        return info is not None and life in (
+            info.generation,
+            *(one.generation for one in info.origins),
+        )
 
     async def _link_or_append(
         self, message: discord.Message, key: SessionKey, content: Content

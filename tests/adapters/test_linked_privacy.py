@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -84,6 +85,33 @@ async def test_forgetting_leaves_no_session_behind_though_what_is_sent_is_captur
         assert await keys(store) == []
 
 
+@pytest.mark.parametrize("chat", [7, GROUP])
+async def test_what_a_running_handler_has_sent_does_not_come_back_after_a_forget(
+    telegram: TelegramEmulator, store: SessionStore, chat: int
+) -> None:
+    dispatcher, router, forgotten = Dispatcher(), Router(), asyncio.Event()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+    dispatcher.include_routers(privacy_router(), router)
+
+    @router.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        await message.answer(f"to {message.text}")
+        if message.from_user is not None and message.from_user.id == 7:
+            await forgotten.wait()
+
+    async with store:
+        async with polling(telegram, dispatcher):
+            telegram.say(chat, "my secret", user_id=7)
+            telegram.say(GROUP, "Bob's", user_id=8, first_name="Bob")
+            await telegram.wait_sent(GROUP, 1 if chat == 7 else 2)
+            sent = len(await telegram.wait_sent(chat, 1))
+            telegram.say(chat, "/forget", user_id=7, **command("/forget"))
+            await telegram.wait_sent(chat, sent + 1)
+            forgotten.set()
+        (key,) = await keys(store)
+        assert sorted(await said(store, key)) == ["assistant: to Bob's", "user: Bob's"]
+
+
 class PrivateBot(RecordingBot):
     """A bot whose chats may all be one session, and which has the commands of privacy."""
 
@@ -128,6 +156,23 @@ async def test_forgetting_on_discord_leaves_no_session_behind_though_what_is_sen
             await server.slash(here, ada, "forget")
             await server.wait_sent(here, 1)
         assert server.sent(here)[0]["content"] == FORGOTTEN
+        assert await keys(store) == []
+
+
+async def test_what_waits_to_be_captured_on_discord_does_not_come_back_after_a_forget(
+    server: DiscordEmulator, store: SessionStore, ada: Payload
+) -> None:
+    here = server.dm(ada)
+    async with store:
+        async with connected(server, bot := PrivateBot(store, capture=True)):
+            await server.say(here, ada, "my secret")
+            await bot.hears(server, 1)
+            place: Any = await bot.fetch_channel(int(here["id"]))
+            await place.send("to my secret")
+            await server.wait_sent(here, 1)
+            await server.slash(here, ada, "forget")
+            await server.wait_sent(here, 2)
+        assert server.sent(here)[1]["content"] == FORGOTTEN
         assert await keys(store) == []
 
 

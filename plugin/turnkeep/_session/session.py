@@ -49,6 +49,14 @@ class BaseSession(Handle):
         - `LostAcknowledgementError` if the turn may be stored or not. A retry with the error's
           `token` stores it once.
         """
+        stored = await self._append(role, content, fields)
+        assert stored is not None
+        return stored
+
+    async def _append(
+        self, role: str, content: object, fields: TurnFields, *, only_answers: bool = False
+    ) -> Turn | None:
+        """Store one turn; with `only_answers`, return None if the message in hand is gone."""
         conversation, to = self._conversation, self.turn
         desk = conversation.desk
         expected: Expected | None = None
@@ -56,7 +64,8 @@ class BaseSession(Handle):
         also: tuple[int, ...] = ()
         if to is not None and role in ("assistant", "tool"):
             # No epoch: a bot may also speak after a reset.
-            expected = Expected(to.generation) if to.generation else None
+            turn_id = to.id if only_answers else None
+            expected = Expected(to.generation, turn=turn_id) if to.generation else None
             answers, also = to.id, tuple(turn.id for turn in self.joined)
         turn = new_turn(
             role,
@@ -69,6 +78,8 @@ class BaseSession(Handle):
             **fields,
         )
         appended = await desk.append(conversation.key, [turn], expected=expected)
+        if appended is None and only_answers:
+            return None
         if appended is None:  # the message's session was forgotten; the turn begins a new one
             turn = msgspec.structs.replace(turn, answers=None, also_answers=())
             appended = await desk.append(conversation.key, [turn])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .._records.turn import Turn
+from .._records.turn import Turn, TurnFields
 from .._session.reply import Reply
 from .._store import Session
+from ._chat import ChatSession
 from ._sent import AS_SENT, is_as_sent
 
 __all__ = ["edit_as_sent", "record_as_sent"]
@@ -22,14 +23,18 @@ async def record_as_sent(
 ) -> Turn | None:
     """Link a sent message to the `reply` that it is a part of; without one, append it.
 
-    Return the stored turn, or None for a linked message and for empty content.
+    Return the stored turn. Return None for a linked message, for empty content, and if the
+    message that it answers was erased meanwhile.
     """
     if reply is not None:
         await reply.link(source_id)
         return None
     if not content:
         return None
-    return await session.append("assistant", content, source_id=source_id, time=time, extra=AS_SENT)
+    fields: TurnFields = {"source_id": source_id, "time": time, "extra": AS_SENT}
+    if isinstance(session, ChatSession):
+        return await session.append_sent(content, **fields)
+    return await session.append("assistant", content, **fields)
 
 
 async def edit_as_sent(session: Session, source_id: str, content: object) -> None:

@@ -152,6 +152,13 @@ class ChatSession(Session):
 
     append.__doc__ = Session.append.__doc__
 
+    async def append_sent(self, content: object, **fields: Unpack[TurnFields]) -> Turn | None:
+        """Store a message that the bot sent, unless the message in hand was erased meanwhile.
+
+        Return None then: after a `/forget` nothing of the conversation before it is kept.
+        """
+        return await self._append("assistant", content, fields, only_answers=True)
+
     async def _history(
         self, max_messages: int, shape: Shape, options: HistoryOptions
     ) -> ShownWindow:
