@@ -55,7 +55,9 @@ async def claimed_turn(desk: Desk, claim: Claim) -> Turn | None:
         async with desk.use(claim.key) as storage:
             return await storage.find(claim.key, claim.name.removeprefix(ANSWER))
     info = await desk.info(claim.key)
-    place = info and info.place(TurnRef(payload["generation"], payload["id"]))
+    if info is None:
+        return None
+    place = info.place(TurnRef(payload["generation"], payload["id"]))
     if place is None:
         return None
     turns = (await desk.read(claim.key, after=place - 1, before=place + 1)).turns
