@@ -13,6 +13,8 @@ from turnkeep._records import content
 from turnkeep._session.draft import Draft
 from turnkeep._window.arrange import Arrangement
 from turnkeep._window.calls import CallGroup
+from turnkeep._window.message import to_message
+from turnkeep._window.tokens import message_tokens
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +81,88 @@ async def test_a_round_of_a_reply_arranges_only_its_own_turns(
             reply.add_tool_result(f"c{number}", "a cat")
             await reply.get_history(50)
             assert number == 0 or arranged == ["assistant", "tool", "settled"]
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """`counted` for each turn that is counted, and `made` for each message that is not copied."""
+    seen: list[str] = []
+    count, make = message_tokens, to_message
+
+    def counted(*arguments: Any) -> int:
+        seen.append("counted")
+        return count(*arguments)
+
+    def made(*arguments: Any) -> Any:
+        seen.append("made")
+        return make(*arguments)
+
+    monkeypatch.setattr("turnkeep._window.options.message_tokens", counted)
+    monkeypatch.setattr("turnkeep._window.options.to_message", made)
+    return seen
+
+
+@pytest.mark.parametrize("most", [300, 3000, 300_000])
+async def test_a_round_of_a_reply_counts_and_makes_only_its_own_turns(
+    asked: Session, worked: list[str], most: int
+) -> None:
+    rounds: list[int] = []
+    async with asked.reply() as reply:
+        for number in range(150):
+            worked.clear()
+            reply.add_tool_call(f"c{number}", "look", '{"at": "somewhere"}')
+            reply.add_tool_result(f"c{number}", f"result {number} " + "word " * 20)
+            await reply.get_history(max_tokens=most)
+            rounds.append(len(worked))
+    # Its call and its result, the question for the sums of what is left, and what is cut.
+    assert max(rounds[-50:]) <= 40
+    assert sum(rounds[-50:]) <= sum(rounds[50:100]) + 50
+
+
+async def test_a_round_at_the_session_counts_and_makes_only_its_own_turns(
+    session: Session, worked: list[str]
+) -> None:
+    rounds: list[int] = []
+    await session.append("user", "What is there?")
+    for number in range(150):
+        worked.clear()
+        call = {"id": f"c{number}", "function": {"name": "look", "arguments": "{}"}}
+        await session.append("assistant", None, tool_calls=[call])
+        await session.append("tool", "a cat " * 10, tool_call_id=f"c{number}")
+        await session.get_history(max_tokens=2000)
+        rounds.append(len(worked))
+    # Where the window needs a longer read than before, its turns are arranged anew.
+    assert sorted(rounds)[-5] <= 40
+
+
+async def test_a_missing_result_among_many_calls_is_counted_once(
+    asked: Session, worked: list[str]
+) -> None:
+    async with asked.reply() as reply:
+        for number in range(100):
+            reply.add_tool_call(f"c{number}", "look", "{}")
+        await reply.get_history(max_tokens=100_000)
+        counted = worked.count("counted")
+        await reply.get_history(max_tokens=100_000)
+        assert worked.count("counted") <= counted + 1  # the question, which must fit alone
+
+
+@pytest.mark.parametrize("bound", [{}, {"max_tokens": 1000}])
+async def test_what_a_caller_does_to_the_messages_of_a_window_is_not_in_the_next_one(
+    asked: Session, bound: Any
+) -> None:
+    async with asked.reply() as reply:
+        for number in range(3):
+            reply.add_tool_call(f"c{number}", "look", '{"at": 1}')
+            reply.add_tool_result(f"c{number}", "a cat")
+        before = await reply.get_history(**bound)
+        spoilt = await reply.get_history(**bound)
+        for message in spoilt:
+            for call in message.get("tool_calls") or ():
+                call["function"]["arguments"] = call["id"] = "spoilt"
+                call["function"]["name"] = "spoilt"
+            message["tool_calls"] = message["content"] = message["role"] = "spoilt"
+        assert await reply.get_history(**bound) == before
 
 
 async def test_a_text_in_progress_is_shown_by_one_window_and_replaced_in_the_next(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from profiles import many
 from turnkeep import SessionInfo, SessionStore, Turn, WindowError
+from turnkeep._window import tail as tail_module
 from turnkeep._window.arrange import View
 from turnkeep._window.build import build_window
 from turnkeep._window.options import WindowOptions
@@ -121,3 +122,22 @@ async def test_nothing_of_a_forgotten_session_is_kept_in_memory() -> None:
         assert store.desk.tails._tails
         await store.forget("test:1")
         assert not store.desk.tails._tails
+
+
+def test_turns_that_were_read_again_are_compared_by_their_values_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+    same = tail_module._are_same
+
+    def counted(turns: list[Turn], known: list[Turn]) -> bool:
+        compared.append(len(turns))
+        return same(turns, known)
+
+    monkeypatch.setattr(tail_module, "_are_same", counted)
+    chat = plain_chat([2] * 20)
+    tail, options = Tail(), WindowOptions()
+    again = [replace(turn, id=turn.id) for turn in chat.turns]
+    for turns in (chat.turns, again, again, again):
+        messages(chat.info, turns, options, View(), tail)
+    assert compared == [len(again)]

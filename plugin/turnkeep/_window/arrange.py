@@ -116,6 +116,10 @@ class Arrangement:
         """Rebuild the changed exchanges, and the lists from the first of them on."""
         exchanges, last = self.exchanges, len(self._growing) - 1
         first = min(self._changed)
+        if first == last and self._growing[last].goes_on:
+            self._changed.clear()
+            self._go_on(self._growing[last], exchanges[last])
+            return
         for place in sorted(self._changed):
             settled = self._growing[place].settled(self._unanswered, last=place == last)
             exchanges[place : place + 1] = [settled]
@@ -126,6 +130,16 @@ class Arrangement:
         self.plain_from = min(self.plain_from, first)
         for place in range(first, last + 1):
             self._append_to_lists(exchanges[place])
+
+    def _go_on(self, growing: _GrowingExchange, current: Exchange) -> None:
+        """Replace the end of the current exchange, the rest of which is as it was."""
+        out, groups = growing.go_on(self._unanswered)
+        del self.turns[len(self.turns) - out :]
+        at = len(current.turns) - out
+        current.replace_end(out, groups)
+        self.turns += current.turns[at:]
+        if not current.plain:
+            self.plain_from = len(self.starts)
 
     def _append_to_lists(self, exchange: Exchange) -> None:
         """Append the last exchange to the lists."""
@@ -244,6 +258,8 @@ class _GrowingExchange(msgspec.Struct, gc=False):
     """The window's ids of all calls so far."""
     said: bool = False
     """True if the bot has said something after its latest calls."""
+    goes_on: bool = False
+    """True while the visible exchange is the current one, and only its end can have changed."""
 
     def latest_call(self, id: str) -> CallGroup | None:
         """Return the latest calls with this id, or simply the latest ones without an id."""
@@ -265,7 +281,22 @@ class _GrowingExchange(msgspec.Struct, gc=False):
             groups = [group for group in shown if group]
             if not last:
                 _end_with_answer(groups, unanswered)
+            self.goes_on = last and not self.opening
         return Exchange(self.user, groups, self.lead, self.opening)
+
+    def go_on(self, unanswered: Unanswered) -> tuple[int, list[Group]]:
+        """Return how many turns at the end of the visible exchange have changed, and its new end.
+
+        These are whole groups. The exchange is the one that `settled` has returned.
+        """
+        shown = self.shown
+        first = min(self.unsettled, default=len(shown))
+        out = sum(map(len, shown[first:]))
+        shown += self.groups[len(shown) :]
+        for place, calls in self.unsettled.items():
+            shown[place] = calls.settled(unanswered)
+        self.unsettled.clear()
+        return out, [group for group in shown[first:] if group]
 
 
 def _end_with_answer(groups: list[Group], unanswered: Unanswered) -> None:

@@ -14,10 +14,12 @@ from typing import NamedTuple
 from .._records.info import SessionInfo
 from .._records.turn import Turn
 from .arrange import Arrangement, arrange
+from .copies import Copies
 from .cut import Cut, first_kept, reminder_before
 from .exchange import Exchange
-from .fit import Bound, fit, one_message, truncated
+from .fit import Bound, fit, truncated
 from .ids import send_ids
+from .ledger import one_message
 from .merge import merged
 from .message import Message, is_plain
 from .options import WindowOptions
@@ -39,6 +41,9 @@ class Window(NamedTuple):
     cut: int | None = None
     """The id of the first turn if the window leaves out others for a bound."""
 
+    copies: Copies | None = None
+    """The messages of the session's earlier windows."""
+
     def messages(self, options: WindowOptions) -> list[Message]:
         """Return the chat-completions messages, as the caller's own copies."""
         extra, speakers = options.extra, options.speakers
@@ -48,7 +53,11 @@ class Window(NamedTuple):
                 {"role": turn.role, "content": turn.content} for turn in self.turns
             ]
         else:
-            messages = [options.message(turn) for turn in self.turns]
+            copies = self.copies or Copies()
+            if options.shape == "openai" and not extra:
+                messages = copies.messages(self.turns, options.message)
+            else:
+                messages = [options.message(turn) for turn in self.turns]
             if options.shape == "openai":
                 send_ids(messages, options.id_style)
         if options.merge:
@@ -77,7 +86,8 @@ def build_window(
         return Window(None, ()) if complete else None
     bounds = [Bound(options.max_messages, one_message, options.slack)]  # then the bound in tokens
     if options.max_tokens is not None:
-        bounds.append(Bound(options.max_tokens, options.cost, options.slack))
+        cost = options.cost if tail is None else tail.cost(options)
+        bounds.append(Bound(options.max_tokens, cost, options.slack))
     summary = None
     if info.summary:
         summary, bounds = _beside_summary(info, chat.exchanges[-1].user, bounds, options)
@@ -88,7 +98,11 @@ def build_window(
     shown, plain = _from(chat, first, cut, bounds, options)
     whole = complete and len(shown) >= len(chat.turns) - chat.starts[first]
     return Window(
-        summary if shown else None, shown, plain, None if whole or not shown else shown[0].id
+        summary if shown else None,
+        shown,
+        plain,
+        None if whole or not shown else shown[0].id,
+        None if tail is None else tail.copies,
     )
 
 

@@ -36,6 +36,8 @@ class CallGroup(msgspec.Struct, gc=False):
     """The window's ids for each stored id; the next result belongs to the first of them."""
     results: dict[str, Turn] = {}
     """The result of each call, by the window's id."""
+    missing: dict[str, Turn] = {}
+    """What stands for the results that are not there, the same turns in each window."""
 
     def add_result(self, stored_id: str, turn: Turn, results: Results) -> None:
         """Give the result to its call; of calls with one id, to each in turn."""
@@ -59,8 +61,15 @@ class CallGroup(msgspec.Struct, gc=False):
             kept = [place for place, call in enumerate(calls) if call["id"] in self.results]
             calls = [calls[place] for place in kept]
             turn = with_calls(turn, calls, kept)
-        results = [self.results.get(call["id"]) or _no_result(turn, call) for call in calls]
+        results = [self.results.get(call["id"]) or self._no_result(call["id"]) for call in calls]
         return [turn, *results] if calls or not is_blank(turn) else []
+
+    def _no_result(self, id: str) -> Turn:
+        turn = self.missing.get(id)
+        if turn is None:
+            turn = Turn(role="tool", content=NO_RESULT, tool_call_id=id, time=self.turn.time)
+            self.missing[id] = turn
+        return turn
 
 
 def call_group(turn: Turn, exchange: int, place: int, used: set[str], prefix: str) -> CallGroup:
@@ -107,7 +116,3 @@ def as_call_id(id: object) -> str:
     if isinstance(id, str):
         return "" if id == _NO_ID or id.isspace() else id
     return str(id) if isinstance(id, int) and not isinstance(id, bool) else ""
-
-
-def _no_result(turn: Turn, call: dict[str, Any]) -> Turn:
-    return Turn(role="tool", content=NO_RESULT, tool_call_id=call["id"], time=turn.time)

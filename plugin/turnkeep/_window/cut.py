@@ -82,10 +82,10 @@ def _over_tokens(
     best = last
     for index in range(last, max(within - 1, first) - 1, -1):
         exchange = exchanges[index]
-        own = bound.of(exchange.turns)
+        own = exchange.cost(bound.cost)
         if index < last and own > bound.most // 2 and not exchange.plain:
             exchange = shown[index] = condensed(exchange, bound)
-            own = bound.of(exchange.turns)
+            own = exchange.cost(bound.cost)
         cost += own
         if cost > bound.most:
             return best if roundest else min(index + 1, last)

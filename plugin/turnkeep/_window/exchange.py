@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import msgspec
 
 from .._records.turn import Turn
+from .ledger import Cost, Group, Ledger
 from .message import is_plain
 
 __all__ = ["Exchange", "Group"]
-
-Group: TypeAlias = Sequence[Turn]
-"""Turns that are kept or cut together: an assistant turn with the results of its calls."""
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -32,6 +29,9 @@ class Exchange(msgspec.Struct, gc=False):
     """All turns of the exchange, in the order of the window."""
     plain: bool = True
     """True if the message of every turn is just its role and text."""
+    condensed: tuple[Cost, int, Exchange] | None = None
+    """What an earlier exchange becomes for a counter and a bound; see `fit.condensed`."""
+    _ledger: Ledger | None = None
 
     def __post_init__(self) -> None:
         if self.opening and not self.groups:
@@ -41,3 +41,33 @@ class Exchange(msgspec.Struct, gc=False):
             for group in self.groups:
                 self.turns += group
         self.plain = all(map(is_plain, self.turns))
+
+    def ledger(self, cost: Cost) -> Ledger:
+        """Return what is known of its costs by this counter; those by another are forgotten."""
+        if self._ledger is None or self._ledger.cost is not cost:
+            self._ledger = Ledger(cost)
+        return self._ledger
+
+    def cost(self, cost: Cost) -> int:
+        """Return what its turns cost together; each of them is counted once."""
+        return self.ledger(cost).total(self.turns)
+
+    def replace_end(self, turns: int, groups: Sequence[Group]) -> None:
+        """Replace its last turns, which are whole groups, by these groups, in its place."""
+        own, at = self.groups, len(self.turns) - turns
+        assert isinstance(own, list)
+        before = self.turns[at:]
+        del self.turns[at:]
+        while turns > 0:
+            turns -= len(own.pop())
+        kept = len(own)
+        for group in groups:
+            own.append(group)
+            self.turns += group
+            self.plain = self.plain and all(map(is_plain, group))
+        if self._ledger is not None:
+            for turn, now in zip(before, self.turns[at:], strict=False):
+                if turn is not now:
+                    break
+                at += 1
+            self._ledger.cut(at, kept)

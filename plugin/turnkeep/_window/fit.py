@@ -8,10 +8,8 @@ model forget its calls and repeat them for ever.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,9 +19,8 @@ from .._records.turn import Turn
 from .choices import Overflow
 from .exchange import Exchange, Group
 from .items import without_parts
+from .ledger import Cost, Older, one_message
 from .message import arguments_text, custom_of, is_blank, words_of
-
-Cost: TypeAlias = Callable[[Turn], int]
 
 _GROUPS_IN_ROOM: Final = 4
 """Without enough room, an older tool group costs at most the room divided by this."""
@@ -44,14 +41,9 @@ class Bound(NamedTuple):
         """Return what these turns cost together."""
         return len(turns) if self.cost is one_message else sum(map(self.cost, turns))
 
-    def of_each(self, groups: Iterable[Group]) -> list[int]:
-        """Return what each of these groups costs."""
-        return list(map(len, groups)) if self.cost is one_message else list(map(self.of, groups))
-
-
-def one_message(_: Turn) -> int:
-    """Return the cost of a turn for a bound in messages."""
-    return 1
+    def of_exchange(self, exchange: Exchange) -> int:
+        """Return what the turns of an exchange cost together."""
+        return len(exchange.turns) if self.cost is one_message else exchange.cost(self.cost)
 
 
 def fit(exchange: Exchange, bounds: Sequence[Bound], overflow: Overflow = "error") -> Exchange:
@@ -62,34 +54,58 @@ def fit(exchange: Exchange, bounds: Sequence[Bound], overflow: Overflow = "error
     group stay; if that group has calls, even where they alone are over the bound. A user turn
     that leaves them too little room is shortened with `overflow="truncate"`.
     """
-    over = [bound for bound in bounds if bound.of(exchange.turns) > bound.most]
+    over = [bound for bound in bounds if bound.of_exchange(exchange) > bound.most]
     if not over:
         return exchange
     user, groups = exchange.user, exchange.groups
     newest = _newest(groups)
     has_calls = newest is not None and _has_calls(groups[newest])
     tokens = next((bound for bound in over if bound.cost is not one_message), None)
-    counted: list[Group] = [*groups]
-    if tokens is not None:
-        if has_calls and overflow == "truncate":
-            user = beside(user, tokens)
-        # The newest group counts as it will when it is an older one, so that groups which
-        # were dropped never come back.
-        counted = _with_short_results(groups, tokens, tokens.most - tokens.cost(user))
-    order = _order(groups, newest)
-    gone = max(_to_drop(counted, order, bound, bound.most - bound.cost(user)) for bound in bounds)
-    out = {*order[:gone]}
-    kept = [index for index in range(len(groups)) if index not in out]
+    if tokens is not None and has_calls and overflow == "truncate":
+        user = beside(user, tokens)
+    # The newest group counts as it will when it is an older one, so that groups which were
+    # dropped never come back.
+    most = None if tokens is None else _most_of_group(tokens.most - tokens.cost(user))
+    older = _older(exchange, newest, bounds, most)
+    last = [] if newest is None else groups[newest]
+    counted = last if most is None or not has_calls else shorter(last, most, older.cost)
+    gone = max(_to_drop(older, counted, bound, bound.most - bound.cost(user)) for bound in bounds)
+    kept = older.kept(gone)
+    shown = {place: older.groups[place] for place in kept}
     if newest is not None:
-        others = [turn for index in kept if index != newest for turn in counted[index]]
         if tokens is not None:
-            left = tokens.most - tokens.cost(user) - tokens.of(others)
-            counted[newest] = shorter(groups[newest], left, tokens.cost)
-        shown = [user, *others, *counted[newest]]
-        too_much = any(bound.of(shown) > bound.most for bound in bounds)
-        if not has_calls and (too_much or is_blank(counted[newest][0])):
-            kept.remove(newest)
-    return Exchange(user, [counted[index] for index in kept], opening=exchange.opening)
+            left = tokens.most - tokens.cost(user) - older.left(tokens.cost, gone)
+            last = shorter(last, left, tokens.cost)
+        if has_calls or not (
+            is_blank(last[0])
+            or any(
+                bound.cost(user) + older.left(bound.cost, gone) + bound.of(last) > bound.most
+                for bound in bounds
+            )
+        ):
+            shown[newest] = last
+            kept = sorted(shown)
+    return Exchange(user, [shown[place] for place in kept], opening=exchange.opening)
+
+
+def _older(
+    exchange: Exchange, newest: int | None, bounds: Sequence[Bound], most: int | None
+) -> Older:
+    """Return the groups beside the newest one, which the exchange keeps for its next window."""
+    groups, end, cost = exchange.groups, len(exchange.groups), bounds[-1].cost
+    if newest is None or newest < end - 1:  # with stored system turns at its end
+        older = Older(cost, most, shorter)
+        for place in range(end):
+            if place != newest:
+                older.add(place, groups[place])
+        return older
+    ledger = exchange.ledger(cost)
+    older = ledger.older or Older(cost, most, shorter)
+    if older.most != most:
+        older = Older(cost, most, shorter)
+    ledger.older = older
+    older.extend(groups, newest)
+    return older
 
 
 def condensed(exchange: Exchange, bound: Bound) -> Exchange:
@@ -98,17 +114,23 @@ def condensed(exchange: Exchange, bound: Bound) -> Exchange:
     They are shortened and dropped like those of the current exchange. So the question and the
     answer stay in the window after a long tool result.
     """
-    room = bound.most // 2 - bound.of(exchange.turns)
+    room = bound.most // 2 - bound.of_exchange(exchange)
     if exchange.plain or room >= 0:
         return exchange
+    made = exchange.condensed
+    if made is None or made[:2] != (bound.cost, bound.most):
+        made = exchange.condensed = bound.cost, bound.most, _condensed(exchange, bound, room)
+    return made[2]
+
+
+def _condensed(exchange: Exchange, bound: Bound, room: int) -> Exchange:
     groups = exchange.groups
-    order = [index for index, group in enumerate(groups) if _has_calls(group)]
-    room += sum(bound.of(groups[index]) for index in order)
-    counted = _with_short_results(groups, bound, room)
-    tools = [counted[index] for index in order]
-    gone = _to_drop(tools, range(len(tools)), bound._replace(slack=0), room)
-    kept = sorted({*range(len(groups))} - {*order[:gone]})
-    shown = [counted[index] for index in kept]
+    room += sum(bound.of(group) for group in groups if _has_calls(group))
+    older = Older(bound.cost, _most_of_group(room), shorter)
+    older.extend(groups, len(groups))
+    excess = sum(bound.of(older.groups[place]) for place in older.tools) - room
+    gone = min(older.to_drop(bound.cost, excess), len(older.tools)) if excess > 0 else 0
+    shown = [older.groups[place] for place in older.kept(gone)]
     return Exchange(exchange.user, shown, exchange.lead, exchange.opening)
 
 
@@ -124,30 +146,18 @@ def _has_calls(group: Group) -> bool:
     return len(group) > 1
 
 
-def _order(groups: Sequence[Group], newest: int | None) -> list[int]:
-    """Return the indexes of the groups in the order in which they go; the newest stays."""
-    sizes = list(map(len, groups))
-    if newest is not None:
-        sizes[newest] = 0
-    tools = [index for index, size in enumerate(sizes) if size > 1]
-    return tools + [index for index, size in enumerate(sizes) if size == 1]
-
-
-def _to_drop(groups: Sequence[Group], order: Sequence[int], bound: Bound, room: int) -> int:
-    """Return the number of groups to drop, in this order, so that all fit into the room."""
-    costs = bound.of_each(groups)
-    excess = sum(costs) - room
+def _to_drop(older: Older, newest: Group, bound: Bound, room: int) -> int:
+    """Return the number of groups to drop, so that the rest fits into the room with the newest."""
+    excess = older.total(bound.cost) + bound.of(newest) - room
     if excess <= 0:
         return 0
     step = max(1, int(room * bound.slack))
-    wanted = math.ceil(excess / step) * step
-    gone = list(accumulate(map(costs.__getitem__, order), initial=0))
-    return min(bisect_left(gone, wanted), len(order))
+    return older.to_drop(bound.cost, math.ceil(excess / step) * step)
 
 
-def _with_short_results(groups: Sequence[Group], bound: Bound, room: int) -> list[Group]:
-    most = max(1, room // _GROUPS_IN_ROOM)
-    return [shorter(one, most, bound.cost) if _has_calls(one) else one for one in groups]
+def _most_of_group(room: int) -> int:
+    """Return the most that an older tool group costs, where there is not room for all."""
+    return max(1, room // _GROUPS_IN_ROOM)
 
 
 def shorter(group: Group, most: int, cost: Cost) -> Group:

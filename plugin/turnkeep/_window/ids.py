@@ -31,7 +31,9 @@ def send_ids(messages: Iterable[dict[str, Any]], style: IdStyle | None = None) -
     shown: dict[str, str] = {}
     for message in messages:
         if message["role"] == "tool":
-            message["tool_call_id"] = shown.get(message["tool_call_id"], message["tool_call_id"])
+            if shown:
+                given = message["tool_call_id"]
+                message["tool_call_id"] = shown.get(given, given)
         elif calls := message.get("tool_calls"):
             shown = {}
             for call in calls:
@@ -39,7 +41,8 @@ def send_ids(messages: Iterable[dict[str, Any]], style: IdStyle | None = None) -
                 while (id := made(given, count)) in taken:
                     count += 1
                 taken.add(id)
-                shown[given] = call["id"] = id
+                if id != given:
+                    shown[given] = call["id"] = id
 
 
 def _openai(id: str, count: int) -> str:

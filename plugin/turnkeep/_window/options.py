@@ -178,6 +178,17 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return lambda text: self.tokens({"role": "user", "content": text})
 
+    def counts_as(self, other: WindowOptions) -> bool:
+        """Return True if `cost` is the same with these options as with the others."""
+        return self is other or (
+            self.count_tokens == other.count_tokens
+            and self.count_message == other.count_message
+            and self.speakers == other.speakers
+            and self.shape == other.shape
+            and tuple(self.extra) == tuple(other.extra)
+            and (self.media is None) == (other.media is None)
+        )
+
     def cost(self, turn: Turn) -> int:
         """Return the tokens of a turn; a medium counts as much as a resolver may make of it."""
         tokens = self.tokens(self.message(turn))

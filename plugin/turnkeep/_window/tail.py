@@ -20,6 +20,9 @@ from .._records.info import SessionInfo
 from .._records.turn import Turn
 from .arrange import Arrangement
 from .choices import Results, Unanswered
+from .copies import Copies
+from .ledger import Cost, one_message
+from .options import WindowOptions
 from .sight import begins_in, in_epoch
 
 __all__ = ["Tail", "Tails"]
@@ -36,7 +39,18 @@ _TAIL_OVERHEAD: Final = 8
 class Tail:
     """The arranged turns of one session."""
 
-    __slots__ = ("_arrangement", "_epoch", "_first_id", "_rules", "_turns", "needed", "weight")
+    __slots__ = (
+        "_arrangement",
+        "_cost",
+        "_counting",
+        "_epoch",
+        "_first_id",
+        "_rules",
+        "_turns",
+        "copies",
+        "needed",
+        "weight",
+    )
 
     def __init__(self) -> None:
         self.weight: int = 0
@@ -46,8 +60,20 @@ class Tail:
         """The id of the epoch's first turn, or None if that was not read."""
         self._rules: tuple[Unanswered, Results] = ("result", "last")
         self._arrangement = Arrangement()
+        self._counting: WindowOptions | None = None
+        self._cost: Cost = one_message
+        self.copies: Copies = Copies()
         self.needed: int = 0
         """The number of turns that the last window had to read."""
+
+    def cost(self, options: WindowOptions) -> Cost:
+        """Return the function that counts the tokens of a turn with these options.
+
+        It is the same object for the same count, by which the exchanges know what they cost.
+        """
+        if self._counting is None or not options.counts_as(self._counting):
+            self._counting, self._cost = options, options.cost
+        return self._cost
 
     def arranged(
         self,
@@ -90,18 +116,24 @@ class Tail:
         if not known or not turns:
             return None
         old = len(turns) - (turns[-1].id - known[-1].id)
-        if not 0 < old <= min(len(turns), len(known)) or not _are_same(turns[:old], known[-old:]):
+        if not 0 < old <= min(len(turns), len(known)):
             return None
+        there, kept = turns[:old], known[-old:]
+        if there != kept:
+            return None
+        if not all(map(is_, there, kept)):
+            if not _are_same(there, kept):
+                return None
+            # They were read again. Next time they are the same objects.
+            known[-old:] = there
         return turns[old:]
 
 
 def _are_same(turns: Sequence[Turn], known: Sequence[Turn]) -> bool:
-    """Return True if the turns are the known ones, mostly the same objects."""
-    if turns != known:
-        return False
-    if all(map(is_, turns, known)):
-        return True
-    # Python takes True, 1 and 1.0 for the same, so JSON is compared as JSON.
+    """Return True if turns that Python takes for equal ones are the same, also as JSON.
+
+    Python takes True, 1 and 1.0 for the same.
+    """
     return all(
         turn is one or not _holds_json(turn) or _encode(turn) == _encode(one)
         for turn, one in zip(turns, known, strict=True)
