@@ -65,8 +65,8 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(session: ChatSession) -> None:
-    await session.answer(ask, nothing="I have nothing to say.")
+async def answer(session: ChatSession, *, again: bool = False) -> None:
+    await session.answer(ask, replace=again, nothing="I have nothing to say.")
 
 
 async def reset(session: ChatSession, say: Say) -> None:
@@ -75,8 +75,7 @@ async def reset(session: ChatSession, say: Say) -> None:
 
 
 async def retry(session: ChatSession) -> None:
-    await session.undo(answers_only=True)
-    await answer(session)
+    await answer(session, again=True)
 
 
 # Telegram.

@@ -59,9 +59,9 @@ async def ask(history: Messages) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(session: Session) -> None:
+async def answer(session: Session, *, again: bool = False) -> None:
     try:
-        async with session.reply() as reply:
+        async with session.reply(replace=again) as reply:
             history = await reply.get_history(max_tokens=4000, overflow="truncate")
             if not history:
                 print("There is nothing to answer yet.")
@@ -84,8 +84,7 @@ async def handle(session: Session, line: str) -> None:
             await session.store.forget(session.key)
             print("Everything is erased.")
         case "/retry":
-            await session.undo(answers_only=True)
-            await answer(session)
+            await answer(session, again=True)
         case _ if line.startswith("/"):
             print(HELP)
         case _:

@@ -53,8 +53,8 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(session: ChatSession) -> None:
-    await session.answer(ask, nothing="I have nothing to say.")
+async def answer(session: ChatSession, *, again: bool = False) -> None:
+    await session.answer(ask, replace=again, nothing="I have nothing to say.")
 
 
 class MemoryBot(commands.Bot):
@@ -104,8 +104,7 @@ class Conversation(commands.Cog):
     async def retry(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer()
         session = await chat_session(self.bot, interaction)
-        await session.undo(answers_only=True)
-        await answer(session)
+        await answer(session, again=True)
 
 
 async def main() -> None:

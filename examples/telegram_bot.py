@@ -56,8 +56,8 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
                 yield chunk.choices[0].delta.content
 
 
-async def answer(chat_session: ChatSession) -> None:
-    await chat_session.answer(ask, nothing="I have nothing to say.")
+async def answer(chat_session: ChatSession, *, again: bool = False) -> None:
+    await chat_session.answer(ask, replace=again, nothing="I have nothing to say.")
 
 
 @router.message(Command("start", "help"))
@@ -84,8 +84,7 @@ async def on_reset(message: Message, chat_session: ChatSession) -> None:
 
 @router.message(Command("retry"))
 async def on_retry(_: Message, chat_session: ChatSession) -> None:
-    await chat_session.undo(answers_only=True)
-    await answer(chat_session)
+    await answer(chat_session, again=True)
 
 
 @router.message()

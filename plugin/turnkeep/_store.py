@@ -24,6 +24,7 @@ from ._session.reading import Sessions
 from ._session.redaction import Redact, redactor
 from ._session.session import BaseSession
 from ._session.spending import GroupBy, Spent, add_up, check_by
+from ._session.variants import with_variants
 from ._urls import as_storage
 from .storage.base import Hit, Storage
 
@@ -238,7 +239,8 @@ class SessionStore:
                 names = {"sender": sender, "model": usage.model, "session": key}
                 return names[by] if by in names else turn.time.date().isoformat()
 
-            await add_up(self.session(info.key).turns(epoch="all"), name, spent, since)
+            turns = self.session(info.key).turns(epoch="all", variants=True)
+            await add_up(turns, name, spent, since)
         return spent
 
     async def unanswered(
@@ -298,7 +300,10 @@ class SessionStore:
             there.setdefault(key, []).append(turn)
         for key, turns in there.items():
             try:
-                count += await Conversation(self.desk, key).delete_all(turns)
+                conversation = Conversation(self.desk, key)
+                gone = await with_variants(self.desk, key, turns)
+                deleted = await conversation.delete_all(gone)
+                count += max(0, deleted - (len(gone) - len(turns)))
             except StorageError:
                 failed.append(key)
         if failed:
@@ -335,8 +340,9 @@ class Session(BaseSession):
         """Copy the conversation up to a turn into another session, and return that.
 
         `at` is a turn, its id, or a source id. Its epoch is copied from its beginning, in one
-        step, behind the turns that the other session may have. Both go on by themselves. Raises
-        `InvalidTurnError` if there is no such turn, or if `to` is this session.
+        step, behind the turns that the other session may have. Of several answers to a question
+        it has the one that was shown then, or that `at` is a part of. Both go on by themselves.
+        Raises `InvalidTurnError` if there is no such turn, or if `to` is this session.
         """
         key = as_key(to)
         turn = await self._stored(at)

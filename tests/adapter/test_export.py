@@ -31,6 +31,22 @@ async def test_an_export_of_everything_has_hidden_turns_system_turns_and_tool_re
     assert [row["content"] for row in short] == ["how warm?", "Warm."]
 
 
+async def test_an_export_marks_replaced_answers_or_leaves_them_out() -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        asked = session.bind(await session.append("user", "how warm?", sender="7"))
+        for text in ("Cold.", "Warm."):
+            async with asked.reply(replace=True) as reply:
+                reply.add_text(text)
+        asker = Asker("7", "7")
+        whole = json.loads(await export(session, asker=asker, everything=True))
+        short = json.loads(await export(session, asker=asker))
+        assert [row["content"] for row in short] == ["how warm?", "Warm."]
+        assert [row.get("replaced", False) for row in whole] == [False, True, False]
+        assert await forget(session, asker=asker)
+        assert [turn async for turn in session.turns(epoch="all", variants=True)] == []
+
+
 async def test_the_exports_of_several_sessions_are_one_in_the_order_of_time() -> None:
     async with SessionStore("memory:") as store:
         first, second = store.session("telegram:-1"), store.session("telegram:-2")

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Bot(ABC):
-    """A bot with `/retry`, `/early` and `/tell`, whose model says nothing until it may."""
+    """A bot with `/retry`, `/again`, `/early` and `/tell`; its model waits until it may speak."""
 
     server: LocalServer
     key: str
@@ -56,6 +56,10 @@ class Bot(ABC):
     async def retry(self, session: ChatSession) -> None:
         await session.undo(answers_only=True)
         await session.answer(self.model())
+        self._end()
+
+    async def again(self, session: ChatSession) -> None:
+        await session.answer(self.model(), replace=True)
         self._end()
 
     async def early(self, session: ChatSession) -> None:
@@ -113,6 +117,10 @@ class OnTelegram(Bot):
         async def retry(_: Message, chat_session: ChatSession) -> None:
             await self.retry(chat_session)
 
+        @dispatcher.message(Command("again"))
+        async def again(_: Message, chat_session: ChatSession) -> None:
+            await self.again(chat_session)
+
         @dispatcher.message(Command("early"))
         async def early(_: Message, chat_session: ChatSession) -> None:
             await self.early(chat_session)
@@ -157,6 +165,10 @@ class OnDiscord(Bot):
             await self.retry(ctx.chat_session)
 
         @bot.command()
+        async def again(ctx: Any) -> None:
+            await self.again(ctx.chat_session)
+
+        @bot.command()
         async def early(ctx: Any) -> None:
             await self.early(ctx.chat_session)
 
@@ -188,7 +200,7 @@ async def wait(bot: Bot, predicate: Callable[[], object]) -> None:
     await bot.server.wait_for(predicate, what="the bot")
 
 
-@pytest.mark.parametrize("command", ["/retry", "/early", "/tell"])
+@pytest.mark.parametrize("command", ["/retry", "/again", "/early", "/tell"])
 async def test_a_command_that_asks_the_model_waits_for_the_answer_before_it(
     bot: Bot, store: SessionStore, command: str
 ) -> None:
@@ -204,14 +216,15 @@ async def test_a_command_that_asks_the_model_waits_for_the_answer_before_it(
     assert (bot.called, bot.most) == (7, 1)
 
 
+@pytest.mark.parametrize("command", ["/retry", "/again"])
 async def test_a_retry_replaces_the_answer_that_it_waited_for(
-    bot: Bot, store: SessionStore
+    bot: Bot, store: SessionStore, command: str
 ) -> None:
     async with store:
         async with bot.start(store, busy="queue"):
             await bot.say("hello")
             await wait(bot, lambda: bot.called == 1)
-            await bot.say("/retry")
+            await bot.say(command)
             bot.may_end.set()
             await wait(bot, lambda: bot.done == 2)
         assert await said(store, bot.key) == ["user: hello", "assistant: answer 2"]

@@ -49,7 +49,7 @@ def _losing(verb: str) -> Any:
 
 
 for _verb in (
-    *("append", "edit", "delete", "clear", "consolidate", "update_metadata"),
+    *("append", "change", "edit", "delete", "clear", "consolidate", "update_metadata"),
     *("rename", "unlink", "forget", "claim", "release"),
 ):
     setattr(Losing, _verb, _losing(_verb))

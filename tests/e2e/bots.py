@@ -195,5 +195,6 @@ def is_noted(folder: Path) -> bool:
 
 
 def said(folder: Path, key: str) -> list[str]:
-    """What is on disk of a session, in its order: `user: …`, `assistant: …`."""
-    return [f"{turn['role']}: {turn['content']}" for turn in turns(folder, key)]
+    """What is on disk of a session and not hidden, in its order: `user: …`, `assistant: …`."""
+    shown = [turn for turn in turns(folder, key) if not turn.get("hidden")]
+    return [f"{turn['role']}: {turn['content']}" for turn in shown]

@@ -34,7 +34,7 @@ def from_message(
     """
     if isinstance(message, Turn):
         kept = msgspec.structs.asdict(message)
-        for field in ("id", "epoch", "answers", "also_answers", "token", "generation"):
+        for field in ("id", "epoch", "answers", "also_answers", "token", "generation", "variant"):
             del kept[field]
         kept["source_id"] = kept.pop("source_ids")
         return new_turn(max_bytes=max_bytes, where=where, inline_media=inline_media, **kept)

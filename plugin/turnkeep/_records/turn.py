@@ -44,6 +44,8 @@ class Turn(
     - `epoch` counts the session's resets, from 1.
     - `interrupted` marks the part of a reply that failed before its end.
     - A `hidden` turn is stored but is in no window.
+    - `variant` names an answer of several to one question. All but one of them are `hidden`. In
+      the question it names that one; see `Session.choose`.
     - `extra` holds the caller's own fields.
     - `items` keep what a provider said beyond text and calls, such as thoughts and signatures,
       in its order. They belong to one `shape`, such as `"anthropic"`, see `turnkeep.shapes`.
@@ -67,6 +69,7 @@ class Turn(
     epoch: int = 1
     interrupted: bool = False
     hidden: bool = False
+    variant: str = ""
     extra: dict[str, Any] = {}
     shape: str | None = None
     items: list[dict[str, Any]] | None = None
@@ -87,6 +90,11 @@ class Turn(
     def source_id(self) -> str | None:
         """The first of `source_ids`, or None."""
         return self.source_ids[0] if self.source_ids else None
+
+    @property
+    def is_replaced(self) -> bool:
+        """True for a turn of an answer in whose place another one is shown."""
+        return self.hidden and bool(self.variant)
 
     def answers_one_of(self, ids: Container[int]) -> bool:
         """Return True if the turn answers one of these ids, alone or among others."""

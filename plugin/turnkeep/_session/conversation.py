@@ -22,7 +22,7 @@ from ..storage.base import DEDUPE_TURNS, Change, Storage
 from .desk import Desk, moved_answer
 from .draft import Draft
 from .leases import Lease, answer_name
-from .reading import Sight, read_latest_exchange, read_window
+from .reading import Sight, locate, read_latest_exchange, read_window
 from .shown import ShownWindow, checked_options, shown
 
 __all__ = ["Begun", "Conversation"]
@@ -104,14 +104,7 @@ class Conversation:
 
     async def locate(self, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:
         """Return the record, and the turn as it is stored now or None if it is gone."""
-        key, read = self.key, self.desk.read
-        place: int | None = turn.id
-        info, turns, _ = await read(key, after=turn.id - 1, before=turn.id + 1)
-        if info is not None and info.generation != turn.generation and turn.generation:
-            place = info.place(turn.ref)
-            if place is not None and place != turn.id:
-                info, turns, _ = await read(key, after=place - 1, before=place + 1)
-        return info, None if place is None or not turns else turns[0]
+        return await locate(self.desk, self.key, turn)
 
     async def delete_all(self, turns: Sequence[Turn]) -> int:
         """Delete several turns in hand, in one step if they are of one generation."""
@@ -224,7 +217,7 @@ class Conversation:
             expected = info.expected(turn=to.id)
             return Begun(to, (), expected, sight, is_lost=not may, leases=leases, key=info.key)
         sight = Sight.of(to, joined)
-        record, there = await self.locate(to)
+        record, there = await locate(self.desk, self.key, to)
         if record is None or there is None:  # deleted, or forgotten with its session
             return Begun(to, (), None, sight, is_lost=True)
         # The answer belongs to its message's epoch. After a reset it is refused.

@@ -21,6 +21,7 @@ from .conversation import Conversation
 from .history import History, ShownWindow
 from .reading import Sight, Turns
 from .spending import Spent, add_up
+from .variants import question_to_replace, read_answers
 
 __all__ = ["Handle"]
 
@@ -94,17 +95,31 @@ class Handle(History):
         epoch: int | Literal["all"] | None = None,
         after: int = 0,
         last: int | None = None,
+        variants: bool = False,
     ) -> AsyncIterator[Turn]:
         """Iterate over the stored turns in ascending order: of the current epoch, another, or all.
 
         Epochs count from 1. `after` leaves out the turns up to that id. `last` considers only
-        that many of the session's latest turns, and reads nothing before them.
+        that many of the session's latest turns, and reads nothing before them. Answers that were
+        replaced are left out unless `variants` is True.
         """
         if not isinstance(epoch, int) and epoch not in (None, "all"):
             raise ValueError(f"epoch is a whole number, 'all', or None, not {epoch!r}")
         if last is not None and (isinstance(last, bool) or last < 1):
             raise ValueError(f"last is a whole number, 1 or more, or None, not {last!r}")
-        return Turns(self._conversation.desk, self._conversation.key, epoch, after, last)
+        desk, key = self._conversation.desk, self._conversation.key
+        return Turns(desk, key, epoch, after, last, variants=variants)
+
+    async def variants(self, question: Turn | None = None) -> list[list[Turn]]:
+        """Return the answers to a question in the order in which they were given.
+
+        `question` is the message in hand, or without one the latest user turn, unless given. Each
+        answer is a list of turns. Windows show the one whose turns are not `hidden`.
+        """
+        desk, key = self._conversation.desk, self._conversation.key
+        question = await question_to_replace(desk, key, question or self.turn)
+        there = None if question is None else (await self._conversation.locate(question))[1]
+        return [] if there is None else (await read_answers(desk, key, there)).variants()
 
     async def usage(self, *, since: datetime | None = None) -> Spent:
         """Return the tokens that the answers of this session cost, of all epochs.
@@ -114,7 +129,7 @@ class Handle(History):
         `if (await session.usage()).over_budget(2.50, prices): …`
         """
         spent: dict[str, Spent] = {}
-        await add_up(self.turns(epoch="all"), None, spent, since)
+        await add_up(self.turns(epoch="all", variants=True), None, spent, since)
         return spent.get("", Spent())
 
     async def latest(self) -> Turn | None:

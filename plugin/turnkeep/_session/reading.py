@@ -26,6 +26,7 @@ __all__ = [
     "Sight",
     "Turns",
     "beside_questions",
+    "locate",
     "read_latest_exchange",
     "read_window",
     "window_alone",
@@ -173,6 +174,17 @@ async def _questions(
     return questions
 
 
+async def locate(desk: Desk, key: SessionKey, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:
+    """Return the record, and the turn as it is stored now or None if it is gone."""
+    place: int | None = turn.id
+    info, turns, _ = await desk.read(key, after=turn.id - 1, before=turn.id + 1)
+    if info is not None and info.generation != turn.generation and turn.generation:
+        place = info.place(turn.ref)
+        if place is not None and place != turn.id:
+            info, turns, _ = await desk.read(key, after=place - 1, before=place + 1)
+    return info, None if place is None or not turns else turns[0]
+
+
 class LatestExchange(NamedTuple):
     """A session's record, its latest user turn, and the turns behind that one which answer it."""
 
@@ -220,19 +232,22 @@ class Turns(AsyncIterator[Turn]):
         epoch: int | Literal["all"] | None,
         after: int,
         last: int | None = None,
+        *,
+        variants: bool = True,
     ) -> None:
         self._desk = desk
         self._key = key
         self._epoch = epoch
         self._after = after
         self._last = last
+        self._variants = variants
         self._page: Iterator[Turn] = iter(())
         self._ended = False
 
     async def __anext__(self) -> Turn:
         while True:
             for turn in self._page:
-                if self._epoch in ("all", turn.epoch):
+                if self._epoch in ("all", turn.epoch) and (self._variants or not turn.is_replaced):
                     return turn
             if self._ended:
                 raise StopAsyncIteration

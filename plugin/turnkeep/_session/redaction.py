@@ -20,7 +20,7 @@ Redact: TypeAlias = Callable[[SessionKey, Turn], "Turn | None"]
 
 _IDENTITY: Final = (
     *("id", "role", "time", "source_ids", "answers", "also_answers", "epoch"),
-    *("interrupted", "hidden", "token", "generation", "tool_call_id"),
+    *("interrupted", "hidden", "variant", "token", "generation", "tool_call_id"),
 )
 _CHECKED: Final = ("content", "name", "tool_calls", "sender", "extra")
 

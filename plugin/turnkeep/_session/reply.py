@@ -7,6 +7,7 @@ of them at once. Nothing is locked while the model works.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -28,6 +29,7 @@ from .draft import Draft
 from .history import History, ShownWindow
 from .returned import open_calls, read_answer, read_usage
 from .states import EVENTS, Event, State
+from .variants import also_answered, question_to_replace, store_variant
 
 __all__ = ["Reply"]
 
@@ -73,6 +75,7 @@ class Reply(History):
         *,
         keep_interrupted: bool = False,
         again: bool = False,
+        replace: bool = False,
     ) -> None:
         self.turns: list[Turn] = []
         self._conversation = conversation
@@ -83,6 +86,7 @@ class Reply(History):
         self._opened: list[TurnRef] = []
         self._keep_interrupted = keep_interrupted
         self._again = again
+        self._replace = replace
         self._collected: list[Turn] = []
         self._draft = Draft()
         self._sized: tuple[Turn | None, int] = (None, 0)
@@ -120,11 +124,18 @@ class Reply(History):
             )
         # Before the first await, so that no other task can enter meanwhile.
         to = self._begun.to
-        if to is not None:
+        if to is not None and not self._replace:
             self._opened = self._conversation.desk.answers.open((to, *self._joined))
         self._happen(Event.ENTER)
+        desk, key = self._conversation.desk, self._conversation.key
         try:
+            if self._replace:
+                to = await question_to_replace(desk, key, to)
+                self._opened = desk.answers.open([] if to is None else [to, *self._joined])
             begun = await self._conversation.begin_reply(to, self._joined, again=self._again)
+            if self._replace and begun.to is not None:
+                also = await also_answered(desk, key, begun.to)
+                begun = begun._replace(also=tuple(sorted({*begun.also, *also})))
         except BaseException:  # also a cancellation, or the message would seem open forever
             self._happen(Event.FAIL)
             self._conversation.desk.answers.close(self._opened, given=False)
@@ -183,7 +194,13 @@ class Reply(History):
         links = tuple(dict.fromkeys(self._links))
         turns[last] = replace(turns[last], source_ids=links, usage=tuple(self._usage))
         self._linked = last
-        stored = await self._conversation.store_reply(turns, self._begun)
+        conversation, to = self._conversation, self._begun.to
+        store = partial(conversation.store_reply, begun=self._begun)
+        if self._replace and to is not None:
+            desk, key = conversation.desk, conversation.key
+            stored = await store_variant(desk, key, to, turns, store, interrupted=interrupted)
+        else:
+            stored = await store(turns)
         if stored is None:
             self._happen(Event.REFUSE)
             return

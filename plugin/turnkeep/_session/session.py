@@ -25,6 +25,7 @@ from .handle import Handle
 from .reading import read_latest_exchange
 from .reply import Reply
 from .returned import as_messages
+from .variants import choose, with_variants
 
 __all__ = ["BaseSession"]
 
@@ -159,20 +160,42 @@ class BaseSession(Handle):
             bound._conversation = conversation.at(info.key)  # noqa: SLF001 (a handle just made)
         return bound
 
-    def reply(self, *, keep_interrupted: bool = False) -> Reply:
+    def reply(self, *, keep_interrupted: bool = False, replace: bool = False) -> Reply:
         """Return the assistant's part, a transaction: `async with session.reply() as reply:`.
 
         The end of the block stores everything that was added, at once. An exception stores
         nothing; with `keep_interrupted` it stores the part so far, marked as interrupted. The
         reply answers the message in hand, or without one the latest user turn.
+
+        With `replace` it takes the place of the answer that this message has, once it is stored:
+        its windows leave that one out, and a reply that fails or says nothing changes nothing.
+        The old answer stays, see `variants` and `choose`.
         """
         return Reply(
             self._conversation,
             self.turn,
             self.joined,
             keep_interrupted=keep_interrupted,
-            again=self.was_answered,
+            again=self.was_answered or replace,
+            replace=replace,
         )
+
+    async def choose(self, answer: Turn | int | str) -> list[Turn]:
+        """Show this answer instead of the others to its question, and return its turns.
+
+        `answer` is any of its turns, or an id or a source id of one; see `variants`. The change
+        is one step: windows show either the one or the other. Return no turns if it is gone.
+        Raises `InvalidTurnError` for a turn that is no answer.
+        """
+        turn = await self._stored(answer)
+        if turn is None:
+            return []
+        if turn.role not in ("assistant", "tool"):
+            raise InvalidTurnError(
+                f"{self._conversation.where}a {turn.role} turn is no answer: choose one of "
+                "`await session.variants(question)`"
+            )
+        return await choose(self._conversation.desk, self._conversation.key, turn)
 
     async def edit(
         self, turn: Turn | int | str, content: object, *, extra: Mapping[str, Any] | None = None
@@ -207,10 +230,17 @@ class BaseSession(Handle):
     async def delete(self, turn: Turn | int | str) -> Turn | None:
         """Delete a turn for good, and return it, or None if there is none.
 
-        `turn` is a turn, its id, or a source id. An open reply to it stores nothing.
+        `turn` is a turn, its id, or a source id. An open reply to it stores nothing. The answers
+        that were replaced go with their question.
         """
-        found = await self._named(turn)
-        return None if found is None else await self._conversation.delete(found)
+        found = await self._stored(turn)
+        if found is None:
+            return None
+        conversation = self._conversation
+        gone = await with_variants(conversation.desk, conversation.key, [found])
+        if len(gone) == 1:
+            return await conversation.delete(found)
+        return found if await conversation.delete_all(gone) else None
 
     async def _named(self, turn: Turn | int | str) -> Turn | int | None:
         """Return the turn that is meant by a turn or a source id, or an id unchanged."""

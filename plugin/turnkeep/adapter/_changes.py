@@ -11,6 +11,7 @@ from .._records.media import Media
 from .._records.quote import is_gone, quotes, requoted, said_in
 from .._records.turn import Turn
 from .._session.conversation import Conversation
+from .._session.variants import with_variants
 from .._store import Session, SessionStore
 from ._notes import reply_note
 from ._recent import Recent
@@ -95,7 +96,7 @@ class Changes:
         name = None if after.sender is None else after.sender.name
         own = " ".join(one.text for one in after.media if not one.repeated)
         line = reply_note(name, said_in(after) or own)
-        async for turn in session.turns(epoch="all", after=after.id):
+        async for turn in session.turns(epoch="all", variants=True, after=after.id):
             if quotes(turn, source_ids={source_id}):
                 await requote(session, turn, line, after.media)
 
@@ -126,7 +127,9 @@ class Changes:
             there = [turn for turn in found if turn is not None]
             turns = await _turns_since(session, oldest)
             answers = _answers_to(there, turns) if self._delete_answers else []
-            await Conversation(self._store.desk, one).delete_all([*there, *answers])
+            desk = self._store.desk
+            gone_too = await with_variants(desk, one, [*there, *answers])
+            await Conversation(desk, one).delete_all(gone_too)
             for turn in turns:
                 if quotes(turn, source_ids=gone):
                     await requote(session, turn, None)
@@ -143,7 +146,7 @@ class Changes:
         """Delete the turns with such source ids, and their answers, in every session."""
         for info in await self._store.list_sessions(limit=None):
             session = self._store.session(info.key)
-            turns = [turn async for turn in session.turns(epoch="all")]
+            turns = [turn async for turn in session.turns(epoch="all", variants=True)]
             gone = {
                 turn.id
                 for turn in turns
@@ -176,10 +179,10 @@ def _answers_to(deleted: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
 async def _turns_since(session: Session, oldest: datetime | None) -> list[Turn]:
     """Return the turns since `oldest`, and some before; read only a long session's end."""
     if oldest is None:
-        return [turn async for turn in session.turns(epoch="all")]
+        return [turn async for turn in session.turns(epoch="all", variants=True)]
     count = _READ_FIRST
     while True:
-        turns = [turn async for turn in session.turns(epoch="all", last=count)]
+        turns = [turn async for turn in session.turns(epoch="all", variants=True, last=count)]
         if len(turns) < count or turns[0].time < oldest:
             return turns
         count *= 4

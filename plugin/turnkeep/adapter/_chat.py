@@ -167,13 +167,20 @@ class ChatSession(Session):
         await self.begin_asking()
         return await super()._history(max_messages, shape, options)
 
-    def reply(self, *, keep_interrupted: bool = False, prompt: Content | None = None) -> Reply:
+    def reply(
+        self,
+        *,
+        keep_interrupted: bool = False,
+        replace: bool = False,
+        prompt: Content | None = None,
+    ) -> Reply:
         """Return the assistant's part, a transaction; see `Session.reply`.
 
         If the event in hand is not recorded, such as a command, the reply begins with its
-        question: the command's arguments, or `prompt`.
+        question: the command's arguments, or `prompt`. With `replace` it answers the latest
+        message again, for a command such as `/retry`.
         """
-        reply = ChatReply(self, keep_interrupted=keep_interrupted, prompt=prompt)
+        reply = ChatReply(self, keep_interrupted=keep_interrupted, prompt=prompt, replace=replace)
         self._replies.append(reply)
         return reply
 
@@ -204,6 +211,7 @@ class ChatSession(Session):
         says: Answer,
         *,
         keep_interrupted: bool = False,
+        replace: bool = False,
         nothing: str = "(no answer)",
         failed: Failed | None = None,
         undelivered: Undelivered | None = None,
@@ -224,6 +232,8 @@ class ChatSession(Session):
 
         - `keep_interrupted`: if the stream raises an exception, store the part so far, marked as
           interrupted. Otherwise nothing of it is stored. The exception is raised.
+        - `replace`: the answer takes the place of the one that the message in hand has, or without
+          one the latest message, for a command such as `/retry`. See `Session.reply`.
         - `failed`: the text that the bot then shows in the place of the half answer, or below the
           part that is kept; or a function of the exception. Without it, a half answer stays.
         - `undelivered`: what becomes of an answer that cannot be delivered: `"store"`, `"drop"`,
@@ -244,19 +254,21 @@ class ChatSession(Session):
                 "use session.reply(), send the text, and link the reply to it"
             )
         try:
-            if prompt is not None or (self.turn is None and not isinstance(says, str)):
+            if not replace and (
+                prompt is not None or (self.turn is None and not isinstance(says, str))
+            ):
                 await self.take_question(prompt)
             elif not isinstance(says, str):
                 await self.begin_asking()
         except RefusedError:
             return self._unsaid()
-        if self.was_answered:  # the message was delivered again
+        if self.was_answered and not replace:  # the message was delivered again
             logger.info("%s: the message in hand has an answer already, and gets no other", self)
             await self.end_asking()
             return self._unsaid()
         options = self.outlet.options.changed(failed, undelivered, max_wait)
         outlet = self.outlet
-        reply = ChatReply(self, keep_interrupted=True, checked=True)
+        reply = ChatReply(self, keep_interrupted=True, checked=True, replace=replace)
         self._replies.append(reply)
         with suppress(CutOffError):
             async with reply:

@@ -34,7 +34,7 @@ async def export(*sessions: Session, asker: Asker | None = None, everything: boo
     them. With an `asker`, if others wrote in a session too, the export has only this person's
     turns and the answers to them. A user turn without a sender is somebody else's, except in
     the asker's own session (see `forget`). Hidden turns, system turns, and tool calls with their
-    results are exported with `everything` only.
+    results are exported with `everything` only. So are replaced answers, marked as `replaced`.
     """
     found: list[Turn] = []
     for session in sessions:
@@ -81,7 +81,7 @@ async def count_of_others(session: Session, *, asker: Asker) -> int:
 
 async def _turns_of(session: Session) -> list[Turn]:
     turns: list[Turn] = []
-    async for turn in session.turns(epoch="all"):
+    async for turn in session.turns(epoch="all", variants=True):
         turns.append(turn)
         if not len(turns) % _STEP:
             await checkpoint()
@@ -131,5 +131,7 @@ def _row(turn: Turn, *, everything: bool) -> bytes:
     row["content"] = turn.content
     if everything and turn.tool_calls:
         row["tool_calls"] = turn.tool_calls
+    if turn.is_replaced:
+        row["replaced"] = True
     formatted = msgspec.json.format(msgspec.json.encode(row), indent=2)
     return formatted.replace(b"\n", b"\n  ")  # no text has a line break: JSON escapes them

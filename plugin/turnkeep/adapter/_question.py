@@ -56,6 +56,7 @@ class ChatReply(Reply):
         keep_interrupted: bool,
         prompt: Content | None = None,
         checked: bool = False,
+        replace: bool = False,
     ) -> None:
         self.progress: AnswerProgress | None = None
         """The progress of the answer; None if the message is owed none."""
@@ -67,12 +68,15 @@ class ChatReply(Reply):
             session.turn,
             session.joined,
             keep_interrupted=keep_interrupted,
-            again=session.was_answered,
+            again=session.was_answered or replace,
+            replace=replace,
         )
 
     async def __aenter__(self) -> Self:
         session = self._session
-        if not self._checked and (self._begun.to is None or self._prompt is not None):
+        if self._replace and not self._checked:
+            await session.begin_asking()
+        elif not self._checked and (self._begun.to is None or self._prompt is not None):
             await session.take_question(self._prompt)
             self._conversation, self._begun = session.conversation, Begun(session.turn)
             self._again = session.was_answered

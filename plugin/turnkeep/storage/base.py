@@ -45,6 +45,9 @@ DEDUPE_TURNS: Final = 1000
 MAX_METADATA_BYTES: Final = 8 * 1024
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
+_UNSET: Final = msgspec.UNSET
+_SET: Final = ("content", "extra", "hidden", "variant", "answers")
+"""The fields of a turn that a change sets."""
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,21 +138,22 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The change that an edit makes to a turn. A field that is UNSET stays."""
 
-    content: Content | msgspec.UnsetType = msgspec.UNSET
+    content: Content | msgspec.UnsetType = _UNSET
     """Other content also takes the turn's `items` away."""
 
-    extra: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    extra: dict[str, Any] | msgspec.UnsetType = _UNSET
     link: tuple[str, ...] = ()
     """Source ids to add to those of the turn."""
 
+    hidden: bool | msgspec.UnsetType = _UNSET
+    variant: str | msgspec.UnsetType = _UNSET
+    answers: int | msgspec.UnsetType = _UNSET
+
     def apply(self, turn: Turn) -> Turn:
         """Return the changed turn, or `turn` itself, the same object, if nothing changes."""
-        changed = msgspec.structs.replace(
-            turn,
-            content=turn.content if self.content is msgspec.UNSET else self.content,
-            extra=turn.extra if self.extra is msgspec.UNSET else self.extra,
-            source_ids=tuple(dict.fromkeys(turn.source_ids + self.link)),
-        )
+        fields = {name: value for name in _SET if (value := getattr(self, name)) is not _UNSET}
+        sources = tuple(dict.fromkeys(turn.source_ids + self.link))
+        changed = msgspec.structs.replace(turn, source_ids=sources, **fields)
         if changed.content != turn.content:
             # The model's thoughts and citations are about what it said before.
             changed = msgspec.structs.replace(changed, shape=None, items=None)

@@ -152,6 +152,20 @@ class ChangeContract(Hooks):
         assert await storage.find(KEY, "t") == left[0]
 
     @clause()
+    async def test_change_hides_and_shows_turns_and_says_what_they_answer(self, lab: Lab) -> None:
+        storage = lab.storage
+        await storage.append(KEY, [user("a"), user("b"), user("c", hidden=True)])
+        one = Change(hidden=True, variant="1", answers=1)
+        there = await storage.change(KEY, {2: one, 3: Change(hidden=False, variant="2")})
+        for _ in range(2):
+            turns = [*(await storage.read(KEY)).turns]
+            assert [turn.hidden for turn in turns] == [False, True, False]
+            assert [turn.variant for turn in turns] == ["", "1", "2"]
+            assert [turn.answers for turn in turns] == [None, 1, None]
+            assert there == turns[1:]
+            storage = await lab.again()
+
+    @clause()
     async def test_changes_of_several_turns_raise_the_revision_by_one(self, lab: Lab) -> None:
         await lab.storage.append(KEY, [user("a"), user("b"), user("c")])
         await lab.storage.change(KEY, {1: Change(content="x"), 2: None, 3: Change(extra={"y": 1})})

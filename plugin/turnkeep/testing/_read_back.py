@@ -260,6 +260,14 @@ class ReadContract(Hooks):
         assert await lab.storage.search("secret") == []
         assert [hit.turn.id for hit in await lab.storage.search("changed")] == [1]
 
+    @clause(capability="search")
+    async def test_search_finds_a_turn_while_it_is_not_hidden(self, lab: Lab) -> None:
+        await lab.storage.append(KEY, [user("word one"), user("word two", hidden=True)])
+        await lab.storage.change(KEY, {1: Change(hidden=True), 2: Change(hidden=False)})
+        assert [hit.turn.id for hit in await lab.storage.search("word")] == [2]
+        await lab.storage.edit(KEY, 1, Change(hidden=False))
+        assert [hit.turn.id for hit in await lab.storage.search("word")] == [2, 1]
+
     @clause()
     async def test_search_raises_where_it_is_not_among_the_capabilities(self, lab: Lab) -> None:
         if lab.capabilities.search:

@@ -55,6 +55,9 @@ _changes = st.builds(
     extra=st.just(msgspec.UNSET)
     | st.dictionaries(_texts, st.integers(0, 2) | st.booleans(), max_size=2),
     link=st.lists(_sources, max_size=2).map(tuple),
+    hidden=st.just(msgspec.UNSET) | st.booleans(),
+    variant=st.just(msgspec.UNSET) | st.sampled_from(["", "x"]),
+    answers=st.just(msgspec.UNSET) | _ids,
 )
 _claims = st.builds(Claim, key=_keys, name=_names, owner=_owners, expires_at=st.just(NEVER))
 

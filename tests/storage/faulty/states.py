@@ -162,6 +162,16 @@ class ChangesWithARevisionForEachTurn(Revising):
         return there
 
 
+@found_by("test_change_hides_and_shows_turns_and_says_what_they_answer")
+class ChangesContentAndLinksAlone(Server):
+    async def change(self, key: SessionKey, changes: Any, **options: Any) -> list[Turn]:
+        known = {
+            id: change and replace(change, hidden=UNSET, variant=UNSET, answers=UNSET)
+            for id, change in changes.items()
+        }
+        return await super().change(key, known, **options)
+
+
 @found_by("test_erasing_turns_raises_the_revision_by_one")
 class ErasesWithoutARevision(Revising):
     async def clear(self, key: SessionKey, *, erase: bool = False, **options: Any) -> bool:
