@@ -19,7 +19,7 @@ from aiohttp import web
 from ._server import PATIENCE, LocalServer
 from .openai_rules import Illegal, Json, check
 
-__all__ = ["OpenAIEmulator", "Request", "last_user_text"]
+__all__ = ["OpenAIEmulator", "Request", "error_response", "last_user_text", "send_event"]
 
 MODELS = ("emulated-model",)
 
@@ -64,7 +64,8 @@ class OpenAIEmulator(LocalServer):
 
     `respond` gets the messages and returns the answer's text, or a whole assistant message
     (`{"content": None, "tool_calls": [...]}`). `delay` is the time between two chunks, in
-    seconds; a chunk is a word.
+    seconds; a chunk is a word. With `thinking` an answer may have a `reasoning_content`, and is
+    refused if it comes back without, as by DeepSeek and Moonshot.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class OpenAIEmulator(LocalServer):
         *,
         delay: float = 0.0,
         port: int = 0,
+        thinking: bool = False,
     ) -> None:
         super().__init__(port)
+        self.thinking = thinking
         self.respond = respond or (lambda messages: f"echo: {last_user_text(messages)}")
         self.delay = delay
         self.requests: list[Request] = []
@@ -145,20 +148,19 @@ class OpenAIEmulator(LocalServer):
         except ValueError:
             body = None
         if not isinstance(body, dict) or not isinstance(body.get("model"), str):
-            return _error(400, "We could not parse the JSON body of your request.")
+            return error_response(400, "We could not parse the JSON body of your request.")
         messages = body.get("messages")
         request = Request(body, messages if isinstance(messages, list) else [], time.time())
         self.requests.append(request)
         self.notify()
         try:
-            check(messages)
+            check(messages, thinking=self.thinking)
         except Illegal as reason:
             request.status, request.error, request.illegal = 400, str(reason), True
-            return _error(400, str(reason), reason.param, reason.code)
+            return error_response(400, str(reason), reason.param, reason.code)
+        if refused := self.faulty(request):
+            return refused
         fault = self._faults.pop(0) if self._faults else None
-        if fault is not None and fault.cut_after is None:
-            request.status, request.error = fault.status, "injected failure"
-            return _error(fault.status, "injected failure", headers=fault.headers)
         try:
             return await self._answer(http, request, fault)
         except (asyncio.CancelledError, ConnectionResetError):
@@ -166,6 +168,14 @@ class OpenAIEmulator(LocalServer):
             raise
         finally:
             self.notify()
+
+    def faulty(self, request: Request) -> web.Response | None:
+        """Return the answer of `fail_next`, if one waits for this request."""
+        if not self._faults or self._faults[0].cut_after is not None:
+            return None
+        fault = self._faults.pop(0)
+        request.status, request.error = fault.status, "injected failure"
+        return error_response(fault.status, "injected failure", headers=fault.headers)
 
     async def _answer(
         self, http: web.Request, request: Request, fault: Fault | None
@@ -209,9 +219,9 @@ class OpenAIEmulator(LocalServer):
             if index == cut:
                 return _hang_up(http, request)
             choice = {"index": 0, "delta": delta, "finish_reason": ends}
-            await _send(response, {**frame, "choices": [choice]})
+            await send_event(response, {**frame, "choices": [choice]})
         if (request.body.get("stream_options") or {}).get("include_usage"):
-            await _send(response, {**frame, "choices": [], "usage": _usage(request)})
+            await send_event(response, {**frame, "choices": [], "usage": _usage(request)})
         await response.write(b"data: [DONE]\n\n")
         request.finished = True
         return response
@@ -227,9 +237,11 @@ class OpenAIEmulator(LocalServer):
 
 
 def _pieces(message: Json) -> list[Json]:
-    """The deltas of an answer: the role with the first word, word by word, each tool call."""
+    """The deltas of an answer: the role with the first, its thought, its words, its tool calls."""
     words = re.findall(r"\s*\S+\s*$|\s*\S+", message.get("content") or "")
-    pieces: list[Json] = [{"content": word} for word in words]
+    thought = message.get("reasoning_content")
+    pieces: list[Json] = [{"reasoning_content": thought}] if thought else []
+    pieces += [{"content": word} for word in words]
     for index, call in enumerate(message.get("tool_calls") or []):
         pieces.append({"tool_calls": [{"index": index, **call}]})
     return [{"role": "assistant"} | pieces[0], *pieces[1:]] if pieces else [{"role": "assistant"}]
@@ -245,8 +257,10 @@ def _usage(request: Request) -> Json:
     }
 
 
-async def _send(response: web.StreamResponse, chunk: Json) -> None:
-    await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+async def send_event(response: web.StreamResponse, chunk: Json, *, name: str = "") -> None:
+    """Write one event of a stream; those of the Responses API have names."""
+    head = f"event: {name}\n" if name else ""
+    await response.write(f"{head}data: {json.dumps(chunk)}\n\n".encode())
 
 
 def _hang_up(http: web.Request, request: Request) -> web.StreamResponse:
@@ -257,7 +271,7 @@ def _hang_up(http: web.Request, request: Request) -> web.StreamResponse:
     return web.Response()
 
 
-def _error(
+def error_response(
     status: int,
     message: str,
     param: str | None = None,

@@ -43,14 +43,19 @@ class Illegal(Exception):
         self.code = code
 
 
-def check(messages: Any) -> None:
-    """Raise `Illegal` for the first thing that a provider would refuse."""
+def check(messages: Any, *, thinking: bool = False) -> None:
+    """Raise `Illegal` for the first thing that a provider would refuse.
+
+    `thinking` is that of DeepSeek and Moonshot, whose answers have a `reasoning_content`.
+    """
     if not isinstance(messages, list):
         raise Illegal("Invalid type for 'messages': expected an array of objects.")
     if not messages:
         text = "Invalid 'messages': empty array. Expected an array with minimum length 1."
         raise Illegal(text, code="empty_array")
     for index, message in enumerate(messages):
+        if thinking and isinstance(message, dict) and message.get("role") == "assistant":
+            message = _without_thought(message)
         _check_message(message, f"messages[{index}]")
     roles = [message["role"] for message in messages]
     spoken = [role for role in roles if role not in ("system", "developer")]
@@ -59,6 +64,16 @@ def check(messages: Any) -> None:
     _check_calls(messages)
     if roles[-1] not in ("user", "tool"):
         raise Illegal(f"Expected last role User or Tool (Mistral) but got {roles[-1]}")
+
+
+def _without_thought(message: Json) -> Json:
+    """Return an answer without its thought, which has to be there if it called a tool."""
+    thought = message.get("reasoning_content")
+    if message.get("tool_calls") and not (isinstance(thought, str) and thought):
+        # earendil-works/pi#3636 and api-docs.deepseek.com/guides/thinking_mode
+        text = "The `reasoning_content` in the thinking mode must be passed back to the API."
+        raise Illegal(text, code="invalid_request_error")
+    return {key: value for key, value in message.items() if key != "reasoning_content"}
 
 
 def _check_calls(messages: list[Json]) -> None:
