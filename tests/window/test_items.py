@@ -22,7 +22,7 @@ from openai.types.responses.response_input_param import ResponseInputItemParam
 from pydantic import BaseModel
 
 from profiles import many
-from turnkeep import build_window
+from turnkeep import build_window, check_messages
 from turnkeep.shapes import from_shape, to_shape
 
 WRAPPERS = (
@@ -289,3 +289,11 @@ def said_by_model(window: Any, shape: str) -> list[dict[str, Any]]:
             return [block for answer in answers for block in answer["content"]]
     answers = [one for one in window["contents"] if one["role"] == "model"]
     return [part for answer in answers for part in answer["parts"] if part != {"text": ""}]
+
+
+def test_a_blank_text_beside_a_thought_is_no_empty_message() -> None:
+    thought = {"item": {"type": "reasoning", "id": "rs_1", "summary": []}}
+    answer = {"role": "assistant", "content": " ", "shape": "responses", "items": [thought]}
+    turns: list[Mapping[str, Any]] = [{"role": "user", "content": "Hi"}, answer]
+    window = build_window([*turns, {"role": "user", "content": "?"}]).messages
+    assert check_messages(window) == []

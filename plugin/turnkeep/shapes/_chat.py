@@ -34,7 +34,9 @@ def to_chat(message: Mapping[str, Any]) -> Message:
         _restore(made, items)
     elif "items" in message and made["role"] == "assistant":
         notes = [str(part["text"]) for part in media_notes(message)]
-        if not made.get("content") and not made.get("tool_calls"):
+        content = made.get("content")
+        said = content.strip() if isinstance(content, str) else content
+        if not said and not made.get("tool_calls"):
             made["content"] = "\n".join(notes) or NO_TEXT
     return made
 
