@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from turnkeep.adapter import Content
 
-from ._content import Hides, content_of
+from ._content import Hides, asked_about, content_of
 from ._ephemeral import interaction_of
 from ._message import Where, source_id
 
@@ -26,7 +26,8 @@ def source_of(where: Where) -> str | None:
 def asked_of(where: Where, hides: Hides) -> Content:
     """Return what a command asks, or nothing if that is unknown.
 
-    - `!ask what is it?`: the words behind the command, and what is attached.
+    - `!ask what is it?`: the words behind the command, and what is attached. A command without
+      either that replies to a message asks about that message.
     - `/ask question: what is it?`: the option of a slash command that takes text, if there is
       exactly one.
     """
@@ -40,7 +41,7 @@ def asked_of(where: Where, hides: Hides) -> Content:
         return ""
     asked = copy.copy(where.message)
     asked.content = _words_of(where)
-    return content_of(asked, hides)
+    return content_of(asked, hides) or asked_about(asked, hides)
 
 
 def _texts_in(data: Any) -> list[str]:

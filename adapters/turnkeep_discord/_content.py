@@ -8,19 +8,43 @@ from typing import Any, TypeAlias
 import discord
 
 from turnkeep import Media
-from turnkeep.adapter import Content, Quoted, as_content, as_said, list_media, note, reply_note
+from turnkeep.adapter import (
+    Content,
+    Quoted,
+    as_content,
+    as_repeated,
+    as_said,
+    list_media,
+    note,
+    reply_note,
+)
 
-from ._message import author_id, source_id
+from ._embeds import embed_lines, embed_media
+from ._message import author_id, original_of, source_id
 from ._readable import readable
 
 
 def text_of(message: discord.Message) -> str:
     """Return the message's text as people read it: `@Ada`, `#general`, `:wave:`, dates for times.
 
-    The text of a message made of components (Components V2) is the text in them.
+    The text of a message made of components (Components V2) is the text in them. The text of
+    embeds follows that of the message; see `turnkeep_discord._embeds`.
     """
-    text = message.content or "\n".join(_component_texts(message.components))
-    return readable(text, message)
+    return "\n".join(line for line in _texts(message, message) if line)
+
+
+def _texts(part: discord.Message | discord.MessageSnapshot, message: discord.Message) -> list[str]:
+    """Return the texts of a message, or of one that it forwards."""
+    text = part.content or "\n".join(_component_texts(part.components))
+    lines = [text, *embed_lines(_embeds(part), part.content)]
+    return [readable(line, message) for line in lines]
+
+
+def _embeds(part: discord.Message | discord.MessageSnapshot) -> list[discord.Embed]:
+    """Return the embeds that somebody wrote. Those of a person are previews of links."""
+    if isinstance(part, discord.Message) and not part.author.bot and part.webhook_id is None:
+        return []
+    return part.embeds
 
 
 Hides: TypeAlias = Callable[[discord.Message], bool]
@@ -32,59 +56,87 @@ def hides_nothing(_: discord.Message) -> bool:
     return False
 
 
-def content_of(message: discord.Message, hides: Hides = hides_nothing) -> Content:
+def content_of(
+    message: discord.Message, hides: Hides = hides_nothing, *, title: str = ""
+) -> Content:
     """Return a message as it is recorded: text, or text and `Media`; empty if it has neither.
 
     A line with the message that it replies to precedes the text, and forwarded text follows it.
-    Of a message that `hides` names, neither text nor author is repeated.
+    The media of the message that it replies to precede its own. Of a message that `hides` names,
+    neither text nor author is repeated. The `title` of a thread that the message begins precedes
+    its text; that of a forum post is known.
     """
-    media = [*_attachments(message), *_stickers(message.stickers)]
+    lines, media = _lines(message), media_of(message)
+    if not media and not any(line.strip() for line in lines):
+        return ""
+    above = [_reply_line(message, hides), title or post_line(message)]
+    return as_content([*above, *lines], [*_replied_media(message, hides), *media])
+
+
+def asked_about(message: discord.Message, hides: Hides = hides_nothing) -> Content:
+    """Return the message that a command without words replies to, and its media."""
+    return as_content([_reply_line(message, hides)], _replied_media(message, hides))
+
+
+def post_line(message: discord.Message) -> str:
+    """Return a line with the title of the forum post that the message begins, or nothing."""
+    thread = message.channel
+    begins = isinstance(thread, discord.Thread) and thread.id == message.id
+    return note("post", thread.name) if begins and isinstance(thread, discord.Thread) else ""
+
+
+def _lines(message: discord.Message) -> list[str]:
+    """Return the lines that the message says, without what it replies to."""
+    lines = [as_said(line) for line in _texts(message, message)]
+    for snapshot in message.message_snapshots:
+        lines += [note("forwarded"), *(as_said(line) for line in _texts(snapshot, message))]
+    return lines
+
+
+def media_of(message: discord.Message) -> list[Media]:
+    """Return the media of a message, and of those that it forwards."""
+    media: list[Media] = []
+    parts: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
+    for part in parts:
+        media += [*_attachments(part), *_stickers(part.stickers)]
+        media += embed_media(_embeds(part), part.content)
     if message.poll is not None:
         options = (answer.text for answer in message.poll.answers)
         media.append(list_media("poll", message.poll.question, options))
-    lines = [as_said(text_of(message))]
-    for snapshot in message.message_snapshots:
-        text = snapshot.content or "\n".join(_component_texts(snapshot.components))
-        lines += [note("forwarded"), as_said(readable(text, message))]
-        media += [*_attachments(snapshot), *_stickers(snapshot.stickers)]
-    if not media and not any(line.strip() for line in lines):
-        return ""
-    if reply := _reply_line(message, hides):
-        lines.insert(0, reply)
-    return as_content(lines, media)
+    return media
 
 
 def quoted_of(message: discord.Message, hides: Hides = hides_nothing) -> Quoted | None:
     """Return the message that the first line of this one repeats; None without such a line."""
-    original = _original_of(message)
+    original = original_of(message)
     if original is None or hides(original):
         return None
     return Quoted(source_id(original), str(author_id(original)))
 
 
-def _original_of(message: discord.Message) -> discord.Message | None:
-    """Return the message that this one replies to, or None if Discord did not send it along."""
-    reference = message.reference
-    if reference is None or reference.type is discord.MessageReferenceType.forward:
-        return None
-    original = reference.resolved or reference.cached_message
-    return original if isinstance(original, discord.Message) else None
-
-
 def _reply_line(message: discord.Message, hides: Hides) -> str:
-    original = _original_of(message)
+    original = original_of(message)
     if original is None:
         return ""
     if hides(original):
         return reply_note(None, "")
-    said = text_of(original) or " ".join(media.text for media in _attachments(original))
+    said = "\n".join(_lines(original)).strip("\n")
+    said = said or " ".join(media.text for media in media_of(original))
     return reply_note(original.author.display_name, said)
+
+
+def _replied_media(message: discord.Message, hides: Hides) -> list[Media]:
+    """Return the files and pictures of the message that this one replies to."""
+    original = original_of(message)
+    if original is None or hides(original):
+        return []
+    return as_repeated(one for one in media_of(original) if one.file_id or one.url)
 
 
 def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Media]:
     return [
         Media(
-            _kind(attachment),
+            "voice" if attachment.is_voice_message() else kind_of(attachment.content_type),
             file_id=str(attachment.id),
             file_name=None if attachment.is_voice_message() else attachment.filename,
             size=attachment.size,
@@ -95,10 +147,9 @@ def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Med
     ]
 
 
-def _kind(attachment: discord.Attachment) -> str:
-    if attachment.is_voice_message():
-        return "voice"
-    kind = (attachment.content_type or "").partition("/")[0]
+def kind_of(content_type: str | None) -> str:
+    """Return the kind of a file."""
+    kind = (content_type or "").partition("/")[0]
     return {"image": "photo", "video": "video", "audio": "audio"}.get(kind, "file")
 
 

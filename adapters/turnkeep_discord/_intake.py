@@ -45,6 +45,7 @@ from ._message import (
 )
 from ._outlet import DiscordOutlet
 from ._pressed import pressed_of
+from ._threads import Threads
 
 Bot = commands.Bot | commands.AutoShardedBot
 Context = commands.Context[Any]
@@ -60,6 +61,8 @@ the session: menus are no conversation, and forms may ask for secrets.
 """
 
 _MAX_DELETED: Final = 10_000
+_OPENING: Final = 3
+"""The id that the first message of a thread has at most, behind the thread's title and starter."""
 PRESSED: Final = (discord.InteractionType.component, discord.InteractionType.modal_submit)
 
 
@@ -87,6 +90,7 @@ class Intake:
         self._record_webhooks = record_webhooks
         self._backfill = backfill
         self._announce = announce
+        self._threads = Threads(bot, recorder, self._sender, self._ignores)
         self._deleted: Recent[int, None] = Recent(_MAX_DELETED)
         self._in_flight = MessagesInFlight()
         self._recording: dict[int, asyncio.Task[Any] | None] = {}  # the task, by channel
@@ -151,6 +155,7 @@ class Intake:
             return session
         if message.id in self._deleted:  # the handler asked after the deletion
             return session
+        await self._threads.begin(session, message)
         source = source_id(message)
         if is_owed:
             await self._announce(key, message)
@@ -175,7 +180,7 @@ class Intake:
         If the channel is deleted, Discord may send no event for its threads.
         """
         thread, turn = message.channel, session.turn
-        is_new = turn is not None and turn.id == 1
+        is_new = turn is not None and turn.id <= _OPENING
         if is_new and isinstance(thread, discord.Thread) and session.key.chat_id == str(thread.id):
             await session.update_metadata(parent=str(thread.parent_id))
 
@@ -189,6 +194,7 @@ class Intake:
         if self._sender(message) is not None and content:
             self._in_flight.outdate(message.id)
             await self._recorder.edit(source_id(message), content, self.key(message))
+            await self._threads.edit(message)
 
     async def delete(self, channel_id: int, ids: Sequence[int]) -> None:
         """Delete the messages from the history."""
@@ -205,6 +211,8 @@ class Intake:
             among=None if known else _any_key,
             since=discord.utils.snowflake_time(min(ids)) if ids else None,
         )
+        if known:
+            await self._threads.delete(channel_id, ids)
 
     async def forget_channel(self, channel_id: int) -> None:
         """Erase the sessions of a deleted channel, and of the threads that were in it."""
@@ -239,14 +247,15 @@ class Intake:
                 key = private_key(key, author_of(where).id)
             session = self._recorder.session(key, self._outlet(where, ephemeral=ephemeral))
             interaction = interaction_of(where)
+            content: Content | None = prompt
             if prompt is None and interaction is not None and interaction.type in PRESSED:
-                prompt = pressed_of(interaction) if await self._accepts(interaction) else None
+                content = pressed_of(interaction) if await self._accepts(interaction) else None
             user, source = author_of(where), source_of(where)
-            if not prompt or self._ignores(where):
+            if not content or self._ignores(where):
                 return session
             sender = Sender(str(user.id), user.display_name)
             return await self._recorder.receive(
-                session, prompt, source_id=source, sender=sender, extra=AS_MADE
+                session, content, source_id=source, sender=sender, extra=AS_MADE
             )
 
     def asking(self, session: ChatSession, where: Where) -> ChatSession:

@@ -146,10 +146,27 @@ def sender_of(message: discord.Message, *, webhooks: bool = False) -> Sender | N
     return Sender(str(message.author.id), message.author.display_name)
 
 
+def original_of(message: discord.Message) -> discord.Message | None:
+    """Return the message that this one replies to, or None if Discord did not send it along."""
+    reference = message.reference
+    if reference is None or reference.type is discord.MessageReferenceType.forward:
+        return None
+    original = reference.resolved or reference.cached_message
+    return original if isinstance(original, discord.Message) else None
+
+
 async def is_addressed(message: discord.Message, bot: discord.Client) -> bool:
-    """Return whether it is addressed to the bot: a direct message, a mention, or a reply to it."""
+    """Return whether it is addressed to the bot.
+
+    That is a direct message, a reply to the bot, or a mention of the bot or of the role that a
+    server keeps for it: Discord offers both under the bot's name.
+    """
     if message.guild is None:
         return True
-    original = message.reference.resolved if message.reference else None
-    author = original.author if isinstance(original, discord.Message) else None
-    return bot.user is not None and (bot.user in message.mentions or author == bot.user)
+    if bot.user is None:
+        return False
+    original = original_of(message)
+    is_reply = original is not None and original.author == bot.user
+    roles = (role.tags for role in message.role_mentions)
+    is_role = any(tags is not None and tags.bot_id == bot.user.id for tags in roles)
+    return is_reply or is_role or bot.user in message.mentions
