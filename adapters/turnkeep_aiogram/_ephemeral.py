@@ -65,15 +65,15 @@ class EphemeralOutlet(TelegramOutlet):
     async def working(self) -> None:
         """Do nothing: the whole group would see "typing"."""
 
-    async def send(self, text: str) -> str | None:
+    async def send(self, text: str, buttons: Any = None) -> str | None:
         """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
         try:
-            return await super().send(text)
+            return await super().send(text, buttons)
         except TelegramBadRequest:
             if self._is_late:
                 raise
         self._is_late = True  # administrators may send one at any time, if it answers nothing
-        return await super().send(text)
+        return await super().send(text, buttons)
 
     async def _delete(self, sent: Message) -> None:
         assert sent.ephemeral_message_id is not None

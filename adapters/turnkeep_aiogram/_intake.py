@@ -148,6 +148,13 @@ class Intake:
         # Messages of another bot, or of a business chat, have the same ids.
         return known if _account_scopes(known) == _account_scopes(key) else None
 
+    def session_at(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
+        """Return the session of the place that an update comes from, bound to no message."""
+        key, subject = self.key(update, data), subject_of(update)
+        if key is None or subject is None:
+            return None
+        return self._recorder.session(key, self._outlet(update, subject, data["bot"]))
+
     async def process(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
         """Make the change that the update asks for, and return its session."""
         try:

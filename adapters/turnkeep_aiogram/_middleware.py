@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import Any, Final, Literal, Unpack
 
 import anyio
@@ -19,6 +20,7 @@ from turnkeep import SessionKey, SessionStore
 from turnkeep.adapter import AdapterOptions, ChatSession, Recorder, drain, split_options
 
 from ._advice import Advice
+from ._buttons import Buttons
 from ._capture import Capture
 from ._commands import Commands
 from ._copies import Copies
@@ -106,6 +108,7 @@ class SessionMiddleware(BaseMiddleware):
             forms=self._forms,
             commands=self._commands,
         )
+        self._buttons = Buttons(self.recorder, self._answer_options)
         self._drafts = drafts
         self._render = _as_render(render)
         self._drain_timeout = drain_timeout
@@ -157,7 +160,8 @@ class SessionMiddleware(BaseMiddleware):
         for name in RECORDED:
             self._observer(name).middleware(self._around_handler)
         # With polling, Telegram sends only kinds of updates that have a handler; these never match.
-        for name in ("message", *EDITED, "deleted_business_messages"):
+        used = ("message", *EDITED, "deleted_business_messages", *self._buttons.used_updates)
+        for name in used:
             self._observer(name).register(_matches_nothing, _matches_nothing)
         dispatcher.startup.register(self._open)
         dispatcher.shutdown.register(self._close)
@@ -181,6 +185,10 @@ class SessionMiddleware(BaseMiddleware):
         session: ChatSession | None = None
         try:
             self._resume.announce(bot)
+            if self._buttons.are_pressed(event):
+                self._feeding.recorded(event)
+                at = partial(self._intake.session_at, event, data)
+                return await self._once.run(bot, event, lambda: self._buttons.press(bot, event, at))
             with self._recording(bot):
                 session = data[self.data_key] = await self._intake.process(event, data)
             self._feeding.recorded(event)

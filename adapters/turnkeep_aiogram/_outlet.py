@@ -16,10 +16,23 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
 )
 from aiogram.methods import EditMessageText, SendMessageDraft
-from aiogram.types import InaccessibleMessage, InlineKeyboardMarkup, LinkPreviewOptions, Message
+from aiogram.types import (
+    InaccessibleMessage,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    Message,
+    ReplyParameters,
+)
 
-from turnkeep.adapter import AnswerOptions, MessageGoneError, SlowDownError, UnreachableError
+from turnkeep.adapter import (
+    AnswerOptions,
+    Looks,
+    MessageGoneError,
+    SlowDownError,
+    UnreachableError,
+)
 
+from ._keyboards import keyboard
 from ._message import Place, message_at, place_of, source_id
 
 T = TypeVar("T")
@@ -103,6 +116,7 @@ class TelegramOutlet:
         options: AnswerOptions | None = None,
     ) -> None:
         self.options: AnswerOptions = options or AnswerOptions()
+        self.looks: Looks = Looks()
         self._bot = bot
         self._message = message
         self.chat_id: int = message.chat.id
@@ -132,17 +146,36 @@ class TelegramOutlet:
         """Edit the messages that an earlier try has sent; see `turnkeep.adapter.Outlet`."""
         self._sent = [message_at(one) for one in sent]
 
+    def buttons(self, *, done: bool) -> Any:
+        """Return the keyboard under the answer; see `turnkeep.adapter.Outlet`."""
+        if not done and self.drafts:
+            return None
+        return keyboard(self.looks, done=done)
+
+    @property
+    def draft_name(self) -> str | None:
+        """The name of the draft, if its user may stop it; see `draft_name_of`."""
+        if not (self.drafts and self.looks.can_stop):
+            return None
+        return draft_name_of(self.chat_id, self._draft_id)
+
+    @property
+    def _draft_id(self) -> int:
+        return self._message.message_id or 1
+
     async def working(self) -> None:
         """Show "typing"."""
         fields = {k: v for k, v in self._target.items() if k != "direct_messages_topic_id"}
         with suppress(TelegramAPIError):  # the answer matters more than this sign
             await self._bot.send_chat_action(self.chat_id, "typing", **fields)
 
-    async def send(self, text: str) -> str | None:
+    async def send(self, text: str, buttons: Any = None) -> str | None:
         """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
+        below = {} if buttons is None else {"reply_markup": buttons}
 
         async def send(fields: dict[str, Any]) -> Message:
-            return await self._bot.send_message(self.chat_id, **fields, **self._target)
+            place = self._reply | self._target
+            return await self._bot.send_message(self.chat_id, **fields | below, **place)
 
         try:
             sent = await self._call_rendered(text, send)
@@ -152,18 +185,32 @@ class TelegramOutlet:
         self._sent.append(sent)
         return source_id(sent)
 
+    @property
+    def _reply(self) -> dict[str, Any]:
+        """The field that makes the first message a reply to the question, in a group."""
+        question = self.looks.reply_to
+        if question is None or self._sent or self._message.chat.type == "private":
+            return {}
+        *_, chat, number = ("", *question.split(":"))
+        if chat != str(self.chat_id):  # a pressed button, or a group that has become another
+            return {}
+        to = ReplyParameters(message_id=int(number), allow_sending_without_reply=True)
+        return {"reply_parameters": to}
+
     async def _follow_migration(self, chat_id: int) -> None:
         """Go on in the supergroup that the group has become."""
         old, self.chat_id = self.chat_id, chat_id
         if self._on_migration is not None:
             await self._on_migration(old, chat_id)
 
-    async def edit(self, number: int, text: str) -> None:
-        """Replace the text of the `number`th sent message; see `turnkeep.adapter.Outlet`."""
+    async def edit(self, number: int, text: str, buttons: Any = None) -> None:
+        """Change the `number`th sent message; see `turnkeep.adapter.Outlet`."""
         sent = self._sent[number]
 
         async def edit(fields: dict[str, Any]) -> object:
             fields = {name: value for name, value in fields.items() if name in _EDITED}
+            if buttons is not None:
+                fields["reply_markup"] = buttons
             if not isinstance(fields.get("reply_markup"), InlineKeyboardMarkup):
                 fields.pop("reply_markup", None)
             return await self._edit_text(sent, fields)
@@ -193,6 +240,11 @@ class TelegramOutlet:
         async with _as_part_of_an_answer():
             await self._delete(self._sent[number])
 
+    async def erase(self, source_id: str) -> None:
+        """Delete a message of an earlier answer; see `turnkeep.adapter.Outlet`."""
+        with suppress(TelegramAPIError), uncaptured():  # Telegram deletes nothing after 48 hours
+            await self._delete(message_at(source_id))
+
     async def _delete(self, sent: Message) -> None:
         connection = sent.business_connection_id
         if connection is not None:
@@ -207,8 +259,10 @@ class TelegramOutlet:
             fields = {name: value for name, value in fields.items() if name in _DRAFTED}
             return await self._bot.send_message_draft(
                 self.chat_id,
-                self._message.message_id or 1,
+                self._draft_id,
                 **fields,
+                can_stop=self.looks.can_stop or None,
+                keep_on_stop=self.looks.can_stop or None,
                 message_thread_id=self._target.get("message_thread_id"),
             )
 
@@ -232,6 +286,11 @@ class TelegramOutlet:
     @property
     def _previews(self) -> dict[str, Any]:
         return {} if self.options.link_previews else {"link_preview_options": _NO_PREVIEW}
+
+
+def draft_name_of(chat_id: int, draft_id: int) -> str:
+    """Return the name of a draft, under which its answer can be stopped."""
+    return f"draft:{chat_id}:{draft_id}"
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from ._content import content_of, text_of
 from ._context import SessionContext
 from ._handlers import chat_session, in_turn, record_sent
 from ._intake import Record
+from ._look import Render
 from ._message import Scope, Where, is_addressed, per_account, sender_of, session_key, source_id
 from ._outlet import DiscordOutlet
 from ._pressed import pressed_of
@@ -24,6 +25,7 @@ __all__ = [
     "DiscordOutlet",
     "PrivacyCog",
     "Record",
+    "Render",
     "Scope",
     "SessionCog",
     "SessionContext",

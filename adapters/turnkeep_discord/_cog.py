@@ -20,9 +20,11 @@ from turnkeep import SessionKey, SessionStore
 from turnkeep.adapter import AdapterOptions, ChatSession, Recorder, drain, split_options
 
 from ._backfill import Backfill
+from ._buttons import Buttons
 from ._cancel import cancel_only_once
 from ._capture import Capture
 from ._intake import Bot, Context, Intake, Record
+from ._look import Render
 from ._message import Scope, Where, source_id
 from ._once import CommandsOnce
 from ._reload import EventBuffer, buffer_of
@@ -57,6 +59,7 @@ class SessionCog(commands.Cog):
     - `backfill`: the most messages of a channel to fetch after the bot was away, if Discord does
       not replay them. Missed ones are recorded, not answered. Recorded ones that were edited or
       deleted meanwhile change in the history, as far as they are among the fetched messages.
+    - `render`: a function from a piece of an answer to the fields of `send`; see `Render`.
     - `drain_timeout`: the seconds to wait for running handlers (all tasks that asked for a
       session) when the cog is removed or the bot closes, so that their replies are stored.
     - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,
@@ -79,6 +82,7 @@ class SessionCog(commands.Cog):
         backfill: int = 0,
         capture: bool = False,
         drain_timeout: float = 10,
+        render: Render | None = None,
         **options: Unpack[AdapterOptions],
     ) -> None:
         if isinstance(backfill, bool) or backfill < 0:
@@ -98,7 +102,9 @@ class SessionCog(commands.Cog):
             record_webhooks=record_webhooks,
             backfill=self._backfill,
             announce=self._resume.announce,
+            render=render,
         )
+        self._buttons = Buttons(self.recorder, self._answer_options, self._intake)
         intake = self._intake
         self._capture = Capture(store, intake.key_of_sent, intake.content_of) if capture else None
         self._once = CommandsOnce(bot, store)
@@ -201,6 +207,11 @@ class SessionCog(commands.Cog):
         # discord.py, too, reports a listener's error and goes on.
         except Exception:  # noqa: BLE001
             await self.bot.on_error(EVENT, message, session)
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Stop an answer, or ask for another one, if such a button was pressed."""
+        await self._buttons.press(interaction)
 
     @commands.Cog.listener()
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:

@@ -29,6 +29,7 @@ from ._backfill import Backfill
 from ._content import content_of, quoted_of
 from ._ephemeral import interaction_of, is_ephemeral, is_private
 from ._in_flight import MessagesInFlight
+from ._look import Render
 from ._message import (
     PREFIX,
     Scope,
@@ -80,7 +81,9 @@ class Intake:
         record_webhooks: bool,
         backfill: Backfill | None,
         announce: Callable[[SessionKey, discord.Message], Awaitable[None]],
+        render: Render | None,
     ) -> None:
+        self._render = render
         self._bot = bot
         self._recorder = recorder
         self._scope: Scope = scope
@@ -241,11 +244,7 @@ class Intake:
                 return None
             if channel_id is not None:
                 await self._record_missed(channel_id, key=key)
-            if ephemeral is None:
-                ephemeral = await is_ephemeral(where)
-            if ephemeral and not is_private(where):
-                key = private_key(key, author_of(where).id)
-            session = self._recorder.session(key, self._outlet(where, ephemeral=ephemeral))
+            session = await self._session_at(where, key, ephemeral)
             interaction = interaction_of(where)
             content: Content | None = prompt
             if prompt is None and interaction is not None and interaction.type in PRESSED:
@@ -257,6 +256,20 @@ class Intake:
             return await self._recorder.receive(
                 session, content, source_id=source, sender=sender, extra=AS_MADE
             )
+
+    async def session_at(self, where: discord.Interaction) -> ChatSession | None:
+        """Return the session of the place of an interaction, bound to no message."""
+        key = self.key(where)
+        return None if key is None else await self._session_at(where, key, None)
+
+    async def _session_at(
+        self, where: discord.Interaction | Context, key: SessionKey, ephemeral: bool | None
+    ) -> ChatSession:
+        if ephemeral is None:
+            ephemeral = await is_ephemeral(where)
+        if ephemeral and not is_private(where):
+            key = private_key(key, author_of(where).id)
+        return self._recorder.session(key, self._outlet(where, ephemeral=ephemeral))
 
     def asking(self, session: ChatSession, where: Where) -> ChatSession:
         """Return a session that records the question of a command when its handler asks it."""
@@ -274,7 +287,12 @@ class Intake:
         return session.asking(ask, by=str(author_id(where)))
 
     def _outlet(self, where: Where, *, ephemeral: bool = False) -> DiscordOutlet:
-        return DiscordOutlet(where, ephemeral=ephemeral, mentions=self._bot.allowed_mentions)
+        return DiscordOutlet(
+            where,
+            ephemeral=ephemeral,
+            mentions=self._bot.allowed_mentions,
+            render=self._render,
+        )
 
     # Keys.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -13,23 +14,27 @@ from discord.ext import commands
 from turnkeep import TurnkeepError
 from turnkeep.adapter import (
     AnswerOptions,
+    Looks,
     MessageGoneError,
     SlowDownError,
     UnreachableError,
-    tables_as_code,
 )
 
 from ._deferral import Deferral
 from ._ephemeral import is_private
+from ._look import Below, Look, Render, below, plain, rendered
 from ._message import Where, author_of, source_id
 
 T = TypeVar("T")
+
+logger: Final = logging.getLogger("turnkeep")
 
 # https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
 _UNKNOWN_CHANNEL: Final = 10003
 _UNKNOWN_WEBHOOK: Final = 10015
 _UNKNOWN_INTERACTION: Final = 10062
 _INVALID_TOKEN: Final = 50027
+_INVALID_FORM: Final = 50035
 _THREAD_ARCHIVED: Final = 50083
 _SIGN_TIMEOUT: Final = 10.0
 _TOKEN_ENDED: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _INVALID_TOKEN})
@@ -46,7 +51,7 @@ class DiscordOutlet:
     - When the interaction's token has ended, the answer goes on in the channel, unless only one
       user may see it.
     - A thread that is archived meanwhile is opened again.
-    - A table is shown as a code block.
+    - The text is shown as `render` wants it, or as the model wrote it, with tables as code blocks.
     - The model's text mentions whoever is answered, and nobody else: no other user, no role, and
       not everyone. `mentions` are the bot's own, which may leave out that one, too.
     - Discord's servers would fetch the links of a message for their previews. They are told not
@@ -66,8 +71,11 @@ class DiscordOutlet:
         ephemeral: bool = False,
         options: AnswerOptions | None = None,
         mentions: discord.AllowedMentions | None = None,
+        render: Render | None = None,
     ) -> None:
         self.options: AnswerOptions = options or AnswerOptions()
+        self.looks: Looks = Looks()
+        self._render = render
         interaction = where.interaction if isinstance(where, commands.Context) else where
         self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
         self._channel: Any = where.channel
@@ -117,30 +125,71 @@ class DiscordOutlet:
                 "defer(ephemeral=True), or give it ephemeral=True"
             )
 
-    async def send(self, text: str) -> str | None:
+    draft_name: None = None
+
+    def buttons(self, *, done: bool) -> Below | None:
+        """Return the buttons under the answer; see `turnkeep.adapter.Outlet`."""
+        return below(self.looks, done=done)
+
+    async def send(self, text: str, buttons: Below | None = None) -> str | None:
         """Send a piece of the answer and return its source id; see `turnkeep.adapter.Outlet`."""
-        shown = tables_as_code(text, self.limit)
+
+        async def send(look: Look) -> discord.Message:
+            return await self._in_open_thread(lambda: self._send_message(look))
+
         async with self._reaching():
-            sent = await self._in_open_thread(lambda: self._send_message(shown))
+            sent = await self._show(text, buttons, send)
         self._sent.append(sent)
         return source_id(sent)
 
-    async def _send_message(self, text: str) -> discord.Message:
+    async def _show(
+        self,
+        text: str,
+        buttons: Below | None,
+        show: Callable[[Look], Awaitable[T]],
+        *,
+        in_layout: bool = False,
+    ) -> T:
+        """Show a piece as `render` wants it, or as the model wrote it if Discord refuses that."""
+        if self._render is not None:
+            try:
+                return await show(rendered(text, self._render, buttons))
+            except discord.HTTPException as error:
+                if error.code != _INVALID_FORM:
+                    raise
+                logger.info("a rendered piece of an answer was refused: %s", error)
+        return await show(plain(text, self.limit, buttons, in_layout=in_layout))
+
+    async def _send_message(self, look: Look) -> discord.Message:
+        fields = {**look.to_send(), "allowed_mentions": self._mentions}
+        if not (look.embeds or look.has_layout):  # else they were hidden, too
+            fields["suppress_embeds"] = not self.options.link_previews
         interaction = self._interaction
         if interaction is not None:
-            sent = await self._respond(interaction, text)
+            sent = await self._respond(interaction, fields)
             if sent is not None:
                 return sent
         nonce = None if self._name is None else f"{self._name}-{len(self._sent)}"
         posted: discord.Message = await self._channel.send(
-            text,
-            allowed_mentions=self._mentions,
-            suppress_embeds=not self.options.link_previews,
-            nonce=nonce,
+            **fields, nonce=nonce, reference=self._reference()
         )
         return posted
 
-    async def _respond(self, interaction: discord.Interaction, text: str) -> discord.Message | None:
+    def _reference(self) -> discord.MessageReference | None:
+        """Return the question, to which the first message in a server is a reply."""
+        question = self.looks.reply_to
+        if question is None or self._sent or isinstance(self._channel, discord.DMChannel):
+            return None
+        channel, _, number = question.partition(":")
+        if channel != str(self._channel.id):  # an interaction, or a message elsewhere
+            return None
+        return discord.MessageReference(
+            message_id=int(number), channel_id=int(channel), fail_if_not_exists=False
+        )
+
+    async def _respond(
+        self, interaction: discord.Interaction, fields: dict[str, Any]
+    ) -> discord.Message | None:
         """Send a message by the interaction's token, or return None if the token has ended."""
         await self._end_deferral()
         try:
@@ -148,24 +197,16 @@ class DiscordOutlet:
                 # What was not even deferred is to be seen by all, unless its session says not.
                 self._is_ephemeral = bool(self._is_ephemeral)
                 if not interaction.is_expired():
-                    await interaction.response.send_message(
-                        text,
-                        ephemeral=self._is_ephemeral,
-                        allowed_mentions=self._mentions,
-                        suppress_embeds=not self.options.link_previews,
-                    )
+                    await interaction.response.send_message(ephemeral=self._is_ephemeral, **fields)
                     return await interaction.original_response()
             elif not interaction.is_expired():  # it expires after 15 minutes
                 await self._ask_if_ephemeral(interaction)
                 # Without an answer from Discord, assume that only one user may see it.
                 hidden = self._is_ephemeral is not False
-                return await interaction.followup.send(
-                    text,
-                    wait=True,
-                    ephemeral=hidden,
-                    allowed_mentions=self._mentions,
-                    suppress_embeds=not self.options.link_previews,
+                sent: discord.Message = await interaction.followup.send(
+                    wait=True, ephemeral=hidden, **fields
                 )
+                return sent
         except discord.HTTPException as error:
             if error.code not in _TOKEN_ENDED:
                 raise
@@ -186,16 +227,25 @@ class DiscordOutlet:
             )
         self._interaction = None
 
-    async def edit(self, number: int, text: str) -> None:
-        """Replace the text of the `number`th sent message; see `turnkeep.adapter.Outlet`."""
-        shown = tables_as_code(text, self.limit)
+    async def edit(self, number: int, text: str, buttons: Below | None = None) -> None:
+        """Change the `number`th sent message; see `turnkeep.adapter.Outlet`."""
+        before = self._sent[number]
+        has_layout = isinstance(before, discord.Message) and before.flags.components_v2
 
-        async def edit(message: discord.Message | discord.PartialMessage) -> discord.Message:
-            return await message.edit(content=shown, allowed_mentions=self._mentions)
+        async def show(look: Look) -> discord.Message:
+            if self._render is None and self.looks == Looks():
+                fields: dict[str, Any] = {"content": look.content}
+            else:
+                fields = look.to_edit()
+
+            async def edit(message: discord.Message | discord.PartialMessage) -> discord.Message:
+                return await message.edit(**fields, allowed_mentions=self._mentions)
+
+            return await self._change(number, edit)
 
         async with self._reaching():
             try:
-                self._sent[number] = await self._change(number, edit)
+                self._sent[number] = await self._show(text, buttons, show, in_layout=has_layout)
             except discord.NotFound as error:
                 if error.code == _UNKNOWN_CHANNEL:
                     raise
@@ -214,6 +264,13 @@ class DiscordOutlet:
 
         async with self._reaching():
             await self._change(number, delete)
+
+    async def erase(self, source_id: str) -> None:
+        """Delete a message of an earlier answer; see `turnkeep.adapter.Outlet`."""
+        channel, _, number = source_id.partition(":")
+        if channel == str(self._channel.id):
+            with suppress(discord.HTTPException, discord.RateLimited):
+                await self._channel.get_partial_message(int(number)).delete()
 
     async def draft(self, text: str) -> None:
         """Do nothing: Discord has no drafts."""

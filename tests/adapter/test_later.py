@@ -16,7 +16,7 @@ from aiogram.types import Message
 from adapters.tools import feed, polling, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import Sender, SessionKey, SessionStore, StorageError
-from turnkeep.adapter import AnswerOptions, ChatSession, Recorder
+from turnkeep.adapter import AnswerOptions, ChatSession, Looks, Recorder
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep_aiogram import SessionMiddleware
 
@@ -223,9 +223,14 @@ class Shown:
     limit, pace, drafts = 4000, 1.0, False
     sign_seconds, draft_seconds = 4.0, 20.0
     options = AnswerOptions()
+    draft_name = None
 
     def __init__(self) -> None:
+        self.looks = Looks()
         self.texts: list[str] = []
+
+    def buttons(self, *, done: bool) -> None:
+        """Shows none."""
 
     def begin(self, name: str, sent: Sequence[str]) -> None:
         """Nothing was sent before."""
@@ -233,14 +238,17 @@ class Shown:
     async def working(self) -> None:
         """Shows nothing."""
 
-    async def send(self, text: str) -> str:
+    async def send(self, text: str, buttons: object = None) -> str:
         self.texts.append(text)
         return f"7:{100 + len(self.texts)}"
 
-    async def edit(self, number: int, text: str) -> None:
+    async def edit(self, number: int, text: str, buttons: object = None) -> None:
         self.texts[number] = text
 
     async def remove(self, number: int) -> None:
+        """Leaves it."""
+
+    async def erase(self, source_id: str) -> None:
         """Leaves it."""
 
     async def draft(self, text: str) -> None:

@@ -15,6 +15,7 @@ from discord.ext import commands
 from adapters.platforms import Choosing, Person, Place, Platform, Posted, Said, Sharing
 from adapters.tools import connected
 from emulators.discord import DiscordEmulator
+from emulators.discord_components import every
 from emulators.discord_payloads import EPHEMERAL, LOADING, Payload
 from turnkeep.adapter import ChatSession
 from turnkeep_discord import (
@@ -104,6 +105,12 @@ class Discord(Platform):
     def leaving(self) -> bool:
         return self.bot.get_cog("SessionCog") is None
 
+    def own_buttons(self, *labels: str) -> object:
+        view = discord.ui.View(timeout=None)
+        for one in labels:
+            view.add_item(discord.ui.Button(label=one, custom_id=one))
+        return view
+
     async def post(self, at: Place, text: str) -> Posted:
         sent = await self.bot.get_partial_messageable(at.chat).send(text)
         return Posted(source_id(sent), lambda text: sent.edit(content=text), sent.delete)
@@ -174,6 +181,16 @@ class Discord(Platform):
         assert not sent["flags"] & LOADING
         return sent
 
+    async def press(
+        self, person: Person, at: Place, label: str, *, number: int | None = None
+    ) -> None:
+        sent = self.server.sent(at.chat)
+        for message in reversed(sent) if number is None else [sent[number]]:
+            if label in _labels(message):
+                await self.server.press(person.id, message, label)
+                return
+        raise LookupError(f"no button {label!r}")
+
     def slow_down(self, *, edits: bool, seconds: int = 0) -> None:
         wait = seconds or 0.2
         self.server.fail_next(_method(edits), "/messages", status=429, retry_after=wait)
@@ -189,6 +206,13 @@ class Discord(Platform):
     def sent(self, at: Place) -> list[str]:
         return [one["content"] for one in self.server.sent(at.chat)]
 
+    def labels(self, at: Place) -> list[list[str]]:
+        return [_labels(one) for one in self.server.sent(at.chat)]
+
+    def repliers(self, at: Place) -> list[str | None]:
+        found = [one.get("message_reference") for one in self.server.sent(at.chat)]
+        return [one and f"{one['channel_id']}:{one['message_id']}" for one in found]
+
     def latest(self, at: Place) -> Said:
         return Said(self.server.sent(at.chat)[-1], self.source_ids(at)[-1])
 
@@ -201,6 +225,10 @@ class Discord(Platform):
 
     def key(self, at: Place) -> str:
         return f"discord:{at.chat}"
+
+
+def _labels(message: Payload) -> list[str]:
+    return [part["label"] for part in every(message["components"]) if "label" in part]
 
 
 def _method(edits: bool) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiogram import Bot, Dispatcher, Router
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.types import Message
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
 
 from adapters.platforms import Choosing, Person, Place, Platform, Posted, Said, Sharing
 from adapters.tools import QuickSession, polling
@@ -104,6 +104,10 @@ class Telegram(Platform):
     def leaving(self) -> bool:
         return not self.server.polling
 
+    def own_buttons(self, *labels: str) -> object:
+        row = [InlineKeyboardButton(text=one, callback_data=one) for one in labels]
+        return InlineKeyboardMarkup(inline_keyboard=[row])
+
     async def post(self, at: Place, text: str) -> Posted:
         sent = await self.bot.send_message(
             at.chat,
@@ -193,6 +197,17 @@ class Telegram(Platform):
         await self.say(person, command, at=at)
         return (await self.server.wait_sent(private.chat, count + 1))[-1]
 
+    async def press(
+        self, person: Person, at: Place, label: str, *, number: int | None = None
+    ) -> None:
+        sent = self._sent(at)
+        for message in reversed(sent) if number is None else [sent[number]]:
+            for button in _buttons(message):
+                if button["text"] == label:
+                    self.server.press(message, button["callback_data"], user_id=int(person.id))
+                    return
+        raise LookupError(f"no button {label!r}")
+
     def slow_down(self, *, edits: bool, seconds: int = 0) -> None:
         self.server.fail_next(_method(edits), status=429, retry_after=seconds or 1)
 
@@ -207,6 +222,13 @@ class Telegram(Platform):
 
     def sent(self, at: Place) -> list[str]:
         return [one.get("text", "") for one in self._sent(at)]
+
+    def labels(self, at: Place) -> list[list[str]]:
+        return [[button["text"] for button in _buttons(one)] for one in self._sent(at)]
+
+    def repliers(self, at: Place) -> list[str | None]:
+        replied = [one.get("reply_to_message") for one in self._sent(at)]
+        return [None if one is None else _source(one) for one in replied]
 
     def latest(self, at: Place) -> Said:
         return Said(self._sent(at)[-1], self.source_ids(at)[-1])
@@ -224,7 +246,9 @@ class Telegram(Platform):
 
     def _sent(self, at: Place) -> list[dict[str, Any]]:
         sent = self.server.sent(at.chat, at.business)
-        return [one for one in sent if one.get("message_thread_id", 0) == at.topic]
+        # A reply in a group without topics has the thread of its chain.
+        topics = [one.get("is_topic_message") and one["message_thread_id"] for one in sent]
+        return [one for one, topic in zip(sent, topics, strict=True) if (topic or 0) == at.topic]
 
     def _said(self, update: dict[str, Any]) -> Said:
         _, message = self._content(update)
@@ -234,6 +258,11 @@ class Telegram(Platform):
     def _content(update: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         ((kind, content),) = ((k, v) for k, v in update.items() if k != "update_id")
         return kind, content
+
+
+def _buttons(message: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = message.get("reply_markup", {}).get("inline_keyboard", [])
+    return [button for row in rows for button in row]
 
 
 def _method(edits: bool) -> str:

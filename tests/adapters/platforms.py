@@ -201,6 +201,10 @@ class Platform(ABC):
         """Whether the bot has begun to end."""
 
     @abstractmethod
+    def own_buttons(self, *labels: str) -> object:
+        """Buttons of the bot's author, for `answer(buttons=…)`."""
+
+    @abstractmethod
     async def post(self, at: Place, text: str) -> Posted:
         """The bot sends a message, past the session."""
 
@@ -256,6 +260,12 @@ class Platform(ABC):
     async def export(self, person: Person, at: Place) -> str | bytes:
         """The command `/export`, and what the bot says to it, or the file it sends."""
 
+    @abstractmethod
+    async def press(
+        self, person: Person, at: Place, label: str, *, number: int | None = None
+    ) -> None:
+        """Presses the button with this label, under the latest message that has it or another."""
+
     # What goes wrong.
 
     @abstractmethod
@@ -278,6 +288,14 @@ class Platform(ABC):
     @abstractmethod
     def sent(self, at: Place) -> list[str]:
         """The texts of the bot's messages that the platform shows now."""
+
+    @abstractmethod
+    def labels(self, at: Place) -> list[list[str]]:
+        """The labels of the buttons under each of these messages."""
+
+    @abstractmethod
+    def repliers(self, at: Place) -> list[str | None]:
+        """The source id of the message that each of these messages is a reply to."""
 
     @abstractmethod
     def latest(self, at: Place) -> Said:

@@ -4,6 +4,7 @@
   `_scope`: the `scope=` option
 - `_chat`: the session that handlers get, and its `answer`; `_speak`: an answer to its end, also
   where it fails; `_wishes` and `_options`: what its author wants then
+- `_buttons` and `_again`: the buttons that stop an answer, or ask for another one
 - `_outlet`, `_growing` and `_split`: the message that grows; `_blocks`, `_tables`
   and `_unfinished`: the Markdown in it
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
@@ -19,8 +20,18 @@
 """
 
 from .._records.quote import said_in
+from ._again import regenerate
 from ._blocks import code_parts
 from ._bounds import Bounds, RateLimit, Refusal, Refused, RefusedError
+from ._buttons import (
+    AGAIN,
+    AGAIN_LABEL,
+    STOP,
+    STOP_LABEL,
+    Regenerate,
+    UnderWay,
+    under_way,
+)
 from ._capture import edit_as_sent, record_as_sent
 from ._changes import AS_MADE
 from ._chat import ChatSession
@@ -32,7 +43,7 @@ from ._growing import GrowingMessage
 from ._handled import Handled
 from ._notes import as_said, note, reply_note
 from ._options import AdapterOptions, split_options
-from ._outlet import MessageGoneError, Outlet, SlowDownError, UnreachableError
+from ._outlet import Looks, MessageGoneError, Outlet, SlowDownError, UnreachableError
 from ._overlap import Busy, Overlap
 from ._privacy import EXPORT_NAME, Texts, export_file, forget_and_report, texts_for
 from ._privacy_texts import PrivacyTexts, privacy_texts
@@ -42,17 +53,21 @@ from ._reset import ResetPolicy
 from ._resume import RESUME, Resumer, TooOld
 from ._scope import AccountScope, as_key, private_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
-from ._speak import Answer
+from ._speak import Answer, Footer
 from ._split import split_text
 from ._tables import tables_as_code
 from ._unfinished import close_marks
 from ._wishes import AnswerOptions, Failed, Undelivered
 
 __all__ = [
+    "AGAIN",
+    "AGAIN_LABEL",
     "AS_MADE",
     "AS_SENT",
     "EXPORT_NAME",
     "RESUME",
+    "STOP",
+    "STOP_LABEL",
     "AccountScope",
     "AdapterOptions",
     "Answer",
@@ -64,8 +79,10 @@ __all__ = [
     "Content",
     "Edits",
     "Failed",
+    "Footer",
     "GrowingMessage",
     "Handled",
+    "Looks",
     "MessageGoneError",
     "OnStorageError",
     "Outlet",
@@ -81,6 +98,7 @@ __all__ = [
     "Refusal",
     "Refused",
     "RefusedError",
+    "Regenerate",
     "ResetPolicy",
     "Resumer",
     "SlowDownError",
@@ -88,6 +106,7 @@ __all__ = [
     "ToHandle",
     "TooOld",
     "Undelivered",
+    "UnderWay",
     "UnreachableError",
     "as_content",
     "as_key",
@@ -108,10 +127,12 @@ __all__ = [
     "privacy_texts",
     "private_key",
     "record_as_sent",
+    "regenerate",
     "reply_note",
     "said_in",
     "split_options",
     "split_text",
     "tables_as_code",
     "texts_for",
+    "under_way",
 ]

@@ -20,11 +20,12 @@ from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ._admission import Admission
 from ._bounds import RefusedError
+from ._buttons import under_way
 from ._content import Content
-from ._outlet import Outlet
+from ._outlet import Looks, Outlet
 from ._question import ChatReply, check_question
 from ._sent import is_part_of
-from ._speak import Answer, CutOffError, Speaker
+from ._speak import Answer, CutOffError, Footer, Speaker
 from ._wishes import Failed, Undelivered
 
 __all__ = ["FAILURES", "ChatSession"]
@@ -63,6 +64,7 @@ class ChatSession(Session):
         self.outlet = outlet
         self._ask: Ask | None = None
         self._admission: Admission | None = None
+        self._replaces = False
         self._replies: list[Reply] = []  # shared with the handles that are bound to a message
 
     @property
@@ -75,6 +77,16 @@ class ChatSession(Session):
         free = copy.copy(self)
         free.turn, free.joined, free.was_answered = None, (), False
         return free
+
+    def replacing(self) -> Self:
+        """Return a copy of the handle whose answer takes the place of the earlier one.
+
+        The earlier answer, and the messages that it was sent as, stay until the new one is
+        stored.
+        """
+        copied = copy.copy(self)
+        copied._replaces = True  # noqa: SLF001 (a handle just made)
+        return copied
 
     # The admission to the model.
 
@@ -217,6 +229,9 @@ class ChatSession(Session):
         undelivered: Undelivered | None = None,
         max_wait: float | None = None,
         prompt: Content | None = None,
+        reply_to: bool = False,
+        buttons: object = None,
+        footer: Footer = "",
     ) -> Reply:
         """Send an answer to the chat while it grows, and store it once, as one turn.
 
@@ -242,6 +257,11 @@ class ChatSession(Session):
         - `prompt`: the question of a command or another event that is not recorded. Without it,
           the arguments of a command are the question (`/ask what is it?`). Raises
           `TurnkeepError` if nothing tells the question, and the latest message has an answer.
+        - `reply_to`: in a group, send the first message as a reply to the question.
+        - `buttons`: the platform's own, under the last message when the answer has ended: a
+          keyboard of aiogram, or a `discord.ui.View`.
+        - `footer`: a text that is shown below the answer, and not stored; or a function of the
+          reply.
 
         None stands for the adapter's own defaults, see `AnswerOptions`.
 
@@ -253,6 +273,7 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
+        replace = replace or self._replaces
         try:
             if not replace and (
                 prompt is not None or (self.turn is None and not isinstance(says, str))
@@ -268,17 +289,39 @@ class ChatSession(Session):
             return self._unsaid()
         options = self.outlet.options.changed(failed, undelivered, max_wait)
         outlet = self.outlet
+        outlet.looks = Looks(
+            self.turn.source_id if reply_to and self.turn is not None else None,
+            buttons,
+            can_stop=options.stop and not isinstance(says, str),
+            can_repeat=options.regenerate is not None,
+        )
         reply = ChatReply(self, keep_interrupted=True, checked=True, replace=replace)
         self._replies.append(reply)
         with suppress(CutOffError):
             async with reply:
                 if not reply.discarded:
-                    keep = keep_interrupted
                     speaker = Speaker(
-                        outlet, options, keep_interrupted=keep, progress=reply.progress
+                        outlet,
+                        options,
+                        keep_interrupted=keep_interrupted and not self._replaces,
+                        progress=reply.progress,
+                        footer=footer,
                     )
-                    await speaker.say(says, reply, nothing)
+                    await self._let_speak(speaker, says, reply, nothing)
+        if self._replaces:
+            for source in [one for turn in reply.replaced for one in turn.source_ids]:
+                await outlet.erase(source)
         return reply
+
+    async def _let_speak(
+        self, speaker: Speaker, says: Answer, reply: ChatReply, nothing: str
+    ) -> None:
+        answers = under_way(self.conversation.desk)
+        answers.begin(speaker, reply.asked)
+        try:
+            await speaker.say(says, reply, nothing)
+        finally:
+            answers.end(speaker)
 
     def _unsaid(self) -> Reply:
         """Return a reply of which nothing is stored."""

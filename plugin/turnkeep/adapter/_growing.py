@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -59,7 +59,8 @@ class GrowingMessage:
         self._lock = anyio.Lock()
         self._text = ""
         self._brought = ""
-        self._shown: list[str] = [""] * len(sent)
+        self._shown: list[tuple[str, Any]] = [("", None)] * len(sent)
+        """The pieces on the screen, with their buttons."""
         self._numbers = [*range(len(sent))]  # of the messages that the pieces are in
         self._sent = len(sent)
         self._next = 0.0
@@ -87,7 +88,8 @@ class GrowingMessage:
         pause = self._outlet.pace
         try:
             # Half of a surrogate pair waits for the other half.
-            await self._bring(text[:-1] if "\ud800" <= text[-1] <= "\udbff" else text, done=False)
+            whole = text[:-1] if "\ud800" <= text[-1] <= "\udbff" else text
+            await self._bring(whole, self._outlet.buttons(done=False), done=False)
             self._brought = text
         except SlowDownError as slow:
             if slow.seconds >= self._max_wait:
@@ -140,15 +142,19 @@ class GrowingMessage:
         elif not self._is_drafted and quiet >= self._outlet.sign_seconds:
             await self._outlet.working()
 
-    async def finish(self, text: str) -> None:
-        """Show all of the text, and wait for the platform where it asks for that."""
+    async def finish(self, text: str, *, buttons: bool = False) -> None:
+        """Show all of the text, and wait for the platform where it asks for that.
+
+        With `buttons`, those of an answer that has ended are below it.
+        """
+        below = self._outlet.buttons(done=True) if buttons else None
         waited = max(0.0, self._refused_until - self._clock())
         if waited and waited >= self._max_wait:
             raise SlowDownError(waited)
         await anyio.sleep(waited)
         while True:
             try:
-                await self._bring(text, done=True)
+                await self._bring(text, below, done=True)
                 return await self._remove_surplus(text)
             except SlowDownError as slow:
                 pause = max(slow.seconds, 0.1)
@@ -168,33 +174,35 @@ class GrowingMessage:
             await self._within(self._outlet.remove(number))
         del self._numbers[count:], self._shown[count:]
 
-    async def _bring(self, text: str, *, done: bool) -> None:
+    async def _bring(self, text: str, buttons: Any, *, done: bool) -> None:
         pieces = split_text(clean_text(text), self._outlet.limit)
         if pieces and not done:
             pieces[-1] = close_marks(pieces[-1], self._outlet.limit)
         for place, piece in enumerate(pieces):
+            is_last = place == len(pieces) - 1
+            below = buttons if is_last else None
             if place < len(self._shown):
-                if self._shown[place] != piece:
-                    await self._edit(place, piece)
-            elif self._outlet.drafts and not done and place == len(pieces) - 1:
+                if self._shown[place] != (piece, below):
+                    await self._edit(place, piece, below)
+            elif self._outlet.drafts and not done and is_last:
                 await self._within(self._outlet.draft(piece))
                 self._is_drafted = True
             else:
-                number = await self._send(piece)
-                self._shown.append(piece)
+                number = await self._send(piece, below)
+                self._shown.append((piece, below))
                 self._numbers.append(number)
                 self._is_drafted = False
             self._changed_at = self._clock()
 
-    async def _edit(self, place: int, piece: str) -> None:
+    async def _edit(self, place: int, piece: str, buttons: Any) -> None:
         try:
-            await self._within(self._outlet.edit(self._numbers[place], piece))
+            await self._within(self._outlet.edit(self._numbers[place], piece, buttons))
         except MessageGoneError:
-            self._numbers[place] = await self._send(piece)
-        self._shown[place] = piece
+            self._numbers[place] = await self._send(piece, buttons)
+        self._shown[place] = piece, buttons
 
-    async def _send(self, piece: str) -> int:
-        source_id = await self._within(self._outlet.send(piece))
+    async def _send(self, piece: str, buttons: Any) -> int:
+        source_id = await self._within(self._outlet.send(piece, buttons))
         if source_id is not None:
             self.source_ids.append(source_id)
             if self._progress is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from ._wishes import AnswerOptions
 
 __all__ = [
     "UNDELIVERED",
+    "Looks",
     "MessageGoneError",
     "Outlet",
     "Progress",
@@ -40,6 +42,22 @@ UNDELIVERED: Final = (SlowDownError, UnreachableError)
 """The errors for which an answer stays undelivered; see `Undelivered`."""
 
 
+@dataclass(frozen=True)
+class Looks:
+    """The looks of one answer on the platform.
+
+    - `reply_to`: the source id of the message that its first message replies to in a group.
+    - `buttons`: the platform's own buttons under its last message, when it has ended.
+    - `can_stop`: a button stops it while it grows.
+    - `can_repeat`: a button asks for another answer, when it has ended.
+    """
+
+    reply_to: str | None = None
+    buttons: Any = None
+    can_stop: bool = False
+    can_repeat: bool = False
+
+
 class Progress(Protocol):
     """The progress of an answer, for the case that a crash cuts it off.
 
@@ -64,6 +82,8 @@ class Outlet(Protocol):
     - `sign_seconds`: the seconds after which "typing" is shown again while the model is silent.
     - `draft_seconds`: the seconds after which a draft is shown again.
     - `options`: the adapter's defaults for answers.
+    - `looks`: those of the answer in hand.
+    - `draft_name`: the name under which the platform tells that the draft was stopped, or None.
 
     Each method raises `SlowDownError` where the platform asks to wait, and `UnreachableError`
     where nothing can be sent any more. Messages are numbered from 0, as `send` sent them.
@@ -75,6 +95,17 @@ class Outlet(Protocol):
     sign_seconds: float
     draft_seconds: float
     options: AnswerOptions
+    looks: Looks
+
+    @property
+    def draft_name(self) -> str | None: ...
+
+    def buttons(self, *, done: bool) -> Any:
+        """Return the buttons under the last message, while it grows or `done`; None if none.
+
+        The same ones are equal at each call.
+        """
+        ...
 
     def begin(self, name: str, sent: Sequence[str]) -> None:
         """Prepare for an answer that may be sent again after a crash.
@@ -88,12 +119,16 @@ class Outlet(Protocol):
         """Show that an answer is on its way."""
         ...
 
-    async def send(self, text: str) -> str | None:
+    async def send(self, text: str, buttons: Any = None) -> str | None:
         """Send a message and return its source id, None if it has none."""
         ...
 
-    async def edit(self, number: int, text: str) -> None:
-        """Change the text of a sent message, or raise `MessageGoneError`."""
+    async def edit(self, number: int, text: str, buttons: Any = None) -> None:
+        """Change the text and the buttons of a sent message, or raise `MessageGoneError`."""
+        ...
+
+    async def erase(self, source_id: str) -> None:
+        """Delete a message that an earlier answer was sent as, if the platform allows it."""
         ...
 
     async def remove(self, number: int) -> None:

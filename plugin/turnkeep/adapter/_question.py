@@ -47,6 +47,9 @@ class ChatReply(Reply):
     with `checked`, whoever makes it has done both. If the message in hand is owed an answer, each
     result of a tool is stored at once. After a crash, the reply to the same message begins with
     these calls and results, so that no tool runs twice.
+
+    With `replace` it takes the place of the message's earlier answer, which stays until this one
+    is stored.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class ChatReply(Reply):
         checked: bool = False,
         replace: bool = False,
     ) -> None:
+        self.replaced: list[Turn] = []
+        """The answer that was shown before this one, if this one was stored in its place."""
         self.progress: AnswerProgress | None = None
         """The progress of the answer; None if the message is owed none."""
         self._session = session
@@ -84,6 +89,10 @@ class ChatReply(Reply):
             await session.begin_asking()
         await super().__aenter__()
         debts, to = debts_of(session.conversation.desk), self._begun.to
+        if self._replace and to is not None:
+            behind = await self._conversation.desk.read(self._conversation.key, after=to.id)
+            answers = [one for one in behind.turns if one.answers_one_of((to.id,))]
+            self.replaced = [one for one in answers if not one.is_replaced]
         debt = debts.of(to)
         if to is not None and debt is not None:
             await debts.count_try([to])  # a command waits in no line
@@ -98,6 +107,12 @@ class ChatReply(Reply):
                 for turn in self.progress.turns
             ]
         return self
+
+    @property
+    def asked(self) -> list[Turn]:
+        """The messages that it answers, as far as they are known."""
+        to = self._begun.to
+        return [*self._joined, *([] if to is None else [to])]
 
     def add_tool_result(self, tool_call_id: str | None, content: Any) -> None:
         super().add_tool_result(tool_call_id, content)
@@ -121,6 +136,10 @@ class ChatReply(Reply):
     ) -> None:
         try:
             await super().__aexit__(kind, error, traceback)
+            if (
+                not self.turns or self.turns[-1].hidden
+            ):  # the part of an answer replaces no whole one
+                self.replaced = []
         finally:
             await self._session.end_asking()
 

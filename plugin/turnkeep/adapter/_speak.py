@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Final, TypeAlias
+
+from anyio import CancelScope
 
 from .._session.reply import Reply
 from ._cap import Cap
@@ -13,12 +15,16 @@ from ._outlet import UNDELIVERED, Outlet, Progress
 from ._split import close_fence
 from ._wishes import AnswerOptions
 
-__all__ = ["Answer", "CutOffError", "Speaker"]
+__all__ = ["Answer", "CutOffError", "Footer", "Speaker"]
 
 logger: Final = logging.getLogger("turnkeep")
 
 Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
 """A bot's answer: text, a stream of text, or a function that gets the open reply."""
+
+
+Footer: TypeAlias = str | Callable[[Reply], str]
+"""A text that is shown below an answer, and not stored; or a function of the reply."""
 
 
 class CutOffError(Exception):
@@ -39,18 +45,36 @@ class Speaker:
         *,
         keep_interrupted: bool,
         progress: Progress | None,
+        footer: Footer = "",
     ) -> None:
         self._outlet = outlet
+        self._footer = footer
+        self._stopping = CancelScope()
+        self._is_stopped = False
+        self._is_waiting = False  # for the model's next piece
         self._options = options
         self._keep_interrupted = keep_interrupted
         self._message = GrowingMessage(outlet, max_wait=options.max_wait, progress=progress)
         self._said = ""
         self._has_ended = False
 
+    @property
+    def names(self) -> Iterable[str]:
+        """The source ids of its messages, and the name of its draft."""
+        draft = self._outlet.draft_name
+        return self._message.source_ids if draft is None else [*self._message.source_ids, draft]
+
+    def stop(self) -> None:
+        """End the answer here: the model's stream is closed, and the part so far stays."""
+        self._is_stopped = not self._has_ended
+        if self._is_waiting:  # a message that is being sent is left alone
+            self._stopping.cancel()
+
     async def say(self, says: Answer, reply: Reply, nothing: str) -> None:
         """Say it, and leave the reply as it is to be stored.
 
-        Raises `CutOffError` behind the part that was said of an answer over `max_length`.
+        Raises `CutOffError` behind the part that was said of an answer over `max_length`, or of
+        one that was stopped.
         """
         cap = Cap(self._options.max_length, reply.text_bytes)
         try:
@@ -64,7 +88,10 @@ class Speaker:
                         says if isinstance(says, AsyncIterable) else says(reply), reply, cap
                     )
             self._has_ended = True
-            await self._message.finish(self._said if self._said.strip() else nothing)
+            if self._said.strip():
+                await self._message.finish(self._whole(reply), buttons=not reply.discarded)
+            else:
+                await self._message.finish(nothing)
         except UNDELIVERED as error:
             self._end_undelivered(error, reply)
         except BaseException as error:
@@ -81,22 +108,41 @@ class Speaker:
         if cap.is_over and not reply.discarded:
             logger.warning("an answer over max_length=%d was cut", self._options.max_length)
             raise CutOffError
+        if self._is_stopped and not reply.discarded:
+            raise CutOffError
+
+    def _whole(self, reply: Reply) -> str:
+        """Return what is shown of the answer that has ended."""
+        footer = self._footer(reply) if callable(self._footer) else self._footer
+        return f"{close_fence(self._said.rstrip())}\n\n{footer}" if footer else self._said
 
     async def _say_stream(self, stream: AsyncIterable[str], reply: Reply, cap: Cap) -> None:
         pieces = aiter(stream)
         self._said = reply.said  # by an earlier try
+        with self._stopping:
+            try:
+                while (piece := await self._next(pieces)) is not None:
+                    fitting = cap.cut(piece)
+                    reply.add_text(fitting)
+                    self._said += fitting
+                    await self._message.show(self._said)
+                    if cap.is_over:
+                        break
+            finally:
+                # Now, and not when it is collected: a provider bills for what nobody reads.
+                if (close := getattr(pieces, "aclose", None)) is not None:
+                    await close()
+
+    async def _next(self, pieces: AsyncIterator[str]) -> str | None:
+        """Return the model's next piece; None at its end, or when the answer is stopped."""
+        if self._is_stopped:
+            return None
+        self._is_waiting = True
         try:
-            async for piece in pieces:
-                fitting = cap.cut(piece)
-                reply.add_text(fitting)
-                self._said += fitting
-                await self._message.show(self._said)
-                if cap.is_over:
-                    break
+            piece = await anext(pieces, None)
         finally:
-            # Now, and not when it is collected: a provider bills for what nobody reads.
-            if (close := getattr(pieces, "aclose", None)) is not None:
-                await close()
+            self._is_waiting = False
+        return None if self._is_stopped else piece
 
     def _end_undelivered(self, error: Exception, reply: Reply) -> None:
         wish = self._options.undelivered

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, TypedDict
 
+from ._buttons import Regenerate
+
 __all__ = ["MAX_WAIT", "AnswerDefaults", "AnswerOptions", "Failed", "Undelivered"]
 
 MAX_WAIT: Final = 300.0
@@ -46,6 +48,8 @@ class AnswerDefaults(TypedDict, total=False):
     max_wait: float
     max_length: int
     link_previews: bool
+    stop: bool
+    regenerate: Regenerate
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class AnswerOptions:
     - `link_previews` (False): let the platform show previews of the links in answers. Its servers
       fetch these addresses without a click, so a model that was talked into it can send out what
       it knows in one.
+    - `stop` (False): a button under a growing answer lets the person who asked stop it. The part
+      so far stays, and is stored as interrupted.
+    - `regenerate` (None): a function of a session that is bound to a question, which answers it:
+      `async def answer(chat_session): await chat_session.answer(…)`. A button under each answer
+      lets the person who asked call it once more. The old answer stays until the new one is
+      stored.
     """
 
     failed: Failed = ""
@@ -68,6 +78,8 @@ class AnswerOptions:
     max_wait: float = MAX_WAIT
     max_length: int = MAX_LENGTH
     link_previews: bool = False
+    stop: bool = False
+    regenerate: Regenerate | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.undelivered) and self.undelivered not in _WORDS:
