@@ -70,7 +70,16 @@ class MemoryBot(commands.Bot):
         self.store = store
 
     async def setup_hook(self) -> None:
-        await self.add_cog(SessionCog(self, self.store, busy="queue", failed=SORRY))
+        await self.add_cog(
+            SessionCog(
+                self,
+                self.store,
+                busy="queue",
+                failed=SORRY,
+                stop=True,  # a button under an answer while it grows
+                regenerate=answer,  # and one for another answer below it
+            )
+        )
         await self.add_cog(PrivacyCog(self))
         await self.add_cog(Conversation(self))
         await self.tree.sync()

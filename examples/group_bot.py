@@ -62,7 +62,7 @@ async def ask(reply: Reply) -> AsyncIterator[str]:
 async def on_message(_: Message, chat_session: ChatSession) -> None:
     if chat_session.turn is None:
         return  # a command of another bot's, or nothing that anybody wrote
-    await chat_session.answer(ask)
+    await chat_session.answer(ask, reply_to=True)
 
 
 async def main() -> None:

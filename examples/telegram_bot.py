@@ -104,7 +104,14 @@ async def main() -> None:
     dp = Dispatcher()
     # Opened here too: a copy that is being replaced may keep the folder for some seconds yet.
     async with SessionStore(os.environ.get("TURNKEEP_STORE", "./sessions")) as store:
-        SessionMiddleware(store, busy="queue", render="markdown", failed=SORRY).setup(dp)
+        SessionMiddleware(
+            store,
+            busy="queue",
+            render="markdown",
+            failed=SORRY,
+            stop=True,  # a button under an answer while it grows
+            regenerate=answer,  # and one for another answer below it
+        ).setup(dp)
         dp.include_routers(privacy_router(), router)
         server = AiohttpSession(api=TelegramAPIServer.from_base(api)) if api else None
         gc.freeze()  # or a full collection stops the bot for 0.1 s and more, see docs/speed.md
