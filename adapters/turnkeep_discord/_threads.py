@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import discord
@@ -96,7 +96,7 @@ class Threads:
             content = self.content(starter, note("thread", thread.name))
             await self._recorder.edit(source_id(starter), content, session_key(thread.id))
 
-    async def delete(self, channel_id: int, ids: list[int]) -> None:
+    async def delete(self, channel_id: int, ids: Sequence[int]) -> None:
         """Delete the first messages of threads from the threads' own sessions."""
         for one in ids:  # such a thread has the id of its first message
             key = session_key(one)
