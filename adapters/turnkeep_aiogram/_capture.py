@@ -19,7 +19,7 @@ from aiogram.methods import (
 )
 from aiogram.types import Message
 
-from turnkeep.adapter import ChatSession, Content, Recent, record_as_sent
+from turnkeep.adapter import ChatSession, Content, Quoted, Recent, record_as_sent
 
 from ._content import text_of
 from ._copies import Copies
@@ -39,9 +39,15 @@ class SentMessages:
     edited into an answer is one turn, and a deleted message is none.
     """
 
-    def __init__(self, session: ChatSession, content_of: Callable[[Message], Content]) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        content_of: Callable[[Message], Content],
+        quoted_of: Callable[[Message], Quoted | None],
+    ) -> None:
         self.session = session
         self._content_of = content_of
+        self._quoted_of = quoted_of
         self._messages: dict[str, Message] = {}
         self._copied: dict[str, Content] = {}
         self._is_recorded = False
@@ -94,7 +100,17 @@ class SentMessages:
         for source, message in list(self._messages.items()):
             reply = self.session.reply_of(text_of(message))
             content = self._copied.get(source) or self._content_of(message)
-            await record_as_sent(self.session, content, source_id=source, reply=reply)
+            quoted = self._quoted_of(message) or self._asked()
+            await record_as_sent(
+                self.session, content, source_id=source, reply=reply, quoted=quoted
+            )
+
+    def _asked(self) -> Quoted | None:
+        """Return the message in hand: in a chain of replies, what the bot sends follows it."""
+        turn = self.session.turn
+        if turn is None or not self.session.is_chained:
+            return None
+        return Quoted(turn.source_id, None if turn.sender is None else turn.sender.id)
 
 
 _current: Final[ContextVar[SentMessages | None]] = ContextVar("current", default=None)
@@ -115,6 +131,7 @@ class Capture(RequestMiddleware):
         edit: Callable[[Message], Awaitable[object]],
         content_of: Callable[[Message], Content],
         *,
+        quoted_of: Callable[[Message], Quoted | None],
         copies: Copies,
         is_own: Callable[[Message], Awaitable[bool]],
     ) -> None:
@@ -125,11 +142,12 @@ class Capture(RequestMiddleware):
         self._record = record
         self._edit = edit
         self._content_of = content_of
+        self._quoted_of = quoted_of
 
     @asynccontextmanager
     async def handling(self, session: ChatSession) -> AsyncGenerator[None, None]:
         """Collect the messages that are sent inside the block, and record them at its end."""
-        sent = SentMessages(session, self._content_of)
+        sent = SentMessages(session, self._content_of, self._quoted_of)
         token = _current.set(sent)
         try:
             yield

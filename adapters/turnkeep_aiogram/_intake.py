@@ -18,6 +18,7 @@ from turnkeep.adapter import (
     ChatSession,
     Content,
     Outlet,
+    Quoted,
     Recent,
     Recorder,
     RecordFilter,
@@ -27,6 +28,7 @@ from turnkeep.adapter import (
 )
 
 from ._addressed import Albums, is_addressed
+from ._chain import earlier_of
 from ._commands import Commands
 from ._content import asked_of, button_of, content_of, quoted_of
 from ._forms import Forms
@@ -34,6 +36,7 @@ from ._message import (
     Event,
     MaybeInaccessible,
     Scope,
+    is_chained,
     is_ephemeral,
     is_per_user,
     listener_of,
@@ -87,6 +90,7 @@ class Intake:
         self._key_of = scope_function(scope)
         self._is_scope_known = not callable(scope)
         self._is_per_user = is_per_user(scope)
+        self._is_chained = is_chained(scope)
         self._filter: RecordFilter[Event] = RecordFilter(record)
         self._record_commands = record_commands
         self._forms = forms
@@ -115,6 +119,10 @@ class Intake:
         """Return a message as it is recorded, without what may not be recorded of others."""
         return content_of(message, self._hides)
 
+    def quoted_of(self, message: Message) -> Quoted | None:
+        """Return the message that another one repeats, if it may be repeated."""
+        return quoted_of(message, self._hides)
+
     def _hides(self, author: int | None, source: str | None) -> bool:
         return self._recorder.ignores(author) or (source is not None and source in self._typed)
 
@@ -124,7 +132,7 @@ class Intake:
         if key is None:
             return []
         keys = [key] if listener is None else [key, private_key(key, listener)]
-        return [self._recorder.session(one) for one in keys]
+        return [self._recorder.session(one, is_chained=self._is_chained) for one in keys]
 
     def key_of_sent(self, message: Message) -> SessionKey | None:
         """Return the session of a message that the bot sent, or None if it is unknown.
@@ -173,7 +181,9 @@ class Intake:
         subject = subject_of(update)
         if subject is None:
             return self._recorder.session(key)
-        session = self._recorder.session(key, self._outlet(update, subject, bot))
+        chained = self._is_chained and subject.chat.type != "private"
+        outlet = self._outlet(update, subject, bot)
+        session = self._recorder.session(key, outlet, is_chained=chained)
         chat = subject.chat.id
         if kind in EDITED and isinstance(subject, Message):
             await self._pending.wait(chat)
@@ -235,7 +245,7 @@ class Intake:
     def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
         """Admit one update of a session at a time, in their order, if the store does not."""
         decides_at_once = self._filter.decides_at_once and self._forms.decides_at_once
-        if decides_at_once and not self._recorder.needs_order:
+        if decides_at_once and not self._recorder.needs_order and not self._is_chained:
             return nullcontext()  # the store keeps the order, and writes several at once
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
@@ -315,6 +325,8 @@ class Intake:
     async def _receive_message(
         self, session: ChatSession, message: Message, said: Said
     ) -> ChatSession:
+        if session.is_chained:
+            await self._recorder.record_earlier(session, earlier_of(message, self._hides))
         return await self._recorder.receive(
             session,
             said.content,

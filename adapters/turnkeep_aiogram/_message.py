@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from aiogram import Bot
 from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
@@ -16,12 +16,16 @@ from turnkeep.adapter import AccountScope
 CHANNEL = "telegram"
 PREFIX = f"{CHANNEL}:"
 
+_CHAIN: Final = "reply_chain"
+
 Event: TypeAlias = Message | CallbackQuery
 """An action of a user that can be recorded: a message, or a pressed button."""
 
 MaybeInaccessible: TypeAlias = Message | InaccessibleMessage
 
-ScopeName: TypeAlias = Literal["chat", "chat_topic", "user_in_chat", "user_in_topic", "global_user"]
+ScopeName: TypeAlias = Literal[
+    "chat", "chat_topic", "user_in_chat", "user_in_topic", "global_user", "reply_chain"
+]
 ScopeFunction: TypeAlias = Callable[[Update, dict[str, Any]], SessionKey | str | None]
 Scope: TypeAlias = ScopeName | FSMStrategy | ScopeFunction
 """The users and topics that share a session, in the words of aiogram's `FSMStrategy`.
@@ -32,6 +36,8 @@ Scope: TypeAlias = ScopeName | FSMStrategy | ScopeFunction
 - `"user_in_topic"`: each user has one session per topic, and one per chat without topics.
 - `"global_user"`: each user has one session for all chats; its key, `telegram:user:42`, names
   no chat.
+- `"reply_chain"`: as `"chat_topic"`, but in groups a window is the chain of replies up to the
+  message in hand.
 - a function of the update and aiogram's data returns the key, or None for no session.
 """
 
@@ -41,9 +47,12 @@ def scope_function(scope: Scope) -> ScopeFunction:
     if callable(scope):
         return scope
     name = scope.name.lower() if isinstance(scope, FSMStrategy) else scope
+    name = "chat_topic" if name == _CHAIN else name
     if name.upper() not in FSMStrategy.__members__:
         names = ", ".join(repr(one.lower()) for one in FSMStrategy.__members__)
-        raise ValueError(f"scope is one of {names}, an FSMStrategy or a function, not {scope!r}")
+        raise ValueError(
+            f"scope is one of {names}, {_CHAIN!r}, an FSMStrategy or a function, not {scope!r}"
+        )
     drops_topic, by_user = name in ("chat", "user_in_chat", "global_user"), "user" in name
 
     def key_of(update: Update, data: dict[str, Any]) -> SessionKey | None:
@@ -69,6 +78,11 @@ def is_per_user(scope: Scope) -> bool:
     return "user" in name.lower()
 
 
+def is_chained(scope: Scope) -> bool:
+    """Return whether windows are chains of replies."""
+    return scope.is_chained if isinstance(scope, AccountScope) else scope == _CHAIN
+
+
 def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
     """Return a scope in which each bot has its own sessions, for several bots over one store."""
 
@@ -76,7 +90,12 @@ def per_account(scope: Scope = "chat_topic") -> ScopeFunction:
         bot: Bot = data["bot"]
         return bot.id
 
-    return AccountScope(scope_function(scope), account_of, is_per_user=is_per_user(scope))
+    return AccountScope(
+        scope_function(scope),
+        account_of,
+        is_per_user=is_per_user(scope),
+        is_chained=is_chained(scope),
+    )
 
 
 def session_key(context: EventContext, message: Message | None = None) -> SessionKey | None:

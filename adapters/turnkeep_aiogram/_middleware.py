@@ -117,7 +117,14 @@ class SessionMiddleware(BaseMiddleware):
         self._capture: Capture | None = None
         if capture:
             copies, is_own = Copies(self.recorder, content_of), own.has_posted
-            self._capture = Capture(own.capture, own.edit, content_of, copies=copies, is_own=is_own)
+            self._capture = Capture(
+                own.capture,
+                own.edit,
+                content_of,
+                quoted_of=self._intake.quoted_of,
+                copies=copies,
+                is_own=is_own,
+            )
         self._resume = Resume(self.recorder)
         self._confirmation = Confirmation(self._resume.start)
         self._advice = Advice(scope)

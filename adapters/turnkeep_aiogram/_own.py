@@ -24,7 +24,11 @@ class OwnMessages:
         """Record a message; see `SessionMiddleware.record_sent`."""
         key = self._intake.key_of_sent(message) if key is None else key
         await self._recorder.record_sent(
-            key, self._intake.content_of(message), source_id=source_id(message), text=text
+            key,
+            self._intake.content_of(message),
+            source_id=source_id(message),
+            text=text,
+            quoted=self._intake.quoted_of(message),
         )
 
     async def capture(self, message: Message, copied: Content = "") -> None:
@@ -35,7 +39,10 @@ class OwnMessages:
         key, content = self._intake.key_of_sent(message), copied or self._intake.content_of(message)
         if key is not None and content:
             source = source_id(message)
-            await self._recorder.record_sent(key, content, source_id=source, text=None)
+            quoted = self._intake.quoted_of(message)
+            await self._recorder.record_sent(
+                key, content, source_id=source, text=None, quoted=quoted
+            )
 
     async def capture_inline(self, update: Update) -> None:
         """Record a result of the bot's own inline mode that somebody has chosen."""

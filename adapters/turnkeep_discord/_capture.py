@@ -13,7 +13,7 @@ from weakref import WeakSet
 import discord
 
 from turnkeep import Reply, SessionKey, SessionStore, StorageError, StoreLockedError
-from turnkeep.adapter import ChatSession, Content, Recent, is_as_sent, record_as_sent
+from turnkeep.adapter import ChatSession, Content, Quoted, Recent, is_as_sent, record_as_sent
 
 from ._content import text_of
 from ._message import source_id
@@ -44,10 +44,12 @@ class Capture:
         store: SessionStore,
         key_of: Callable[[discord.Message], SessionKey | None],
         content_of: Callable[[discord.Message], Content],
+        quoted_of: Callable[[discord.Message], Quoted | None],
     ) -> None:
         self._store = store
         self._key_of = key_of
         self._content_of = content_of
+        self._quoted_of = quoted_of
         self._alive: WeakSet[ChatSession] = WeakSet()
         # A message may come when its handler, and the handler's session, are gone.
         self._latest: deque[ChatSession] = deque(maxlen=_MAX_SESSIONS)
@@ -149,7 +151,12 @@ class Capture:
                 await session.delete(earlier)
             self._states[message.id] = "linked"
         turn = await record_as_sent(
-            session, content, source_id=source, reply=reply, time=message.created_at
+            session,
+            content,
+            source_id=source,
+            reply=reply,
+            time=message.created_at,
+            quoted=self._quoted_of(message),
         )
         if turn is None:
             return

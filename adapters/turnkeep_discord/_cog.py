@@ -106,7 +106,9 @@ class SessionCog(commands.Cog):
         )
         self._buttons = Buttons(self.recorder, self._answer_options, self._intake)
         intake = self._intake
-        self._capture = Capture(store, intake.key_of_sent, intake.content_of) if capture else None
+        self._capture: Capture | None = None
+        if capture:
+            self._capture = Capture(store, intake.key_of_sent, intake.content_of, intake.quoted_of)
         self._once = CommandsOnce(bot, store)
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
@@ -344,6 +346,7 @@ class SessionCog(commands.Cog):
             source_id=source_id(message),
             text=text,
             time=message.created_at,
+            quoted=self._intake.quoted_of(message),
         )
 
 

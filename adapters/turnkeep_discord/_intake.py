@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
@@ -11,11 +12,12 @@ from weakref import WeakSet, WeakValueDictionary
 import discord
 from discord.ext import commands
 
-from turnkeep import Sender, SessionKey, TurnkeepError
+from turnkeep import Sender, SessionKey, StorageError, StoreLockedError, TurnkeepError
 from turnkeep.adapter import (
     AS_MADE,
     ChatSession,
     Content,
+    Quoted,
     Recent,
     Recorder,
     RecordFilter,
@@ -26,6 +28,7 @@ from turnkeep.adapter import (
 
 from ._asked import asked_of, source_of
 from ._backfill import Backfill
+from ._chain import earlier_of
 from ._content import content_of, quoted_of
 from ._ephemeral import interaction_of, is_ephemeral, is_private
 from ._in_flight import MessagesInFlight
@@ -37,6 +40,8 @@ from ._message import (
     author_id,
     author_of,
     is_addressed,
+    is_by_channel,
+    is_chained,
     is_per_user,
     scope_function,
     sender_of,
@@ -50,6 +55,8 @@ from ._threads import Threads
 
 Bot = commands.Bot | commands.AutoShardedBot
 Context = commands.Context[Any]
+
+logger: Final = logging.getLogger("turnkeep")
 
 RecordedEvent: TypeAlias = discord.Message | discord.Interaction
 Record: TypeAlias = RecordOption[RecordedEvent]
@@ -88,6 +95,7 @@ class Intake:
         self._recorder = recorder
         self._scope: Scope = scope
         self._key_of = scope_function(scope)
+        self._is_chained = is_chained(scope)
         self._filter: RecordFilter[RecordedEvent] = RecordFilter(record)
         self._record_commands = record_commands
         self._record_webhooks = record_webhooks
@@ -115,7 +123,7 @@ class Intake:
             first = in_flight.session
             if first is not None and first.turn is not None and message.id not in self._deleted:
                 # Each caller has an outlet of its own, which numbers the messages it sends.
-                session = self._recorder.session(first.key, self._outlet(message))
+                session = self._session(first.key, message)
                 return session.bind(first.turn, answered=first.already_answered)
             key = self.key(message)
             await self._record_missed(message.channel.id, message, key)
@@ -152,13 +160,13 @@ class Intake:
     ) -> ChatSession | None:
         if key is None:
             return None
-        session = self._recorder.session(key, self._outlet(message))
+        session = self._session(key, message)
         sender, content = self._sender(message), self.content_of(message)
         if sender is None or not content or not await self._is_recorded(message):
             return session
         if message.id in self._deleted:  # the handler asked after the deletion
             return session
-        await self._threads.begin(session, message)
+        await self._record_earlier(session, message)
         source = source_id(message)
         if is_owed:
             await self._announce(key, message)
@@ -176,6 +184,33 @@ class Intake:
             raise
         await self._store_parent(received, message)
         return received
+
+    def _session(self, key: SessionKey, where: Where, *, ephemeral: bool = False) -> ChatSession:
+        chained = self._is_chained and where.guild is not None and not ephemeral
+        return self._recorder.session(
+            key,
+            self._outlet(where, ephemeral=ephemeral),
+            is_chained=chained,
+            fetches=isinstance(where.channel, discord.Thread),
+        )
+
+    async def _record_earlier(self, session: ChatSession, message: discord.Message) -> None:
+        """Record what a person reads before the message: its thread's beginning, its chain."""
+        await self._threads.begin(session, message)
+        if not session.is_chained:
+            return
+        try:
+            earlier = await earlier_of(
+                session,
+                message,
+                since=await self._recorder.since(session),
+                sender_of=self._sender,
+                hides=self._ignores,
+            )
+        except (StorageError, StoreLockedError) as error:
+            logger.warning("%s: earlier messages are not looked up: %s", session, error)
+            return
+        await self._recorder.record_earlier(session, earlier)
 
     async def _store_parent(self, session: ChatSession, message: discord.Message) -> None:
         """Store a thread's parent channel with its session.
@@ -207,7 +242,7 @@ class Intake:
 
     async def _delete(self, channel_id: int, ids: Sequence[int]) -> None:
         # Nothing names the author: scopes that depend on it need a search.
-        known = self._scope in ("channel", commands.BucketType.channel)
+        known = is_by_channel(self._scope)
         await self._recorder.delete(
             [source_id_at(channel_id, one) for one in ids],
             key=session_key(channel_id) if known else None,
@@ -224,7 +259,7 @@ class Intake:
             for info in await store.list_sessions(prefix=PREFIX, limit=None):
                 if deleted in (info.key.chat_id, info.metadata.get("parent")):
                     await store.forget(info.key)
-            if self._scope not in ("channel", commands.BucketType.channel, "user_in_channel"):
+            if not is_by_channel(self._scope) and self._scope != "user_in_channel":
                 # Such a session has messages of several channels.
                 await self._recorder.delete_all(f"{deleted}:")
 
@@ -269,7 +304,7 @@ class Intake:
             ephemeral = await is_ephemeral(where)
         if ephemeral and not is_private(where):
             key = private_key(key, author_of(where).id)
-        return self._recorder.session(key, self._outlet(where, ephemeral=ephemeral))
+        return self._session(key, where, ephemeral=bool(ephemeral))
 
     def asking(self, session: ChatSession, where: Where) -> ChatSession:
         """Return a session that records the question of a command when its handler asks it."""
@@ -280,8 +315,12 @@ class Intake:
                 return None
             user, source = author_of(where), source_of(where)
             sender = Sender(str(user.id), user.display_name)
+            quoted: Quoted | None = None
+            if isinstance(where, commands.Context) and where.interaction is None:
+                await self._record_earlier(session, where.message)
+                quoted = quoted_of(where.message, self._ignores)
             return await self._recorder.receive(
-                session, content, source_id=source, sender=sender, extra=AS_MADE
+                session, content, source_id=source, sender=sender, extra=AS_MADE, quoted=quoted
             )
 
         return session.asking(ask, by=str(author_id(where)))
@@ -323,6 +362,10 @@ class Intake:
     def content_of(self, message: discord.Message) -> Content:
         """Return a message as it is recorded, without what may not be recorded of others."""
         return content_of(message, self._ignores)
+
+    def quoted_of(self, message: discord.Message) -> Quoted | None:
+        """Return the message that another one repeats, if it may be repeated."""
+        return quoted_of(message, self._ignores)
 
     def _sender(self, message: discord.Message) -> Sender | None:
         return sender_of(message, webhooks=self._record_webhooks)

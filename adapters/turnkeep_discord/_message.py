@@ -17,7 +17,9 @@ PREFIX: Final = f"{CHANNEL}:"
 Where: TypeAlias = discord.Message | discord.Interaction | commands.Context[Any]
 """An object with a channel and an author: a message, an interaction, a command's context."""
 
-ScopeName: TypeAlias = Literal["channel", "parent", "user_in_channel", "member", "user", "guild"]
+ScopeName: TypeAlias = Literal[
+    "channel", "parent", "user_in_channel", "member", "user", "guild", "reply_chain"
+]
 ScopeFunction: TypeAlias = Callable[[Where], SessionKey | str | None]
 Scope: TypeAlias = ScopeName | commands.BucketType | ScopeFunction
 """The users and channels that share a session, in the words of discord.py's `BucketType`.
@@ -28,11 +30,14 @@ Scope: TypeAlias = ScopeName | commands.BucketType | ScopeFunction
 - `"member"`: each user has one session per server.
 - `"user"`: each user has one session everywhere; its key, `discord:user:42`, names no chat.
 - `"guild"`: each server has one session.
+- `"reply_chain"`: as `"channel"`, but on servers a window is the chain of replies up to the
+  message in hand, also over messages from before the bot.
 - a function of a message, an interaction or a context returns the key, or None for no session.
 
 In direct messages, each of the names means the user, or the channel of the user and the bot.
 """
 
+_CHAIN: Final = "reply_chain"
 _BUCKETS: Final = {
     commands.BucketType.channel: "channel",
     commands.BucketType.member: "member",
@@ -50,10 +55,11 @@ def scope_function(scope: Scope) -> ScopeFunction:
     name = _BUCKETS.get(scope) if isinstance(scope, commands.BucketType) else scope
     if callable(name):
         return name
+    name = "channel" if name == _CHAIN else name
     if name not in ("channel", "parent", "user_in_channel", "member", "user", "guild"):
         raise ValueError(
-            "scope is 'channel', 'parent', 'user_in_channel', 'member', 'user', 'guild', the "
-            f"BucketType of one of them, or a function, not {scope!r}"
+            "scope is 'channel', 'parent', 'user_in_channel', 'member', 'user', 'guild', "
+            f"{_CHAIN!r}, the BucketType of one of them, or a function, not {scope!r}"
         )
 
     def key_of(where: Where) -> SessionKey | None:
@@ -80,7 +86,22 @@ def per_account(bot: discord.Client, scope: Scope = "channel") -> ScopeFunction:
     def account_of(_: Where) -> int | None:
         return None if bot.user is None else bot.user.id
 
-    return AccountScope(scope_function(scope), account_of, is_per_user=is_per_user(scope))
+    return AccountScope(
+        scope_function(scope),
+        account_of,
+        is_per_user=is_per_user(scope),
+        is_chained=is_chained(scope),
+    )
+
+
+def is_chained(scope: Scope) -> bool:
+    """Return whether windows are chains of replies."""
+    return scope.is_chained if isinstance(scope, AccountScope) else scope == _CHAIN
+
+
+def is_by_channel(scope: Scope) -> bool:
+    """Return whether each channel's messages are in the channel's own session."""
+    return scope in ("channel", commands.BucketType.channel, _CHAIN)
 
 
 def is_per_user(scope: Scope) -> bool:

@@ -52,12 +52,12 @@ def _form(data: Any) -> Content:
     fields: list[str] = []
     files: list[str] = []
     for part in inner:
-        if not part or "custom_id" not in part:  # a text that is displayed
+        if not part or not {"value", "values"} & part.keys():  # a text that is displayed
             continue
         if part.get("type") == discord.ComponentType.file_upload.value:
             files += map(str, part.get("values") or ())
         else:
-            fields.append(_field_value(part, data, labels.get(part["custom_id"], {})))
+            fields.append(_field_value(part, data, labels.get(part.get("custom_id", ""), {})))
     uploads = _uploads(data)
     media = [uploads[one] for one in files if one in uploads]
     line = note("form", " / ".join(fields))

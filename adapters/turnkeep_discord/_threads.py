@@ -9,7 +9,7 @@ from typing import Any, Final
 import discord
 
 from turnkeep import Sender, StorageError, StoreLockedError
-from turnkeep.adapter import AS_SENT, ChatSession, Content, Recent, Recorder, note
+from turnkeep.adapter import AS_SENT, OPENING, ChatSession, Content, Recent, Recorder, note
 
 from ._content import Hides, content_of, quoted_of
 from ._message import session_key, source_id, source_id_at
@@ -57,13 +57,14 @@ class Threads:
     async def _record(
         self, session: ChatSession, thread: discord.Thread, message: discord.Message
     ) -> None:
-        is_post = isinstance(thread.parent, discord.ForumChannel)
-        title = note("post" if is_post else "thread", thread.name)
-        starter = await self._starter(thread, is_post=is_post)
+        title = _title(thread)
+        starter = await self._starter(thread, is_post=_is_post(thread))
         time = message.created_at  # later than that of a reset
         plain = self._recorder.store.session(session.key)
         if starter is None or self._ignores(starter):
-            await plain.append("user", title, source_id=f"thread:{thread.id}", time=time)
+            await plain.append(
+                "user", title, source_id=f"thread:{thread.id}", time=time, extra=OPENING
+            )
             return
         source, sender = source_id(starter), self._sender_of(starter)
         if sender is not None:
@@ -73,17 +74,20 @@ class Threads:
                 source_id=source,
                 sender=sender,
                 time=time,
+                extra=OPENING,
                 quoted=quoted_of(starter, self._ignores),
             )
         elif starter.author == self._client.user:
-            await plain.append("user", title, source_id=f"thread:{thread.id}", time=time)
-            own = content_of(starter, self._ignores)
+            await plain.append(
+                "user", title, source_id=f"thread:{thread.id}", time=time, extra=OPENING
+            )
+            own, extra = content_of(starter, self._ignores), {**AS_SENT, **OPENING}
             if own:
-                await plain.append("assistant", own, source_id=source, time=time, extra=AS_SENT)
+                await plain.append("assistant", own, source_id=source, time=time, extra=extra)
         else:  # another bot, or a webhook
             posted = note("posted by", starter.author.display_name)
             content = self.content(starter, f"{title}\n{posted}")
-            await plain.append("user", content, source_id=source, time=time)
+            await plain.append("user", content, source_id=source, time=time, extra=OPENING)
 
     def content(self, starter: discord.Message, title: str) -> Content:
         """Return a thread's first message with the title of the thread."""
@@ -93,7 +97,7 @@ class Threads:
         """Edit the first message of a thread in the thread's own session."""
         thread = starter.thread
         if thread is not None and self._sender_of(starter) is not None:
-            content = self.content(starter, note("thread", thread.name))
+            content = self.content(starter, _title(thread))
             await self._recorder.edit(source_id(starter), content, session_key(thread.id))
 
     async def delete(self, channel_id: int, ids: Sequence[int]) -> None:
@@ -115,3 +119,11 @@ class Threads:
             logger.warning("thread %d: its first message can't be fetched: %s", thread.id, error)
             return None
         return found
+
+
+def _is_post(thread: discord.Thread) -> bool:
+    return isinstance(thread.parent, discord.ForumChannel)
+
+
+def _title(thread: discord.Thread) -> str:
+    return note("post" if _is_post(thread) else "thread", thread.name)

@@ -34,6 +34,7 @@ SCOPES: dict[str, Scope] = {
     "chat": "parent",
     "user in chat": "user_in_channel",
     "user": "user",
+    "reply chain": "reply_chain",
 }
 
 

@@ -25,6 +25,7 @@ SCOPES: dict[str, Scope] = {
     "user in chat": "user_in_chat",
     "user": "global_user",
     "account": per_account(),
+    "reply chain": "reply_chain",
 }
 
 

@@ -26,7 +26,7 @@ from turnkeep.storage.base import Claim
 Handler = Callable[[ChatSession, str], Awaitable[object]]
 """A bot's handler: the session, and the text of the message in hand."""
 
-Sharing = Literal["default", "chat", "user in chat", "user", "account"]
+Sharing = Literal["default", "chat", "user in chat", "user", "account", "reply chain"]
 """Who shares a session; `"chat"` is a chat with all of its topics or threads."""
 
 Choosing = Callable[[str], str | None]

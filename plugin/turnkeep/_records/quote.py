@@ -16,7 +16,7 @@ from .media import Media, media_of
 from .sender import REPLY_TO
 from .turn import Content, Turn
 
-__all__ = ["is_gone", "quotes", "reply_to", "requoted", "said_in"]
+__all__ = ["is_gone", "quoted_source", "quotes", "reply_to", "requoted", "said_in"]
 
 GONE: Final = "[reply to a deleted message]"
 _HEADS: Final = ("[reply to ", "[quote")
@@ -35,6 +35,13 @@ def quotes(turn: Turn, *, source_ids: Container[str] = (), sender_id: str | None
     source_id, by = of.get("source_id"), of.get("sender")
     known = isinstance(source_id, str) and source_id in source_ids
     return known or (by is not None and by == sender_id)
+
+
+def quoted_source(turn: Turn) -> str | None:
+    """Return the source id of the message that a turn replies to, or None."""
+    of = turn.extra.get(REPLY_TO)
+    source_id = of.get("source_id") if isinstance(of, dict) else None
+    return source_id if isinstance(source_id, str) else None
 
 
 def _content(turn: Turn, line: str, media: Iterable[Media]) -> Content:

@@ -2,6 +2,7 @@
 
 - `_recorder`: records messages; `_changes`: edits and deletions; `_choice`: the `record=` option;
   `_scope`: the `scope=` option
+- `_chain`: reply chains as windows
 - `_chat`: the session that handlers get, and its `answer`; `_speak`: an answer to its end, also
   where it fails; `_wishes` and `_options`: what its author wants then
 - `_buttons` and `_again`: the buttons that stop an answer, or ask for another one
@@ -33,6 +34,7 @@ from ._buttons import (
     under_way,
 )
 from ._capture import edit_as_sent, record_as_sent
+from ._chain import OPENING, Earlier
 from ._changes import AS_MADE
 from ._chat import ChatSession
 from ._choice import RecordFilter, RecordOption
@@ -65,6 +67,7 @@ __all__ = [
     "AS_MADE",
     "AS_SENT",
     "EXPORT_NAME",
+    "OPENING",
     "RESUME",
     "STOP",
     "STOP_LABEL",
@@ -77,6 +80,7 @@ __all__ = [
     "Busy",
     "ChatSession",
     "Content",
+    "Earlier",
     "Edits",
     "Failed",
     "Footer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from .._records.quote import reply_to
 from .._records.turn import Turn, TurnFields
 from .._session.reply import Reply
 from .._store import Session
@@ -20,18 +21,21 @@ async def record_as_sent(
     source_id: str,
     reply: Reply | None = None,
     time: datetime | None = None,
+    quoted: tuple[str | None, str | None] | None = None,
 ) -> Turn | None:
     """Link a sent message to the `reply` that it is a part of; without one, append it.
 
-    Return the stored turn. Return None for a linked message, for empty content, and if the
-    message that it answers was erased meanwhile.
+    `quoted` names the message that it replies to, and its author. Return the stored turn. Return
+    None for a linked message, for empty content, and if the message that it answers was erased
+    meanwhile.
     """
     if reply is not None:
         await reply.link(source_id)
         return None
     if not content:
         return None
-    fields: TurnFields = {"source_id": source_id, "time": time, "extra": AS_SENT}
+    extra = AS_SENT if quoted is None else {**AS_SENT, **reply_to(*quoted)}
+    fields: TurnFields = {"source_id": source_id, "time": time, "extra": extra}
     if isinstance(session, ChatSession):
         return await session.append_sent(content, **fields)
     return await session.append("assistant", content, **fields)

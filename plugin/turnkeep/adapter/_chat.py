@@ -21,6 +21,7 @@ from ..shapes import Shape
 from ._admission import Admission
 from ._bounds import RefusedError
 from ._buttons import under_way
+from ._chain import Chained
 from ._content import Content
 from ._outlet import Looks, Outlet
 from ._question import ChatReply, check_question
@@ -51,6 +52,8 @@ class ChatSession(Session):
     was_answered: bool
     outlet: Outlet | None
     """The way to the chat; None if the chat is not known."""
+    fetches: bool = False
+    """True if earlier messages of the chat are recorded when they are needed."""
 
     def __init__(
         self,
@@ -71,6 +74,11 @@ class ChatSession(Session):
     def conversation(self) -> Conversation:
         """The session's verbs, for the other parts of an adapter."""
         return self._conversation
+
+    @property
+    def is_chained(self) -> bool:
+        """True if its windows are chains of replies."""
+        return isinstance(self._conversation, Chained)
 
     def unbound(self) -> Self:
         """Return a copy of the handle that is bound to no message."""

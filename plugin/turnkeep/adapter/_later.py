@@ -21,10 +21,11 @@ from .._session.reading import Sight, window_alone
 from .._store import SessionStore
 from .._window.build import Window
 from .._window.options import WindowOptions
+from ._chain import Chained
 from ._changes import requote
 from ._chat import FAILURES, ChatSession
 
-__all__ = ["Later", "Owing"]
+__all__ = ["ChainedOwing", "Later", "Owing"]
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -71,6 +72,10 @@ class Owing(Conversation):
             logger.exception("%san answer was sent and is recorded later", self.where)
             self._owe(self.key, turns)
             return turns
+
+
+class ChainedOwing(Owing, Chained):
+    """The same for a session whose windows are chains of replies."""
 
 
 class Aside(Conversation):

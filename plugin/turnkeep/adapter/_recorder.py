@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Container, Mapping
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
@@ -15,12 +15,14 @@ from .._errors import LostAcknowledgementError, TurnkeepError
 from .._records.key import SessionKey
 from .._records.quote import reply_to
 from .._records.turn import Sender, Turn
+from .._session.conversation import Conversation
 from .._store import SessionStore
 from ._bounds import MAX_WAITING, Bounds, RateLimit, Refused, in_english
+from ._chain import Chained, Earlier, Since
 from ._changes import Changes, Places
 from ._chat import FAILURES, ChatSession
 from ._content import cut_to_fit
-from ._later import Later, Owing
+from ._later import ChainedOwing, Later, Owing
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._owed import Debts, debts_of
@@ -175,12 +177,25 @@ class Recorder:
         in_line = self.overlap.busy != "parallel" or self.overlap.debounce > 0
         return in_line or self._reset is not None or self._later is not None
 
-    def session(self, key: SessionKey, outlet: Outlet | None = None) -> ChatSession:
-        """Return the session of this key, bound to no message."""
-        owing = None
+    def session(
+        self,
+        key: SessionKey,
+        outlet: Outlet | None = None,
+        *,
+        is_chained: bool = False,
+        fetches: bool = False,
+    ) -> ChatSession:
+        """Return the session of this key, bound to no message.
+
+        With `is_chained` its windows are chains of replies. `fetches` says that the adapter
+        records earlier messages of the chat, which `/forget` then has to end.
+        """
+        conversation: Conversation | None = Chained(self.store.desk, key) if is_chained else None
         if self._later is not None:
-            owing = Owing(self.store.desk, key, self._later.owe)
-        session = ChatSession(self.store, key, outlet=outlet, conversation=owing)
+            verbs = ChainedOwing if is_chained else Owing
+            conversation = verbs(self.store.desk, key, self._later.owe)
+        session = ChatSession(self.store, key, outlet=outlet, conversation=conversation)
+        session.fetches = fetches or is_chained
         return session.admitted_by(self.overlap.admission())
 
     async def receive(
@@ -201,11 +216,8 @@ class Recorder:
         is deleted, so is the repetition.
         """
         content = cut_to_fit(content, self.store.desk.max_turn_bytes)
-        if source_id is not None:
-            self._places.note(source_id, session.key)
+        self._note(source_id, session.key, quoted)
         if quoted is not None:
-            if quoted.source_id is not None:
-                self._places.note_repetition(quoted.source_id, session.key)
             extra = {**(extra or {}), **reply_to(*quoted)}
         fields: dict[str, Any] = {
             "source_id": source_id,
@@ -253,6 +265,54 @@ class Recorder:
             await self._begin_again(self._reset, session, fields["source_id"], now)
             return await session.receive(content, **fields)
 
+    async def since(self, session: ChatSession) -> datetime | None:
+        """Return the time before which no message of the chat may be fetched, or None."""
+        return await Since.of(session)
+
+    async def record_earlier(self, session: ChatSession, earlier: Sequence[Earlier]) -> None:
+        """Record messages from before the one in hand, the oldest first, if they are not stored.
+
+        Those from before a reset or a `/forget` are left out. A failing storage leaves out all.
+        """
+        try:
+            since = await Since.of(session) if earlier else None
+            for one in earlier:
+                if since is not None and one.time <= since:
+                    continue
+                if await session.find(one.source_id) is not None:
+                    continue
+                quoted = None if one.quoted is None else Quoted(*one.quoted)
+                if one.sender is None:
+                    await self.record_sent(
+                        session.key,
+                        one.content,
+                        source_id=one.source_id,
+                        text=None,
+                        time=one.time,
+                        quoted=quoted,
+                    )
+                    continue
+                self._note(one.source_id, session.key, quoted)
+                extra = None if quoted is None else reply_to(*quoted)
+                content = cut_to_fit(one.content, self.store.desk.max_turn_bytes)
+                await self.store.session(session.key).append(
+                    "user",
+                    content,
+                    source_id=one.source_id,
+                    sender=one.sender,
+                    time=one.time,
+                    extra=extra,
+                )
+        except FAILURES as error:
+            logger.warning("%s: earlier messages are not recorded: %s", session, error)
+
+    def _note(self, source_id: str | None, key: SessionKey, quoted: Quoted | None) -> None:
+        """Remember where a message is, and what it repeats."""
+        if source_id is not None:
+            self._places.note(source_id, key)
+        if quoted is not None and quoted.source_id is not None:
+            self._places.note_repetition(quoted.source_id, key)
+
     async def record_sent(
         self,
         key: SessionKey | str | None,
@@ -261,22 +321,27 @@ class Recorder:
         source_id: str | None,
         text: str | None,
         time: datetime | None = None,
+        quoted: Quoted | None = None,
     ) -> None:
         """Record a message that the bot sent: the model's own `text`, or the sent `content`.
 
-        Raises `TurnkeepError` if its session is unknown.
+        `quoted` is the message that it replies to. Raises `TurnkeepError` if the session is
+        unknown.
         """
         if key is None:
             raise TurnkeepError(
                 f"message {source_id}: here each user has their own session, and this message "
                 "replies to no user: give record_sent key=…"
             )
+        if quoted is not None:
+            self._note(None, self.store.session(key).key, quoted)
+        extra = {**(AS_SENT if text is None else {}), **(reply_to(*quoted) if quoted else {})}
         await self.store.session(key).append(
             "assistant",
             content if text is None else text,
             source_id=source_id,
             time=time,
-            extra=AS_SENT if text is None else None,
+            extra=extra,
         )
 
     async def aclose(self) -> None:

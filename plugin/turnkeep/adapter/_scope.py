@@ -42,11 +42,14 @@ class AccountScope(Generic[P]):
         account_of: Callable[P, int | None],
         *,
         is_per_user: bool,
+        is_chained: bool = False,
     ) -> None:
         self._scope = scope
         self._account_of = account_of
         self.is_per_user: bool = is_per_user
         """True if the session depends on the user, not on the chat alone."""
+        self.is_chained: bool = is_chained
+        """True if windows are chains of replies."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SessionKey | None:
         key, account = as_key(self._scope(*args, **kwargs)), self._account_of(*args, **kwargs)

@@ -1,0 +1,149 @@
+"""Reply chains as conversations: the window is the chain of replies up to the message in hand.
+
+All turns of a chat are in one session, as with any scope. So edits, deletions, `/forget`, resets
+and restarts hold for chains without further ado: only the window is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timezone
+from typing import Any, Final, NamedTuple
+
+from msgspec import structs
+
+from .._records.quote import quoted_source
+from .._records.turn import Sender, Turn
+from .._session.conversation import Conversation
+from .._session.draft import Draft
+from .._session.reading import Sight, window_alone
+from .._store import Session
+from .._window.build import Window
+from .._window.options import WindowOptions
+
+__all__ = ["OPENING", "Chained", "Earlier", "Since"]
+
+OPENING: Final[dict[str, Any]] = {"opening": True}
+"""In a turn's `extra`: it stands at the beginning of a thread, and of all chains in it."""
+
+_MOST_OPENING: Final = 2
+_SINCE: Final = "fetch_since"
+
+
+class Earlier(NamedTuple):
+    """A message from before the one in hand, which is not recorded yet.
+
+    `sender` is None for the bot's own. `quoted` is the message that it replies to, and its author.
+    """
+
+    content: Any
+    source_id: str
+    sender: Sender | None
+    time: datetime
+    quoted: tuple[str | None, str | None] | None = None
+
+
+class Chained(Conversation):
+    """The verbs of a session whose windows are chains of replies.
+
+    A window without a message in hand is that of the whole session.
+    """
+
+    async def window(self, options: WindowOptions, sight: Sight, draft: Draft) -> Window:
+        hand = [(await self.locate(turn))[1] for turn in sight.turns]
+        found = [turn for turn in hand if turn is not None]
+        if not found or hand[-1] is None:  # nothing is in hand, or it is gone
+            return await super().window(options, sight, draft)
+        chain = await self._chain(found, options.max_messages)
+        turns, collected = _ascending(chain, draft.turns)
+        return window_alone(self.key, turns, options, collected)
+
+    async def _chain(self, hand: Sequence[Turn], most: int) -> list[Turn]:
+        """Return the chain of the messages in hand, its beginning first."""
+        epoch, seen = hand[-1].epoch, {turn.id for turn in hand}
+        chain = [*hand]
+        links = [source for turn in hand if (source := quoted_source(turn)) is not None]
+        while links and len(chain) < most:
+            linked = await self._linked(links.pop(0))
+            new = [turn for turn in linked if turn.id not in seen and turn.epoch == epoch]
+            if not new:
+                continue
+            chain = [*new, *chain]
+            seen |= {turn.id for turn in new}
+            links += [source for turn in new if (source := quoted_source(turn)) is not None]
+        opening = [turn for turn in await self._opening(epoch) if turn.id not in seen]
+        return [*opening, *chain]
+
+    async def _linked(self, source: str) -> list[Turn]:
+        """Return a message, or the exchange that an answer ends; empty if it is not stored."""
+        async with self.desk.use(self.key) as storage:
+            turn = await storage.find(self.key, source)
+        if turn is None or turn.hidden or turn.role not in ("user", "assistant"):
+            return []
+        questions = {one for one in (turn.answers, *turn.also_answers) if one is not None}
+        if not questions:
+            return [turn]
+        first = min(questions)
+        between = (await self.desk.read(self.key, after=first - 1, before=turn.id + 1)).turns
+        return [
+            one
+            for one in between
+            if not one.hidden and (one.id in questions or one.answers_one_of(questions))
+        ]
+
+    async def _opening(self, epoch: int) -> list[Turn]:
+        first = await self.desk.read(self.key, limit=_MOST_OPENING, newest=False)
+        return [turn for turn in first.turns if turn.extra.get("opening") and turn.epoch == epoch]
+
+
+def _ascending(
+    turns: Sequence[Turn], collected: Sequence[Turn]
+) -> tuple[Sequence[Turn], Sequence[Turn]]:
+    """Return the turns with ids in the order of the chain.
+
+    They are not if an old message was fetched, and so recorded, after one that replies to it.
+    """
+    ids = [turn.id for turn in turns]
+    if ids == sorted(ids):
+        return turns, collected
+    last = max(ids)  # what a reply collects is placed behind the last id
+    places = {id: last - len(ids) + n for n, id in enumerate(ids, 1)}
+
+    def moved(turn: Turn) -> Turn:
+        also = (places[one] for one in turn.also_answers if one in places)
+        answers = None if turn.answers is None else places.get(turn.answers)
+        return structs.replace(turn, answers=answers, also_answers=tuple(also))
+
+    return [structs.replace(moved(turn), id=places[turn.id]) for turn in turns], [
+        moved(turn) for turn in collected
+    ]
+
+
+class Since:
+    """The time from which the unknown messages of a session are unknown for a good reason.
+
+    What was said before a reset or a `/forget` must not come back because somebody replies to it.
+    """
+
+    @staticmethod
+    async def note(session: Session) -> None:
+        """Note that somebody was forgotten now."""
+        await session.update_metadata({_SINCE: datetime.now(timezone.utc).isoformat()})
+
+    @staticmethod
+    async def of(session: Session) -> datetime | None:
+        """Return the time before which nothing may be fetched, or None."""
+        info = await session.info()
+        if info is None:
+            return None
+        noted = info.metadata.get(_SINCE)
+        times = [datetime.fromisoformat(noted)] if isinstance(noted, str) else []
+        if info.epoch > 1:
+            times.append(await _first_time(session.turns()) or datetime.now(timezone.utc))
+        return max(times, default=None)
+
+
+async def _first_time(turns: AsyncIterator[Turn]) -> datetime | None:
+    async for turn in turns:
+        return turn.time
+    return None
