@@ -115,6 +115,11 @@ class Intake:
         listener = listener_of(update, bot.id)
         return None if listener is None else private_key(key, listener)
 
+    def is_change(self, update: Update) -> bool:
+        """Return True for an edit or a deletion of messages."""
+        edited = any(getattr(update, kind) is not None for kind in EDITED)
+        return edited or update.deleted_business_messages is not None
+
     def content_of(self, message: Message) -> Content:
         """Return a message as it is recorded, without what may not be recorded of others."""
         return content_of(message, self._hides)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from typing import Any, Final, Literal, Unpack
 
@@ -42,6 +42,12 @@ from ._resume import Resume
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 FLAG: Final = "turnkeep"
+CHANGES_HOLD: Final = 1.0
+"""The seconds for which an edit or a deletion holds the confirmation of updates.
+
+A message that many replies repeat, in a long chat, may take longer. Other chats don't wait for
+it; a process that is killed meanwhile has lost the change.
+"""
 
 
 class SessionMiddleware(BaseMiddleware):
@@ -196,7 +202,7 @@ class SessionMiddleware(BaseMiddleware):
                 self._feeding.recorded(event)
                 at = partial(self._intake.session_at, event, data)
                 return await self._once.run(bot, event, lambda: self._buttons.press(bot, event, at))
-            with self._recording(bot):
+            with self._recording(bot, event):
                 session = data[self.data_key] = await self._intake.process(event, data)
             self._feeding.recorded(event)
             is_button = event.callback_query is not None
@@ -225,17 +231,12 @@ class SessionMiddleware(BaseMiddleware):
 
         return await self._once.run(data["bot"], event, handle)
 
-    @contextmanager
-    def _recording(self, bot: Bot) -> Generator[None, None, None]:
+    def _recording(self, bot: Bot, update: Update) -> AbstractContextManager[None]:
         # With record="handled" recording may wait for handlers, and the next updates must not.
         if self._intake.by_handlers:
-            yield
-            return
-        self._confirmation.begin(bot)
-        try:
-            yield
-        finally:
-            self._confirmation.end(bot)
+            return nullcontext()
+        at_most = CHANGES_HOLD if self._intake.is_change(update) else None
+        return self._confirmation.held(bot, at_most=at_most)
 
     async def _handle(self, handler: Handler, event: Update, data: dict[str, Any]) -> Any:
         session: ChatSession | None = data[self.data_key]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -39,13 +42,33 @@ class Confirmation(RequestMiddleware):
         while self._recording[bot.id]:
             await self._recorded.wait()
 
-    def begin(self, bot: Bot) -> None:
-        """Count an update of the bot that is being recorded."""
+    @contextmanager
+    def held(self, bot: Bot, *, at_most: float | None = None) -> Generator[None, None, None]:
+        """Hold the requests inside the block, where an update is recorded, or for some seconds."""
         self._recording[bot.id] += 1
+        end = _Once(partial(self._end, bot))
+        timer = None if at_most is None else asyncio.get_running_loop().call_later(at_most, end)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            end()
 
-    def end(self, bot: Bot) -> None:
-        """Count it as done: it is recorded, or was refused with an error."""
+    def _end(self, bot: Bot) -> None:
         self._recording[bot.id] -= 1
         if not self._recording[bot.id]:
             self._recorded.set()
             self._recorded = anyio.Event()
+
+
+class _Once:
+    """A function that runs at its first call only."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function: Callable[[], None] | None = function
+
+    def __call__(self) -> None:
+        function, self._function = self._function, None
+        if function is not None:
+            function()

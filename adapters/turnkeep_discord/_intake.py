@@ -103,6 +103,7 @@ class Intake:
         self._announce = announce
         self._threads = Threads(bot, recorder, self._sender, self._ignores)
         self._deleted: Recent[int, None] = Recent(_MAX_DELETED)
+        self._edited: Recent[int, discord.Message] = Recent(_MAX_DELETED)
         self._in_flight = MessagesInFlight()
         self._recording: dict[int, asyncio.Task[Any] | None] = {}  # the task, by channel
         self._queues: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -224,8 +225,14 @@ class Intake:
 
     async def edit(self, message: discord.Message) -> None:
         """Edit the message in the history."""
+        self._edited[message.id] = message
         async with self._in_order(message.channel.id):
-            await self._edit(message)
+            # Of the edits that wait, the first one writes the latest text.
+            latest = self._edited.get(message.id)
+            if latest is not None:
+                await self._edit(latest)
+                if self._edited.get(message.id) is latest:
+                    del self._edited[message.id]
 
     async def _edit(self, message: discord.Message) -> None:
         content = self.content_of(message)

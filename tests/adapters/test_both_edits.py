@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from adapters.platforms import Platform, echo
+from patience import PATIENCE
+from turnkeep import SessionStore, Turn
 from turnkeep.adapter import ResetPolicy
+from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.asyncio
 
@@ -181,6 +184,53 @@ async def test_what_comes_right_behind_its_message_finds_it_with_every_choice(
     await platform.told()
     await platform.stop()
     assert await platform.said(here) == ["user: after"]
+
+
+class HeldUp(MemoryStorage):
+    """A storage whose changes wait, as those of a very long session may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_go_on = 0, asyncio.Event()
+
+    async def change(self, *given: Any, **options: Any) -> list[Turn]:
+        self.begun += 1
+        await asyncio.wait_for(self.may_go_on.wait(), PATIENCE)
+        return await super().change(*given, **options)
+
+
+async def test_no_other_chat_waits_for_a_change_and_edits_that_come_meanwhile_are_joined(
+    platform: Platform,
+) -> None:
+    here, storage = platform.group, HeldUp()
+    await platform.start(store=SessionStore(storage))
+    first = await platform.say(platform.ada, "before", at=here)
+    await platform.hears("before")
+    await platform.edit(first, "edit 0")
+    await platform.wait(lambda: storage.begun, "the first change")
+    for number in range(1, 6):
+        await platform.edit(first, f"edit {number}")
+    await platform.say(platform.bob, "elsewhere")
+    await platform.hears("before", "elsewhere")
+    storage.may_go_on.set()
+    await platform.stores("user: edit 5", at=here)
+    await platform.told()
+    assert storage.begun == 2
+    await platform.stop()
+
+
+async def test_no_other_chat_waits_for_a_deletion(platform: Platform) -> None:
+    here, storage = platform.told_of_deletions, HeldUp()
+    await platform.start(store=SessionStore(storage))
+    gone = await platform.say(platform.ada, "gone", at=here)
+    await platform.hears("gone")
+    await platform.delete(gone)
+    await platform.wait(lambda: storage.begun, "the change")
+    await platform.say(platform.bob, "elsewhere")
+    await platform.hears("gone", "elsewhere")
+    storage.may_go_on.set()
+    await platform.stores(at=here)
+    await platform.stop()
 
 
 async def test_a_deleted_question_takes_its_answer_with_it(platform: Platform) -> None:

@@ -18,13 +18,14 @@ from .._records.message import from_message
 from .._records.turn import MessageFields, Turn, TurnFields
 from .._window.choices import Speakers
 from .._window.tokens import TokenCounter, estimate_tokens
-from ..storage.base import Appended, Change
+from ..storage.base import Appended
 from .consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
 from .forgetting import forget_sender
 from .handle import Handle
 from .reading import read_latest_exchange
 from .reply import Reply
 from .returned import as_messages
+from .rewriting import checked_change, redacted
 from .variants import choose, with_variants
 
 __all__ = ["BaseSession"]
@@ -206,25 +207,13 @@ class BaseSession(Handle):
         files. The same content again changes nothing.
         """
         conversation = self._conversation
-        checked = new_turn(
-            "user",
-            content,
-            extra=extra,
-            max_bytes=conversation.desk.max_turn_bytes,
-            inline_media=conversation.desk.inline_media,
-            where=conversation.where,
-        )
+        desk, key = conversation.desk, conversation.key
+        change = checked_change(desk, key, content, extra)
         found = await self._named(turn)
-        if found is not None and conversation.desk.redact is not None:
+        if found is not None and desk.redact is not None:
             found = await self._stored(turn)
             if found is not None:
-                after = msgspec.structs.replace(found, content=checked.content)
-                if extra is not None:
-                    after = msgspec.structs.replace(after, extra=checked.extra)
-                checked = conversation.desk.redact(conversation.key, after)
-        change = Change(
-            content=checked.content, extra=msgspec.UNSET if extra is None else checked.extra
-        )
+                change = redacted(desk, key, found, change)
         return None if found is None else await conversation.edit(found, change)
 
     async def delete(self, turn: Turn | int | str) -> Turn | None:

@@ -35,11 +35,11 @@ from ._buttons import (
 )
 from ._capture import edit_as_sent, record_as_sent
 from ._chain import OPENING, Earlier
-from ._changes import AS_MADE
 from ._chat import ChatSession
 from ._choice import RecordFilter, RecordOption
 from ._content import Content, as_content, as_repeated, list_media
 from ._drain import drain
+from ._edits import AS_MADE
 from ._export import Asker, export, forget
 from ._growing import GrowingMessage
 from ._handled import Handled

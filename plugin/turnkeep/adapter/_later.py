@@ -12,17 +12,16 @@ from msgspec import structs
 
 from .._records.identity import Expected
 from .._records.key import SessionKey
-from .._records.quote import quotes
 from .._records.turn import Turn
 from .._session.conversation import Begun, Conversation
 from .._session.desk import Desk
 from .._session.draft import Draft
 from .._session.reading import Sight, window_alone
+from .._session.rewriting import without_quotes
 from .._store import SessionStore
 from .._window.build import Window
 from .._window.options import WindowOptions
 from ._chain import Chained
-from ._changes import requote
 from ._chat import FAILURES, ChatSession
 
 __all__ = ["ChainedOwing", "Later", "Owing"]
@@ -176,9 +175,10 @@ class Later:
                 for source_id in source_ids:
                     gone = await session.delete(source_id)
                     self._count -= gone is not None and gone.role == "user"
-                async for turn in session.turns(epoch="all"):
-                    if quotes(turn, source_ids=source_ids):
-                        await requote(session, turn, None)
+                turns = [turn async for turn in session.turns(epoch="all")]
+                changes = without_quotes(turns, source_ids=source_ids)
+                async with self._aside.desk.use(key, write=True) as storage:
+                    await storage.change(key, changes)
 
     async def settle(self) -> None:
         """Record all that waits, until the storage fails again."""

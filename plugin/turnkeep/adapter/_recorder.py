@@ -19,13 +19,14 @@ from .._session.conversation import Conversation
 from .._store import SessionStore
 from ._bounds import MAX_WAITING, Bounds, RateLimit, Refused, in_english
 from ._chain import Chained, Earlier, Since
-from ._changes import Changes, Places
+from ._changes import Changes
 from ._chat import FAILURES, ChatSession
 from ._content import cut_to_fit
 from ._later import ChainedOwing, Later, Owing
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
 from ._owed import Debts, debts_of
+from ._places import Places
 from ._reset import ResetPolicy
 from ._resume import RESUME, Resumer, TooOld
 from ._sent import AS_SENT
@@ -216,7 +217,7 @@ class Recorder:
         is deleted, so is the repetition.
         """
         content = cut_to_fit(content, self.store.desk.max_turn_bytes)
-        self._note(source_id, session.key, quoted)
+        self._note(source_id, session.key, quoted, time)
         if quoted is not None:
             extra = {**(extra or {}), **reply_to(*quoted)}
         fields: dict[str, Any] = {
@@ -225,6 +226,13 @@ class Recorder:
             "time": time,
             "extra": extra,
         }
+        received = await self._receive_now_or_later(session, content, fields)
+        self._note(None, received.conversation.key, quoted, time)
+        return received
+
+    async def _receive_now_or_later(
+        self, session: ChatSession, content: object, fields: dict[str, Any]
+    ) -> ChatSession:
         if self._later is None:
             return await self._receive(session, content, fields)
         if self._later.holds(session.key):
@@ -292,7 +300,7 @@ class Recorder:
                         quoted=quoted,
                     )
                     continue
-                self._note(one.source_id, session.key, quoted)
+                self._note(one.source_id, session.key, quoted, one.time)
                 extra = None if quoted is None else reply_to(*quoted)
                 content = cut_to_fit(one.content, self.store.desk.max_turn_bytes)
                 await self.store.session(session.key).append(
@@ -306,12 +314,19 @@ class Recorder:
         except FAILURES as error:
             logger.warning("%s: earlier messages are not recorded: %s", session, error)
 
-    def _note(self, source_id: str | None, key: SessionKey, quoted: Quoted | None) -> None:
+    def _note(
+        self,
+        source_id: str | None,
+        key: SessionKey,
+        quoted: Quoted | None,
+        time: datetime | None,
+    ) -> None:
         """Remember where a message is, and what it repeats."""
         if source_id is not None:
             self._places.note(source_id, key)
         if quoted is not None and quoted.source_id is not None:
-            self._places.note_repetition(quoted.source_id, key)
+            now = datetime.now(timezone.utc)
+            self._places.note_repetition(quoted.source_id, key, time or now)
 
     async def record_sent(
         self,
@@ -334,7 +349,7 @@ class Recorder:
                 "replies to no user: give record_sent key=…"
             )
         if quoted is not None:
-            self._note(None, self.store.session(key).key, quoted)
+            self._note(None, self.store.session(key).key, quoted, time)
         extra = {**(AS_SENT if text is None else {}), **(reply_to(*quoted) if quoted else {})}
         await self.store.session(key).append(
             "assistant",
