@@ -1,5 +1,7 @@
 """Power cuts on real file systems: a loop-mounted ext4 and XFS, shut down beneath the writer.
 
+Each is tried on a JSONL folder and on a SQLite file.
+
 It takes root, loop devices, and `mkfs`. Where they are missing the tests are skipped, and say so;
 `tests/storage/test_doubt.py` and `test_edits.py` cut the power of a disk that is simulated.
 """
@@ -21,7 +23,8 @@ import anyio
 import pytest
 
 from faults.conftest import Tally
-from storage.tools import opened, spawn
+from faults.kinds import KINDS, at
+from storage.tools import spawn
 from turnkeep import SessionKey
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +36,7 @@ BEFORE = ("a killed process", "an os run", "nothing")
 """The writers to the folder, unsynced, before the process whose power is cut."""
 
 WRITER = """
+from faults.kinds import at
 from turnkeep import SessionKey
 from turnkeep.storage.base import Change
 async def write(storage, chat):
@@ -45,7 +49,7 @@ async def write(storage, chat):
             await storage.edit(key, appended.turns[0].id, Change(content=f"{number} edited"))
         number += 1
 async def all_of_them():
-    async with opened(folder, durability=sys.argv[2]) as storage:
+    async with at(sys.argv[4], folder, sys.argv[2]) as storage:
         async with anyio.create_task_group() as tasks:
             for chat in range(6):
                 tasks.start_soon(write, storage, chat)
@@ -104,10 +108,15 @@ def machine(kind: str, place: Path) -> Generator[Machine]:
 
 
 def acknowledged(
-    folder: Path, durability: str, first: int, seconds: float, cut: Callable[[], None] | None
+    kind: str,
+    folder: Path,
+    durability: str,
+    first: int,
+    seconds: float,
+    cut: Callable[[], None] | None,
 ) -> str:
     """Return what a writer acknowledged until the power was cut, or until it was killed."""
-    with spawn(WRITER, folder, durability, first) as process:
+    with spawn(WRITER, folder, durability, first, kind) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         time.sleep(seconds)
@@ -130,9 +139,9 @@ def numbers(said: str) -> dict[int, list[int]]:
     return told
 
 
-async def stored(folder: Path) -> dict[int, list[int]]:
+async def stored(kind: str, folder: Path) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
-    async with opened(folder) as storage:
+    async with at(kind, folder) as storage:
         for chat in range(CHATS):
             turns = (await storage.read(SessionKey("test", chat))).turns
             found[chat] = [int(turn.text.split()[0]) for turn in turns]
@@ -141,9 +150,10 @@ async def stored(folder: Path) -> dict[int, list[int]]:
     return found
 
 
+@pytest.mark.parametrize("storage", KINDS)
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 async def test_a_power_cut_loses_nothing_that_was_acknowledged_with_durability_disk(
-    tmp_path: Path, kind: str, tally: Tally
+    tmp_path: Path, kind: str, storage: str, tally: Tally
 ) -> None:
     for trial in tally.times(2):
         before = BEFORE[trial % len(BEFORE)]
@@ -154,42 +164,43 @@ async def test_a_power_cut_loses_nothing_that_was_acknowledged_with_durability_d
             told: dict[int, list[int]] = {chat: [] for chat in range(CHATS)}
             if before != "nothing":
                 durability = "os" if before == "an os run" else "disk"
-                said = acknowledged(folder, durability, 1, 0.1, None)
+                said = acknowledged(storage, folder, durability, 1, 0.1, None)
                 if durability == "disk":
                     told = numbers(said)
             moment = 0.02 + tally.dice.random() * 0.3
-            said = acknowledged(folder, "disk", 1_000_000, moment, made.cut)
+            said = acknowledged(storage, folder, "disk", 1_000_000, moment, made.cut)
             for chat, more in numbers(said).items():
                 told[chat] += more
             await anyio.to_thread.run_sync(made.unmount)
             made.mount()
-            found = await stored(folder)
+            found = await stored(storage, folder)
             lost = {chat: [*{*told[chat]}.difference(found[chat])] for chat in told}
             assert not any(lost.values()), lost
             for chat, there in found.items():
                 assert there == sorted(set(there))
                 # One may have been under way at each death.
                 assert len(there) - len(told[chat]) <= 2 or before == "an os run"
-            tally.count(f"power cuts on {kind} after {before}")
-            tally.count("turns that were acknowledged", sum(map(len, told.values())))
+            tally.count(f"power cuts of {storage} on {kind} after {before}")
+            tally.count(f"turns that were acknowledged by {storage}", sum(map(len, told.values())))
             await anyio.to_thread.run_sync(made.unmount)
         shutil.rmtree(place)
 
 
+@pytest.mark.parametrize("storage", KINDS)
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 async def test_after_a_power_cut_what_durability_os_has_left_opens_and_is_in_order(
-    tmp_path: Path, kind: str, tally: Tally
+    tmp_path: Path, kind: str, storage: str, tally: Tally
 ) -> None:
     for trial in tally.times(1):
         place = tmp_path / f"{trial}"
         place.mkdir()
         with machine(kind, place) as made:
             folder = made.mounted / "sessions"
-            acknowledged(folder, "os", 1, 0.05 + tally.dice.random() * 0.2, made.cut)
+            acknowledged(storage, folder, "os", 1, 0.05 + tally.dice.random() * 0.2, made.cut)
             await anyio.to_thread.run_sync(made.unmount)
             made.mount()
-            for there in (await stored(folder)).values():
+            for there in (await stored(storage, folder)).values():
                 assert there == sorted(set(there))
-            tally.count(f"power cuts on {kind}")
+            tally.count(f"power cuts of {storage} on {kind}")
             await anyio.to_thread.run_sync(made.unmount)
         shutil.rmtree(place)
