@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from datetime import datetime, timedelta, timezone
@@ -17,6 +18,7 @@ from turnkeep import ReadOnlyError, SessionKey, StorageError
 from turnkeep._errors import LostAcknowledgementError
 from turnkeep.storage.base import Claim
 from turnkeep.storage.jsonl import JsonlStorage, _claims
+from turnkeep.storage.rules import lasting_until
 
 pytestmark = pytest.mark.anyio
 
@@ -320,3 +322,10 @@ main(claim)
         tmp_path,
     )
     assert not path_of(tmp_path).exists()
+
+
+@pytest.mark.parametrize("year", [1, 2026, 9899, 9999])
+@pytest.mark.parametrize("ttl", [0, 60, 1e10, 1e300, math.inf])
+def test_the_end_of_a_lease_is_a_time_whatever_the_clock_says(year: int, ttl: float) -> None:
+    now = datetime(year, 11, 27, tzinfo=timezone.utc)
+    assert lasting_until(now, ttl) >= now + timedelta(seconds=min(ttl, 60))

@@ -399,8 +399,9 @@ class Storage(Protocol):
         """Take a lease for `ttl` seconds; return None while another owner has it.
 
         The same owner's claim is renewed. Another owner's expired claim is taken over. In both
-        cases the payload stays unless a new one is given. A `ttl` of 0 expires at once. A claim
-        needs no session, and begins none.
+        cases the payload stays unless a new one is given. A `ttl` of 0 expires at once. One
+        of more than a hundred years, also an infinite one, lasts at least these. A claim needs
+        no session, and begins none.
         """
         ...
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -20,12 +20,20 @@ __all__ = [
     "SingleChanges",
     "applied",
     "begun_info",
+    "bounded",
     "is_expected",
+    "lasting_until",
     "merge_metadata",
     "placed",
     "shifted",
     "taken",
 ]
+
+_LONGEST: Final = timedelta(days=36_525).total_seconds()
+_FAR: Final = 9_899
+"""The year from which a lease of the longest may end after Python's last year."""
+
+_FOR_EVER: Final = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class SingleChanges(ABC):
@@ -130,6 +138,16 @@ def taken(
         payload=payload,
         taken_over=there is not None and (there.owner != owner or there.taken_over),
     )
+
+
+def lasting_until(now: datetime, ttl: float) -> datetime:
+    """Return the end of a lease of so many seconds; years from now it is for ever."""
+    return now + timedelta(seconds=bounded(ttl)) if now.year < _FAR else _FOR_EVER
+
+
+def bounded(ttl: float) -> float:
+    """Return a lease's seconds, or those of a hundred years if they are more."""
+    return min(ttl, _LONGEST)
 
 
 def begun_info(key: SessionKey, now: datetime) -> SessionInfo:

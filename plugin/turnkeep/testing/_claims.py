@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from ..storage.base import Claim, Storage
@@ -133,6 +134,26 @@ class ClaimContract(Hooks):
         storage = await lab.again()
         assert await storage.claims() == []
         assert not (await take(storage, KEY, "work", "you")).taken_over
+
+    @clause()
+    async def test_a_claim_of_any_length_is_taken_renewed_and_released(self, lab: Lab) -> None:
+        for ttl in (1e10, 1e18, 1e300, math.inf):
+            claim = await take(lab.storage, KEY, "work", "me", ttl=ttl)
+            assert claim.expires_at.year > NOON.year + 90
+            assert await lab.storage.renew(claim, ttl=ttl)
+            storage = await lab.again()
+            assert await storage.claim(KEY, "work", owner="you", ttl=9) is None
+            assert (await _only(storage)).expires_at.year > NOON.year + 90
+            assert await storage.release(claim)
+
+    @clause("set_clock")
+    async def test_a_claim_outlives_clocks_that_jump(self, lab: Lab) -> None:
+        for year in (2150, 1971, 2026):
+            lab.set_clock(NOON.replace(year=year))
+            claim = await take(lab.storage, KEY, f"{year}", "me", ttl=1e9)
+            assert await lab.storage.renew(claim, ttl=math.inf)
+            assert await lab.storage.claim(KEY, f"{year}", owner="you", ttl=9) is None
+        assert len(await lab.storage.claims(expired=False)) == 3
 
     @clause()
     async def test_release_leaves_another_owners_claim_alone(self, lab: Lab) -> None:

@@ -7,7 +7,6 @@ is here is void and is read from the file again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import taken
+from ..rules import lasting_until, taken
 from . import _clock
 from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
@@ -30,8 +29,6 @@ _decode: Final = msgspec.json.Decoder().decode
 
 SPARE_BYTES: Final = 1024 * 1024
 """The file is written anew when more than half of it, and more than this, is blank."""
-
-_FOR_EVER: Final = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Claims:
@@ -102,7 +99,7 @@ class Claims:
             owner=owner,
             payload=None if payload is None else _copy(payload),
             now=now,
-            expires_at=_after(now, ttl),
+            expires_at=lasting_until(now, ttl),
         )
         return None if claim is None else (_own(claim), self._stage([*self._put(claim)]))
 
@@ -111,7 +108,7 @@ class Claims:
         there = self._held.get((key.text, claim.name))
         if there is None or there.claim.owner != claim.owner:
             return None
-        lasting = replace(there.claim, expires_at=_after(_clock.now(), ttl))
+        lasting = replace(there.claim, expires_at=lasting_until(_clock.now(), ttl))
         self._held[key.text, claim.name] = there._replace(claim=lasting)
         return self._stage([there.lasting_until(lasting.expires_at)])
 
@@ -203,13 +200,6 @@ class Claims:
             self._end += len(line)
         self._live = self._end
         return [Write(ANEW, b"".join(lines))]
-
-
-def _after(now: datetime, ttl: float) -> datetime:
-    try:
-        return now + timedelta(seconds=ttl)
-    except OverflowError:
-        return _FOR_EVER
 
 
 def _own(claim: Claim) -> Claim:

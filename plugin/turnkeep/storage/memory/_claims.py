@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import taken
+from ..rules import lasting_until, taken
 
 
 class Claims:
@@ -38,7 +38,7 @@ class Claims:
             owner=owner,
             payload=None if payload is None else dict(payload),
             now=now,
-            expires_at=now + timedelta(seconds=ttl),
+            expires_at=lasting_until(now, ttl),
         )
         if claim is not None:
             self._claims[key, name] = claim
@@ -48,7 +48,7 @@ class Claims:
         there = self._held(key, claim)
         if there is None:
             return False
-        expires_at = self._clock() + timedelta(seconds=ttl)
+        expires_at = lasting_until(self._clock(), ttl)
         self._claims[key, claim.name] = replace(there, expires_at=expires_at)
         return True
 

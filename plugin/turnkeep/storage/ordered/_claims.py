@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +9,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import taken
+from ..rules import lasting_until, taken
 from ._pairs import Pairs, below, path, utc_now, value
 
 __all__ = ["Claims"]
@@ -44,7 +43,7 @@ class Claims:
         payload: dict[str, Any] | None,
     ) -> Claim | None:
         now, there = utc_now(), self._get(key, name)
-        expires_at = now + timedelta(seconds=ttl)
+        expires_at = lasting_until(now, ttl)
         claim = taken(
             there, key, name, owner=owner, payload=payload, now=now, expires_at=expires_at
         )
@@ -56,7 +55,7 @@ class Claims:
         there = self._get(key, claim.name)
         if there is None or there.owner != claim.owner:
             return False
-        self._put(replace(there, expires_at=utc_now() + timedelta(seconds=ttl)))
+        self._put(replace(there, expires_at=lasting_until(utc_now(), ttl)))
         return True
 
     def release(self, key: SessionKey, claim: Claim) -> bool:

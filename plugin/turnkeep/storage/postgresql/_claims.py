@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..._records.key import SessionKey
+from ..rules import bounded
 from ._lane import Request
 from ._link import Connection
 from ._place import Place
@@ -36,7 +37,8 @@ class ClaimCall(Request):
         super().__init__(changes=True)
         self.claim = (key.text, name)
         self.query = place.sql(_TAKE if payload else _CHANGE)
-        self.parameters = (*terms, key.text, name, owner, ttl, *payload)
+        lasts = None if ttl is None else bounded(ttl)
+        self.parameters = (*terms, key.text, name, owner, lasts, *payload)
 
     def alone(self, connection: Connection) -> list[tuple[Any, ...]]:
         """Make this call by itself."""

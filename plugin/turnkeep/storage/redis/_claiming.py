@@ -9,6 +9,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..base import Claim
+from ..rules import bounded
 from ._asking import Asking
 from ._decode import claim_of, time_of
 from ._listing import Listing
@@ -45,7 +46,7 @@ class Claiming:
     async def _ask(
         self, key: SessionKey, verb: str, name: str, owner: str, ttl: float, payload: bytes = b""
     ) -> Claim | None:
-        lasts = str(round(ttl * 1_000_000))
+        lasts = str(round(bounded(ttl) * 1_000_000))
         answer = await self._asking.change(key.text, "claim", verb, name, owner, lasts, payload)
         _, text, claim = answer
         if claim is None:

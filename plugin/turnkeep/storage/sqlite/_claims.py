@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final
 
 import apsw
@@ -10,7 +9,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import taken
+from ..rules import lasting_until, taken
 from . import _clock
 from ._rows import micros, moment
 from ._sessions import Sessions
@@ -36,7 +35,7 @@ def take(
     """Do what `Storage.claim` does."""
     key, now = sessions.resolve(key), _clock.now()
     there = _find(sessions.db, key, name)
-    expires_at = now + timedelta(seconds=ttl)
+    expires_at = lasting_until(now, ttl)
     claim = taken(there, key, name, owner=owner, payload=payload, now=now, expires_at=expires_at)
     if claim is not None:
         _put(sessions.db, claim)
@@ -48,7 +47,7 @@ def renew(sessions: Sessions, claim: Claim, ttl: float) -> bool:
     there = _held(sessions, claim)
     if there is None:
         return False
-    expires_at = _clock.now() + timedelta(seconds=ttl)
+    expires_at = lasting_until(_clock.now(), ttl)
     _put(sessions.db, msgspec.structs.replace(there, expires_at=expires_at))
     return True
 
