@@ -72,6 +72,19 @@ def test_code_is_shown_as_code_in_each_piece_and_words_as_words(
     assert [line.strip() for line in found] == [line.strip() for line in code]
 
 
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@given(st.lists(st.integers(1, 150), min_size=1, max_size=6), st.integers(100, 300))
+def test_code_is_cut_between_its_lines_if_they_fit(
+    shape: str, lengths: list[int], limit: int
+) -> None:
+    code = [f"code {'a b ' * (length // 4)}c" for length in lengths]
+    pieces = split_text(shaped(shape, code), limit)
+    shown = [line.strip(" >") for piece in pieces for line in piece.split("\n")]
+    for line in code:
+        if len(line) + 60 <= limit:
+            assert line in [one.removesuffix("```") for one in shown], pieces
+
+
 @given(CODE, st.integers(100, 300))
 def test_a_code_block_that_fits_into_a_message_is_never_cut(code: list[str], limit: int) -> None:
     block = "```python\n" + "\n".join(code) + "\n```"

@@ -44,6 +44,8 @@ def split_text(text: str, limit: int) -> list[str]:
             at, block = end, None
         if at > len(head):
             cut = at - len(head)
+        if block is not None and block.is_code:
+            cut = _line_end(whole, begin, len(head), len(head) + cut) - len(head)
         body, text = text[:cut], text[cut:].lstrip("\n")
         if body.strip():
             pieces.append(head + body.rstrip() + ("" if block is None else _end_of(block)))
@@ -141,6 +143,16 @@ def _cut(text: str, room: int) -> int:
         if at > 0:
             return at + len(mark)
     return _between_characters(text, room)
+
+
+def _line_end(text: str, begin: int, first: int, at: int) -> int:
+    """Return the end of the last whole line of code before a place; without one, the place.
+
+    The block's fence is at `begin`, and the piece's own text begins at `first`.
+    """
+    first = max(first, text.find("\n", begin) + 1)
+    end = text.rfind("\n", first, at)
+    return end + 1 if end > first else at
 
 
 def _between_characters(text: str, at: int) -> int:
