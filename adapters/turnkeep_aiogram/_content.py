@@ -77,7 +77,12 @@ def text_of(message: Message) -> str:
         return rich_text_of(message.rich_message)
     text = message.text or message.caption or ""
     entities = message.entities or message.caption_entities
-    return _READABLE.unparse(text, entities) if entities else text
+    if not entities:
+        return text
+    try:
+        return _READABLE.unparse(text, entities)
+    except UnicodeDecodeError:  # one of them ends inside of a character
+        return text
 
 
 Hides: TypeAlias = Callable[[int | None, str | None], bool]

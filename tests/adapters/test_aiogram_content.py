@@ -133,3 +133,15 @@ async def test_a_pressed_button_is_recorded_by_its_label(store: SessionStore) ->
         asked = telegram.say(7, "Tea?", reply_markup=keyboard)
         await feed(dispatcher, telegram.press(asked, "y", user_id=7))
         assert await said(store, "telegram:7") == ["user: [button: Yes, please]"]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 1), (1, 1), (1, 5), (-1, 2), (0, 400)])
+async def test_an_entity_that_ends_inside_of_a_character_costs_no_message(
+    telegram: TelegramEmulator, store: SessionStore, offset: int, length: int
+) -> None:
+    SessionMiddleware(store).setup(dispatcher := Dispatcher())
+    entity = {"type": "bold", "offset": offset, "length": length}
+    async with store:
+        text = "\N{GRINNING FACE} hello"
+        await feed(dispatcher, telegram.say(7, text, entities=[entity]))
+        assert await said(store, "telegram:7") == [f"user: {text}"]

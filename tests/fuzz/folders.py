@@ -1,0 +1,150 @@
+"""Folders from elsewhere: a real one, with any of its files changed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+from hypothesis import strategies as st
+
+from turnkeep import SessionKey, TurnkeepError
+from turnkeep._records.making import new_turn
+from turnkeep.storage.base import Change
+from turnkeep.storage.jsonl import JsonlStorage
+
+__all__ = ["folders", "opens_safely"]
+
+KEY: Final = SessionKey("test", "1")
+OTHER: Final = SessionKey("test", "2")
+OUTSIDE: Final = b"nobody's business"
+NAMES: Final = (
+    *("test/1.jsonl", "test/2.jsonl", "test/3.alias", "test/1.damaged", "1.jsonl", "test_1.jsonl"),
+    *(".turnkeep/journal-1", ".turnkeep/claims", ".turnkeep/owner", ".turnkeep/lock"),
+    *(".turnkeep/rename.json", ".turnkeep/edit.json"),
+)
+ODD: Final = (
+    *(b"{", b"}", b'"', b"\n", b"\0", b"[" * 3000, b"null", b"../outside", b"/", b'{"_type":'),
+    *(b'"metadata"', b'"id":', b"9" * 30, b'"role":"user"', b"\xff", b"1e999", b'"op":"edit"'),
+)
+
+
+async def _live(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder that is in use, so that its journal has records."""
+    storage = JsonlStorage(folder, durability="disk")
+    await storage.open()
+    try:
+        for text in ("one", "two", "three"):
+            await storage.append(KEY, [new_turn("user", text, source_id=text)])
+        await storage.append(OTHER, [new_turn("user", "other")])
+        await storage.edit(KEY, 1, Change(content="one, and more than it was"))
+        await storage.delete(KEY, [2])
+        await storage.claim(KEY, "work", owner="me", ttl=60, payload={"a": 1})
+        await storage.rename(SessionKey("test", "3"), OTHER)
+        await storage.append(KEY, [new_turn("user", "last")])
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    finally:
+        await storage.aclose()
+
+
+@cache
+def real() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as place:
+        return anyio.run(_live, Path(place) / "folder")
+
+
+@st.composite
+def folders(draw: Callable[[Any], Any]) -> dict[str, bytes]:
+    """Give the files of a folder, some changed, missing, swapped, or made up."""
+    files = dict(real())
+    for _ in range(draw(st.integers(1, 4))):
+        name = draw(st.sampled_from(sorted({*files, *NAMES})))
+        data = files.get(name, b"")
+        at = draw(st.integers(0, len(data)))
+        match draw(st.sampled_from(["put", "cut", "flip", "odd", "swap", "gone", "new", "twice"])):
+            case "put":
+                data = data[:at] + draw(st.binary(max_size=40)) + data[at:]
+            case "cut":
+                data = data[:at] + data[at + draw(st.integers(1, 200)) :]
+            case "flip":
+                data = data[:at] + bytes([draw(st.integers(0, 255))]) + data[at + 1 :]
+            case "odd":
+                data = data[:at] + draw(st.sampled_from(ODD)) + data[at:]
+            case "swap":
+                data = files.get(draw(st.sampled_from(sorted(files))) if files else "", b"")
+            case "gone":
+                files.pop(name, None)
+                continue
+            case "new":
+                data = draw(st.binary(max_size=200))
+            case _:
+                data = data + data[at:]
+        files[name] = data
+    return files
+
+
+def opens_safely(files: dict[str, bytes]) -> None:
+    """Open a folder of these files and use it; nothing but our errors, and nothing outside."""
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        folder = root / "in" / "folder"
+        (root / "outside").write_bytes(OUTSIDE)
+        for name, data in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        anyio.run(_use, folder)
+        outside = sorted(path.name for path in root.rglob("*") if folder not in path.parents)
+        assert outside == ["folder", "in", "outside"], outside
+        assert (root / "outside").read_bytes() == OUTSIDE
+        assert not [path for path in folder.rglob("*") if path.suffix in (".py", ".so")]
+
+
+async def _use(folder: Path) -> None:
+    with anyio.fail_after(60):
+        try:
+            async with _opened(folder) as storage:
+                await _all_verbs(storage)
+        except TurnkeepError:
+            return
+        async with _opened(folder) as storage:
+            for key in (KEY, OTHER):
+                ids = [turn.id for turn in (await storage.read(key)).turns]
+                assert ids == sorted({*ids})
+
+
+class _opened:  # noqa: N801 - used as a function
+    def __init__(self, folder: Path) -> None:
+        self._storage = JsonlStorage(folder, lock_timeout=0)
+
+    async def __aenter__(self) -> JsonlStorage:
+        await self._storage.open()
+        return self._storage
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._storage.aclose()
+
+
+async def _all_verbs(storage: JsonlStorage) -> None:
+    listed = (await storage.sessions()).sessions
+    await storage.find_all(["one"])
+    await storage.claims()
+    for key in (KEY, OTHER, *(info.key for info in listed[:5])):
+        try:
+            _, turns, _ = await storage.read(key)
+            await storage.find(key, "one")
+            appended = await storage.append(key, [new_turn("user", "goes on")])
+            assert appended is not None
+            again = (await storage.read(key, limit=1)).turns
+            assert [turn.text for turn in again] == ["goes on"]
+            if turns:
+                await storage.edit(key, turns[0].id, Change(content="changed"))
+                await storage.delete(key, [turns[-1].id])
+            await storage.update_metadata(key, {"m": 1})
+            await storage.clear(key)
+        except TurnkeepError:
+            continue
