@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from turnkeep import InvalidTurnError, Media, SessionStore, Turn, WindowError
+from turnkeep import InvalidTurnError, Media, SessionStore, StorageError, Turn, WindowError
 from turnkeep._logs import safe_line
 from turnkeep.shapes import from_shape
 
@@ -86,7 +86,7 @@ async def test_a_medium_that_can_not_be_fetched_is_logged_without_its_address(
         await session.get_history(media=fetch)
     (line,) = caplog.messages
     assert line == (
-        "turn 1: its photo is left as text: OSError('404 for https://api.telegram.org/…')"
+        "turn 1: its photo is left as text: OSError: 404 for https://api.telegram.org/…"
     )
 
 
@@ -108,3 +108,62 @@ async def test_an_error_holds_nothing_of_what_people_said() -> None:
         with pytest.raises(WindowError) as failed:
             from_shape(["secret"], shape)  # type: ignore[list-item]
         assert "secret" not in str(failed.value)
+
+
+class ForeignError(Exception):
+    """An exception of a model's client, of which nobody knows what its message repeats."""
+
+
+def fails(how: str) -> None:
+    said = "my secret"  # a traceback shows the source, so it does not stand below
+    words = ForeignError(f"invalid request: {said}")
+    if how == "alone":
+        raise words
+    if how == "as a cause":
+        raise StorageError("it can't be written") from words
+    if how == "in a group":
+        raise ExceptionGroup(f"several: {said}", [words, ValueError(said)])
+    try:
+        raise words
+    except ForeignError:
+        raise KeyError(said)  # noqa: B904 - while the other one was handled
+
+
+@pytest.mark.parametrize("how", ["alone", "as a cause", "in a group", "on the way"])
+def test_the_message_of_a_foreign_exception_is_in_no_log(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "turnkeep")
+    try:
+        fails(how)
+    except Exception:
+        logger.exception("an answer failed")
+    assert "secret" not in caplog.text
+    assert "ForeignError" in caplog.text
+    assert "in fails" in caplog.text
+    assert ("it can't be written" in caplog.text) == (how == "as a cause")
+    caplog.set_level(logging.DEBUG, "turnkeep")
+    try:
+        fails(how)
+    except Exception:
+        logger.exception("an answer failed")
+    assert "my secret" in caplog.text, "who looks for a fault may want to see it"
+
+
+@pytest.mark.asyncio
+async def test_what_a_callers_function_raises_is_told_without_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "turnkeep")
+
+    def fail(*_: object) -> int:
+        raise ForeignError("unexpected: my secret")
+
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        await session.append("user", ["my secret", Media("photo", url="https://x.org/y")])
+        await session.get_history(media=fail)  # type: ignore[arg-type]
+        with pytest.raises(WindowError, match="ForeignError") as caught:
+            await session.get_history(max_tokens=100, count_tokens=fail)
+    assert "secret" not in f"{caught.value}{caplog.text}"
+    assert "ForeignError" in caplog.text

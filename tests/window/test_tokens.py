@@ -145,7 +145,7 @@ def test_a_counter_that_fails_is_a_window_error_that_says_how() -> None:
     def broken(text: str) -> int:
         raise LookupError("no such encoding")
 
-    with pytest.raises(WindowError, match=r"on a text of 5 characters: .*no such encoding") as e:
+    with pytest.raises(WindowError, match=r"on a text of 5 characters: LookupError") as e:
         window(plain_chat([1]), WindowOptions(max_tokens=100, count_tokens=broken))
     assert isinstance(e.value.__cause__, LookupError)
 

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from .._errors import WindowError
+from .._logs import told
 from .._records.media import Media, media_of
 from .._records.text import shortened
 from .._records.turn import Turn
@@ -69,7 +70,9 @@ async def resolve(
                 answers[at] = await answer if isawaitable(answer) else answer
             except Exception as error:  # noqa: BLE001 (whatever failed, the chat goes on)
                 kind = media.kind
-                logger.warning("turn %d: its %s is left as text: %r", turns[at[0]].id, kind, error)
+                logger.warning(
+                    "turn %d: its %s is left as text: %s", turns[at[0]].id, kind, told(error)
+                )
 
     async with anyio.create_task_group() as tasks:
         for at in newest:

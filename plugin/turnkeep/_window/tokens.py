@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import msgspec
 
 from .._errors import MissingExtraError, WindowError
+from .._logs import told
 from .estimate import estimate_tokens
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _ask(count: Callable[[Any], int], counted: object, what: str) -> int:
     try:
         tokens = count(counted)
     except Exception as error:
-        raise WindowError(f"the token counter failed on {what}: {error!r}") from error
+        raise WindowError(f"the token counter failed on {what}: {told(error)}") from error
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise WindowError(
             f"the token counter gave {tokens!r} for {what}: it must give a whole number, 0 or more"
