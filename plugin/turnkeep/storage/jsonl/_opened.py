@@ -10,6 +10,7 @@ from anyio import Lock
 from ..._errors import ReadOnlyError, StoreLockedError
 from ..._records.key import SessionKey
 from ..base import Capabilities
+from ..strangers import warn_of_strangers
 from ._chats import Chats
 from ._claims import Claims
 from ._claims_file import ClaimsFile
@@ -68,6 +69,7 @@ class OpenedFolder:
         folder = self._folder
         if not folder.read_only:
             folder.make()
+            warn_of_strangers(folder.path)
             self._lock = FolderLock(folder.path, folder.workplace, self._lock_timeout)
             if not self._lock.acquire_now():
                 return False

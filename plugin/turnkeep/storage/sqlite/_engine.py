@@ -17,6 +17,7 @@ from typing import Any, Final
 import apsw
 
 from ..._errors import StorageError, TurnkeepError
+from ..strangers import warn_of_strangers
 from ._appending import Appending, AppendOp
 from ._connect import Place, close_all
 from ._erasing import erase_some, is_due
@@ -87,6 +88,7 @@ class Engine:
         db = place.prepare()
         try:
             self._db = db
+            warn_of_strangers(place.path)
             self._known = self._coming = 0
             self.sessions = Sessions(db, self.cache, self.damaged)
             db.set_wal_hook(self._logged)
