@@ -91,12 +91,22 @@ async def on_start(message: Message) -> None:
     )
 
 
-@router.message(Command("reset"))
+async def decides(message: Message) -> bool:
+    """In a group, only its administrators begin anew, or have an answer made again."""
+    if message.chat.type == "private" or message.from_user is None:
+        return True
+    if message.sender_chat is not None:  # an administrator who stays anonymous, or a channel
+        return message.sender_chat.id == message.chat.id
+    member = await message.chat.get_member(message.from_user.id)
+    return member.status in ("creator", "administrator")
+
+
+@router.message(Command("reset"), decides)
 async def on_reset(message: Message, chat_session: ChatSession) -> None:
     await reset(chat_session, message.answer)
 
 
-@router.message(Command("retry"))
+@router.message(Command("retry"), decides)
 async def on_retry(_: Message, chat_session: ChatSession) -> None:
     await retry(chat_session)
 
@@ -138,11 +148,14 @@ class Conversation(commands.Cog):
         if await is_addressed(message, self.bot):
             await answer(session)
 
+    # In a server only those who may delete messages; a server can choose others in its settings.
+    @app_commands.default_permissions(manage_messages=True)
     @app_commands.command(name="reset", description="Begin a new conversation.")
     async def on_reset(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer()
         await reset(await session_of(self.bot, interaction), interaction.followup.send)
 
+    @app_commands.default_permissions(manage_messages=True)
     @app_commands.command(name="retry", description="Answer the last message again.")
     async def on_retry(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer()

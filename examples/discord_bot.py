@@ -103,12 +103,15 @@ class Conversation(commands.Cog):
         await interaction.response.defer()
         await answer(await chat_session(self.bot, interaction))  # its window ends with `question`
 
+    # In a server only those who may delete messages; a server can choose others in its settings.
+    @app_commands.default_permissions(manage_messages=True)
     @app_commands.command(description="Begin a new conversation.")
     async def reset(self, interaction: discord.Interaction) -> None:
         session = await chat_session(self.bot, interaction)
         await session.clear()
         await interaction.response.send_message("A new conversation.")
 
+    @app_commands.default_permissions(manage_messages=True)
     @app_commands.command(description="Answer the last message again.")
     async def retry(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer()

@@ -1,7 +1,7 @@
 """A Telegram bot that remembers: TELEGRAM_TOKEN=… python examples/telegram_bot.py
 
 /ask asks a question (in a group it need not be addressed otherwise), /reset begins anew, /retry
-answers again, /export sends what is kept, /forget erases it.
+answers again (in a group for its administrators), /export sends what is kept, /forget erases it.
 
 It needs: pip install 'turnkeep[examples]' (in a checkout: pip install '.[examples]').
 
@@ -76,13 +76,23 @@ async def on_ask(message: Message, command: CommandObject, chat_session: ChatSes
     await answer(chat_session)  # its window ends with what stands behind the command
 
 
-@router.message(Command("reset"))
+async def decides(message: Message) -> bool:
+    """In a group, only its administrators begin anew, or have an answer made again."""
+    if message.chat.type == "private" or message.from_user is None:
+        return True
+    if message.sender_chat is not None:  # an administrator who stays anonymous, or a channel
+        return message.sender_chat.id == message.chat.id
+    member = await message.chat.get_member(message.from_user.id)
+    return member.status in ("creator", "administrator")
+
+
+@router.message(Command("reset"), decides)
 async def on_reset(message: Message, chat_session: ChatSession) -> None:
     await chat_session.clear()
     await message.answer("A new conversation.")
 
 
-@router.message(Command("retry"))
+@router.message(Command("retry"), decides)
 async def on_retry(_: Message, chat_session: ChatSession) -> None:
     await answer(chat_session, again=True)
 

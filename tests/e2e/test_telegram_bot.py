@@ -194,6 +194,20 @@ async def test_after_reset_the_model_sees_nothing_of_before(world: World) -> Non
     assert "user: a secret" in await world.said(), "it is still in the file"
 
 
+async def test_in_a_group_only_administrators_begin_anew_or_have_it_answered_again(
+    world: World,
+) -> None:
+    group = -1009876543222
+    world.say("hello", group, user_id=42)
+    await world.answers(1, group)
+    for command in ("/reset", "/retry"):
+        world.say(command, group, user_id=42)
+    assert await world.answers(1, group) == ["echo: hello"]
+    world.telegram.hand_over(group, 42)
+    world.say("/reset", group, user_id=42)
+    assert (await world.answers(2, group))[1] == "A new conversation."
+
+
 async def test_retry_replaces_the_answer(world: World) -> None:
     world.llm.respond = lambda messages: "the first try"
     await world.ask("hello", 1)

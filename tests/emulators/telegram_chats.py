@@ -79,6 +79,8 @@ class Chat:
     """Ephemeral messages in both directions, by `ephemeral_message_id`."""
     rights: set[str] = field(default_factory=set)
     """The administrator rights of the bot, by their names in `ChatAdministratorRights`."""
+    owner: int | None = None
+    """The id of the person whose group it is."""
     barred: str = ""
     """The words of the 403 that the bot gets here: it is blocked, or no longer a member."""
     direct_topics: dict[int, Json] = field(default_factory=dict)

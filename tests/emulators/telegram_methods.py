@@ -123,6 +123,13 @@ class BotMethods(EphemeralMethods):
     def do_getchat(self, params: Json) -> Json:
         return {**self.chat(params).info, "accent_color_id": 0, "max_reaction_count": 11}
 
+    def do_getchatmember(self, params: Json) -> Json:
+        chat, who = self.chat(params), int(params["user_id"])
+        person = {"id": who, "is_bot": False, "first_name": "Somebody"}
+        if who == chat.owner:
+            return {"status": "creator", "user": person, "is_anonymous": False}
+        return {"status": "member", "user": person}
+
     def do_sendmessage(self, params: Json) -> Json:
         text, entities = incoming_text(params, "text", "entities")
         if not text:

@@ -250,6 +250,10 @@ class People:
         chat.barred = ""
         return self._member(chat, {"status": "kicked", "until_date": 0}, {"status": "member"})
 
+    def hand_over(self, chat_id: int, user_id: int) -> None:
+        """A person becomes a group's owner; the bot is not told."""
+        self.open_chat(chat_id).owner = user_id
+
     def promote(self, chat_id: int, *rights: str) -> Json:
         """A group makes the bot an administrator with these rights, and no others."""
         chat = self.open_chat(chat_id)
