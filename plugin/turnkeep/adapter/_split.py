@@ -139,7 +139,8 @@ def _go_on(block: Block, rest: str) -> tuple[str, str]:
 def _cut(text: str, room: int) -> int:
     """Return the best place for a cut in the second half of a piece."""
     for mark in _BREAKS:
-        at = text.rfind(mark, room // 2, room)
+        blank = len(mark) - len(mark.rstrip())  # it is not shown at the end of a piece
+        at = text.rfind(mark, room // 2, room + blank)
         if at > 0:
             return at + len(mark)
     return _between_characters(text, room)
