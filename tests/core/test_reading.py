@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
-from turnkeep import InvalidMetadataError, Session, SessionStore
+from turnkeep import InvalidMetadataError, Session, SessionKey, SessionStore
+from turnkeep._session import reading
+from turnkeep._session.desk import Desk
+from turnkeep.storage.base import Snapshot
 
 from .conftest import Place
 from .tools import answer, said, stored
@@ -208,3 +212,54 @@ async def test_a_handle_says_what_it_is(store: SessionStore) -> None:
     assert repr(session) == "<Session telegram:7>"
     assert repr(await session.receive("Hi")) == "<Session telegram:7, turn 1>"
     assert repr(store).startswith("<SessionStore ")
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of turns of each read at the desk."""
+    counts: list[int] = []
+    real = Desk.read
+
+    async def counted(self: Desk, key: SessionKey, **selection: Any) -> Snapshot:
+        found = await real(self, key, **selection)
+        counts.append(len(found.turns))
+        return found
+
+    monkeypatch.setattr(Desk, "read", counted)
+    return counts
+
+
+async def test_the_turns_of_a_short_epoch_behind_a_long_one_do_not_read_that_one(
+    session: Session, read: list[int]
+) -> None:
+    for _ in range(20):
+        await session.extend([{"role": "user", "content": "before"}] * 1000)
+    await session.clear()
+    await session.extend([{"role": "user", "content": "now"}] * 3)
+    assert [turn.text async for turn in session.turns()] == ["now"] * 3
+    assert sum(read) < 2000
+    assert len(read) < 12
+    read.clear()
+    assert len([turn async for turn in session.turns(epoch=1)]) == 20_000
+    assert sum(read) == 20_003
+    assert await anext(session.turns(epoch=9), None) is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_the_turns_of_each_epoch_are_found_whatever_its_length_and_what_was_deleted(
+    session: Session, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(reading, "PAGE_TURNS", 3)
+    random, expected = Random(seed), dict[int, list[str]]()
+    for _ in range(6):
+        count = random.choice((0, 1, 2, 5, 20))
+        for number in range(count):
+            turn = await session.append("user", f"{number}")
+            if random.random() < 0.3:
+                await session.delete(turn)
+            else:
+                expected.setdefault(turn.epoch, []).append(turn.text)
+        await session.clear()
+    for epoch in range(1, 9):
+        found = [turn.text async for turn in session.turns(epoch=epoch)]
+        assert found == expected.get(epoch, [])

@@ -261,7 +261,28 @@ class Turns(AsyncIterator[Turn]):
             self._epoch = page.info.epoch
         self._page = iter(page.turns)
         self._ended = last is not None or page.complete or not page.turns
-        self._after = page.turns[-1].id if page.turns else after
+        if not page.turns:
+            return
+        newest_read, epoch = page.turns[-1], self._epoch
+        self._after = newest_read.id
+        if isinstance(epoch, int) and not self._ended and page.info is not None:
+            self._ended = newest_read.epoch > epoch
+            if newest_read.epoch < epoch:
+                self._after = await self._before(epoch, newest_read.id, page.info.last_id)
+
+    async def _before(self, epoch: int, low: int, high: int) -> int:
+        """Return the id of a turn not long before this epoch, which begins between these ids.
+
+        Epochs ascend with ids, so a few turns tell where to go on, however long the others are.
+        """
+        while high - low > PAGE_TURNS:
+            middle = (low + high) // 2
+            found = (await self._desk.read(self._key, after=middle, limit=1, newest=False)).turns
+            if found and found[0].epoch < epoch:
+                low = found[0].id
+            else:
+                high = middle
+        return low
 
 
 class Sessions(AsyncIterator[SessionInfo]):
