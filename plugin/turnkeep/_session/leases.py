@@ -37,6 +37,8 @@ CONSOLIDATE: Final = "consolidate"
 HANDLE: Final = "handle"
 ANSWER: Final = "answer:"
 
+_TICKET: Final = "?"
+_LAST_PLACE: Final = 10**19
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.25
 
@@ -124,15 +126,35 @@ class Leases:
             lease.mark = (lease.claim.name, mark)
             self._held[lease.mark] = lease
 
-    async def wait_for(self, key: SessionKey, name: str) -> Lease:
-        """Take a lease as soon as no other store has it."""
-        pause = _FIRST_PAUSE
-        while True:
-            lease = await self.take(key, name)
-            if lease is not None:
-                return lease
-            await sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+    async def wait_for(self, key: SessionKey, name: str, *, place: int | None = None) -> Lease:
+        """Take a lease when no other store has it, and none waits at a lower place.
+
+        Who waits has a ticket, a lease of its own. One without a place is behind all others.
+        """
+        pause, ticket = _FIRST_PAUSE, None
+        mine = f"{name}{_TICKET}{_LAST_PLACE if place is None else place:020d}.{self.owner}"
+        try:
+            while True:
+                if await self._is_first(key, name, mine):
+                    lease = await self.take(key, name)
+                    if lease is not None:
+                        return lease
+                if ticket is None:
+                    ticket = await self.take(key, mine)
+                await sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        finally:
+            if ticket is not None:
+                with CancelScope(shield=True):
+                    await self.drop(ticket)
+
+    async def _is_first(self, key: SessionKey, name: str, mine: str) -> bool:
+        """Return True if no other store has a lease, or a ticket for it before this one."""
+        async with self._opening.use(key) as storage:
+            claims = await storage.claims(key=key, expired=False)
+        others = [claim.name for claim in claims if claim.owner != self.owner]
+        tickets = [one for one in others if one.startswith(f"{name}{_TICKET}")]
+        return name not in others and all(ticket > mine for ticket in tickets)
 
     async def drop(self, lease: Lease) -> None:
         """Drop a lease once. It ends when it was dropped as often as it was taken."""

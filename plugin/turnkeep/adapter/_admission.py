@@ -82,8 +82,9 @@ class Admission:
     async def _enter(self, line: Line, session: Session, stack: AsyncExitStack) -> Refusal | None:
         if line.is_taken and (not self._waits or line.waiting >= self._bounds.max_waiting):
             return Refusal("waiting")
+        place = None if session.turn is None else session.turn.id
         is_mine = await stack.enter_async_context(
-            line.front(session.store.desk, session.key, wait=self._waits)
+            line.front(session.store.desk, session.key, wait=self._waits, place=place)
         )
         return None if is_mine else Refusal("waiting")
 

@@ -56,15 +56,18 @@ class Line:
         return any(one.line is self and not one.is_over for one in _present.get())
 
     @asynccontextmanager
-    async def front(self, desk: Desk, key: SessionKey, *, wait: bool) -> AsyncGenerator[bool, None]:
+    async def front(
+        self, desk: Desk, key: SessionKey, *, wait: bool, place: int | None = None
+    ) -> AsyncGenerator[bool, None]:
         """Wait for the front, and stay there inside the block; False if another process is there.
 
-        Without `wait`, nobody may be in front. The block may end in another task.
+        Without `wait`, nobody may be in front. Of several processes, the one whose message has
+        the lowest id, its `place`, goes first. The block may end in another task.
         """
         await self._enter()
         presence = _Presence(self)
         try:
-            async with _turn(desk, key, wait=wait) as is_mine:
+            async with _turn(desk, key, wait=wait, place=place) as is_mine:
                 left = (one for one in _present.get() if not one.is_over)
                 _present.set((*left, presence))
                 yield is_mine
@@ -97,7 +100,9 @@ class Line:
 
 
 @asynccontextmanager
-async def _turn(desk: Desk, key: SessionKey, *, wait: bool) -> AsyncGenerator[bool, None]:
+async def _turn(
+    desk: Desk, key: SessionKey, *, wait: bool, place: int | None
+) -> AsyncGenerator[bool, None]:
     """Take the turn of the session's handlers among all processes that share the storage.
 
     A failing storage delays no handler: then the order holds only within this process.
@@ -109,7 +114,7 @@ async def _turn(desk: Desk, key: SessionKey, *, wait: bool) -> AsyncGenerator[bo
     is_mine = True
     try:
         if wait:
-            lease = await desk.leases.wait_for(key, HANDLE)
+            lease = await desk.leases.wait_for(key, HANDLE, place=place)
         else:
             lease = await desk.leases.take(key, HANDLE)
             is_mine = lease is not None

@@ -249,7 +249,8 @@ class Overlap:
             mine.take_along(line.collecting)
             line.collecting = mine
         try:
-            async with line.front(session.store.desk, session.key, wait=busy != "drop") as is_mine:
+            desk, place = session.store.desk, mine.own[-1].id
+            async with line.front(desk, session.key, wait=busy != "drop", place=place) as is_mine:
                 if not is_mine:
                     return None
                 if mine.superseded:  # a later one took it over just now
