@@ -13,6 +13,7 @@
 import logging
 
 from ._errors import (
+    CopyError,
     InvalidKeyError,
     InvalidMetadataError,
     InvalidTurnError,
@@ -40,6 +41,7 @@ from ._records.turn import MessageFields, Sender, Turn, TurnFields
 from ._records.usage import Usage
 from ._session.owed import Unanswered
 from ._session.policy import ConsolidationPolicy
+from ._session.receipts import Receipt, Remains
 from ._session.reply import Reply
 from ._session.shown import ShownWindow, build_window
 from ._session.spending import Price, Spent
@@ -51,6 +53,7 @@ from .shapes import Messages
 
 __all__ = [
     "ConsolidationPolicy",
+    "CopyError",
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidTurnError",
@@ -62,6 +65,8 @@ __all__ = [
     "PartlyDoneError",
     "Price",
     "ReadOnlyError",
+    "Receipt",
+    "Remains",
     "Reply",
     "Sender",
     "Session",

@@ -16,7 +16,8 @@ TurnkeepError
 ├── StoreLockedError         (TimeoutError)  a folder that another process owns
 ├── StorageError             (OSError)       the storage failed to read or write
 │   ├── LostAcknowledgementError             … or has done it, and its answer was lost
-│   └── PartlyDoneError                      … in some of many sessions
+│   ├── PartlyDoneError                      … in some of many sessions
+│   └── CopyError                            … or to make a copy that is like the original
 ├── WrongLoopError           (RuntimeError)  a store used from another loop, thread or process
 └── UnsupportedError         (NotImplementedError)  a verb that the storage does not have
 ```
@@ -30,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "CopyError",
     "InvalidKeyError",
     "InvalidMetadataError",
     "InvalidTurnError",
@@ -139,6 +141,24 @@ class PartlyDoneError(StorageError):
             f"{verb} failed in {len(self.sessions)} sessions that can't be read or written: "
             f"{', '.join(self.sessions[:5])}{', …' if len(self.sessions) > 5 else ''}. "
             "The others are done. Mend or remove these, and call it again"
+        )
+
+
+class CopyError(StorageError):
+    """Some sessions were not copied to another storage; the others were, and are verified.
+
+    `sessions` has the reason for each, by the text of its key. `report` is the result for the
+    others. The copy can be repeated.
+    """
+
+    def __init__(self, sessions: Mapping[str, str], report: object) -> None:
+        self.sessions: dict[str, str] = dict(sessions)
+        self.report = report
+        some = [f"{key}: {reason}" for key, reason in list(sessions.items())[:5]]
+        more = ["…"] if len(sessions) > 5 else []
+        super().__init__(
+            f"{len(sessions)} sessions were not copied: {'; '.join(some + more)}. "
+            "The others are copied and verified"
         )
 
 

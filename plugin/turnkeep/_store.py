@@ -17,10 +17,12 @@ from ._records.turn import Turn
 from ._records.usage import Usage
 from ._session.conversation import Conversation
 from ._session.desk import Desk
+from ._session.forgetting import forget_sender
 from ._session.forking import fork
 from ._session.owed import Unanswered, unanswered
 from ._session.policy import ConsolidationPolicy, Consolidations
 from ._session.reading import Sessions
+from ._session.receipts import Receipt, Texts, receipt
 from ._session.redaction import Redact, redactor
 from ._session.session import BaseSession
 from ._session.spending import GroupBy, Spent, add_up, check_by
@@ -255,30 +257,40 @@ class SessionStore:
         """
         return await unanswered(self.desk, prefix=prefix, max_age=max_age)
 
-    async def forget_sender(self, sender_id: str | int, *, prefix: str = "") -> dict[str, int]:
+    async def forget_sender(
+        self, sender_id: str | int, *, prefix: str = "", search: bool = True
+    ) -> Receipt:
         """Delete for good all that one person wrote, its answers and quotes, in every session.
 
         `sender_id` is the platform's. Give the platform's `prefix` too, such as `"telegram:"`:
         another platform may use the same id for somebody else. A linked session has the key
         that it was linked to.
 
-        Return how many turns were deleted or lost a quote, by the text of each session's key. A
-        session that can't be read or written does not stop the others: at the end
-        `PartlyDoneError` names it, and has the report. A summary of the deleted turns stays; if
-        `(await session.info()).summary` is not None, `clear(erase=True)` deletes it too.
+        Return a receipt: how many turns were deleted or lost a quote, by the text of each
+        session's key, and what remains. Afterwards the words of the erased turns are searched for
+        in all files of the storage, unless `search` is False. A session that can't be read or
+        written does not stop the others: at the end `PartlyDoneError` names it, and has the
+        receipt. A summary of the deleted turns stays, and the receipt names it;
+        `clear(erase=True)` deletes it too.
         """
-        report: dict[str, int] = {}
+        erased: dict[str, int] = {}
+        texts = Texts()
         failed: dict[SessionKey, StorageError | None] = {}
         async for info in Sessions(self.desk, prefix):
             try:
-                if count := await self.session(info.key).forget_sender(sender_id):
-                    report[info.key.text] = count
+                gone = await forget_sender(Conversation(self.desk, info.key), str(sender_id))
+                if gone:
+                    erased[info.key.text] = len(gone)
+                    texts.add(gone)
             except StorageError as error:
                 failed[info.key] = error
         # The list leaves out sessions whose record can't be read.
         async with self.desk.use() as storage:
             found = await storage.find_all([str(sender_id)], prefix=prefix)
-        failed |= {key: None for key in found.unread if key not in failed}
+            failed |= {key: None for key in found.unread if key not in failed}
+            infos = [await self.desk.info(SessionKey.parse(text)) for text in erased]
+            there = [info for info in infos if info is not None]
+            report = await receipt(storage, erased, there, texts if search else None)
         if failed:
             causes = filter(None, failed.values())
             raise PartlyDoneError("forget_sender", [*failed], report) from next(causes, None)
@@ -310,16 +322,26 @@ class SessionStore:
             raise PartlyDoneError("delete", failed, count)
         return count
 
-    async def forget(self, key: SessionKey | str) -> bool:
-        """Delete a session for good, with its record; return True if there was one."""
-        key = as_key(key)
+    async def forget(self, key: SessionKey | str, *, search: bool = True) -> Receipt:
+        """Delete a session for good, with its record.
+
+        Return a receipt, which is false if there was no session. Afterwards the words of its
+        turns are searched for in all files of the storage, unless `search` is False.
+        """
+        key, texts, count = as_key(key), Texts(), 0
         info = await self.desk.info(key)
+        if info is not None and search:
+            async for turn in self.session(key).turns(epoch="all"):
+                texts.add([turn])
         async with self.desk.use(key, write=True) as storage:
             forgotten = await storage.forget(key)
+            count = info.turns if info is not None else 0
+            erased = {key.text if info is None else info.key.text: count} if forgotten else {}
+            report = await receipt(storage, erased, (), texts if search else None)
         if info is not None:
             self.desk.tails.forget(info.generation)
             self._consolidations.lengths.forget(info.key)
-        return forgotten
+        return report
 
 
 class Session(BaseSession):

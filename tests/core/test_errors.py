@@ -26,6 +26,7 @@ STANDARD = {
     "StorageError": OSError,
     "LostAcknowledgementError": OSError,
     "PartlyDoneError": OSError,
+    "CopyError": OSError,
     "WrongLoopError": RuntimeError,
     "UnsupportedError": NotImplementedError,
 }

@@ -23,7 +23,7 @@ from turnkeep.testing import StorageContract
 
 CHANGES = {
     *("append", "edit", "delete", "change", "clear", "consolidate", "update_metadata"),
-    *("rename", "unlink", "forget", "claim", "renew", "release"),
+    *("rename", "restore", "unlink", "forget", "claim", "renew", "release"),
 }
 
 

@@ -133,6 +133,13 @@ class Merged(NamedTuple):
     epochs: int
 
 
+def _latest(origins: tuple[Origin, ...], most: int) -> tuple[Origin, ...]:
+    """Return so many origins: each merge puts one before and one behind those of earlier ones."""
+    if len(origins) <= most:
+        return origins
+    return origins[: most // 2] + origins[len(origins) - (most - most // 2) :]
+
+
 def merged(old: SessionInfo, new: SessionInfo) -> Merged:
     """Return the record of `new` after the turns of `old` became its earlier epochs.
 
@@ -147,10 +154,14 @@ def merged(old: SessionInfo, new: SessionInfo) -> Merged:
         return Merged(info, 0, 0)
     ids, epochs = old.last_id, old.epoch
     current = epochs + new.epoch
+    room = MAX_ORIGINS - 2
+    half = max(room // 2, room - len(new.origins))
+    olds = _latest(old.origins, half)
+    news = _latest(new.origins, room - len(olds))
     origins = [
-        *(one.merged(0, 0, current=old.epoch, goes_on=current) for one in old.origins),
+        *(one.merged(0, 0, current=old.epoch, goes_on=current) for one in olds),
         Origin(old.generation, 0, 0, old.last_id, old.epoch, current),
-        *(one.merged(ids, epochs, current=new.epoch, goes_on=current) for one in new.origins),
+        *(one.merged(ids, epochs, current=new.epoch, goes_on=current) for one in news),
         Origin(new.generation, ids, epochs, new.last_id, new.epoch, current),
     ]
     info = replace(
@@ -164,6 +175,6 @@ def merged(old: SessionInfo, new: SessionInfo) -> Merged:
         generation=new_generation(),
         revision=max(old.revision, new.revision) + 1,
         damaged=damaged,
-        origins=tuple(origins[-MAX_ORIGINS:]),
+        origins=tuple(origins),
     )
     return Merged(info, ids, epochs)

@@ -262,7 +262,7 @@ class BaseSession(Handle):
         summary of them stays. An open reply to one of them stores nothing.
         """
         (wanted,) = as_source_ids(sender_id, self._conversation.where)
-        return await forget_sender(self._conversation, wanted)
+        return len(await forget_sender(self._conversation, wanted))
 
     async def undo(self, *, answers_only: bool = False) -> list[Turn]:
         """Delete the latest exchange for good, and return its turns in ascending order.

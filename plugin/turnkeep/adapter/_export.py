@@ -70,7 +70,7 @@ async def forget(session: Session, *, asker: Asker) -> bool:
         return await session.forget_sender(asker.sender_id) > 0
     # By its own key: given an alias, `forget` would remove that link too.
     info = await session.info()
-    return info is not None and await session.store.forget(info.key)
+    return info is not None and bool(await session.store.forget(info.key, search=False))
 
 
 async def count_of_others(session: Session, *, asker: Asker) -> int:

@@ -218,6 +218,7 @@ class Storage(Protocol):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
         """Store the turns, all or none, at the end. They have no id yet, and get the next ids.
 
@@ -230,11 +231,36 @@ class Storage(Protocol):
           `dedupe`. The answer has the stored turn in its place, as new. Each turn has its own
           token.
         - At least the latest `DEDUPE_TURNS` turns, in any epoch, are compared.
+        - `at` is the name that the first of the turns is to get, no two of which are duplicates
+          of each other. Nothing is stored, and the answer is None, if it would get another one,
+          or if some of the turns are known and others are new. A session that begins, at id 1,
+          has the generation of `at`.
 
         Return None, and store nothing, if the session is not as `expected`. A repeated append,
         which has nothing to store and a token that is known, returns its turns all the same.
         After it returns, the turns survive as the store's `durability` says. The cost does not
         depend on the length of the session.
+        """
+        ...
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        """Store turns with their own ids, epochs and tokens, and `info` as the session's record.
+
+        So a session is copied from another storage, a part with each call. The ids ascend, and
+        may have gaps. Turns up to the session's `last_id` are left out: an earlier call stored
+        them. A session that does not exist begins. The record becomes `info`, its times and its
+        `last_id` included, but for two fields: `turns` are counted, and `damaged` stays.
+
+        Return False, and store nothing, if the key is an alias, or if the session there is of
+        another generation, or has a later `updated_at`, or a higher `last_id`. `last_id` of
+        `info` is not lower than any of the ids.
+        """
+        ...
+
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        """Return the aliases that begin with the prefix, each with the key that it leads to.
+
+        That is the key of a session, or of one that has not begun.
         """
         ...
 
@@ -384,6 +410,14 @@ class Storage(Protocol):
 
         Return True if there was one. If `key` is an alias, it goes too. Other aliases stay; a
         session that begins under one of them has the key that the alias leads to.
+        """
+        ...
+
+    async def files(self) -> list[str]:
+        """Return the paths of all files that have, or may have, what was stored here.
+
+        They are the storage's own, and those beside them: what was set aside, and backups that
+        somebody made there. A storage on a server, or in memory, has none.
         """
         ...
 

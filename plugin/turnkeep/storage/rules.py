@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .._errors import InvalidMetadataError
-from .._records.identity import new_generation
+from .._records.identity import TurnRef, new_generation
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from .base import MAX_METADATA_BYTES, Appended, Change, Claim, Expected, SessionInfo
@@ -22,9 +22,11 @@ __all__ = [
     "begun_info",
     "bounded",
     "is_expected",
+    "is_next",
     "lasting_until",
     "merge_metadata",
     "placed",
+    "restored",
     "shifted",
     "taken",
 ]
@@ -85,6 +87,7 @@ def placed(
     put: Callable[[Turn], object],
     refused: bool,
     dedupe: bool,
+    at: TurnRef | None = None,
 ) -> tuple[Appended, int] | None:
     """Return what an append gives for these turns, and the number of new ones.
 
@@ -92,6 +95,14 @@ def placed(
     `refused` the session is not as expected: the result is None, unless all turns are known, one
     of them by its token.
     """
+    if at is not None:
+        knows = [
+            bool(turn.token and named("token", turn.token))
+            or (dedupe and any(named("source", one) for one in turn.source_ids))
+            for turn in turns
+        ]
+        if not all(knows) and (any(knows) or not is_next(info, at)):
+            return None
     done, added, again = Appended([], []), 0, False
     for turn in turns:
         before = named("token", turn.token) if turn.token else None
@@ -110,6 +121,33 @@ def placed(
             put(known)
         done.turns.append(known)
     return None if refused and not again else (done, added)
+
+
+def is_next(info: SessionInfo | None, at: TurnRef | None) -> bool:
+    """Return True if the session's next turn is named so, or if no name is given."""
+    if at is None or info is None:
+        return at is None or at.id == 1
+    return (info.generation, info.last_id + 1) == at
+
+
+def restored(
+    there: SessionInfo | None, info: SessionInfo, turns: Sequence[Turn]
+) -> tuple[SessionInfo, list[Turn]] | None:
+    """Return the record that `Storage.restore` stores, and the turns to add.
+
+    `there` is the session's record. The result is None if it may not be replaced.
+    """
+    if there is None:
+        there = replace(info, turns=0, last_id=0, damaged=0)
+    elif (
+        there.generation != info.generation
+        or there.updated_at > info.updated_at
+        or there.last_id > info.last_id
+    ):
+        return None
+    added = [replace(turn, generation=info.generation) for turn in turns if turn.id > there.last_id]
+    record = replace(info, turns=there.turns + len(added), damaged=there.damaged)
+    return record, added
 
 
 def taken(
@@ -150,9 +188,10 @@ def bounded(ttl: float) -> float:
     return min(ttl, _LONGEST)
 
 
-def begun_info(key: SessionKey, now: datetime) -> SessionInfo:
-    """Return the record of a session that begins now."""
-    return SessionInfo(key=key, created_at=now, updated_at=now, generation=new_generation())
+def begun_info(key: SessionKey, now: datetime, at: TurnRef | None = None) -> SessionInfo:
+    """Return the record of a session that begins now, with a turn of this name if one is given."""
+    generation = new_generation() if at is None else at.generation
+    return SessionInfo(key=key, created_at=now, updated_at=now, generation=generation)
 
 
 def is_expected(info: SessionInfo | None, expected: Expected | None) -> bool:

@@ -20,6 +20,7 @@ from ._life import LifeContract
 from ._model import check_against_model
 from ._read_back import ReadContract
 from ._rename import RenameContract
+from ._restore import RestoreContract
 from ._sessions import SessionsContract
 from ._shared import SharedContract
 
@@ -33,6 +34,7 @@ class StorageContract(
     EpochContract,
     SessionsContract,
     RenameContract,
+    RestoreContract,
     ForgetContract,
     ClaimContract,
     ConcurrencyContract,

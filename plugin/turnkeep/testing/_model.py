@@ -15,7 +15,16 @@ from .._errors import InvalidMetadataError
 from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
-from ..storage.base import Appended, Claim, Expected, Found, Page, Snapshot, Storage
+from ..storage.base import (
+    Appended,
+    Claim,
+    Expected,
+    Found,
+    Page,
+    Snapshot,
+    Storage,
+    TurnRef,
+)
 from ..storage.memory import MemoryStorage
 from ._steps import KEYS, NEVER, Step, verbs
 
@@ -62,6 +71,10 @@ class _Player:
         if "expected" in arguments:
             expected = await self._expected(arguments["key"], arguments["expected"])
             arguments = {**arguments, "expected": expected}
+        if "at" in arguments:
+            arguments = {**arguments, "at": await self._at(arguments["key"], arguments["at"])}
+        if name == "restore":
+            arguments = await self._restored(**arguments)
         try:
             return self._plain(await getattr(self._storage, name)(**arguments))
         except InvalidMetadataError:
@@ -88,6 +101,42 @@ class _Player:
             case "turn" if info is not None:
                 return info.expected(turn=turn)
         return now
+
+    async def _at(self, key: SessionKey, wanted: str | None) -> TurnRef | None:
+        """Return the name that the next turn of a session gets, or another one."""
+        if wanted is None:
+            return None
+        info = (await self._storage.read(key, limit=0)).info
+        at = TurnRef("named", 1) if info is None else TurnRef(info.generation, info.last_id + 1)
+        return at if wanted == "next" else at._replace(id=at.id + 1)
+
+    async def _restored(
+        self, key: SessionKey, turns: Sequence[Turn], gap: int, state: str
+    ) -> dict[str, Any]:
+        """Return what `restore` is given: turns behind those of the session, and a record."""
+        info = (await self._storage.read(key, limit=0)).info
+        if info is None or info.key != key:
+            info = SessionInfo(key=key, created_at=NEVER, updated_at=NEVER, generation="restored")
+        first = info.last_id + gap
+        stored = [
+            replace(turn, id=id, epoch=1 + id % 2, generation=info.generation)
+            for id, turn in enumerate(turns, first)
+            if id > 0
+        ]
+        info = replace(
+            info,
+            metadata={"r": gap},
+            last_id=max([info.last_id, *(turn.id for turn in stored)]),
+            epoch=max(2, info.epoch),
+            last_consolidated=gap,
+            summary="restored" if gap else None,
+            revision=info.revision + 1,
+        )
+        if state == "earlier":
+            info = replace(info, updated_at=info.updated_at - timedelta(days=1))
+        if state == "another":
+            info = replace(info, generation="another")
+        return {"info": info, "turns": stored}
 
     def _generation(self, generation: str) -> str:
         """Return the same name for the n-th generation of every storage."""

@@ -67,7 +67,15 @@ _arguments: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
         "turns": st.lists(_turns(), max_size=4, unique_by=_token),
         "dedupe": st.sampled_from([True, True, True, False]),
         "expected": _expected,
+        "at": st.sampled_from([None, None, None, "next", "next", "another"]),
     },
+    "restore": {
+        "key": _keys,
+        "turns": st.lists(_turns(), max_size=3, unique_by=_token),
+        "gap": st.integers(0, 2),
+        "state": st.sampled_from(["now", "now", "earlier", "another"]),
+    },
+    "aliases": {"prefix": _prefixes},
     "read": {
         "key": _keys,
         "after": _ids,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
+
+from msgspec.structs import replace
 
 from .._records.key import SessionKey
 from ..storage.base import Change, Storage
-from ._tools import KEY, OTHER, THIRD, expected_of, put, take, users
+from ._tools import KEY, OTHER, THIRD, expected_of, info_of, put, take, users
 
 Verb: TypeAlias = Callable[[Storage], Coroutine[Any, Any, Any]]
 
@@ -35,6 +38,17 @@ async def _consolidate(storage: Storage) -> bool:
     return await storage.consolidate(KEY, 2, "sum", expected=await expected_of(storage))
 
 
+async def _restore(storage: Storage) -> bool:
+    """Restore the session with two turns more; the second time these are there."""
+    turns = [
+        replace(turn, id=id, epoch=2) for id, turn in zip((5, 7), users("e", "f"), strict=True)
+    ]
+    now = await info_of(storage)
+    later = now.updated_at if now.last_id == 9 else now.updated_at + timedelta(seconds=1)
+    info = replace(now, updated_at=later, last_id=9, epoch=2, summary="so far", revision=4)
+    return await storage.restore(info, turns)
+
+
 async def _renew(storage: Storage) -> bool:
     (claim,) = await storage.claims(key=KEY)
     return await storage.renew(claim, ttl=9000)
@@ -58,6 +72,7 @@ VERBS: Final[dict[str, Verb]] = {
     "erase": lambda storage: storage.clear(KEY, erase=True),
     "consolidate": _consolidate,
     "update_metadata": lambda storage: storage.update_metadata(KEY, {"m": 1}),
+    "restore": _restore,
     "rename": lambda storage: storage.rename(KEY, OTHER),
     "unlink": lambda storage: storage.unlink(ALIAS),
     "forget": lambda storage: storage.forget(KEY),

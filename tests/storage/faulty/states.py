@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from storage.faulty import found_by
 from storage.placed import Server
-from turnkeep import SessionKey, Turn
+from turnkeep import SessionInfo, SessionKey, Turn
 from turnkeep.storage.base import Change, Expected
 
 NOTHING: dict[str, Any] = {
@@ -322,3 +322,40 @@ class FindsTurnsWithoutAGeneration(Server):
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
         found = await super().find(key, source_id)
         return found and replace(found, generation="")
+
+
+class _Restoring(Server):
+    """Has no fault, and a way to restore a session whatever is there."""
+
+    async def restored(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        held = self._sessions.get(info.key)
+        if held is not None:
+            held.info = replace(held.info, generation=info.generation, updated_at=info.created_at)
+        return await super().restore(info, turns)
+
+
+@found_by("test_nothing_is_restored_over_another_generation_or_what_was_written_since")
+class RestoresOverAnything(_Restoring):
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        return await self.restored(info, turns)
+
+
+@found_by("test_a_session_is_restored_in_parts_and_a_part_twice_is_stored_once")
+class RestoresAPartTwice(Server):
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        held = self._sessions.get(info.key)
+        if held is not None:
+            held.info = replace(held.info, last_id=0)
+        return await super().restore(info, turns)
+
+
+@found_by("test_a_restored_session_is_as_it_was_elsewhere")
+class RestoresAtItsOwnTime(Server):
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        return await super().restore(replace(info, updated_at=self.tick()), turns)
+
+
+@found_by("test_an_append_at_a_name_is_stored_under_it_or_not_at_all")
+class StoresAtAnyName(Server):
+    async def append(self, *arguments: Any, at: object = None, **options: Any) -> Any:
+        return await super().append(*arguments, **options)

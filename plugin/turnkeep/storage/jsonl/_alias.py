@@ -2,7 +2,8 @@
 
 `<chat>.alias` holds `{"moved_to": KEY}`. An alias that was taken back leaves
 `{"unlinked_from": KEY}` where nanobot's file of the session is still there, so that what was
-moved does not come back under the old name, and goes with the session that it moved to.
+moved does not come back under the old name, and goes with the session that it moved to. A name
+that was cut does not say its key, so `"alias": KEY` stands beside `moved_to` there.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from ..._records.key import SessionKey
 from ._disk import IrregularFileError, read_side_file, writing_anew
-from ._names import ALIAS_SUFFIX, session_path
+from ._names import ALIAS_SUFFIX, key_of, session_path
 
 logger: Final = logging.getLogger("turnkeep")
 
 MOVED: Final = "moved_to"
 UNLINKED: Final = "unlinked_from"
+ALIAS: Final = "alias"
 
 
 def alias_path(folder: Path, key: SessionKey) -> Path:
@@ -45,10 +48,20 @@ def alias_of(alias: Path, *, unlinked: bool = False) -> SessionKey | None:
     return None
 
 
-def write_alias(alias: Path, workplace: Path, target: SessionKey, field: str = MOVED) -> None:
-    """Write an alias, or the trace of one."""
+def write_alias(
+    alias: Path,
+    workplace: Path,
+    target: SessionKey,
+    field: str = MOVED,
+    *,
+    key: SessionKey | None = None,
+) -> None:
+    """Write an alias, or the trace of one. A name that was cut does not say the alias's `key`."""
+    fields = {field: target.text}
+    if key is not None and field == MOVED and key_of(alias.parent.name, alias.stem) is None:
+        fields[ALIAS] = key.text
     with writing_anew(alias, workplace) as file:
-        file.write(f"{json.dumps({field: target.text})}\n".encode())
+        file.write(f"{json.dumps(fields)}\n".encode())
 
 
 def resolved(folder: Path, key: SessionKey, *, unlinked: bool = False) -> list[SessionKey]:
@@ -66,7 +79,25 @@ def lead_past(folder: Path, workplace: Path, gone: SessionKey, target: SessionKe
     """Have each alias that leads to `gone`, which is taken away, lead to `target`."""
     for alias in _aliases(folder):
         if alias_of(alias) == gone:
-            write_alias(alias, workplace, target)
+            write_alias(alias, workplace, target, key=_key_of(alias))
+
+
+def named_aliases(folder: Path) -> Iterator[SessionKey]:
+    """Give the keys of all aliases."""
+    for alias in _aliases(folder):
+        key = _key_of(alias)
+        if key is None:
+            logger.error("%s: nothing says which key this alias is of", alias)
+        elif alias_of(alias) is not None:
+            yield key
+
+
+def _key_of(alias: Path) -> SessionKey | None:
+    key = key_of(alias.parent.name, alias.stem)
+    if key is None:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            key = SessionKey.parse(json.loads(read_side_file(alias))[ALIAS])
+    return key if key is not None and alias_path(alias.parent.parent, key) == alias else None
 
 
 def _aliases(folder: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import DEDUPE_TURNS, SessionInfo, Snapshot
+from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, TurnRef
 from ..rules import begun_info
 from . import _clock
 from ._appender import Batch
@@ -196,6 +196,7 @@ class Chat:
         turns: Sequence[Turn],
         places: Sequence[int] | None,
         older: Mapping[int, Turn],
+        at: TurnRef | None = None,
     ) -> Added:
         """Give the new turns among these their ids, and return all of them as they are stored.
 
@@ -209,7 +210,7 @@ class Chat:
         lines: list[bytes] = []
         own: list[int] = []  # which of the lines are turns
         now = _clock.now()
-        at = round(now.timestamp() * 1_000_000)
+        written = round(now.timestamp() * 1_000_000)
         info = self.info
         for index, turn in enumerate(turns):
             place = 0 if places is None else places[index]
@@ -218,10 +219,10 @@ class Chat:
                 new[index] = self.known is not None and self.known.by_token(turn, place)
                 continue
             if info is None:
-                info = self._begun(now)
+                info = self._begun(now, at)
                 lines.append(self._metadata(info, "begin"))
             stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
-            line = b'%b,"at":%d}\n' % (encode(stored)[:-1], at)  # see `_lines.written_at`
+            line = b'%b,"at":%d}\n' % (encode(stored)[:-1], written)  # see `_lines.written_at`
             longest = len(line) + len(MORE)
             if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:
                 lines.append(self._metadata(replace(info, updated_at=now), "checkpoint"))
@@ -244,6 +245,38 @@ class Chat:
         data = lines[0] if len(lines) == 1 else b"".join(lines)
         self.size += len(data)
         return Added(placed, new, data)
+
+    def restore(self, record: SessionInfo, turns: Sequence[Turn]) -> bytes:
+        """Return the lines of turns that have their ids, and of the record behind them."""
+        before = self.info or self._begun(record.created_at)
+        info = replace(record, turns=before.turns, last_id=before.last_id)
+        lines = [self._metadata(info, "begin")] if self.info is None else []
+        written = round(record.updated_at.timestamp() * 1_000_000)
+        for turn in turns:
+            line = with_more(
+                b'%b,"at":%d}\n' % (encode(replace(turn, generation=""))[:-1], written)
+            )
+            if self.since_metadata and self.since_metadata + len(line) > METADATA_EVERY:
+                lines.append(self._metadata(info, "checkpoint"))
+            info = replace(info, last_id=turn.id, turns=info.turns + 1)
+            self.since_metadata += len(line)
+            lines.append(line)
+            self._take_up(turn, line)
+        self.info = record
+        lines.append(self._metadata(record, "restore"))
+        if len(self.turns) > 2 * self.keep:
+            self._trim()
+        data = b"".join(lines)
+        self.size += len(data)
+        return data
+
+    def _take_up(self, turn: Turn, line: bytes) -> None:
+        """Have a turn behind the others, as `add` does, which is called too often to call this."""
+        self.turns.append(turn)
+        self.weights.append(len(line))
+        self.weight += len(line) + _TURN_OVERHEAD
+        if self.known is not None and (turn.source_ids or turn.token):
+            self.weight += ENTRY_BYTES * self.known.add(turn)
 
     def edited(
         self, there: Sequence[Turn], changes: Mapping[int, Turn | None], info: SessionInfo
@@ -291,9 +324,9 @@ class Chat:
         self.size += len(data)
         return data
 
-    def _begun(self, now: datetime) -> SessionInfo:
+    def _begun(self, now: datetime, at: TurnRef | None = None) -> SessionInfo:
         self.complete, self.known = True, Known()
-        return replace(begun_info(self.key, now), damaged=self.damaged)
+        return replace(begun_info(self.key, now, at), damaged=self.damaged)
 
     def _metadata(self, info: SessionInfo, op: str) -> bytes:
         self.since_metadata = 0

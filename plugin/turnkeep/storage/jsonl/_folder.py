@@ -15,7 +15,7 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Found, Page, SessionInfo
 from ..jsonl import _listing, _nanobot
-from ._alias import UNLINKED, alias_of, alias_path, lead_past, resolved, write_alias
+from ._alias import UNLINKED, alias_of, alias_path, lead_past, named_aliases, resolved, write_alias
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
@@ -90,6 +90,16 @@ class Folder(FolderReader):
             # What was moved meanwhile may have been looked for where it was no more.
             if renamed == self._renaming.finished:
                 return found
+
+    def aliases(self, prefix: str) -> dict[SessionKey, SessionKey]:
+        """Return the aliases with a prefix, and the keys of the sessions that they lead to."""
+        if not self.read_only:
+            self._renaming.finish()
+        return {
+            key: target
+            for key in named_aliases(self.path)
+            if key.text.startswith(prefix) and (target := self.resolve(key)) != key
+        }
 
     # One session: changing.
 

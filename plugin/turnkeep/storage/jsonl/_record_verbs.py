@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ..._records.key import SessionKey
-from ..base import Expected
-from ..rules import is_expected, merge_metadata
+from ..._records.turn import Turn
+from ..base import Expected, SessionInfo
+from ..rules import is_expected, merge_metadata, restored
 from . import _clock
 from ._chat import Chat
 from ._chats import REWRITING, Needs
@@ -20,7 +21,7 @@ replace: Final = msgspec.structs.replace
 
 
 class RecordVerbs(FolderVerbs):
-    """Resets, summaries, metadata."""
+    """Resets, summaries, metadata, and records that are copied from elsewhere."""
 
     async def clear(
         self, key: SessionKey, *, erase: bool = False, expected: Expected | None = None
@@ -66,6 +67,13 @@ class RecordVerbs(FolderVerbs):
             return chat.note("consolidate", last_consolidated=reached, summary=summary)
 
         return await self._note(key, note, expected)
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        def note(chat: Chat) -> bytes | None:
+            done = restored(chat.info, info, turns)
+            return None if done is None or chat.key != info.key else chat.restore(*done)
+
+        return await self._note(info.key, note)
 
     async def update_metadata(
         self, key: SessionKey, changes: Mapping[str, Any]

@@ -182,7 +182,7 @@ class Renaming:
         there = source.exists()
         if there:
             self._join(old, new)
-        write_alias(alias_path(self._folder, old), self._workplace, new)
+        write_alias(alias_path(self._folder, old), self._workplace, new, key=old)
         if there:
             self._note({**intent, "joined": True})
         return there

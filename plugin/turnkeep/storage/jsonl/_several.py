@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..._errors import UnsupportedError
@@ -37,6 +38,16 @@ class FolderVerbs(ClaimVerbs):
     ) -> Found:
         where = str(self._folder.path)
         return await self._workers.run(where, self._folder.find_all, source_ids, prefix, since)
+
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        async with self._renaming:
+            where = str(self._folder.path)
+            return await self._workers.run(where, self._folder.aliases, prefix)
+
+    async def files(self) -> list[str]:
+        folder = self._folder.path
+        where = str(folder)
+        return await self._workers.run(where, _files_below, folder)
 
     async def search(self, text: str, **_selection: Any) -> list[Hit]:
         raise UnsupportedError(
@@ -96,6 +107,10 @@ class FolderVerbs(ClaimVerbs):
                 batch = self._claims.forget(chat.key) if done else None
             await self._claims.stored(chat.key, batch, done=True)
             return there
+
+
+def _files_below(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.absolute().rglob("*") if path.is_file())
 
 
 def _noting(done: list[bool], function: Callable[..., T], *args: object) -> T:

@@ -22,8 +22,9 @@ from ..base import (
     Expected,
     SessionInfo,
     Snapshot,
+    TurnRef,
 )
-from ..rules import SingleChanges, applied
+from ..rules import SingleChanges, applied, is_next
 from . import _clock
 from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
@@ -64,6 +65,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
         known = False
         for turn in turns:
@@ -73,10 +75,10 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         while True:
             chat, staged = self._chats.at_hand(key), None
             if chat is not None:
-                staged = self._stage_at_hand(turns, expected, known, dedupe, chat)
+                staged = self._stage_at_hand(turns, expected, known, dedupe, at, chat)
                 self._chats.weigh(chat)
             if staged is None:
-                staged = await self._stage_in_line(key, turns, expected, known, dedupe)
+                staged = await self._stage_in_line(key, turns, expected, known, dedupe, at)
             chat, added, info, batch, version = staged
             if added is None:
                 return None
@@ -94,6 +96,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         expected: Expected | None,
         known: bool,
         dedupe: bool,
+        at: TurnRef | None,
         chat: Chat,
     ) -> _Staged | None:
         """Stage an append to a session at hand; None if its file has to be looked into."""
@@ -103,7 +106,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         if there is None:
             return None
         try:
-            return self._stage(chat, turns, {}, there, known, dedupe)
+            return self._stage(chat, turns, {}, there, known, dedupe, at)
         except TurnsNeededError:
             return None
 
@@ -114,11 +117,12 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         expected: Expected | None,
         known: bool,
         dedupe: bool,
+        at: TurnRef | None,
     ) -> _Staged:
         """Stage an append to a session that others have, or whose file has to be looked into."""
         self._check_writable(key)
         needs = Needs(known=known, write=True)
-        quick = partial(self._stage_at_hand, turns, expected, known, dedupe)
+        quick = partial(self._stage_at_hand, turns, expected, known, dedupe, at)
 
         async def stage(chat: Chat) -> _Staged | None:
             return quick(chat)
@@ -128,7 +132,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             older: dict[int, Turn] = {}
             while True:
                 try:
-                    return self._stage(chat, turns, older, there, known, dedupe)
+                    return self._stage(chat, turns, older, there, known, dedupe, at)
                 except TurnsNeededError as error:
                     found = await self._chats.pick(chat, error.ids)
                     older |= {turn.id: turn for turn in found}
@@ -150,11 +154,13 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         there: bool,
         known: bool,
         dedupe: bool,
+        at: TurnRef | None,
     ) -> _Staged:
         """Give the turns their ids and stage their lines, without an await.
 
         `there` is whether the session is as expected. If it is not, the turns are given back
-        where all of them are known by their token; else nothing is added.
+        where all of them are known by their token; else nothing is added. `at` is the name of
+        the first.
         """
         places = None
         if known and chat.known is not None:
@@ -168,9 +174,12 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             or not any(map(chat.known.by_token, turns, places))
         ):
             return _Staged(chat, None)
+        all_known = places is not None and 0 not in places
+        if not (at is None or all_known or (places is None and is_next(chat.info, at))):
+            return _Staged(chat, None)
         size = chat.size
         try:
-            added = chat.add(turns, places, older)
+            added = chat.add(turns, places, older, at)
             if added.lines:
                 chat.batch = self._writer.stage(chat, size, added.lines)
         except TurnsNeededError:

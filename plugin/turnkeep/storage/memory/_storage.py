@@ -26,8 +26,9 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
+    TurnRef,
 )
-from ..rules import SingleChanges, begun_info, merge_metadata
+from ..rules import SingleChanges, begun_info, is_next, merge_metadata, restored
 from ..words import snippet, words
 from ._claims import Claims
 from ._order import Order
@@ -89,14 +90,19 @@ class MemoryStorage(SingleChanges):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
         async with self._order.change(key):
             session, now = self._get(key), self._clock()
-            begun = session or Held(begun_info(self._resolve(key), now))
+            begun = session or Held(begun_info(self._resolve(key), now, at))
             done = outcome(begun, turns, dedupe)
             refused = expected is not None and (session is None or not session.is_as(expected))
             if refused and not done.again:
                 return None
+            if at is not None and done.added:
+                known = len(done.added) < len(turns)
+                if known or not is_next(session.info if session else None, at):
+                    return None
             if done.added:
                 begun.add(done.added)
                 self._put(begun, begun.turns, now, last_id=begun.info.last_id + len(done.added))
@@ -104,6 +110,22 @@ class MemoryStorage(SingleChanges):
         # Appends that never yield would starve the other tasks of a busy bot.
         await cancel_shielded_checkpoint()
         return result
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        async with self._order.change(info.key):
+            session = self._get(info.key)
+            self._clock()  # a write, which may fail
+            done = restored(session.info if session else None, info, turns)
+            if done is None or self._resolve(info.key) != info.key:
+                return False
+            session = session or Held(info)
+            session.info, added = done
+            session.add(added)
+            self._sessions[info.key] = session
+            return True
+
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        return {alias: key for alias, key in self._aliases.items() if alias.text.startswith(prefix)}
 
     async def read(
         self,
@@ -256,6 +278,9 @@ class MemoryStorage(SingleChanges):
             self._aliases.pop(key, None)
             self._claims.drop(target)
             return self._sessions.pop(target, None) is not None
+
+    async def files(self) -> list[str]:
+        return []
 
     async def claim(
         self,

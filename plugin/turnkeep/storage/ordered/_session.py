@@ -44,10 +44,11 @@ class Session:
 
     def save(self, **changes: Any) -> None:
         """Store the record after these changes."""
-        self._keep(updated_at=utc_now(), **changes)
+        self.keep(replace(self.info, updated_at=utc_now(), **changes))
 
-    def _keep(self, **changes: Any) -> None:
-        self.info = replace(self.info, **changes)
+    def keep(self, info: SessionInfo) -> None:
+        """Store the record as it is given."""
+        self.info = info
         self._pairs.put(path("info", self.info.key.text), _encode(self.info))
 
     def turns(
@@ -79,7 +80,7 @@ class Session:
                 else:
                     self._pairs.put(b"damaged" + place[len(b"turn") :], text)
                     self._pairs.delete(place)
-                    self._keep(damaged=self.info.damaged + 1)
+                    self.keep(replace(self.info, damaged=self.info.damaged + 1))
             if limit is None or len(pairs) < limit:
                 return
             last = int.from_bytes(pairs[-1][0][-8:])

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Appended, Expected, Found, SessionInfo, merged
-from ..rules import begun_info, is_expected, placed, shifted
+from ..base import Appended, Expected, Found, SessionInfo, TurnRef, merged
+from ..rules import begun_info, is_expected, placed, restored, shifted
 from ._claims import Claims
 from ._pairs import Pairs, below, path, utc_now, value
 from ._session import Session, decoded_turn
@@ -50,9 +50,27 @@ class Sessions:
             return None
         return session
 
-    def get_or_begin(self, key: SessionKey) -> Session:
+    def get_or_begin(self, key: SessionKey, at: TurnRef | None = None) -> Session:
         """Return the session, or one that begins now and is not stored yet."""
-        return self.get(key) or Session(self._pairs, begun_info(self.resolve(key), utc_now()))
+        return self.get(key) or Session(self._pairs, begun_info(self.resolve(key), utc_now(), at))
+
+    def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        session = self.get(info.key)
+        done = restored(session.info if session else None, info, turns)
+        if done is None or self.resolve(info.key) != info.key:
+            return False
+        session = session or Session(self._pairs, info)
+        session.put(done[1])
+        session.keep(done[0])
+        return True
+
+    def aliases(self, prefix: str) -> dict[SessionKey, SessionKey]:
+        """Return all aliases with the prefix, and the keys that they lead to."""
+        start = path("alias")
+        return {
+            SessionKey.parse(place[len(start) : -1].decode()): SessionKey.parse(text.decode())
+            for place, text in below(self._pairs, start + prefix.encode())
+        }
 
     def infos(self, prefix: str) -> tuple[list[SessionInfo], list[SessionKey]]:
         """Return the records in the order of their keys, and the keys of unreadable ones."""
@@ -81,9 +99,14 @@ class Sessions:
         return Found(list(found.values()), unread)
 
     def append(
-        self, key: SessionKey, turns: Sequence[Turn], expected: Expected | None, dedupe: bool
+        self,
+        key: SessionKey,
+        turns: Sequence[Turn],
+        expected: Expected | None,
+        dedupe: bool,
+        at: TurnRef | None,
     ) -> Appended | None:
-        session = self.get_or_begin(key)
+        session = self.get_or_begin(key, at)
         refused = expected is not None and self.get(key, expected) is None
         info = session.info
         found = placed(
@@ -93,6 +116,7 @@ class Sessions:
             put=lambda turn: session.put([turn]),
             refused=refused,
             dedupe=dedupe,
+            at=at,
         )
         if found is None:
             return None

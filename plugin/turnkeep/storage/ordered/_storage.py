@@ -23,6 +23,7 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
+    TurnRef,
 )
 from ..rules import SingleChanges, merge_metadata
 from ._pairs import Pairs, utc_now
@@ -63,8 +64,15 @@ class OrderedStorage(SingleChanges):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
-        return await self._transact(lambda held: held.append(key, turns, expected, dedupe))
+        return await self._transact(lambda held: held.append(key, turns, expected, dedupe, at))
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        return await self._transact(lambda held: held.restore(info, turns))
+
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        return await self._transact(lambda held: held.aliases(prefix))
 
     async def read(
         self,
@@ -176,6 +184,9 @@ class OrderedStorage(SingleChanges):
 
     async def forget(self, key: SessionKey) -> bool:
         return await self._transact(lambda held: held.forget(key))
+
+    async def files(self) -> list[str]:
+        return []
 
     async def claim(
         self,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ..._records.identity import Expected, new_generation
+from ..._records.identity import Expected, TurnRef, new_generation
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended
@@ -40,6 +40,7 @@ class Append(Request):
         expected: Expected | None,
         *,
         dedupe: bool,
+        at: TurnRef | None,
     ) -> None:
         super().__init__(changes=True)
         self.place = place
@@ -53,20 +54,23 @@ class Append(Request):
         ]
         self.expected = expected
         self.dedupe = dedupe
+        self.at = at
         checked = [names_of(turn, sources=dedupe) for turn in self.turns]
         self.checks = [_names(names) for names in checked]
         self.names = self.checks if dedupe else [_names(names_of(turn)) for turn in self.turns]
         self.bodies = [body_of(turn) for turn in self.turns]
         flat = [name for names in checked for name in names]
-        self.plain = bool(turns) and len(set(flat)) == len(flat)
-        """False if its own turns may be duplicates of each other, which the function can't see."""
+        self.plain = bool(turns) and len(set(flat)) == len(flat) and at is None
+        """False if its own turns may be duplicates of each other, which the function can't see.
+
+        Nor does it see which names the turns are to get."""
 
     def alone(self, connection: Connection) -> Appended | None:
         """Append in a transaction of several statements, for calls that are no plain ones."""
 
         def work(connection: Connection) -> Appended | None:
             held = Sessions(connection, self.place)
-            return append(held, self.key, self.turns, self.expected, dedupe=self.dedupe)
+            return append(held, self.key, self.turns, self.expected, dedupe=self.dedupe, at=self.at)
 
         return self.terms.transaction(self.place, work)(connection)
 

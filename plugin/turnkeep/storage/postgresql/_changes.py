@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from ..._records.identity import Expected
+from ..._records.identity import Expected, TurnRef
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Appended, Change
-from ..rules import applied, merge_metadata, placed
+from ..base import Appended, Change, SessionInfo
+from ..rules import applied, merge_metadata, placed, restored
 from ._rows import as_turn
 from ._sessions import Sessions
 
-__all__ = ["append", "change", "clear", "consolidate", "set_aside", "update_metadata"]
+__all__ = ["append", "change", "clear", "consolidate", "restore", "set_aside", "update_metadata"]
+
+
+_RECORD: Final = (
+    *("created_at", "updated_at", "metadata", "turns", "last_id", "epoch"),
+    *("last_consolidated", "summary", "revision", "damaged", "origins"),
+)
+"""The fields of a record that `restore` stores."""
 
 
 def append(
@@ -24,14 +31,19 @@ def append(
     expected: Expected | None,
     *,
     dedupe: bool,
+    at: TurnRef | None,
 ) -> Appended | None:
     """Append turns of which some may be known."""
     session = held.get(key, expected)
     refused = expected is not None and session is None
     if session is None:
-        session = held.get(key) if refused or not turns else held.get_or_begin(key)
+        session = (
+            held.get(key)
+            if refused or not turns or (at and at.id != 1)
+            else held.get_or_begin(key, at)
+        )
     if session is None:
-        return None if refused else Appended([], [])
+        return None if refused or turns else Appended([], [])
     info = session.info
     found = placed(
         info,
@@ -40,6 +52,7 @@ def append(
         put=lambda turn: held.add(session, [turn]),
         refused=refused,
         dedupe=dedupe,
+        at=at,
     )
     if found is None:
         return None
@@ -47,6 +60,20 @@ def append(
     if added:
         held.save(session, turns=info.turns + added, last_id=info.last_id + added)
     return done._replace(info=session.info)
+
+
+def restore(held: Sessions, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+    """Store turns as they are, and the record."""
+    key = info.key
+    there = held.get(key)
+    done = restored(there.info if there else None, info, turns)
+    if done is None or held.resolve(key) != key:
+        return False
+    record, added = done
+    session = there or held.get_or_begin(key, TurnRef(info.generation, 1))
+    held.add(session, added)
+    held.save(session, **{name: getattr(record, name) for name in _RECORD})
+    return True
 
 
 def change(

@@ -60,6 +60,16 @@ class Queries(NamedTuple):
         )
         return Found(_turns(rows), [])
 
+    def aliases(self, prefix: str) -> dict[SessionKey, SessionKey]:
+        """Return the aliases with a prefix, and the keys that they lead to."""
+        if not _may_begin_a_key(prefix):
+            return {}
+        rows = self._rows(
+            "SELECT alias, key FROM turnkeep.alias WHERE starts_with(alias, %s) ORDER BY alias",
+            prefix,
+        )
+        return {SessionKey.parse(alias): SessionKey.parse(key) for alias, key in rows}
+
     def sessions(
         self,
         prefix: str,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..._records.identity import Expected, new_generation
+from ..._records.identity import Expected, TurnRef, new_generation
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo
@@ -105,8 +105,8 @@ class Sessions:
             return None
         return held
 
-    def get_or_begin(self, key: SessionKey) -> Held:
-        """Return the locked session, which begins now if there is none."""
+    def get_or_begin(self, key: SessionKey, at: TurnRef | None = None) -> Held:
+        """Return the locked session. If there is none it begins now, in the generation of `at`."""
         key = self.resolve(key)
         (held,) = self.lock(key)
         if held is None:
@@ -118,7 +118,7 @@ class Sessions:
                 "ON CONFLICT DO NOTHING RETURNING sid) "
                 "INSERT INTO turnkeep.part (life, sid) SELECT sid, sid FROM begun RETURNING life",
                 key.text,
-                new_generation(),
+                new_generation() if at is None else at.generation,
                 f"{self._place.identifier}.session",
             )
             (held,) = self.lock(key)
@@ -126,19 +126,21 @@ class Sessions:
         return held
 
     def save(self, held: Held, **changes: Any) -> None:
-        """Store the record after these changes, and the time of it."""
+        """Store the record after these changes, and the time of it unless it is one of them."""
         columns = {
             name: _encode(value).decode() if name in ("metadata", "origins") else value
             for name, value in changes.items()
         }
-        sets = "".join(f"{name} = %s, " for name in columns)
+        sets = [f"{name} = %s" for name in columns]
+        if "updated_at" not in columns:
+            sets.append("updated_at = turnkeep.clock()")
         ((micros,),) = self.rows(
-            f"UPDATE turnkeep.session SET {sets}updated_at = turnkeep.clock() WHERE sid = %s "
+            f"UPDATE turnkeep.session SET {', '.join(sets)} WHERE sid = %s "
             "RETURNING turnkeep.micros(updated_at)",
             *columns.values(),
             held.sid,
         )
-        held.info = msgspec.structs.replace(held.info, updated_at=time_of(micros), **changes)
+        held.info = msgspec.structs.replace(held.info, **{**changes, "updated_at": time_of(micros)})
 
     # Turns.
 
@@ -179,21 +181,27 @@ class Sessions:
         return found
 
     def add(self, held: Held, turns: Sequence[Turn]) -> None:
-        """Store new turns, which have their ids."""
-        for turn in turns:
-            names = names_of(turn)
-            self.run(
-                "INSERT INTO turnkeep.turn (life, id, said_at, sender, names, words, body) "
-                "VALUES (%s, %s, %s, %s, %s::uuid[], %s::tsvector, %s)",
-                held.life,
-                turn.id,
-                turn.time.isoformat(),
-                turn.sender.id if turn.sender else None,
-                array(names) if names else None,
-                spoken(turn),
-                body_of(turn),
-            )
-            self._name((held.life, turn.id, name) for name in names)
+        """Store new turns, which have their ids, in two statements for all of them."""
+        names = [names_of(turn) for turn in turns]
+        self.run(
+            "INSERT INTO turnkeep.turn (life, id, said_at, sender, names, words, body) "
+            "SELECT %s, u.id, u.said::timestamptz, u.sender, u.names::uuid[], "
+            "u.words::tsvector, u.body FROM unnest("
+            "%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]"
+            ") u (id, said, sender, names, words, body)",
+            held.life,
+            numbers(turn.id for turn in turns),
+            array(turn.time.isoformat() for turn in turns),
+            array(turn.sender.id if turn.sender else None for turn in turns),
+            array(array(some) if some else None for some in names),
+            array(map(spoken, turns)),
+            array(map(body_of, turns)),
+        )
+        self._name(
+            (held.life, turn.id, name)
+            for turn, some in zip(turns, names, strict=True)
+            for name in some
+        )
 
     def _name(self, names: Iterable[tuple[int, int, str]]) -> None:
         """Store the names of turns: a life, an id there, and a name each."""

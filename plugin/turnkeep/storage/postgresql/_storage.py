@@ -21,6 +21,7 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
+    TurnRef,
 )
 from ..rules import SingleChanges
 from . import _changes, _moves
@@ -110,8 +111,9 @@ class PostgresqlStorage(SingleChanges):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
-        append = Append(self._place, self._terms, key, turns, expected, dedupe=dedupe)
+        append = Append(self._place, self._terms, key, turns, expected, dedupe=dedupe, at=at)
         done: Appended | None = await self._changes.ask(append)
         if done is not None and done.info is not None and all(done.new):
             self._tails.extend(key.text, done.info, done.turns)
@@ -126,6 +128,9 @@ class PostgresqlStorage(SingleChanges):
         request = Work(self._terms.transaction(place, run, alone=alone), changes=True)
         done: T = await self._changes.ask(request)
         return done
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        return await self._change(lambda held: _changes.restore(held, info, turns))
 
     async def change(
         self,
@@ -204,6 +209,9 @@ class PostgresqlStorage(SingleChanges):
     ) -> Found:
         return await self._query(lambda queries: queries.find_all(source_ids, prefix, since))
 
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        return await self._query(lambda queries: queries.aliases(prefix))
+
     async def sessions(
         self,
         *,
@@ -229,6 +237,9 @@ class PostgresqlStorage(SingleChanges):
         )
 
     # Claims.
+
+    async def files(self) -> list[str]:
+        return []
 
     async def claim(
         self,

@@ -61,6 +61,25 @@ class Listing:
                     found.turns.extend((key, turn) for turn in readable)
         return found
 
+    async def aliases(self, prefix: str) -> dict[SessionKey, SessionKey]:
+        """Aliases of aliases, which a rename leaves for a moment, are followed."""
+        found: dict[str, str] = {}
+        for _, _, pairs in await self.shards("aliases"):
+            texts = [text.decode() for text in pairs]
+            found |= zip(texts[::2], texts[1::2], strict=True)
+
+        def end(key: str) -> str:
+            passed = {key}
+            while (further := found.get(key)) is not None and further not in passed:
+                passed.add(key := further)
+            return key
+
+        return {
+            SessionKey.parse(alias): SessionKey.parse(end(alias))
+            for alias in sorted(found)
+            if alias.startswith(prefix)
+        }
+
     async def sessions(
         self,
         prefix: str,

@@ -22,6 +22,7 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
+    TurnRef,
 )
 from ..rules import SingleChanges
 from ._asking import Asking
@@ -96,8 +97,15 @@ class RedisStorage(SingleChanges):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
-        return await self._verbs.append(key, turns, expected, dedupe)
+        return await self._verbs.append(key, turns, expected, dedupe, at)
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        return await self._verbs.restore(info, turns)
+
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        return await self._listing.aliases(prefix)
 
     async def read(
         self,
@@ -161,6 +169,9 @@ class RedisStorage(SingleChanges):
 
     async def forget(self, key: SessionKey) -> bool:
         return await self._verbs.forget(key)
+
+    async def files(self) -> list[str]:
+        return []
 
     async def claim(
         self,

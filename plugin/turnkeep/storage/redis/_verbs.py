@@ -9,13 +9,22 @@ from typing import Any, Final
 import msgspec
 
 from ..._errors import StorageError
-from ..._records.identity import new_generation
+from ..._records.identity import TurnRef, new_generation
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended, Change, Expected, SessionInfo, Snapshot
-from ..rules import merge_metadata
+from ..rules import merge_metadata, restored
 from ._asking import Asking
-from ._decode import encoded, expectation, info_of, stored, turn_of, turns_of
+from ._decode import (
+    encoded,
+    expectation,
+    fields_of,
+    info_of,
+    microseconds,
+    stored,
+    turn_of,
+    turns_of,
+)
 from ._moves import Moves
 from ._tails import Tail, Tails
 
@@ -39,12 +48,17 @@ class Verbs:
         self._tails = tails
 
     async def append(
-        self, key: SessionKey, turns: Sequence[Turn], expected: Expected | None, dedupe: bool
+        self,
+        key: SessionKey,
+        turns: Sequence[Turn],
+        expected: Expected | None,
+        dedupe: bool,
+        at: TurnRef | None,
     ) -> Appended | None:
         arguments: list[str | bytes] = [
             *expectation(expected),
             "1" if dedupe else "0",
-            new_generation(),
+            *((new_generation(), "") if at is None else (at.generation, str(at.id))),
         ]
         for turn in turns:
             sources = turn.source_ids
@@ -58,6 +72,35 @@ class Verbs:
         if info is not None:
             self._tails.appended(key.text, info, added)
         return appended
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        """Two round trips, and two more for each other change that came between."""
+        key = info.key.text
+        ask = self._asking.change_in_line
+        async with self._asking.in_line(key):
+            while True:
+                _, text, record, _ = await ask(key, "peek", *expectation(None))
+                there = None if record is None else info_of(text.decode(), record)
+                done = restored(there, info, turns)
+                if done is None or text.decode() != key:
+                    return False
+                kept, added = done
+                fields = fields_of(kept)
+                arguments: list[str | bytes] = [
+                    b"" if record is None else b"%b %b %b" % (record[0], record[4], record[6]),
+                    str(microseconds(kept.updated_at)),
+                    str(len(fields)),
+                    *fields,
+                ]
+                for turn in added:
+                    sources = turn.source_ids
+                    arguments += (str(turn.id), stored(turn), turn.token)
+                    arguments += (str(len(sources)), *sources)
+                answer = (await ask(key, "restore", *arguments))[2]
+                if answer is None:
+                    return False
+                if answer:
+                    return True
 
     async def read(
         self, key: SessionKey, after: int, before: int | None, limit: int | None, newest: bool

@@ -10,7 +10,8 @@ from msgspec import field
 from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Appended, Expected
+from ..base import Appended, Expected, TurnRef
+from ..rules import is_next
 from . import _clock
 from ._held import Held
 from ._lane import Op
@@ -32,6 +33,7 @@ class AppendOp(Op, eq=False, kw_only=True):
     turns: Sequence[Turn]
     expected: Expected | None
     dedupe: bool
+    at: TurnRef | None = None
     added: list[Turn] = field(default_factory=list)
 
 
@@ -88,6 +90,7 @@ class Appending:
         refused = op.expected is not None and (
             held is None or not self._sessions.is_as(held, op.expected)
         )
+        misplaced = not is_next(held.info if held else None, op.at)
         done, added, again = Appended([], []), list[Turn](), False
         names: dict[str, Turn] = {}
         begun = held
@@ -102,9 +105,9 @@ class Appending:
                         break
             done.new.append(before is not None or known is None)
             if known is None:
-                if refused:
+                if refused or misplaced:
                     return None
-                begun = begun or self._sessions.begin(op.key, self._now)
+                begun = begun or self._sessions.begin(op.key, self._now, op.at)
                 info = begun.info
                 next_id = info.last_id + len(added) + 1
                 known = replace(turn, id=next_id, epoch=info.epoch, generation=info.generation)
@@ -112,6 +115,8 @@ class Appending:
                 names.update(dict.fromkeys(known.source_ids, known))
             done.turns.append(known)
         if refused and not again:
+            return None
+        if op.at is not None and 0 < len(added) < len(op.turns):
             return None
         if added:
             assert begun is not None

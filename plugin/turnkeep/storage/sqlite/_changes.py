@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Change, Expected
-from ..rules import applied, merge_metadata
+from ..base import Change, Expected, SessionInfo
+from ..rules import applied, merge_metadata, restored
 from . import _clock
 from ._rows import Part
 from ._sessions import Sessions
@@ -91,6 +91,21 @@ def consolidate(
     if reached <= held.info.last_consolidated:
         return False
     sessions.save(held, last_consolidated=reached, summary=summary)
+    return True
+
+
+def restore(sessions: Sessions, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+    """Do what `Storage.restore` does."""
+    held = sessions.get(info.key)
+    done = restored(held.info if held else None, info, turns)
+    if done is None or sessions.resolve(info.key) != info.key:
+        return False
+    record, added = done
+    held = held or sessions.begin(info.key, info.created_at)
+    sessions.add([(held.parts[-1], turn) for turn in added])
+    sessions.put(held.appended(record, added))
+    # What the record said before is gone when this returns.
+    sessions.erasing = sessions.erasing or held.info.summary is not None
     return True
 
 

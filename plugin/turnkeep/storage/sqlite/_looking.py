@@ -67,6 +67,16 @@ def _placed(rows: apsw.Cursor) -> Iterator[tuple[SessionKey, Turn]]:
                 yield SessionKey.parse(key), turn
 
 
+def aliases(sessions: Sessions, prefix: str) -> dict[SessionKey, SessionKey]:
+    """Do what `Storage.aliases` does."""
+    rows = sessions.db.execute("SELECT alias, target FROM aliases ORDER BY alias")
+    return {
+        SessionKey.parse(alias): SessionKey.parse(target)
+        for alias, target in rows
+        if alias.startswith(prefix)
+    }
+
+
 def listed(
     sessions: Sessions,
     prefix: str,

@@ -10,7 +10,7 @@ import apsw
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Expected, Snapshot
+from ..base import Expected, Snapshot, TurnRef
 from ..rules import begun_info, is_expected
 from . import _clock
 from ._held import KEEP, Cache, Held
@@ -118,9 +118,9 @@ class Sessions(TurnRows):
             turn is None or self.turn(held, turn) is not None
         )
 
-    def begin(self, key: SessionKey, now: datetime) -> Held:
+    def begin(self, key: SessionKey, now: datetime, at: TurnRef | None = None) -> Held:
         """Return a new session, which has a row and a part."""
-        info = begun_info(self.resolve(key), now)
+        info = begun_info(self.resolve(key), now, at)
         if info.key != key:
             self._aliases[key.text] = info.key.text
         values = ", ".join("?" * (COLUMNS.count(",") + 1))
@@ -139,9 +139,11 @@ class Sessions(TurnRows):
 
     def save(self, held: Held, **changes: Any) -> Held:
         """Store the record with these changes: the effect of every change of a session."""
-        info = replace(held.info, updated_at=_clock.now(), **changes)
-        held = held.changed(info)
-        insert(self.db, _SAVE, [(held.row, *row_of(info))])
+        return self.put(held.changed(replace(held.info, updated_at=_clock.now(), **changes)))
+
+    def put(self, held: Held) -> Held:
+        """Store the record as it is."""
+        insert(self.db, _SAVE, [(held.row, *row_of(held.info))])
         self.keep(held)
         return held
 

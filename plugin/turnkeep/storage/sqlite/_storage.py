@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from anyio import Event
+from anyio import Event, to_thread
 
 from ..._errors import ReadOnlyError
 from ..._records.key import SessionKey
@@ -28,6 +28,7 @@ from ..base import (
     Page,
     SessionInfo,
     Snapshot,
+    TurnRef,
 )
 from ..rules import SingleChanges
 from . import _changes, _claims, _looking, _moving
@@ -96,12 +97,19 @@ class SqliteStorage(SingleChanges):
         *,
         expected: Expected | None = None,
         dedupe: bool = True,
+        at: TurnRef | None = None,
     ) -> Appended | None:
         if self._place.read_only:
             raise self._refusal(key)
-        op = AppendOp(key=key, turns=turns, expected=expected, dedupe=dedupe)
+        op = AppendOp(key=key, turns=turns, expected=expected, dedupe=dedupe, at=at)
         appended: Appended | None = await self._writing.run(op)
         return appended
+
+    async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        return await self._change(partial(_changes.restore, info=info, turns=turns), info.key)
+
+    async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
+        return await self._look(partial(_looking.aliases, prefix=prefix))
 
     async def read(
         self,
@@ -191,6 +199,16 @@ class SqliteStorage(SingleChanges):
 
     async def forget(self, key: SessionKey) -> bool:
         return await self._change(partial(_moving.forget, key=key), key)
+
+    async def files(self) -> list[str]:
+        path = self._place.path
+        return await to_thread.run_sync(
+            lambda: sorted(
+                str(one)
+                for one in path.absolute().parent.iterdir()
+                if one.name.startswith(path.stem) and one.is_file()
+            )
+        )
 
     async def claim(
         self,

@@ -1,12 +1,13 @@
--- expected (4), dedupe, a generation to begin with; then each turn: token, the number of its
--- source ids, these, its JSON without id and epoch.
+-- expected (4), dedupe, a generation to begin with, the id that the first of the turns must get
+-- in that generation (or ""); then each turn: token, the number of its source ids, these, its
+-- JSON without id and epoch.
 local fields, away = look()
 local stop = stopped(fields, away)
 if stop then return stop end
 local refused, dedupe = not is_expected(fields, 6), ARGV[10] == '1'
 local epoch, last = fields[2] or '1', tonumber(fields[5] or 0)
 local results, turns, tokens, again, given, named = {}, {}, {}, false, {}, {}
-local place = 12
+local first, place = ARGV[12], 13
 while place <= #ARGV do
   local token, count = ARGV[place], tonumber(ARGV[place + 1])
   local id, text, new
@@ -44,6 +45,9 @@ while place <= #ARGV do
   place = place + 3 + count
 end
 if refused and not again then return {0, key, false, false} end
+if first ~= '' and #turns > 0 and (
+  turns[1] ~= first or #turns / 2 < #results or fields[1] and fields[1] ~= ARGV[11]
+) then return {0, key, false, false} end
 if #turns > 0 then
   local time = now()
   if not fields[1] then begin(time, ARGV[11]) end

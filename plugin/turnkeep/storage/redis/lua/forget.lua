@@ -11,5 +11,6 @@ local target = key
 if not is_cluster and own_key ~= key then
   shard, key = own_shard, own_key
   redis.call('HDEL', at('info'), 'alias')
+  redis.call('SREM', index('aliased'), key)
 end
 return {0, target, fields[1] and 1 or 0}

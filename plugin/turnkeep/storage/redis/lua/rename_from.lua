@@ -47,6 +47,7 @@ function steps.leave()
   redis.call('ZREM', index('written'), key)
   redis.call('ZREM', index('keys'), key)
   redis.call('HSET', at('info'), 'alias', ARGV[8])
+  redis.call('SADD', index('aliased'), key)
   return {0, key, 1}
 end
 

@@ -53,6 +53,7 @@ function steps.commit()
   local first, time = 11, now()
   local count = tonumber(ARGV[10])
   redis.call('HDEL', at('info'), 'moving', 'lease', 'alias')
+  redis.call('SREM', index('aliased'), key)
   if count > 0 then
     if ARGV[9] == '1' then
       for _, kind in ipairs(STAGED) do
