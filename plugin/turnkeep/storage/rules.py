@@ -211,13 +211,22 @@ def merge_metadata(
 ) -> dict[str, Any]:
     """Return `present` with the checked JSON of `changes` applied; check the limit."""
     merged = {name: value for name, value in {**present, **changes}.items() if value is not None}
-    size = len(msgspec.json.encode(merged))
+    size = 1 + max(1, sum(1 + _size(name, value) for name, value in merged.items()))
     if size > MAX_METADATA_BYTES:
         raise InvalidMetadataError(
             f"session {key}: metadata of {size:,} bytes is over its limit of "
             f"{MAX_METADATA_BYTES:,}; keep large values elsewhere and a reference here"
         )
     return merged
+
+
+def _size(name: str, value: Any) -> int:
+    """Return the bytes of an item. Those of an encrypted one are of what it says, within reason."""
+    encoded = len(msgspec.json.encode({name: value})) - 2
+    match value:
+        case {"type": "sealed", "size": int(plain)} if plain > 0:
+            return max(plain - 2, encoded // 20)
+    return encoded
 
 
 def shifted(turn: Turn, ids: int, epochs: int, generation: str) -> Turn:

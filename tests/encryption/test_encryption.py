@@ -1,0 +1,257 @@
+"""What people wrote is sealed before it is stored, and opens in its own place alone."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from turnkeep import InvalidMetadataError, SessionStore, StorageError, UnsupportedError, Usage
+from turnkeep.encryption import EncryptedStorage, KeyRing, encrypted, rotate
+from turnkeep.moving import copy_sessions
+from turnkeep.storage.memory import MemoryStorage
+
+pytestmark = pytest.mark.anyio
+
+KEY = KeyRing.new_key()
+WHERE: dict[str, Callable[[Path], str]] = {
+    "jsonl": lambda path: str(path / "chats"),
+    "sqlite": lambda path: f"sqlite:{path}/chats.db",
+}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=WHERE)
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return WHERE[request.param](tmp_path)
+
+
+def store_at(where: Any, *keys: str) -> SessionStore:
+    return SessionStore(encrypted(where, KeyRing(*keys or (KEY,))))
+
+
+async def summarize(messages: list[dict[str, Any]]) -> str:
+    return "Secret summary."
+
+
+async def fill(store: SessionStore) -> None:
+    """Write a secret into every field that has what people wrote."""
+    session = store.session("telegram:1")
+    message = await session.receive(
+        "Secret question.",
+        source_id="Secret source",
+        sender="Secret sender",
+        name="Secret_name",
+        extra={"Secret extra": ["Secret value"]},
+    )
+    async with message.reply() as reply:
+        reply.add_tool_call("Secret call", "Secret_tool", {"a": "Secret argument"})
+        reply.add_tool_result("Secret call", "Secret result")
+        reply.add_text("Secret answer.")
+    items = [{"type": "thinking", "thinking": "Secret thought"}]
+    usage = [Usage(model="Secret model", input=1, output=2)]
+    await session.append("assistant", "Secret", shape="anthropic", items=items, usage=usage)
+    await session.append("user", [{"type": "text", "text": "Secret part"}])
+    await session.update_metadata({"Secret name": {"a": "Secret metadata"}})
+    await session.append("user", "Secret last.")
+    await session.consolidate(summarize, keep=1)
+    await session.edit(1, "Secret edit.")
+    async with store.desk.use(write=True) as storage:
+        payload = {"Secret": "Secret payload"}
+        await storage.claim(session.key, "work", owner="me", ttl=60, payload=payload)
+    await store.session("telegram:2").append("user", "Secret other.", source_id="2")
+    await store.rename("telegram:2", "telegram:1")
+
+
+async def seen(store: SessionStore) -> list[Any]:
+    async with store.desk.use() as storage:
+        infos = (await storage.sessions(order="key")).sessions
+        read = [await storage.read(info.key) for info in infos]
+        return [read, await storage.claims()]
+
+
+async def test_no_plaintext_is_in_the_files_and_all_of_it_comes_back(
+    where: str, tmp_path: Path
+) -> None:
+    async with store_at(where) as store:
+        await fill(store)
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert files
+        assert all(b"ecret" not in path.read_bytes() for path in files)
+        before = await seen(store)
+    assert all(b"ecret" not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    async with store_at(where) as store, SessionStore("memory:") as plain:
+        assert await seen(store) == before
+        await fill(plain)
+        session, same = store.session("telegram:1"), plain.session("telegram:1")
+        assert await session.get_history() == await same.get_history()
+        info, other = await session.info(), await same.info()
+        assert info is not None
+        assert other is not None
+        assert (info.summary, info.metadata) == (other.summary, other.metadata)
+        assert msgspec.json.encode(before, enc_hook=str).count(b"Secret") > 20
+        again = await session.receive("again", source_id="Secret source")
+        assert again.already_answered
+
+
+async def test_a_wrong_key_is_an_error_that_changes_nothing(where: str, tmp_path: Path) -> None:
+    async with store_at(where) as store:
+        await fill(store)
+        before = await seen(store)
+    wrong = store_at(where, KeyRing.new_key())
+    for verb in (
+        wrong.session("telegram:1").append("user", "x"),
+        wrong.forget("telegram:1"),
+        wrong.list_sessions(),
+    ):
+        with pytest.raises(StorageError, match="give the right key"):
+            await verb
+    async with store_at(where) as store:
+        assert await seen(store) == before
+
+
+async def test_what_is_not_encrypted_is_refused_and_can_be_copied(
+    where: str, tmp_path: Path
+) -> None:
+    async with SessionStore(where) as plain:
+        await plain.session("telegram:1").append("user", "Hello.")
+    with pytest.raises(StorageError, match="copy_sessions"):
+        async with store_at(where):
+            pass
+    async with SessionStore(where) as plain, store_at(tmp_path / "new") as store:
+        report = await copy_sessions(plain, store)
+        assert {*report.digests} == {"telegram:1"}
+        assert [turn.text async for turn in store.session("telegram:1").turns()] == ["Hello."]
+
+
+@pytest.mark.parametrize("move", ["bodies", "places"])
+async def test_rows_that_were_swapped_are_left_out_and_said(
+    move: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = f"sqlite:{tmp_path}/chats.db"
+    async with store_at(where) as store:
+        for text in "abcd":
+            await store.session("telegram:1").append("user", text)
+    with closing(sqlite3.connect(tmp_path / "chats.db")) as db, db:
+        low = db.execute("SELECT min(place) FROM turns").fetchone()[0]
+        if move == "bodies":
+            rows = db.execute("SELECT place, body FROM turns ORDER BY place").fetchall()
+            for (place, _), (_, body) in zip(rows[:2], rows[1::-1], strict=True):
+                db.execute("UPDATE turns SET body = ? WHERE place = ?", (body, place))
+        else:
+            db.execute("UPDATE turns SET place = place + 1000 WHERE place < ?", (low + 2,))
+    async with store_at(where) as store:
+        with caplog.at_level(logging.ERROR, logger="turnkeep"):
+            texts = [turn.text async for turn in store.session("telegram:1").turns()]
+        assert texts == ["c", "d"]
+        assert "moved there from another place" in caplog.text
+        info = await store.session("telegram:1").info()
+        assert info is not None
+        assert info.damaged == 2
+
+
+async def test_turns_of_another_session_are_not_taken_for_its_own(tmp_path: Path) -> None:
+    async with store_at(tmp_path) as store:
+        await store.session("telegram:1").append("user", "mine")
+        await store.session("telegram:2").append("user", "theirs")
+    one, two = (tmp_path / "telegram" / f"{name}.jsonl" for name in "12")
+    lines = one.read_bytes().splitlines(keepends=True)
+    one.write_bytes(lines[0] + two.read_bytes().splitlines(keepends=True)[1])
+    async with store_at(tmp_path) as store:
+        assert [turn.text async for turn in store.session("telegram:1").turns()] == []
+        assert [turn.text async for turn in store.session("telegram:2").turns()] == ["theirs"]
+
+
+async def test_a_key_is_changed_while_the_bot_goes_on(where: str, tmp_path: Path) -> None:
+    new = KeyRing.new_key()
+    async with store_at(where) as store:
+        await fill(store)
+        for number in range(450):
+            await store.session("telegram:long").append("user", f"{number}", source_id=number)
+        before = await seen(store)
+    async with store_at(where, new, KEY) as store:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(rotate, store)
+            for number in range(20):
+                await store.session("telegram:long").append("user", f"meanwhile {number}")
+        assert (await rotate(store)).turns == {}
+    async with store_at(where, new) as store:
+        texts = [turn.text async for turn in store.session("telegram:long").turns()]
+        expected = [f"{n}" for n in range(450)] + [f"meanwhile {n}" for n in range(20)]
+        assert texts == expected
+        again = await store.session("telegram:long").append("user", "again", source_id=3)
+        assert again.id == 4
+        read, claims = await seen(store)
+        assert [one.turns for one in read[:1]] == [one.turns for one in before[0][:1]]
+        assert read[0].info.summary == before[0][0].info.summary
+        assert read[0].info.metadata == before[0][0].info.metadata
+        assert [claim.payload for claim in claims] == [claim.payload for claim in before[1]]
+    with pytest.raises(StorageError, match="give the right key"):
+        async with store_at(where, KEY):
+            pass
+
+
+async def test_a_session_that_was_merged_very_often_still_opens() -> None:
+    async with store_at(MemoryStorage()) as store:
+        for number in range(80):
+            await store.session(f"telegram:{number}").append("user", f"{number}")
+            await store.rename(f"telegram:{number}", "telegram:main")
+            await store.session("telegram:main").append("user", f"main {number}")
+        texts = [turn.text async for turn in store.session("telegram:main").turns(epoch="all")]
+        assert len(texts) == 160
+
+
+async def test_metadata_stay_with_a_session_that_had_no_turns() -> None:
+    async with store_at(MemoryStorage()) as store:
+        await store.session("telegram:1").update_metadata({"a": 1, "b": 1})
+        await store.session("telegram:2").append("user", "x")
+        await store.session("telegram:2").update_metadata({"b": 2})
+        await store.rename("telegram:1", "telegram:2")
+        info = await store.session("telegram:2").info()
+        assert info is not None
+        assert info.metadata == {"a": 1, "b": 2}
+
+
+async def test_the_limit_of_metadata_is_the_same() -> None:
+    for where in (store_at(MemoryStorage()), SessionStore("memory:")):
+        async with where as store:
+            session = store.session("telegram:1")
+            await session.update_metadata({str(n): n for n in range(300)})
+            await session.update_metadata({"x": "y" * 3000})
+            with pytest.raises(InvalidMetadataError):
+                await session.update_metadata({"z": "y" * 8000})
+
+
+async def test_a_search_says_that_there_is_none(where: str) -> None:
+    async with store_at(where) as store:
+        with pytest.raises(UnsupportedError):
+            await store.search("word")
+        async with store.desk.use() as storage:
+            with pytest.raises(UnsupportedError, match="encrypted"):
+                await storage.search("word")
+
+
+@pytest.mark.parametrize("key", ["", "short", b"x" * 31, "x" * 43 + "\N{SNOWMAN}", 7])
+def test_a_key_that_is_none_is_refused(key: Any) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        KeyRing(key)
+
+
+async def test_a_ring_shows_no_secret_and_a_plain_store_has_no_rotation() -> None:
+    ring = KeyRing(KEY)
+    assert KEY[:10] not in repr(ring)
+    assert repr(EncryptedStorage(MemoryStorage(), ring))
+    async with SessionStore("memory:") as store:
+        with pytest.raises(ValueError, match="not encrypted"):
+            await rotate(store)
