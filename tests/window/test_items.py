@@ -241,6 +241,94 @@ def test_every_part_of_googles_types_comes_back_unchanged(window: dict[str, Any]
     assert to_shape(from_shape(window, "google"), "google") == before
 
 
+WORDS = TEXTS.map(str.strip)
+"""Text that no API refuses at the end of a final answer."""
+
+
+@st.composite
+def anthropic_talks(draw: st.DrawFn) -> dict[str, Any]:
+    """Any order of users and assistants, with strings or lists as their contents."""
+    blocks = st.lists(WORDS.map(lambda text: {"type": "text", "text": text}), min_size=1)
+    role = st.sampled_from(["user", "assistant"])
+    contents = st.one_of(WORDS, WORDS, blocks)
+    messages = st.lists(st.fixed_dictionaries({"role": role, "content": contents}), max_size=6)
+    system: Any = st.one_of(
+        st.just({}), st.fixed_dictionaries({"system": st.one_of(WORDS, blocks)})
+    )
+    return {**draw(system), "messages": draw(messages)}
+
+
+@st.composite
+def google_talks(draw: st.DrawFn) -> dict[str, Any]:
+    parts = st.fixed_dictionaries(
+        {"parts": st.lists(st.fixed_dictionaries({"text": WORDS}), min_size=1)}
+    )
+    roles = st.sampled_from([{"role": "user"}, {"role": "model"}, {"role": "function"}, {}])
+    contents = [{**role, **part} for role, part in draw(st.lists(st.tuples(roles, parts)))]
+    role = draw(st.sampled_from([{}, {"role": "user"}]))
+    system = draw(st.one_of(st.none(), WORDS, parts.map(lambda one: {**role, **one})))
+    return (
+        {"contents": contents}
+        if system is None
+        else {
+            "system_instruction": system,
+            "contents": contents,
+        }
+    )
+
+
+@st.composite
+def responses_talks(draw: st.DrawFn) -> list[dict[str, Any]]:
+    roles = st.sampled_from(["user", "assistant", "system", "developer"])
+    contents = st.one_of(WORDS, WORDS, st.just(""), st.just(" \n"))
+    kinds = st.sampled_from([{}, {"type": "message"}])
+    items = st.tuples(kinds, st.fixed_dictionaries({"role": roles, "content": contents}))
+    return [{**kind, **item} for kind, item in draw(st.lists(items, max_size=6))]
+
+
+@st.composite
+def openai_talks(draw: st.DrawFn) -> list[dict[str, Any]]:
+    roles = st.sampled_from(["user", "assistant", "system", "developer"])
+    parts = st.lists(TEXTS.map(lambda text: {"type": "text", "text": text}))
+    contents = st.one_of(TEXTS, st.just(""), parts)
+    return draw(st.lists(st.fixed_dictionaries({"role": roles, "content": contents}), max_size=6))
+
+
+@pytest.mark.parametrize(
+    ("shape", "talks"),
+    [
+        ("anthropic", anthropic_talks()),
+        ("google", google_talks()),
+        ("responses", responses_talks()),
+        ("openai", openai_talks()),
+    ],
+)
+@many(200)
+@given(data=st.data())
+def test_strings_and_messages_of_one_role_come_back_unchanged(
+    shape: Any, talks: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    window = data.draw(talks)
+    before = copy.deepcopy(window)
+    messages = from_shape(window, shape)
+    assert to_shape(messages, shape) == before
+    for other in ("openai", "responses", "anthropic", "google"):
+        to_shape(messages, other)
+
+
+@pytest.mark.parametrize("shape", ["anthropic", "google"])
+def test_a_string_that_another_message_is_joined_to_becomes_a_list(shape: Any) -> None:
+    windows: dict[str, Any] = {
+        "anthropic": {"messages": [{"role": "user", "content": "one"}]},
+        "google": {"contents": [{"parts": [{"text": "one"}]}]},
+    }
+    messages = [*from_shape(windows[shape], shape), {"role": "user", "content": "two"}]
+    made: Any = to_shape(messages, shape)
+    (said,) = made["messages" if shape == "anthropic" else "contents"]
+    texts = said["content" if shape == "anthropic" else "parts"]
+    assert [one["text"] for one in texts] == ["one\n", "two"]
+
+
 @pytest.mark.parametrize("shape", ["openai", "responses", "anthropic", "google"])
 @many(150)
 @given(

@@ -264,9 +264,10 @@ def test_a_thought_of_the_model_is_left_out_elsewhere() -> None:
 
 
 def test_an_instruction_may_be_a_text() -> None:
-    assert from_shape({"system_instruction": "Be kind.", "contents": []}, "google") == [
-        {"role": "system", "content": "Be kind."}
-    ]
+    window: Any = {"system_instruction": "Be kind.", "contents": []}
+    back = from_shape(window, "google")
+    assert bare(back) == [{"role": "system", "content": "Be kind."}]
+    assert to_shape(back, "google") == window
 
 
 def test_a_file_that_is_no_picture_on_the_web_comes_back_in_words() -> None:

@@ -6,7 +6,8 @@ Each item is a dict of one key that says what it is, in the order in which the m
 - `part` or `call`: the place of a content part or of a tool call of the turn, which stands
   here. A `patch` (RFC 7386) has the fields that the API's form has besides, or `as` is that form;
 - `message`: a message with several of these;
-- `result` and `fields`: the same for a whole tool result and for a chat-completions message.
+- `result` and `fields`: the same for a whole tool result and for a chat-completions message;
+- `begins`: how the API's message was written that begins with this turn.
 
 `turnkeep.shapes` writes and reads them. Nothing here may raise for what a model said.
 """

@@ -38,7 +38,16 @@ from ._common import (
     text_at,
     text_part,
 )
-from ._items import Reader, difference, items_of, laid_out, native_of, restored
+from ._items import (
+    Reader,
+    difference,
+    frame_of,
+    framed,
+    items_of,
+    laid_out,
+    native_of,
+    restored,
+)
 from ._media import Data, data_of, data_url, file_of, is_web_url
 
 SHAPE: Final = "anthropic"
@@ -62,16 +71,16 @@ def to_anthropic(messages: object) -> AnthropicWindow:
         items = items_of(message, SHAPE)
         match message["role"]:
             case "user":
-                _append(out, "user", laid_out(message, where, SHAPE, _block))
+                _append(out, "user", laid_out(message, where, SHAPE, _block), message)
             case "assistant":
                 calls = [_tool_use(call, ids.call(call)) for call in calls_of(message, where)]
                 blocks = [] if items else _thinking(message)
                 blocks += laid_out(message, where, SHAPE, _text_block, calls)
-                _append(out, "assistant", blocks)
+                _append(out, "assistant", blocks, message)
             case "tool":
                 id, _ = ids.result(message, where)
                 result = _tool_result(id, parts_of(message, where))
-                _append(out, "user", [restored(items[0], result) if items else result])
+                _append(out, "user", [restored(items[0], result) if items else result], message)
             case _ if items and "as" in items[0]:
                 out.append(restored(items[0], {}))
             case _ if items:
@@ -80,9 +89,8 @@ def to_anthropic(messages: object) -> AnthropicWindow:
             case _:
                 if parts := parts_of(message, where):
                     system.append(text_part("\n".join(plain_text(part) for part in parts)))
-    if out and out[-1]["role"] == "assistant" and out[-1]["content"][-1].get("type") == "text":
-        last = out[-1]["content"][-1]
-        last["text"] = last["text"].rstrip()
+    if out and out[-1]["role"] == "assistant":
+        _strip_end(out[-1])
     if not system:
         return AnthropicWindow(messages=out)
     if has_blocks:
@@ -90,14 +98,32 @@ def to_anthropic(messages: object) -> AnthropicWindow:
     return AnthropicWindow(system="\n\n".join(one["text"] for one in system), messages=out)
 
 
-def _append(out: list[dict[str, Any]], role: str, blocks: list[dict[str, Any]]) -> None:
+def _append(
+    out: list[dict[str, Any]],
+    role: str,
+    blocks: list[dict[str, Any]],
+    message: Mapping[str, Any],
+) -> None:
     if not blocks:
         return
-    if out and out[-1]["role"] == role:
+    frame = frame_of(message, SHAPE) or {}
+    if out and out[-1]["role"] == role and not frame.get("apart"):
         said = out[-1]["content"]
+        said = [text_part(said)] if isinstance(said, str) else said
         out[-1]["content"] = joined(said, blocks) if role == "user" else [*said, *blocks]
+    elif frame.get("text") and len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        out.append({"role": role, "content": blocks[0]["text"]})
     else:
         out.append({"role": role, "content": blocks})
+
+
+def _strip_end(answer: dict[str, Any]) -> None:
+    """Take the white space at the end of a final answer away, which the API refuses."""
+    if isinstance(answer["content"], str):
+        answer["content"] = answer["content"].rstrip()
+    elif answer["content"][-1].get("type") == "text":
+        last = answer["content"][-1]
+        last["text"] = last["text"].rstrip()
 
 
 def _thinking(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -173,6 +199,7 @@ def from_anthropic(window: object) -> list[Message]:
     if not isinstance(window, Mapping):
         raise WindowError(f"window: a dict with 'messages' is needed here, not {kind_of(window)}")
     messages: list[Message] = []
+    before: object = None
     system = cast("Mapping[str, Any]", window).get("system")
     if isinstance(system, str):
         messages += [{"role": "system", "content": system}] if system.strip() else []
@@ -184,11 +211,15 @@ def from_anthropic(window: object) -> list[Message]:
         role, content = message.get("role"), message.get("content")
         said = [text_part(content)] if isinstance(content, str) else listed(content, where)
         blocks = [native_of(block) for block in said]
-        if role == "user":
-            messages += _from_user(blocks, where)
-        elif role == "assistant":
-            messages += answer_from_anthropic(blocks)
+        if role in ("user", "assistant"):
+            frame = {"text": True} if isinstance(content, str) else {}
+            if role == before:
+                frame["apart"] = True
+            found = _from_user(blocks, where) if role == "user" else answer_from_anthropic(blocks)
+            messages += framed(found, SHAPE, frame)
+            before = role if found else before
         elif role == "system":
+            before = role
             for one in _system(blocks, where):
                 messages.append({**one, "shape": SHAPE, "items": [{"as": native_of(message)}]})
         else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from ._common import text_part
+
 _MARK: Final = "cache_control"
 _MARKABLE: Final = frozenset(("text", "image", "document", "tool_use", "tool_result"))
 
@@ -21,8 +23,9 @@ def with_breakpoints(window: Any) -> Any:
             block.pop(_MARK, None)
     users = [message for message in messages if message["role"] == "user"]
     for message in users[-2:]:
-        content = message["content"]
-        blocks: list[dict[str, Any]] = content if isinstance(content, list) else []
+        if isinstance(message["content"], str):  # a mark needs a block
+            message["content"] = [text_part(message["content"])]
+        blocks: list[dict[str, Any]] = message["content"]
         marked = next((one for one in reversed(blocks) if one.get("type") in _MARKABLE), None)
         if marked is not None:
             marked[_MARK] = {"type": "ephemeral"}

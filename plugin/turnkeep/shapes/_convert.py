@@ -92,7 +92,7 @@ def check_shape(shape: object) -> None:
 def from_shape(window: Sequence[Mapping[str, Any]] | Mapping[str, Any], shape: Shape) -> Messages:
     """Return chat-completions messages from a window in the shape of an API.
 
-    >>> from_shape({"messages": [{"role": "user", "content": "Hi"}]}, "anthropic")
+    >>> from_shape({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}, "google")
     [{'role': 'user', 'content': 'Hi'}]
 
     `from_shape(to_shape(messages, shape), shape)` returns the messages in the normal form of
@@ -117,8 +117,7 @@ def from_shape(window: Sequence[Mapping[str, Any]] | Mapping[str, Any], shape: S
 
     - fields that are None are left out, and so are parsed values: clients add them;
     - objects of a client, such as its blocks and items, are taken like dicts;
-    - texts that are blank are left out of Anthropic's and Google's messages, and the contents of
-      their messages are lists;
+    - texts that are blank are left out of Anthropic's and Google's messages;
     - Google's fields are named as its package writes them, also where they came as its JSON does;
     - items and blocks of an unknown type are kept.
 

@@ -39,7 +39,16 @@ from ._common import (
     text_at,
     text_part,
 )
-from ._items import Reader, difference, items_of, laid_out, native_of, restored
+from ._items import (
+    Reader,
+    difference,
+    frame_of,
+    framed,
+    items_of,
+    laid_out,
+    native_of,
+    restored,
+)
 from ._media import audio_of, bytes_of, data_of, data_url, file_of, is_web_url
 
 # Written out, since the `mimetypes` of the standard library differ between machines.
@@ -82,6 +91,7 @@ class GoogleWindow(TypedDict):
 
 def to_google(messages: object) -> GoogleWindow:
     system: list[dict[str, Any]] = []
+    instruction: Mapping[str, Any] = {}
     contents: list[dict[str, Any]] = []
     ids = CallIds()
     unnamed: set[str] = set()
@@ -90,9 +100,9 @@ def to_google(messages: object) -> GoogleWindow:
         text = "\n".join(plain_text(part) for part in parts)
         match message["role"]:
             case "user":
-                _append(contents, "user", laid_out(message, where, SHAPE, _google_part))
+                _append(contents, "user", laid_out(message, where, SHAPE, _google_part), message)
             case "assistant":
-                _append(contents, "model", _model_parts(message, ids, unnamed, where))
+                _append(contents, "model", _model_parts(message, ids, unnamed, where), message)
             case "tool":
                 id, name = ids.result(message, where)
                 content = message.get("content")
@@ -101,23 +111,38 @@ def to_google(messages: object) -> GoogleWindow:
                 result = restored((items_of(message, SHAPE) or [{}])[0], _response(id, name, parts))
                 if message["tool_call_id"] in unnamed:
                     result["function_response"].pop("id", None)
-                _append(contents, "user", [result])
+                _append(contents, "user", [result], message)
             case _:
                 if parts:
+                    instruction = frame_of(message, SHAPE) or instruction
                     system.append({"text": text})
     if not system:
         return GoogleWindow(contents=contents)
-    return GoogleWindow(system_instruction={"parts": system}, contents=contents)
+    if instruction.get("text") and len(system) == 1:
+        return GoogleWindow(system_instruction=system[0]["text"], contents=contents)
+    role = {"role": instruction["role"]} if "role" in instruction else {}
+    return GoogleWindow(system_instruction={**role, "parts": system}, contents=contents)
 
 
-def _append(contents: list[dict[str, Any]], role: str, parts: list[dict[str, Any]]) -> None:
+def _append(
+    contents: list[dict[str, Any]],
+    role: str,
+    parts: list[dict[str, Any]],
+    message: Mapping[str, Any],
+) -> None:
     if not parts:
         return
-    if contents and contents[-1]["role"] == role:
+    frame = frame_of(message, SHAPE) or {}
+    if contents and _role(contents[-1]) == role and not frame.get("apart"):
         said = contents[-1]["parts"]
         contents[-1]["parts"] = joined(said, parts) if role == "user" else [*said, *parts]
-    else:
-        contents.append({"role": role, "parts": parts})
+        return
+    own = {"role": frame.get("role", role)}
+    contents.append({**({} if own["role"] is None else own), "parts": parts})
+
+
+def _role(content: Mapping[str, Any]) -> str:
+    return "model" if content.get("role") == "model" else "user"
 
 
 def _model_parts(
@@ -209,19 +234,27 @@ def from_google(window: object) -> list[Message]:
     messages: list[Message] = []
     instruction = _snake(cast("Mapping[str, Any]", window)).get("system_instruction")
     if isinstance(instruction, str):
-        messages += _system([{"text": instruction}])
+        messages += framed(_system([{"text": instruction}]), SHAPE, {"text": True})
     elif instruction is not None:
         found = mapping_at({"system_instruction": instruction}, "system_instruction", "window")
-        messages += _system(listed(found.get("parts") or [], "system_instruction"))
+        said = _system(listed(found.get("parts") or [], "system_instruction"))
+        role = found.get("role")
+        messages += framed(said, SHAPE, {} if role is None else {"role": role})
+    before: object = None
     open_calls: list[tuple[str, str]] = []
     unnamed = 0
     for index, content in enumerate(listed(window.get("contents"), "contents")):
         where = f"content {index}"
         role = content.get("role") or "user"
         parts = [_native(part) for part in listed(content.get("parts") or [], where)]
+        said_by = _role(content)
+        frame: dict[str, Any] = {"apart": True} if said_by == before else {}
+        if content.get("role") != said_by:
+            frame["role"] = content.get("role")
         if role == "model":
             open_calls = []
-            for answered in answer_from_google(parts):
+            found_here = framed(answer_from_google(parts), SHAPE, frame)
+            for answered in found_here:
                 for call in answered.get("tool_calls", ()):
                     if not call["id"]:
                         unnamed += 1
@@ -229,9 +262,11 @@ def from_google(window: object) -> list[Message]:
                     open_calls.append((call["id"], call["function"]["name"]))
                 messages.append(answered)
         elif role in ("user", "function", "tool"):
-            messages += _from_user(parts, open_calls, where)
+            found_here = framed(_from_user(parts, open_calls, where), SHAPE, frame)
+            messages += found_here
         else:
             raise WindowError(f"{where}: the role {role!r} is none of user, model")
+        before = said_by if found_here else before
     return messages
 
 

@@ -9,7 +9,10 @@ name of the `shape` they belong to. `to_shape` takes them for that shape alone. 
   `as` the whole form where a patch can't express it;
 - `{"message": [{"part": 0}, …]}`: a message item of the Responses API with these parts;
 - `{"result": true}`: a tool result with more fields, as `patch` or `as`;
-- `{"fields": {…}}`: more fields of a chat-completions message.
+- `{"fields": {…}}`: more fields of a chat-completions message;
+- `{"begins": {…}}`: a message of Anthropic's or Google's begins here. `text` is True if its
+  content is a string, `apart` if the message before has the same role, and `role` is its own name
+  of the role.
 
 Bytes are `{"$base64": "…"}`, since all of this is stored as JSON.
 """
@@ -39,6 +42,7 @@ Native: TypeAlias = dict[str, Any]
 Entry: TypeAlias = dict[str, Any]
 
 _BYTES: Final = "$base64"
+_FRAME: Final = "begins"
 _DATA: Final = frozenset(
     ("args", "arguments", "input", "input_schema", "parameters", "response", "schema", "tools")
 )
@@ -186,10 +190,29 @@ class Reader:
 
 def items_of(message: Mapping[str, Any], shape: str) -> list[Mapping[str, Any]] | None:
     """Return a message's items if they belong to this shape, else None."""
+    return [item for item in _own_items(message, shape) if _FRAME not in item] or None
+
+
+def frame_of(message: Mapping[str, Any], shape: str) -> Mapping[str, Any] | None:
+    """Return how the API's message was written that begins with this one, or None."""
+    frames = [item.get(_FRAME) for item in _own_items(message, shape)]
+    return next((one for one in frames if isinstance(one, Mapping)), None)
+
+
+def framed(messages: list[Message], shape: str, frame: Mapping[str, Any]) -> list[Message]:
+    """Return the messages of one message of the API with the way in which it was written."""
+    if not (messages and frame):
+        return messages
+    first, *rest = messages
+    items = [{_FRAME: dict(frame)}, *first.get("items", ())]
+    return [{**first, "shape": shape, "items": items}, *rest]
+
+
+def _own_items(message: Mapping[str, Any], shape: str) -> list[Mapping[str, Any]]:
     items = message.get("items")
     if message.get("shape") != shape or not isinstance(items, (list, tuple)):
-        return None
-    return [item for item in items if isinstance(item, Mapping)] or None
+        return []
+    return [item for item in items if isinstance(item, Mapping)]
 
 
 class Pieces:

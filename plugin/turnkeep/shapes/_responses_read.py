@@ -138,6 +138,9 @@ def _add_message(
     plain: Callable[[Part], dict[str, Any]],
 ) -> None:
     content = item["content"]
+    if isinstance(content, str) and not content.strip():
+        reader.item(item)
+        return
     if isinstance(content, str):
         made = message_item(role, content)
         reader.entry({"part": reader.add_part(text_part(content)), **difference(item, made)}, item)
@@ -160,7 +163,9 @@ def _said(item: dict[str, Any], role: str, where: str) -> list[Message]:
     reader = Reader(SHAPE)
     _add_message(reader, item, role, input_part)
     if not any(map(_says_something, reader.parts)):
-        return []
+        # Nothing is said in a text that is blank, but it goes back to this API.
+        kept = {"shape": SHAPE, "items": [{"item": frozen(item)}]}
+        return [{"role": role, "content": "", **kept}] if isinstance(content, str) else []
     kept = reader.kept([plain_message(role, reader.parts)])
     return [{"role": role, "content": content_of(reader.parts), **kept}]
 
