@@ -340,6 +340,7 @@ class SessionStore:
             report = await receipt(storage, erased, (), texts if search else None)
         if info is not None:
             self.desk.tails.forget(info.generation)
+            self.desk.remembered.forget(info.generation)
             self._consolidations.lengths.forget(info.key)
         return report
 

@@ -23,6 +23,7 @@ from turnkeep import (
     check_messages,
     estimate_tokens,
 )
+from turnkeep._session.remembered import Remembered
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import MEDIA_TOKENS, message_tokens
 
@@ -410,3 +411,105 @@ async def test_the_newest_media_are_asked_within_a_budget() -> None:
     shown = [one["content"][0]["text"] for one in window]
     assert {*seen} == {"4", "3"}
     assert shown == ["[photo]", "[photo]", "[photo]", "picture 3", "picture 4"]
+
+
+async def test_what_the_function_gave_is_remembered_while_its_turn_is_in_the_window(
+    session: Session,
+) -> None:
+    asked: list[str | None] = []
+
+    async def show(most: int = 50, **options: Any) -> list[str]:
+        async def fetch(media: Media, turn: Turn) -> list[dict[str, Any]]:
+            asked.append(media.file_id)
+            return [*texts(f"picture {media.file_id}"), IMAGE]
+
+        window = await session.get_history(most, media=fetch, **options)
+        return [one["content"][0]["text"] for one in window]
+
+    async with session.store:
+        for number in range(4):
+            await session.append("user", [Media("photo", file_id=str(number))])
+        assert await show(max_media=2) == ["[photo]", "[photo]", "picture 2", "picture 3"]
+        assert sorted(map(str, asked)) == ["2", "3"]
+        asked.clear()
+        assert await show(max_media=3) == ["[photo]", "picture 1", "picture 2", "picture 3"]
+        assert asked == ["1"], "the others are known"
+        asked.clear()
+        await session.append("user", [Media("photo", file_id="4")])
+        assert (await show(max_media=3))[1:] == ["[photo]", "picture 2", "picture 3", "picture 4"]
+        assert asked == ["4"]
+        asked.clear()
+        assert await show(1) == ["picture 4"]
+        assert (await show(4))[-1] == "picture 4"
+        assert asked.count("4") == 0
+        assert asked.count("3") == 1, "it was in no window for a while"
+        await session.edit(5, [Media("photo", file_id="another")])
+        assert await show(1) == ["picture another"]
+
+
+async def test_what_is_remembered_is_the_callers_own_copy_each_time(session: Session) -> None:
+    async def fetch(media: Media, turn: Turn) -> dict[str, Any]:
+        return IMAGE
+
+    async with session.store:
+        await session.append("user", [PHOTO])
+        for _ in range(3):
+            content = await last(session, media=fetch)
+            assert content == [{"type": "image_url", "image_url": {"url": PNG}}]
+            content[0]["image_url"] = {"url": "changed"}
+
+
+@pytest.mark.parametrize(
+    ("given", "times"),
+    [
+        ({"type": "image_url", "image_url": {"url": "https://a.org/expires.png"}}, 3),
+        (IMAGE, 1),
+        ("https://a.org is what it shows", 1),
+        ([*texts("https://a.org is what it shows"), IMAGE], 1),
+        (None, 3),
+        (ZeroDivisionError(), 3),
+    ],
+)
+async def test_addresses_failures_and_none_are_asked_again(
+    session: Session, given: Any, times: int
+) -> None:
+    asked = 0
+
+    async def fetch(media: Media, turn: Turn) -> Any:
+        nonlocal asked
+        asked += 1
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    async with session.store:
+        await session.append("user", [PHOTO])
+        for _ in range(3):
+            await last(session, media=fetch)
+    assert asked == times
+
+
+async def test_another_function_is_asked_itself(session: Session) -> None:
+    def made(text: str) -> Any:
+        return lambda media, turn: text
+
+    async with session.store:
+        await session.append("user", [PHOTO])
+        for text in ("one", "two", "one"):
+            assert await last(session, media=made(text)) == texts(text)
+
+
+def test_no_more_is_remembered_than_fits() -> None:
+    remembered = Remembered(most_bytes=100)
+
+    def fetch(media: Media, turn: Turn) -> str:
+        return ""
+
+    for life in ("a", "b", "c"):
+        remembered.keep(life, fetch, {(1, 0, PHOTO): life * 40})
+    assert [len(remembered.of(life, fetch)) for life in "abc"] == [0, 1, 1]
+    remembered.keep("d", fetch, {(1, 0, PHOTO): "d" * 200})
+    assert [len(remembered.of(life, fetch)) for life in "bcd"] == [0, 0, 0]
+    remembered.keep("a", fetch, {(1, 0, PHOTO): "a"})
+    remembered.forget("a")
+    assert remembered.of("a", fetch) == {}

@@ -85,13 +85,17 @@ class Conversation:
             window = await self.window(bounds, sight, draft or Draft())
             turns = None
             if bounds.media is not None:
-                turns = await resolve(
+                life = next((turn.generation for turn in window.turns if turn.generation), "")
+                remembered = self.desk.remembered
+                turns, given = await resolve(
                     window.turns,
                     bounds.media,
                     bounds.text_cost,
                     most=bounds.max_media,
                     is_chat=shape == "openai",
+                    known=remembered.of(life, bounds.media),
                 )
+                remembered.keep(life, bounds.media, given)
             return shown(window, bounds, turns)
         except WindowError as error:
             raise WindowError(f"{self.where}{error}") from error.__cause__

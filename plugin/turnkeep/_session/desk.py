@@ -27,6 +27,7 @@ from ..storage.base import Appended, Snapshot, Storage
 from .answers import Answers
 from .leases import Leases
 from .opening import Opening, Use
+from .remembered import Remembered
 
 __all__ = ["Desk", "moved_answer"]
 
@@ -55,6 +56,7 @@ class Desk:
         self.answers: Answers = Answers()
         self.leases: Leases = Leases(self.opening)
         self.tails: Tails = Tails()
+        self.remembered: Remembered = Remembered()
         self.is_shared: bool = storage.capabilities.shared
         self.is_remote: bool = storage.capabilities.remote
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()

@@ -73,7 +73,8 @@ class History:
           text, a content part (`image_url`, `input_audio`, `file`), several, or None. On None
           or an exception, a short text such as `[photo]` stays. Each medium counts as 1,000
           tokens. It is asked for tool results too; a picture in one reaches the model in each
-          shape but `"openai"`. `max_media` asks it for so many, the newest first.
+          shape but `"openai"`. `max_media` asks it for so many, the newest first. What it gave is
+          remembered while the turn is in the window, except an address on the web.
         - `id_style`: `"mistral"` makes each call's id nine letters and digits. By default an id
           has at most 40 characters. Each is unique in the window.
         - `leaving_out`: a function from a `Turn` to True for one that the window leaves out. The

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
@@ -18,7 +19,7 @@ from .._records.turn import Turn
 from .message import fits
 from .tokens import MEDIA_TOKENS
 
-__all__ = ["MediaResolver", "Resolved", "TextCost", "resolve"]
+__all__ = ["Known", "MediaResolver", "Resolved", "TextCost", "resolve"]
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -29,6 +30,9 @@ MediaResolver: TypeAlias = Callable[[Media, Turn], Resolved | Awaitable[Resolved
 """A function from a medium and its turn to the content that the model gets."""
 
 TextCost: TypeAlias = Callable[[str], int]
+
+Known: TypeAlias = dict[tuple[int, int, Media], Resolved]
+"""What the function gave, by the turn's id, the place in its content, and the medium."""
 
 _AT_ONCE: Final = 8
 """The number of media that are fetched at the same time."""
@@ -41,8 +45,11 @@ async def resolve(
     *,
     most: int | None = None,
     is_chat: bool = True,
-) -> Sequence[Turn]:
-    """Return the turns with the media of user turns and tool results resolved.
+    known: Known | None = None,
+) -> tuple[Sequence[Turn], Known]:
+    """Return the turns with the media of user turns and tool results resolved, and the answers.
+
+    The function is not asked for what is `known`.
 
     The newest `most` media are asked, the newest first; the others stay short texts. In a
     result of a chat-completions window (`is_chat`) only texts replace a medium.
@@ -58,12 +65,19 @@ async def resolve(
         if (media := media_of(part)) is not None
     }
     if not places:
-        return turns
+        return turns, {}
+    known = known or {}
     newest = sorted(places, reverse=True)[:most]
     limiter = anyio.Semaphore(_AT_ONCE)
     answers: dict[tuple[int, int], Resolved] = {}
 
+    def name(at: tuple[int, int]) -> tuple[int, int, Media]:
+        return turns[at[0]].id, at[1], places[at]
+
     async def ask(at: tuple[int, int], media: Media) -> None:
+        if name(at) in known:
+            answers[at] = copy.deepcopy(known[name(at)])
+            return
         async with limiter:
             try:
                 answer = resolver(media, turns[at[0]])
@@ -91,7 +105,8 @@ async def resolve(
             parts += found or [part]
         # The places of parts, which items name, are others now.
         made[place] = msgspec.structs.replace(turns[place], content=parts, items=None, shape=None)
-    return made
+    given: Known = {name(at): answer for at, answer in answers.items() if answer is not None}
+    return made, copy.deepcopy(given)
 
 
 def _parts(answer: Resolved) -> list[dict[str, Any]]:
