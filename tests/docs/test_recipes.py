@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ from typing import Any
 import discord
 import pytest
 import pytest_asyncio
+from aiogram import Dispatcher
+from discord.ext import commands
 
 from adapters.tools import connected, polling
 from docs.blocks import ROOT, blocks
 from docs.test_documents import run_document
 from emulators.discord import DiscordEmulator
 from emulators.telegram import TelegramEmulator
+from emulators.telegram_chats import PHOTO
 from patience import PATIENCE
 from turnkeep import SessionStore
+from turnkeep_aiogram import SessionMiddleware
+from turnkeep_discord import SessionCog
 
 pytestmark = pytest.mark.asyncio
 
@@ -85,6 +91,61 @@ async def test_what_replaces_the_history_of_llmcord_hears_all_and_answers_who_ad
         "user: Say hello.",
         "assistant: Hello!",
     ]
+
+
+PNG = b"\x89PNG the bytes"
+SEEN = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+
+
+async def seen(store: SessionStore, key: str, fetch: Any) -> list[str]:
+    """The addresses of the pictures, and the texts, of the last message of a window."""
+    content: Any = (await store.session(key).get_history(media=fetch))[-1]["content"]
+    return [part.get("text") or part["image_url"]["url"] for part in content]
+
+
+async def test_a_picture_on_discord_is_seen_when_its_address_has_expired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = await ran(ADAPTERS, tmp_path, monkeypatch)
+    bot = commands.Bot("!", intents=discord.Intents.all())
+    async with DiscordEmulator() as server, SessionStore("memory:") as store:
+        await bot.add_cog(SessionCog(bot, store))
+        place, ada = server.channel(server.guild("Guild")), server.user("Ada")
+        key = f"discord:{place['id']}"
+        async with connected(server, bot):
+            await server.say(place, ada, "look", attachments={"cat.png": PNG})
+            async with asyncio.timeout(PATIENCE):
+                while await store.session(key).latest() is None:
+                    await asyncio.sleep(0.01)
+            server.clock.advance(3 * 24 * 3600)
+            turn = await store.session(key).latest()
+            assert turn is not None
+            (media,) = turn.media
+            with pytest.raises(discord.NotFound):
+                await bot.http.get_from_cdn(str(media.url))
+            fetch = document["discord_pictures"](bot)
+            assert await seen(store, key, fetch) == ["look", SEEN]
+    await bot.close()
+
+
+async def test_a_picture_on_telegram_is_seen_by_its_file_id(
+    telegram: TelegramEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = await ran(ADAPTERS, tmp_path, monkeypatch)
+    dispatcher = Dispatcher()
+    async with SessionStore("memory:") as store:
+        SessionMiddleware(store).setup(dispatcher)
+        async with polling(telegram, dispatcher) as bot:
+            telegram.say(7, photo=PHOTO, caption="look")
+            async with asyncio.timeout(PATIENCE):
+                while await store.session("telegram:7").latest() is None:
+                    await asyncio.sleep(0.01)
+            for _ in range(2):
+                said = await seen(store, "telegram:7", document["telegram_pictures"](bot))
+                assert said[0] == "look"
+                assert said[1].startswith("data:image/jpeg;base64,")
+    calls = [call for call in telegram.calls if call.method.lower() == "getfile"]
+    assert len(calls) == 1, "the second window remembers it"
 
 
 async def test_what_replaces_the_dialogs_of_father_bot_follows_a_user_through_chats(
