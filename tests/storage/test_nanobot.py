@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,101 @@ async def test_a_nanobot_file_from_elsewhere_brings_no_local_address_and_no_huge
     assert [turn.content for turn in turns] == [
         [{"type": "text", "text": "Look."}, {"type": "media", "kind": "image"}]
     ]
+
+
+def replayed(path: Path) -> list[dict[str, Any]]:
+    """What nanobot's reader gives its model: the rows behind the archived ones, without commands.
+
+    It takes the last metadata line of a file, and an offset beyond its end for none.
+    """
+    rows, archived = [], 0
+    for line in path.read_text().splitlines():
+        record = json.loads(line)
+        if record.get("_type") == "metadata":
+            archived = record.get("last_archived", record.get("last_consolidated", 0))
+        elif record.get("_type") != "provider_state":
+            rows.append(record)
+    archived = archived if 0 <= archived <= len(rows) else 0
+    return [row for row in rows[archived:] if not row.get("_command")]
+
+
+def said(path: Path) -> list[object]:
+    return [row["content"] for row in replayed(path)]
+
+
+async def test_nanobot_is_not_shown_what_was_before_a_reset_nor_hidden_turns(
+    tmp_path: Path,
+) -> None:
+    path = path_of(tmp_path, CHAT)
+    async with SessionStore(tmp_path) as store:
+        session = store.session(CHAT)
+        for text in ("secret", "more", "most"):
+            await session.append("user", text)
+        await session.clear()
+        assert said(path) == []
+        await session.append("user", "fresh")
+        await session.append("system", "noted", hidden=True)
+        assert said(path) == ["fresh"]
+        await session.delete(1)  # of before the reset
+        await session.edit(4, "fresher")
+        await session.update_metadata(lang="de")
+        assert said(path) == ["fresher"]
+        await session.append("assistant", "x" * 70_000)  # past the next metadata line
+        await session.append("user", "last")
+        await session.delete(6)
+        assert said(path) == ["fresher", "last"]
+    async with SessionStore(tmp_path) as store:
+        session = store.session(CHAT)
+        await session.append("user", "later")
+        await session.delete(2)
+        await session.clear()
+        await session.append("user", "new")
+        assert said(path) == ["new"]
+        other = store.session("telegram:2")
+        await other.append("user", "other")
+        await store.rename("telegram:2", CHAT)
+        assert said(path) == ["new"]
+        await session.clear(erase=True)
+        await session.append("user", "erased")
+        assert said(path) == ["erased"]
+
+
+async def test_the_folders_of_nanobots_workspaces_are_found(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = tmp_path / ("0a" * 16), tmp_path / ("ff" * 16)
+    for place in (one, two):
+        place.mkdir()
+        (place / ".workspace").write_text("/home/ada\n")
+    beat = {**METADATA, "key": "heartbeat"}
+    write(one, g2(str(CHAT)), METADATA, *ROWS)
+    write(one, g2("heartbeat"), beat, {"role": "user", "content": "beat"})
+    write(two, g2("cli:direct"), {**METADATA, "key": "cli:direct"}, *ROWS)
+    newer = write(two, g2(str(CHAT)), METADATA, {"role": "user", "content": "newer"})
+    os.utime(one / g2(str(CHAT)), (1, 1))
+    stem = g2(str(CHAT)).removesuffix(".jsonl")
+    (one / f"{stem}.checkpoint.json").write_text("{}")
+    (two / ".migration-conflicts").mkdir()
+    with caplog.at_level(logging.WARNING, logger="turnkeep"):
+        async with SessionStore(tmp_path) as store:
+            keys = {info.key.text for info in await store.list_sessions()}
+            assert keys == {"telegram:12345", "nanobot:heartbeat", "cli:direct"}
+            chat = store.session(CHAT)
+            assert [turn.text async for turn in chat.turns()] == ["newer"]
+            beats = store.session("nanobot:heartbeat")
+            await beats.append("assistant", "still here")
+            assert [turn.text async for turn in beats.turns()] == ["beat", "still here"]
+    told = caplog.text
+    assert f"{stem}.checkpoint.json: the state of an unfinished turn" in told
+    assert ".migration-conflicts: sessions that nanobot set aside are not opened" in told
+    assert f"session {CHAT} is not opened from here, but from {newer}" in told
+    assert (one / g2("heartbeat")).read_text().count("\n") == 2, "nanobot's file stays as it was"
+
+
+async def test_one_workspace_opens_by_itself(tmp_path: Path) -> None:
+    place = tmp_path / ("0a" * 16)
+    place.mkdir()
+    (place / ".workspace").write_text("/home/ada\n")
+    write(place, g2("heartbeat"), {**METADATA, "key": "heartbeat"}, *ROWS)
+    async with SessionStore(place) as store:
+        assert [info.key.text for info in await store.list_sessions()] == ["nanobot:heartbeat"]

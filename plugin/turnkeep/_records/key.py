@@ -15,7 +15,7 @@ from typing import Final
 
 from .._errors import InvalidKeyError
 
-__all__ = ["SessionKey"]
+__all__ = ["SessionKey", "foreign_key"]
 
 LABELS: Final = ("business", "direct", "topic", "thread", "user", "account")
 
@@ -122,6 +122,22 @@ class SessionKey:
 
     def __lt__(self, other: object) -> bool:
         return self.text < other.text if isinstance(other, SessionKey) else NotImplemented
+
+
+def foreign_key(text: str, channel: str) -> SessionKey:
+    """Return the key for the text by which another program names a session.
+
+    >>> str(foreign_key("heartbeat", "nanobot"))
+    'nanobot:heartbeat'
+
+    What does not fit our grammar splits at its first colon, and stands behind `channel` if it has
+    none. Raises `InvalidKeyError` for text that can be no key at all.
+    """
+    try:
+        return SessionKey.parse(text)
+    except InvalidKeyError:
+        first, colon, rest = text.partition(":")
+        return SessionKey(first, rest) if colon else SessionKey(channel, text)
 
 
 @lru_cache(maxsize=4096)

@@ -23,7 +23,7 @@ from . import _clock
 from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
 from ._line import Line
-from ._lines import METADATA_EVERY, MORE, encode, encode_metadata, with_more
+from ._lines import METADATA_EVERY, MORE, encode, encode_metadata, with_marks, with_more
 from ._nanobot import Foreign
 from ._place import Place
 from ._read import Tail
@@ -222,7 +222,8 @@ class Chat:
                 info = self._begun(now, at)
                 lines.append(self._metadata(info, "begin"))
             stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
-            line = b'%b,"at":%d}\n' % (encode(stored)[:-1], written)  # see `_lines.written_at`
+            line = with_marks(encode(stored), stored)
+            line = b'%b,"at":%d}\n' % (line[:-1], written)  # see `_lines.written_at`
             longest = len(line) + len(MORE)
             if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:
                 lines.append(self._metadata(replace(info, updated_at=now), "checkpoint"))

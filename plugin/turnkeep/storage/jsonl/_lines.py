@@ -21,6 +21,7 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo
 
+_MARKS: Final = b',"_command":true,"_hidden_history":true}'
 METADATA_EVERY: Final = 64 * 1024
 """A metadata line stands at least every so many bytes, or every line if that is more."""
 
@@ -52,6 +53,9 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
     generation: str = ""
     revision: int = 0
     origins: list[Origin] | msgspec.UnsetType = msgspec.UNSET
+    earlier: int | msgspec.UnsetType = msgspec.UNSET
+    last_archived: int | msgspec.UnsetType = msgspec.UNSET
+    """How many of the messages nanobot's model does not get any more; see `encode_metadata`."""
 
     def info(self, key: SessionKey) -> SessionInfo:
         """Return the record that this line holds."""
@@ -69,6 +73,7 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
             generation=self.generation or generation_from(self.created_at),
             revision=self.revision,
             origins=() if isinstance(self.origins, msgspec.UnsetType) else tuple(self.origins),
+            earlier=0 if isinstance(self.earlier, msgspec.UnsetType) else self.earlier,
         )
 
 
@@ -103,7 +108,12 @@ def encode_turn(turn: Turn) -> bytes:
     """Return the turn's line; its generation is the file's, and is not repeated in each line."""
     if turn.generation:
         turn = msgspec.structs.replace(turn, generation="")
-    return encode(turn) + b"\n"
+    return with_marks(encode(turn), turn) + b"\n"
+
+
+def with_marks(line: bytes, turn: Turn) -> bytes:
+    """Return a hidden message's line with the marks by which nanobot hides it, too."""
+    return line[:-1] + _MARKS if turn.hidden else line
 
 
 def of_generation(turn: Turn, generation: str) -> Turn:
@@ -139,7 +149,12 @@ def is_unfinished(line: bytes) -> bool | None:
 
 
 def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> bytes:
-    """Return the metadata line of a session that stands so."""
+    """Return the metadata line of a session that stands so.
+
+    nanobot's model gets the messages of a file from its `last_archived` on, so that it does not
+    see what was said before a reset.
+    """
+    archived = min(info.turns, max(info.earlier, info.last_consolidated))
     line = MetadataLine(
         key=info.key.text,
         created_at=info.created_at,
@@ -155,6 +170,8 @@ def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> by
         generation=info.generation,
         revision=info.revision,
         origins=list(info.origins) or msgspec.UNSET,
+        earlier=info.earlier or msgspec.UNSET,
+        last_archived=archived or msgspec.UNSET,
     )
     return encode(line) + b"\n"
 

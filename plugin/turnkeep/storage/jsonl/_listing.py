@@ -206,8 +206,9 @@ def _channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:
     elif folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
-                if may_have_channel(entry.name, channel):
-                    yield folder / entry.name
+                path = folder / entry.name
+                if may_have_channel(entry.name, channel) and not _nanobot.is_workspace(path):
+                    yield path
 
 
 def _cut_so(name: str, begins: tuple[str, ...]) -> bool:

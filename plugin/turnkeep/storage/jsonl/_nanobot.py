@@ -1,9 +1,10 @@
-"""Reading the session files of nanobot as they are: generations G0 to G2.
+"""Reading the session files of nanobot as they are: generations G0 to G3.
 
-They lie flat in one folder, one file a session. The file's name is lossy in G0 and G1
-(`:` and the characters that Windows forbids became `_`) and base64url of the key in G2, so
-the metadata line's `key` is trusted first. The turns get their ids by their order. The
-files are never written.
+They lie flat in one folder, one file a session, or since 0.3 in a folder for each workspace
+(`WORKSPACE`). The file's name is lossy in G0 and G1 (`:` and the characters that Windows forbids
+became `_`) and base64url of the key since G2, so the metadata line's `key` is trusted first. A
+key without a colon, such as `heartbeat`, gets the channel `nanobot`. The turns get their ids by
+their order. The files are never written.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import binascii
 import json
 import logging
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,7 +26,7 @@ from ..._errors import InvalidKeyError
 from ..._records.addresses import without_local_addresses
 from ..._records.clean import clean_json
 from ..._records.identity import generation_from
-from ..._records.key import SessionKey
+from ..._records.key import SessionKey, foreign_key
 from ..._records.making import as_sender
 from ..._records.turn import Turn
 from ..base import MAX_METADATA_BYTES, SessionInfo
@@ -33,6 +35,11 @@ logger: Final = logging.getLogger("turnkeep")
 
 _FIELDS: Final = ("role", "content", "timestamp", "name", "tool_calls", "tool_call_id")
 _HIDDEN: Final = ("_command", "_hidden_history")
+_CHANNEL: Final = "nanobot"
+_WORKSPACE: Final = re.compile(r"[0-9a-f]{32}")
+_MARK: Final = ".workspace"
+_CHECKPOINT: Final = ".checkpoint.json"
+_CONFLICTS: Final = ".migration-conflicts"
 
 
 @dataclass
@@ -47,9 +54,15 @@ class Foreign:
 
 
 def index(folder: Path) -> dict[SessionKey, list[Path]]:
-    """Return each session's files; of two of one key, the one that was written last counts."""
+    """Return each session's files; of two of one key, the one that was written last counts.
+
+    The log names what is there and not opened.
+    """
     found: dict[SessionKey, list[Path]] = {}
-    files = [path for path in folder.glob("*.jsonl") if path.is_file()]
+    places = [folder, *filter(is_workspace, sorted(folder.iterdir()))]
+    files = [path for place in places for path in place.glob("*.jsonl") if path.is_file()]
+    for place in places:
+        _tell_unopened(place)
     for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
         try:
             key = _key_of(path)
@@ -60,7 +73,35 @@ def index(folder: Path) -> dict[SessionKey, list[Path]]:
             logger.warning("%s: no session key can be told from this file; it is left alone", path)
         else:
             found.setdefault(key, []).append(path)
+    for key, several in found.items():
+        for path in several[:-1]:
+            if path.parent != several[-1].parent:
+                logger.warning(
+                    "%s: session %s is not opened from here, but from %s, which was written "
+                    "later; open the folder %s by itself for it",
+                    path,
+                    key,
+                    several[-1],
+                    path.parent,
+                )
     return found
+
+
+def is_workspace(folder: Path) -> bool:
+    """Return True for the folder of one of nanobot's workspaces, and not of a channel."""
+    return _WORKSPACE.fullmatch(folder.name) is not None and (folder / _MARK).is_file()
+
+
+def _tell_unopened(folder: Path) -> None:
+    """Log what nanobot keeps beside its sessions, and turnkeep does not open."""
+    for path in sorted(folder.glob(f"*{_CHECKPOINT}")):
+        logger.warning("%s: the state of an unfinished turn of nanobot's is not opened", path)
+    if (folder / _CONFLICTS).is_dir():
+        logger.warning(
+            "%s: sessions that nanobot set aside are not opened; give this folder as `where` for "
+            "them",
+            folder / _CONFLICTS,
+        )
 
 
 def load(path: Path, key: SessionKey) -> Foreign:
@@ -160,12 +201,10 @@ def _key_of(path: Path) -> SessionKey | None:
     recorded = first.get("key") if first.get("_type") == "metadata" else None
     text = recorded if isinstance(recorded, str) and recorded else None
     text = text or _decoded_stem(path.stem) or path.stem.replace("_", ":", 1)
+    if ":" not in text and first.get("_type") != "metadata":
+        return None  # it may be any file
     with suppress(InvalidKeyError):
-        return SessionKey.parse(text)
-    # A key of before our grammar may hold anything; only a missing colon is too little.
-    channel, colon, chat = text.partition(":")
-    with suppress(InvalidKeyError):
-        return SessionKey(channel, chat) if colon else None
+        return foreign_key(text, _CHANNEL)
     return None
 
 

@@ -126,6 +126,10 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
             epoch=tail.turns[-1].epoch,
             generation=generation_from(tail.turns[0].time),
         )
+    if tail.info is not None and tail.complete and tail.info.epoch > 1:
+        # Exact where all is at hand; a file of before this count, or a damaged one, tells less.
+        earlier = sum(turn.epoch < tail.info.epoch for turn in tail.turns)
+        tail.info = msgspec.structs.replace(tail.info, earlier=earlier)
     if tail.info is not None:
         said = [] if record is None else [record.updated_at]
         said += [] if written is None else [written]

@@ -194,6 +194,8 @@ class Renaming:
         info = moved.info or there.info
         if moved.info is not None and there.info is not None:
             info, ids, epochs = merged(moved.info, there.info)
+            if epochs:
+                info = replace(info, earlier=moved.info.turns + there.info.earlier)
         if damaged := moved.damaged + there.damaged:
             with self._writing(self._joined_damaged) as file:
                 file.writelines(line + b"\n" for line in damaged)

@@ -252,9 +252,12 @@ class JsonlStorage(SingleChanges, RecordVerbs):
     ) -> None:
         assert chat.info is not None
         gone = sum(1 for turn in changes.values() if turn is None)
+        epoch = chat.info.epoch
+        older = sum(changes.get(one.id, one) is None for one in there if one.epoch < epoch)
         info = replace(
             chat.info,
             turns=chat.info.turns - gone,
+            earlier=max(0, chat.info.earlier - older),
             revision=chat.info.revision + 1,
             updated_at=_clock.now(),
         )
