@@ -1,0 +1,203 @@
+"""The OpenAI Agents SDK's `Session` over turnkeep.
+
+>>> result = await Runner.run(agent, "Hi", session=AgentsSession(store.session("telegram:1")))
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, cast
+
+from agents import SessionSettings, TResponseInputItem
+
+from .._records.turn import Turn
+from .._store import Session
+from .._window.choices import Speakers
+from ..shapes import from_shape, to_shape
+from ._conversation import in_runs, made_turn, message_of, others, seen_turns, store, summary_of
+
+__all__ = ["AgentsSession"]
+
+_SHAPE: Final = "responses"
+_ROLES: Final = {"developer": "system"}
+_ANY: Final = {"name": "any", "arguments": "{}"}
+Item = dict[str, Any]
+
+
+class AgentsSession:
+    """A session of the Agents SDK, stored as turns.
+
+    The items of a model's response are one turn. They come back as they were given. Turns of
+    other sources come as the items that the Responses API takes, and a summary as a message.
+
+    - `session` may be bound to a message, as in a bot's handler. Then `get_items` ends before
+      that message, since the runner gets it as its input, and the input is not stored again. The
+      final text answers the message.
+    - `settings` are the SDK's, such as `SessionSettings(limit=50)`.
+    - `speakers` shows who wrote what in a group, see `get_history`.
+
+    A picture in an item follows the store's `inline_media`: by default it is an error.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        settings: SessionSettings | None = None,
+        speakers: Speakers | None = None,
+    ) -> None:
+        self.session = session
+        self.session_id: str = session.key.text
+        self.session_settings: SessionSettings | None = settings or SessionSettings()
+        self._speakers: Speakers | None = speakers
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return all items, or the latest `limit`, in chronological order."""
+        if limit is None and self.session_settings is not None:
+            limit = self.session_settings.limit
+        if limit is not None and limit <= 0:
+            return []
+        items: list[Item] = []
+        last = limit
+        while True:
+            turns = await seen_turns(self.session, last=last)
+            items = [item for _, run in self._in_runs(turns) for item in run]
+            # Hidden turns are no items. So a page may have fewer, and then all are read.
+            if limit is None or last is None or len(items) >= limit:
+                break
+            last = None
+        if limit is not None and len(items) >= limit:
+            return cast("list[TResponseInputItem]", items[-limit:])
+        summary = await summary_of(self.session)
+        first = [] if summary is None else to_shape([summary], _SHAPE)
+        return cast("list[TResponseInputItem]", first + items)
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Store the items at the end, all or none."""
+        given = cast("list[Item]", json.loads(json.dumps(items)))
+        here = self.session.turn
+        if here is not None:
+            given = [item for item in given if not _says(item, here)]
+        await store(self.session, [*self._turns(given)])
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Delete the latest item and return it, or None if there is none."""
+        last: int | None = 1
+        while True:
+            turns = await seen_turns(self.session, last=last)
+            runs = [*self._in_runs(turns)]
+            if not runs and last is None:
+                return None
+            if not runs:
+                last = None  # only hidden turns, or none
+                continue
+            turn, _ = runs[-1]
+            items = _native(message_of(turn)) if turn.shape == _SHAPE else runs[-1][1]
+            # Of several who pop at once, one deletes the turn. The rest of it is stored again.
+            if await self.session.delete(turn) is not None:
+                await store(self.session, [*self._turns(items[:-1])])
+                return cast("TResponseInputItem", items[-1])
+
+    async def clear_session(self) -> None:
+        """Begin anew. The turns stay readable in the store, in an earlier epoch."""
+        await self.session.clear()
+
+    def _turns(self, items: Sequence[Item]) -> Iterator[Turn]:
+        """Yield the turns that store these items."""
+        batch: list[Item] = []
+        for item in [*items, None]:
+            is_blank = item is not None and _is_blank(item)
+            if item is not None and not is_blank:
+                batch.append(item)
+                continue
+            for message in _messages(batch):
+                yield made_turn(self.session, **message)
+            batch = []
+            if item is not None:
+                # No model reads it, and no window has it, but the runner looks for it.
+                role: str = _ROLES.get(item["role"], item["role"])
+                kept = {"shape": _SHAPE, "items": [{"item": item}], "hidden": True}
+                yield made_turn(self.session, role, None, **kept)
+
+    def _in_runs(self, turns: Sequence[Turn]) -> Iterator[tuple[Turn, list[Item]]]:
+        """Yield runs of items, each with its last turn."""
+        for own, run in in_runs(turns, _SHAPE):
+            if own:
+                yield from ((turn, _native(message_of(turn))) for turn in run)
+            else:
+                yield run[-1], others(run, _SHAPE, self._speakers)
+
+
+def _is_blank(item: Item) -> bool:
+    """Return True for a message that says nothing."""
+    return item.get("role") in ("user", "system", "developer") and not from_shape([item], _SHAPE)
+
+
+def _says(item: Item, here: Turn) -> bool:
+    """Return True for an input that is the message in hand, which is stored already."""
+    if item.get("role") != "user":
+        return False
+    said = from_shape([item], _SHAPE)
+    return bool(said) and _text(said[0]["content"]).strip() == here.text.strip()
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = cast("list[Item]", content or [])
+    return "\n".join(part["text"] for part in parts if part.get("type") == "text")
+
+
+def _native(message: Item) -> list[Item]:
+    """Return the items of one message."""
+    if message["role"] != "tool":
+        return to_shape([message], _SHAPE)
+    call = {"id": message["tool_call_id"], "type": "function", "function": _ANY}
+    return to_shape([{"role": "assistant", "tool_calls": [call]}, message], _SHAPE)[1:]
+
+
+def _messages(items: Sequence[Item]) -> Iterator[Item]:
+    """Yield messages that hold these items, each with all of them in its `items`."""
+    start = 0
+    for message in from_shape(items, _SHAPE):
+        entries = message.get("items") or _entries(message)
+        own = items[start : start + len(entries)]
+        start += len(entries)
+        role = _ROLES.get(message["role"], message["role"])
+        made = {**message, "role": role, "shape": _SHAPE}
+        yield {**made, "items": _exact(made, entries, own)}
+
+
+def _entries(message: Item) -> list[Item]:
+    """Return the entries for a message that chat completions express as well."""
+    if message["role"] == "tool":
+        return [{"result": True}]
+    content, calls = message["content"], message.get("tool_calls") or []
+    parts = [{"part": place} for place in range(len(content or ()))]
+    said = [{"message": parts}] if isinstance(content, list) else [{"part": 0}] * bool(content)
+    return [*said, *({"call": place} for place in range(len(calls)))]
+
+
+def _exact(message: Item, entries: list[Item], own: Sequence[Item]) -> list[Item]:
+    """Return the entries so that they give exactly these items, with nulls and odd ids."""
+    if _text_of(_native({**message, "items": entries})) == _text_of(own):
+        return entries
+    return [
+        {"item": item} if _is_opaque(entry, item) else {**_place(entry), "as": item}
+        for entry, item in zip(entries, own, strict=True)
+    ]
+
+
+def _is_opaque(entry: Item, item: Item) -> bool:
+    """Return True for an item without a place among the message's texts and calls."""
+    content = item.get("content")
+    return "item" in entry or ("part" in entry and isinstance(content, str) and not content.strip())
+
+
+def _text_of(items: Sequence[Item]) -> str:
+    return json.dumps(items, sort_keys=True)  # Python takes True, 1 and 1.0 for the same
+
+
+def _place(entry: Item) -> Item:
+    return {key: entry[key] for key in ("part", "call", "message", "result") if key in entry}
