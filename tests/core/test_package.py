@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import inspect
 import subprocess
@@ -18,6 +19,14 @@ import pytest
 import turnkeep
 
 MODULES = sorted({"turnkeep", *(m.name for m in walk_packages(turnkeep.__path__, "turnkeep."))})
+FRAMEWORKS = {
+    "openai_agents": ("agents", "openai-agents"),
+    "pydantic_ai": ("pydantic_ai", "pydantic-ai"),
+    "langchain": ("langchain_core", "langchain"),
+    "nanobot": ("nanobot", "nanobot"),
+}
+"""Each module of `turnkeep.interop` with the package that it imports, and its extra."""
+
 PUBLIC = [name for name in turnkeep.__all__ if inspect.isclass(getattr(turnkeep, name))]
 
 
@@ -93,7 +102,23 @@ def test_every_public_member_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_why_it_exists(name: str) -> None:
-    assert import_module(name).__doc__
+    assert ast.get_docstring(ast.parse(source(name)))
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_framework_that_is_not_installed_names_the_extra_to_install(name: str) -> None:
+    package, extra = FRAMEWORKS[name]
+    printed = fresh(
+        f"""
+        import sys
+        sys.modules["{package}"] = None
+        try:
+            import turnkeep.interop.{name}
+        except ImportError as error:
+            print(error)
+        """
+    )
+    assert f"pip install 'turnkeep[{extra}]'" in printed
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if ">>>" in source(name)])

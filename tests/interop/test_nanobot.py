@@ -54,7 +54,7 @@ async def talked(manager: SessionManager, *texts: str) -> tuple[list[Any], list[
             api_key="test", api_base=server.url, default_model="emulated-model"
         )
         loop = AgentLoop(
-            MessageBus(),
+            MessageBus(),  # type: ignore[no-untyped-call]
             provider,
             manager.workspace,
             model="emulated-model",

@@ -1,9 +1,11 @@
 """LangChain's chat message history over turnkeep.
 
->>> history = ChatHistory(store.session("telegram:1"))
->>> asked = HumanMessage("Hi")
->>> answer = await model.ainvoke([*await history.aget_messages(), asked])
->>> await history.aadd_messages([asked, answer])
+::
+
+    history = ChatHistory(store.session("telegram:1"))
+    asked = HumanMessage("Hi")
+    answer = await model.ainvoke([*await history.aget_messages(), asked])
+    await history.aadd_messages([asked, answer])
 """
 
 from __future__ import annotations
@@ -11,19 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.documents import Document
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    RemoveMessage,
-    convert_to_messages,
-    message_chunk_to_message,
-    message_to_dict,
-    messages_from_dict,
-)
-
-from .._errors import InvalidTurnError, UnsupportedError
+from .._errors import InvalidTurnError, MissingExtraError, UnsupportedError
 from .._records.turn import Turn
 from .._records.usage import Usage
 from .._store import Session
@@ -33,6 +23,21 @@ from ..shapes._common import content_of, image_url, mapping_or_empty, note, text
 from ..shapes._items import difference, frozen, restored, thawed
 from ._conversation import in_runs, made_turn, others, seen_turns, store, summary_of
 from ._elements import element_entries, elements_of, without_nulls
+
+try:
+    from langchain_core.chat_history import BaseChatMessageHistory
+    from langchain_core.documents import Document
+    from langchain_core.messages import (
+        AIMessage,
+        BaseMessage,
+        RemoveMessage,
+        convert_to_messages,
+        message_chunk_to_message,
+        message_to_dict,
+        messages_from_dict,
+    )
+except ModuleNotFoundError as error:
+    raise MissingExtraError(__name__, "langchain", "langchain-core") from error
 
 __all__ = ["ChatHistory"]
 

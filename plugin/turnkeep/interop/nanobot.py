@@ -1,7 +1,9 @@
 """nanobot's session store over turnkeep.
 
->>> with NanobotStore("sqlite:bot.db") as store:
-...     AgentLoop(…, session_manager=SessionManager(workspace, store=store))
+::
+
+    with NanobotStore("sqlite:bot.db") as store:
+        AgentLoop(…, session_manager=SessionManager(workspace, store=store))
 
 nanobot calls its store without `await`. So turnkeep's store runs on a thread of its own here.
 """
@@ -17,23 +19,27 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from nanobot.providers.base import (  # pyright: ignore[reportMissingTypeStubs]
-    ProviderConversationState,
-)
-from nanobot.session.manager import (  # pyright: ignore[reportMissingTypeStubs]
-    Session,
-    SessionInfo,
-    SessionMetadataPayload,
-    SessionPayload,
-)
 
-from .._errors import InvalidMetadataError
+from .._errors import InvalidMetadataError, MissingExtraError
 from .._records.info import SessionInfo as Record
 from .._records.key import foreign_key
 from .._store import Session as TurnkeepSession
 from .._store import SessionStore
 from ._conversation import made_turn, store
 from ._nanobot_rows import STATE, Written, differing, in_order, is_hidden, turn_of
+
+try:
+    from nanobot.providers.base import (  # pyright: ignore[reportMissingTypeStubs]
+        ProviderConversationState,
+    )
+    from nanobot.session.manager import (  # pyright: ignore[reportMissingTypeStubs]
+        Session,
+        SessionInfo,
+        SessionMetadataPayload,
+        SessionPayload,
+    )
+except ModuleNotFoundError as error:
+    raise MissingExtraError(__name__, "nanobot", "nanobot-ai") from error
 
 __all__ = ["NanobotStore"]
 

@@ -1,6 +1,8 @@
 """The OpenAI Agents SDK's `Session` over turnkeep.
 
->>> result = await Runner.run(agent, "Hi", session=AgentsSession(store.session("telegram:1")))
+::
+
+    result = await Runner.run(agent, "Hi", session=AgentsSession(store.session("telegram:1")))
 """
 
 from __future__ import annotations
@@ -9,13 +11,17 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
-from agents import SessionSettings, TResponseInputItem
-
+from .._errors import MissingExtraError
 from .._records.turn import Turn
 from .._store import Session
 from .._window.choices import Speakers
 from ..shapes import from_shape, to_shape
 from ._conversation import in_runs, made_turn, message_of, others, seen_turns, store, summary_of
+
+try:
+    from agents import SessionSettings, TResponseInputItem
+except ModuleNotFoundError as error:
+    raise MissingExtraError(__name__, "openai-agents", "openai-agents") from error
 
 __all__ = ["AgentsSession"]
 
@@ -116,7 +122,8 @@ class AgentsSession:
             batch = []
             if item is not None:
                 # No model reads it, and no window has it, but the runner looks for it.
-                role: str = _ROLES.get(item["role"], item["role"])
+                role = str(item["role"])
+                role = _ROLES.get(role, role)
                 kept = {"shape": _SHAPE, "items": [{"item": item}], "hidden": True}
                 yield made_turn(self.session, role, None, **kept)
 

@@ -1,8 +1,10 @@
 """pydantic-ai's message history over turnkeep.
 
->>> history = MessageHistory(store.session("telegram:1"))
->>> result = await agent.run("Hi", message_history=await history.messages())
->>> await history.add(result.new_messages())
+::
+
+    history = MessageHistory(store.session("telegram:1"))
+    result = await agent.run("Hi", message_history=await history.messages())
+    await history.add(result.new_messages())
 """
 
 from __future__ import annotations
@@ -13,23 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic_ai.messages import (
-    BinaryContent,
-    CachePoint,
-    ImageUrl,
-    ModelMessage,
-    ModelMessagesTypeAdapter,
-    ModelRequest,
-    ModelResponse,
-    SystemPromptPart,
-    TextContent,
-    TextPart,
-    ToolCallPart,
-    ToolReturnPart,
-    UserContent,
-    UserPromptPart,
-)
-
+from .._errors import MissingExtraError
 from .._records.media import media_of
 from .._records.turn import Turn
 from .._records.usage import Usage
@@ -39,6 +25,26 @@ from ..shapes._common import content_of, image_url, note, text_part
 from ..shapes._items import Pieces, Reader, arranged, difference, restored, thawed
 from ._conversation import in_runs, made_turn, others, seen_turns, store, summary_of
 from ._elements import element_entries, elements_of, without_nulls
+
+try:
+    from pydantic_ai.messages import (
+        BinaryContent,
+        CachePoint,
+        ImageUrl,
+        ModelMessage,
+        ModelMessagesTypeAdapter,
+        ModelRequest,
+        ModelResponse,
+        SystemPromptPart,
+        TextContent,
+        TextPart,
+        ToolCallPart,
+        ToolReturnPart,
+        UserContent,
+        UserPromptPart,
+    )
+except ModuleNotFoundError as error:
+    raise MissingExtraError(__name__, "pydantic-ai", "pydantic-ai-slim") from error
 
 __all__ = ["MessageHistory"]
 

@@ -222,7 +222,9 @@ class Chat:
                 info = self._begun(now, at)
                 lines.append(self._metadata(info, "begin"))
             stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
-            line = with_marks(encode(stored), stored)
+            line = encode(stored)
+            if stored.hidden:
+                line = with_marks(line)
             line = b'%b,"at":%d}\n' % (line[:-1], written)  # see `_lines.written_at`
             longest = len(line) + len(MORE)
             if self.since_metadata and self.since_metadata + longest > METADATA_EVERY:

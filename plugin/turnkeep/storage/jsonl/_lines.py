@@ -108,12 +108,13 @@ def encode_turn(turn: Turn) -> bytes:
     """Return the turn's line; its generation is the file's, and is not repeated in each line."""
     if turn.generation:
         turn = msgspec.structs.replace(turn, generation="")
-    return with_marks(encode(turn), turn) + b"\n"
+    line = encode(turn)
+    return (with_marks(line) if turn.hidden else line) + b"\n"
 
 
-def with_marks(line: bytes, turn: Turn) -> bytes:
+def with_marks(line: bytes) -> bytes:
     """Return a hidden message's line with the marks by which nanobot hides it, too."""
-    return line[:-1] + _MARKS if turn.hidden else line
+    return line[:-1] + _MARKS
 
 
 def of_generation(turn: Turn, generation: str) -> Turn:
