@@ -104,12 +104,15 @@ def in_runs(turns: Sequence[Turn], shape: str) -> Iterator[tuple[bool, list[Turn
 
     A result stays with its call, also after an edit took its shape.
     """
-    calls: set[str] = set()
+    owns: dict[str, bool] = {}
+    """For the id of each call, if the latest turn that calls it is of this shape."""
+
     seen: list[tuple[bool, Turn]] = []
     for turn in turns:
-        own = turn.shape == shape or (turn.role == "tool" and turn.tool_call_id in calls)
-        if own:
-            calls.update(call["id"] for call in turn.tool_calls or ())
+        own = turn.shape == shape
+        if turn.role == "tool":
+            own = owns.get(turn.tool_call_id or "", own)
+        owns.update((call["id"], own) for call in turn.tool_calls or ())
         if own or not turn.hidden:
             seen.append((own, turn))
     for own, run in groupby(seen, lambda one: one[0]):
