@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from nanobot.session.manager import JsonlSessionStore, Session, SessionManager
 
 from emulators.openai_responses import ResponsesEmulator
 from emulators.openai_rules import Json
-from turnkeep import SessionStore, TurnTooLargeError, check_messages
+from turnkeep import SessionStore, StoreLockedError, TurnTooLargeError, check_messages
 from turnkeep.interop.nanobot import NanobotStore
 
 
@@ -265,3 +267,32 @@ async def test_nanobots_readers_do_not_show_what_was_before_a_clear_nor_hidden_t
     loaded = reader.load("telegram:1")
     assert loaded is not None
     assert [row["content"] for row in loaded.get_history()] == ["fresh"]
+
+
+def test_a_store_that_cant_be_opened_says_so_and_leaves_no_thread(tmp_path: Path) -> None:
+    where = f"jsonl:{tmp_path}/store"
+    with NanobotStore(where) as owner:
+        owner.save(Session("telegram:1", messages=[{"role": "user", "content": "hi"}]))
+        before = threading.active_count()
+        with pytest.raises(StoreLockedError), NanobotStore(where, lock_timeout=0):
+            pass
+        assert threading.active_count() == before
+
+
+def test_threads_save_one_after_the_other(
+    storage: str, managing: Callable[..., SessionManager]
+) -> None:
+    with NanobotStore(storage) as store:
+
+        def save(number: int) -> None:
+            for _ in range(3):
+                session = store.load("telegram:1") or Session("telegram:1")
+                session.add_message("user", str(number))
+                store.save(Session(f"telegram:{number}", messages=session.messages))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(save, range(2, 10)))
+        kept = [store.load(f"telegram:{number}") for number in range(2, 10)]
+        assert [[row["content"] for row in one.messages] for one in kept if one] == [
+            [str(number)] for number in range(2, 10)
+        ]

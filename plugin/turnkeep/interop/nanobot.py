@@ -15,6 +15,7 @@ import json
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -68,6 +69,9 @@ class NanobotStore:
     def __init__(self, where: Any, **options: Any) -> None:
         self.store = SessionStore(where, **options)
         self._stack = ExitStack()
+        self._lock = Lock()
+        """One call at a time: a save is several steps."""
+
         self._portal: BlockingPortal | None = None
         self._written: dict[str, Written] = {}
 
@@ -85,21 +89,34 @@ class NanobotStore:
 
     def close(self) -> None:
         """Close the store, after all that was saved is stored."""
-        portal, self._portal = self._portal, None
-        if portal is not None:
-            portal.call(self.store.aclose)
-        self._stack.close()
+        with self._lock:
+            portal, self._portal = self._portal, None
+            with self._stack:
+                if portal is not None:
+                    portal.call(self.store.aclose)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine where the store lives, and wait for it."""
-        if self._portal is None:
-            self._portal = self._stack.enter_context(start_blocking_portal())
-            self._portal.call(self.store.__aenter__)
 
         async def awaited() -> T:
             return await work
 
-        return self._portal.call(awaited)
+        with self._lock:
+            try:
+                return self._opened().call(awaited)
+            finally:
+                work.close()
+
+    def _opened(self) -> BlockingPortal:
+        if self._portal is None:
+            portal = self._stack.enter_context(start_blocking_portal())
+            try:
+                portal.call(self.store.__aenter__)
+            except BaseException:
+                self._stack.close()
+                raise
+            self._portal = portal
+        return self._portal
 
     # nanobot's protocol.
 
