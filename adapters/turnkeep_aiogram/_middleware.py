@@ -26,6 +26,7 @@ from ._commands import Commands
 from ._copies import Copies
 from ._current import in_hand
 from ._ephemeral import ephemeral_outlet
+from ._feedback import TelegramFeedback
 from ._feeding import Feeding
 from ._forms import Forms, RecordStates
 from ._intake import EDITED, RECORDED, Intake, Record
@@ -67,6 +68,9 @@ class SessionMiddleware(BaseMiddleware):
       with `record_commands=True`.
     - `record_states` (False): record what is typed in an FSM state or a scene, and the buttons
       that handlers with a filter take; True, or the states to record. A form may ask for secrets.
+    - `record_reactions` (False), `record_votes` (False): record people's reactions, and their
+      answers to the bot's polls, as turns that nobody answers. Telegram tells of reactions in a
+      group only if the bot is an administrator there.
     - `data_key`: the name of the handlers' parameter.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `drafts`: show a growing answer as a draft in private chats.
@@ -92,6 +96,8 @@ class SessionMiddleware(BaseMiddleware):
         record: Record = "all",
         record_commands: bool = False,
         record_states: RecordStates = False,
+        record_reactions: bool = False,
+        record_votes: bool = False,
         data_key: str = "chat_session",
         capture: bool = False,
         drafts: bool = False,
@@ -131,6 +137,12 @@ class SessionMiddleware(BaseMiddleware):
                 copies=copies,
                 is_own=is_own,
             )
+        self._feedback = TelegramFeedback(
+            self.recorder,
+            self._intake.key_of_sent,
+            reactions=record_reactions,
+            votes=record_votes,
+        )
         self._resume = Resume(self.recorder)
         self._confirmation = Confirmation(self._resume.start)
         self._advice = Advice(scope)
@@ -173,8 +185,8 @@ class SessionMiddleware(BaseMiddleware):
         for name in RECORDED:
             self._observer(name).middleware(self._around_handler)
         # With polling, Telegram sends only kinds of updates that have a handler; these never match.
-        used = ("message", *EDITED, "deleted_business_messages", *self._buttons.used_updates)
-        for name in used:
+        wanted = ("message", *EDITED, "deleted_business_messages")
+        for name in (*wanted, *self._buttons.used_updates, *self._feedback.updates):
             self._observer(name).register(_matches_nothing, _matches_nothing)
         dispatcher.startup.register(self._open)
         dispatcher.shutdown.register(self._close)
@@ -204,6 +216,8 @@ class SessionMiddleware(BaseMiddleware):
                 return await self._once.run(bot, event, lambda: self._buttons.press(bot, event, at))
             with self._recording(bot, event):
                 session = data[self.data_key] = await self._intake.process(event, data)
+                if self._feedback.updates:
+                    await self._record_feedback(event, session, bot)
             self._feeding.recorded(event)
             is_button = event.callback_query is not None
             if session is None or (session.turn is not None and not is_button):
@@ -230,6 +244,10 @@ class SessionMiddleware(BaseMiddleware):
             return result
 
         return await self._once.run(data["bot"], event, handle)
+
+    async def _record_feedback(self, update: Update, session: ChatSession | None, bot: Bot) -> None:
+        self._feedback.watch(bot)
+        await self._feedback.record(update, None if session is None else session.key, bot)
 
     def _recording(self, bot: Bot, update: Update) -> AbstractContextManager[None]:
         # With record="handled" recording may wait for handlers, and the next updates must not.
@@ -359,6 +377,8 @@ class SessionMiddleware(BaseMiddleware):
             self._confirmation.watch(bot)
             if self._capture is not None:
                 self._capture.watch(bot)
+            if self._feedback.updates:
+                self._feedback.watch(bot)
         await self._advice.ask_bots(bots)
         await self._commands.ask_bots(bots)
         stack = AsyncExitStack()

@@ -23,6 +23,7 @@ from ._backfill import Backfill
 from ._buttons import Buttons
 from ._cancel import cancel_only_once
 from ._capture import Capture
+from ._feedback import DiscordFeedback
 from ._intake import Bot, Context, Intake, Record
 from ._look import Render
 from ._message import Scope, Where, source_id
@@ -55,6 +56,8 @@ class SessionCog(commands.Cog):
     - `record` ("all"): the choice of messages to record; see `Record`.
     - `record_commands`: record prefix commands, too.
     - `record_webhooks`: record the posts of webhooks, too, for proxies such as PluralKit.
+    - `record_reactions`, `record_votes`: record people's reactions, and their votes in polls, as
+      turns that nobody answers.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `backfill`: the most messages of a channel to fetch after the bot was away, if Discord does
       not replay them. Missed ones are recorded, not answered. Recorded ones that were edited or
@@ -79,6 +82,8 @@ class SessionCog(commands.Cog):
         record: Record = "all",
         record_commands: bool = False,
         record_webhooks: bool = False,
+        record_reactions: bool = False,
+        record_votes: bool = False,
         backfill: int = 0,
         capture: bool = False,
         drain_timeout: float = 10,
@@ -109,6 +114,8 @@ class SessionCog(commands.Cog):
         self._capture: Capture | None = None
         if capture:
             self._capture = Capture(store, intake.key_of_sent, intake.content_of, intake.quoted_of)
+        self._feedback = DiscordFeedback(bot, self.recorder, intake.key)
+        self._record_reactions, self._record_votes = record_reactions, record_votes
         self._once = CommandsOnce(bot, store)
         self._drain_timeout = drain_timeout
         self._opened: AsyncExitStack | None = None
@@ -248,6 +255,30 @@ class SessionCog(commands.Cog):
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Erase the channel's session; called by discord.py."""
         await self._intake.forget_channel(channel.id)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        """Record a reaction; called by discord.py."""
+        if self._record_reactions:
+            await self._feedback.record_reaction(payload)
+
+    @commands.Cog.listener()
+    async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
+        """Take a reaction back; called by discord.py."""
+        if self._record_reactions:
+            await self._feedback.record_reaction(payload)
+
+    @commands.Cog.listener()
+    async def on_raw_poll_vote_add(self, payload: discord.RawPollVoteActionEvent) -> None:
+        """Record a vote; called by discord.py."""
+        if self._record_votes:
+            await self._feedback.record_vote(payload, is_added=True)
+
+    @commands.Cog.listener()
+    async def on_raw_poll_vote_remove(self, payload: discord.RawPollVoteActionEvent) -> None:
+        """Take a vote back; called by discord.py."""
+        if self._record_votes:
+            await self._feedback.record_vote(payload, is_added=False)
 
     async def bot_check_once(self, ctx: Context) -> bool:
         """Give the command its `ctx.chat_session`; called by discord.py before each command.

@@ -144,6 +144,30 @@ class People:
         """Delete a message, whoever wrote it."""
         self._rest.remove_messages(message["channel_id"], [message["id"]])
 
+    async def react(self, message: Payload, user: Ref, emoji: str, *, remove: bool = False) -> None:
+        """Add a reaction to a message, or take it back.
+
+        https://discord.com/developers/docs/events/gateway-events#message-reaction-add
+        """
+        kind = "MESSAGE_REACTION_REMOVE" if remove else "MESSAGE_REACTION_ADD"
+        about: Payload = {"emoji": {"id": None, "name": emoji}, "burst": False, "type": 0}
+        self._about(kind, message, user, about)
+
+    async def vote(self, message: Payload, user: Ref, answer: int, *, remove: bool = False) -> None:
+        """Vote for an answer of a poll, or take the vote back.
+
+        https://discord.com/developers/docs/events/gateway-events#message-poll-vote-add
+        """
+        kind = "MESSAGE_POLL_VOTE_REMOVE" if remove else "MESSAGE_POLL_VOTE_ADD"
+        self._about(kind, message, user, {"answer_id": answer})
+
+    def _about(self, kind: str, message: Payload, user: Ref, about: Payload) -> None:
+        place = self._world.channels[message["channel_id"]]
+        ids = {"user_id": ident(user), "message_id": message["id"], "channel_id": place["id"]}
+        if "guild_id" in place:
+            ids["guild_id"] = place["guild_id"]
+        self._gateway.dispatch(kind, {**ids, **about})
+
     async def bulk_delete(self, messages: Sequence[Payload]) -> None:
         """Delete several messages of one channel in one event, as a moderator's bot does."""
         numbers = [message["id"] for message in messages]

@@ -44,6 +44,7 @@ _JSON_PARAMS = frozenset(
         "message_ids",
         "message_thread_id",
         "offset",
+        "options",
         "receiver_user_id",
         "reply_markup",
         "reply_parameters",
@@ -148,6 +149,27 @@ class BotMethods(EphemeralMethods):
 
     def do_sendvoice(self, params: Json) -> Json:
         return self.do_sendphoto(params, "voice")
+
+    def do_sendpoll(self, params: Json) -> Json:
+        """Send a poll; answers come with the ids of its options (`persistent_id` names them)."""
+        given = params.get("options") or []
+        if not 1 <= len(given) <= 12:  # https://core.telegram.org/bots/api#sendpoll
+            raise bad_request("poll must have at least 1 option")
+        options = [
+            {"text": one["text"], "voter_count": 0, "persistent_id": str(number)}
+            for number, one in enumerate(given)
+        ]
+        flags = ("is_closed", "allows_multiple_answers", "allows_revoting", "members_only")
+        poll: Json = {
+            "id": str(time.time_ns()),
+            "question": params["question"],
+            "options": options,
+            "total_voter_count": 0,
+            "type": "regular",
+            "is_anonymous": False,
+            **dict.fromkeys(flags, False),
+        }
+        return self._send(params, {"poll": poll})
 
     def do_sendmediagroup(self, params: Json) -> list[Json]:
         group = {"media_group_id": str(time.time_ns())}

@@ -135,6 +135,43 @@ class People:
         query = {"id": query_id, "from": user(user_id, first_name), "chat_instance": "7"}
         return self.push({"callback_query": {**query, "message": message, "data": data}})
 
+    def react(
+        self, target: Mapping[str, Any], *emojis: str, user_id: int = 1001, first_name: str = "Ada"
+    ) -> Json:
+        """A user leaves these reactions on a message, and no others: `message_reaction`.
+
+        The update names no topic. Groups tell administrators alone, and bots that ask for it
+        (https://core.telegram.org/bots/api#messagereactionupdated).
+        """
+        message = self.bot.chats.find(target)
+        chat = self.bot.chats.of(message)
+        reaction: Json = {
+            "chat": chat.info,
+            "message_id": message["message_id"],
+            "user": user(user_id, first_name),
+            "date": chat.date,
+            "old_reaction": [],
+            "new_reaction": [{"type": "emoji", "emoji": one} for one in emojis],
+        }
+        return self.push({"message_reaction": reaction})
+
+    def vote(
+        self, target: Mapping[str, Any], *options: int, user_id: int = 1001, first_name: str = "Ada"
+    ) -> Json:
+        """A user answers a poll of the bot's that is not anonymous, or takes the answer back.
+
+        "Bots receive new votes only in polls that were sent by the bot itself"
+        (https://core.telegram.org/bots/api#update); the update names no chat.
+        """
+        poll = self.bot.chats.find(target)["poll"]
+        answer: Json = {
+            "poll_id": poll["id"],
+            "option_ids": [*options],
+            "option_persistent_ids": [poll["options"][one]["persistent_id"] for one in options],
+            "user": user(user_id, first_name),
+        }
+        return self.push({"poll_answer": answer})
+
     def migrate(self, old_id: int, new_id: int, *, new_first: bool = False) -> tuple[Json, Json]:
         """A group becomes a supergroup: the update of the old chat, and that of the new.
 

@@ -14,6 +14,7 @@
   conversations that start over
 - `_later`: messages during a storage's failure; `_drain`: the end of a bot
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
+- `_feedback`: reactions and votes
 - `_export`, `_privacy` and `_privacy_texts`: people see and erase their data
 - `_question`: the question of a command; `_owed`, `_progress` and `_resume`: answers that a crash
   cuts off; `_handled`: commands and buttons that come twice
@@ -41,6 +42,7 @@ from ._content import Content, as_content, as_repeated, list_media
 from ._drain import drain
 from ._edits import AS_MADE
 from ._export import Asker, export, forget
+from ._feedback import Feedback
 from ._growing import GrowingMessage
 from ._handled import Handled
 from ._notes import as_said, note, reply_note
@@ -83,6 +85,7 @@ __all__ = [
     "Earlier",
     "Edits",
     "Failed",
+    "Feedback",
     "Footer",
     "GrowingMessage",
     "Handled",
