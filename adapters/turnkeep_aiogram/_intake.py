@@ -331,7 +331,7 @@ class Intake:
         self, session: ChatSession, message: Message, said: Said
     ) -> ChatSession:
         if session.is_chained:
-            await self._recorder.record_earlier(session, earlier_of(message, self._hides))
+            await self._recorder.earlier.record(session, earlier_of(message, self._hides))
         return await self._recorder.receive(
             session,
             said.content,

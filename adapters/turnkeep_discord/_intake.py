@@ -204,14 +204,14 @@ class Intake:
             earlier = await earlier_of(
                 session,
                 message,
-                since=await self._recorder.since(session),
+                since=await self._recorder.earlier.since(session),
                 sender_of=self._sender,
                 hides=self._ignores,
             )
         except (StorageError, StoreLockedError) as error:
             logger.warning("%s: earlier messages are not looked up: %s", session, error)
             return
-        await self._recorder.record_earlier(session, earlier)
+        await self._recorder.earlier.record(session, earlier)
 
     async def _store_parent(self, session: ChatSession, message: discord.Message) -> None:
         """Store a thread's parent channel with its session.

@@ -69,7 +69,7 @@ def test_anthropics_messages_are_of_its_packages_types(messages: Messages) -> No
 @given(LISTS)
 def test_googles_contents_are_of_its_packages_types(messages: Messages) -> None:
     made = to_shape(messages, "google")
-    instruction = made.get("system_instruction", {})
+    instruction: Any = made.get("system_instruction", {})
     assert isinstance(instruction, dict)
     contents = [*made["contents"], instruction]
     assert [typed_by_google(content) for content in contents] == contents

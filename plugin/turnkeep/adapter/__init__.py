@@ -2,7 +2,7 @@
 
 - `_recorder`: records messages; `_changes`: edits and deletions; `_choice`: the `record=` option;
   `_scope`: the `scope=` option
-- `_chain`: reply chains as windows
+- `_chain` and `_earlier`: reply chains as windows, and the messages fetched for them
 - `_chat`: the session that handlers get, and its `answer`; `_speak`: an answer to its end, also
   where it fails; `_wishes` and `_options`: what its author wants then
 - `_buttons` and `_again`: the buttons that stop an answer, or ask for another one
@@ -35,11 +35,12 @@ from ._buttons import (
     under_way,
 )
 from ._capture import edit_as_sent, record_as_sent
-from ._chain import OPENING, Earlier
+from ._chain import OPENING
 from ._chat import ChatSession
 from ._choice import RecordFilter, RecordOption
 from ._content import Content, as_content, as_repeated, list_media
 from ._drain import drain
+from ._earlier import Earlier
 from ._edits import AS_MADE
 from ._export import Asker, export, forget
 from ._feedback import Feedback

@@ -6,41 +6,25 @@ and restarts hold for chains without further ado: only the window is another one
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timezone
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 
 from msgspec import structs
 
 from .._records.quote import quoted_source
-from .._records.turn import Sender, Turn
+from .._records.turn import Turn
 from .._session.conversation import Conversation
 from .._session.draft import Draft
 from .._session.reading import Sight, window_alone
-from .._store import Session
 from .._window.build import Window
 from .._window.options import WindowOptions
 
-__all__ = ["OPENING", "Chained", "Earlier", "Since"]
+__all__ = ["OPENING", "Chained"]
 
 OPENING: Final[dict[str, Any]] = {"opening": True}
 """In a turn's `extra`: it stands at the beginning of a thread, and of all chains in it."""
 
 _MOST_OPENING: Final = 2
-_SINCE: Final = "fetch_since"
-
-
-class Earlier(NamedTuple):
-    """A message from before the one in hand, which is not recorded yet.
-
-    `sender` is None for the bot's own. `quoted` is the message that it replies to, and its author.
-    """
-
-    content: Any
-    source_id: str
-    sender: Sender | None
-    time: datetime
-    quoted: tuple[str | None, str | None] | None = None
 
 
 class Chained(Conversation):
@@ -117,33 +101,3 @@ def _ascending(
     return [structs.replace(moved(turn), id=places[turn.id]) for turn in turns], [
         moved(turn) for turn in collected
     ]
-
-
-class Since:
-    """The time from which the unknown messages of a session are unknown for a good reason.
-
-    What was said before a reset or a `/forget` must not come back because somebody replies to it.
-    """
-
-    @staticmethod
-    async def note(session: Session) -> None:
-        """Note that somebody was forgotten now."""
-        await session.update_metadata({_SINCE: datetime.now(timezone.utc).isoformat()})
-
-    @staticmethod
-    async def of(session: Session) -> datetime | None:
-        """Return the time before which nothing may be fetched, or None."""
-        info = await session.info()
-        if info is None:
-            return None
-        noted = info.metadata.get(_SINCE)
-        times = [datetime.fromisoformat(noted)] if isinstance(noted, str) else []
-        if info.epoch > 1:
-            times.append(await _first_time(session.turns()) or datetime.now(timezone.utc))
-        return max(times, default=None)
-
-
-async def _first_time(turns: AsyncIterator[Turn]) -> datetime | None:
-    async for turn in turns:
-        return turn.time
-    return None

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from .._store import Session
-from ._chain import Since
 from ._chat import ChatSession
+from ._earlier import end_fetching
 from ._export import Asker, count_of_others, export, forget
 from ._privacy_texts import PrivacyTexts
 
@@ -38,7 +38,7 @@ async def forget_and_report(
     erased = [await forget(session, asker=asker) for session in sessions]
     for session in sessions:
         if isinstance(session, ChatSession) and session.fetches:
-            await Since.note(session)  # or what is forgotten would be fetched again
+            await end_fetching(session)  # or what is forgotten would be fetched again
     lines = [texts.forgotten if any(erased) else texts.nothing]
     if asker.private_chat is not None:
         left = [await count_of_others(session, asker=asker) for session in sessions]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
@@ -18,10 +18,11 @@ from .._records.turn import Sender, Turn
 from .._session.conversation import Conversation
 from .._store import SessionStore
 from ._bounds import MAX_WAITING, Bounds, RateLimit, Refused, in_english
-from ._chain import Chained, Earlier, Since
+from ._chain import Chained
 from ._changes import Changes
 from ._chat import FAILURES, ChatSession
 from ._content import cut_to_fit
+from ._earlier import EarlierMessages
 from ._later import ChainedOwing, Later, Owing
 from ._outlet import Outlet
 from ._overlap import Busy, Overlap
@@ -128,6 +129,7 @@ class Recorder:
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._places = Places()
         self._changes = Changes(store, self._places, delete_answers=delete_answers)
+        self.earlier: EarlierMessages = EarlierMessages(store, self._places)
         self._resume = resume
         self._too_old = too_old
         self.debts: Debts = debts_of(store.desk)
@@ -272,47 +274,6 @@ class Recorder:
             now = fields["time"] or datetime.now(timezone.utc)
             await self._begin_again(self._reset, session, fields["source_id"], now)
             return await session.receive(content, **fields)
-
-    async def since(self, session: ChatSession) -> datetime | None:
-        """Return the time before which no message of the chat may be fetched, or None."""
-        return await Since.of(session)
-
-    async def record_earlier(self, session: ChatSession, earlier: Sequence[Earlier]) -> None:
-        """Record messages from before the one in hand, the oldest first, if they are not stored.
-
-        Those from before a reset or a `/forget` are left out. A failing storage leaves out all.
-        """
-        try:
-            since = await Since.of(session) if earlier else None
-            for one in earlier:
-                if since is not None and one.time <= since:
-                    continue
-                if await session.find(one.source_id) is not None:
-                    continue
-                quoted = None if one.quoted is None else Quoted(*one.quoted)
-                if one.sender is None:
-                    await self.record_sent(
-                        session.key,
-                        one.content,
-                        source_id=one.source_id,
-                        text=None,
-                        time=one.time,
-                        quoted=quoted,
-                    )
-                    continue
-                self._note(one.source_id, session.key, quoted, one.time)
-                extra = None if quoted is None else reply_to(*quoted)
-                content = cut_to_fit(one.content, self.store.desk.max_turn_bytes)
-                await self.store.session(session.key).append(
-                    "user",
-                    content,
-                    source_id=one.source_id,
-                    sender=one.sender,
-                    time=one.time,
-                    extra=extra,
-                )
-        except FAILURES as error:
-            logger.warning("%s: earlier messages are not recorded: %s", session, error)
 
     def _note(
         self,

@@ -132,7 +132,7 @@ class NanobotStore:
     def delete(self, key: str) -> bool:
         """Delete a session for good; return True if there was one."""
         self._written.pop(key, None)
-        return self.run(self.store.forget(foreign_key(key, _CHANNEL)))
+        return bool(self.run(self.store.forget(foreign_key(key, _CHANNEL))))
 
     def read(self, key: str) -> SessionPayload | None:
         """Return the session as JSON, or None."""
