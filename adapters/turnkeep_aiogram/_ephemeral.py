@@ -12,18 +12,20 @@ from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import EphemeralMessageParameters, Message, ReplyParameters, Update
 
 from ._message import MaybeInaccessible, is_ephemeral, listener_of, place_of
-from ._outlet import Render, TelegramOutlet
+from ._outlet import Render, Rich, TelegramOutlet
 
 
 def ephemeral_outlet(
-    update: Update, message: MaybeInaccessible, bot: Bot, render: Render | None
+    update: Update, message: MaybeInaccessible, bot: Bot, render: Render | None, rich: Rich | None
 ) -> EphemeralOutlet | None:
     """Return the outlet of an ephemeral message, or None for any other message."""
     if not is_ephemeral(message) or (listener := listener_of(update, bot.id)) is None:
         return None
     query = update.callback_query
     query_id = None if query is None else query.id
-    return EphemeralOutlet(message, bot, listener=listener, query_id=query_id, render=render)
+    return EphemeralOutlet(
+        message, bot, listener=listener, query_id=query_id, render=render, rich=rich
+    )
 
 
 class EphemeralOutlet(TelegramOutlet):
@@ -44,11 +46,12 @@ class EphemeralOutlet(TelegramOutlet):
         listener: int,
         query_id: str | None = None,
         render: Render | None = None,
+        rich: Rich | None = None,
     ) -> None:
         self._listener = listener
         self._query_id = query_id
         self._is_late = False
-        super().__init__(message, bot, render=render)
+        super().__init__(message, bot, render=render, rich=rich)
         self.place = place_of(message, listener)
 
     @property

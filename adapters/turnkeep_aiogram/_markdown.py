@@ -11,10 +11,11 @@ from markdown_it.token import Token
 
 from turnkeep.adapter import code_parts, tables_as_code
 
+from ._blocks import LINKED
+
 __all__ = ["render_markdown"]
 
 _MAX_TEXT: Final = 4096
-_LINKED: Final = ("http://", "https://", "mailto:", "tel:", "tg://", "ton://")
 _MAX_ENTITIES: Final = 100
 _KEPT: Final = ("pre", "text_link", "blockquote")  # where there are too many
 _RULE: Final = "———"
@@ -180,7 +181,7 @@ def _add_inline(shown: _Shown, tokens: Sequence[Token]) -> None:
 
 
 def _end_link(shown: _Shown, begin: int, address: str) -> None:
-    if address.startswith(_LINKED):
+    if address.startswith(LINKED):
         shown.mark(begin, "text_link", url=address)
     elif address:
         shown.add(f" ({address})")

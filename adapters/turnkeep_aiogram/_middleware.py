@@ -20,6 +20,7 @@ from turnkeep import SessionKey, SessionStore
 from turnkeep.adapter import AdapterOptions, ChatSession, Recorder, drain, split_options
 
 from ._advice import Advice
+from ._blocks import rich_message
 from ._buttons import Buttons
 from ._capture import Capture
 from ._commands import Commands
@@ -74,8 +75,9 @@ class SessionMiddleware(BaseMiddleware):
     - `data_key`: the name of the handlers' parameter.
     - `capture`: record the messages that the bot sends beside its replies, too.
     - `drafts`: show a growing answer as a draft in private chats.
-    - `render`: `"markdown"` shows a model's Markdown; or a function from a piece of an answer to
-      the fields of `sendMessage`; see `Render`.
+    - `render`: `"markdown"` shows a model's Markdown, as a rich message where that shows more;
+      `"entities"` sends no rich messages; or a function from a piece of an answer to the fields
+      of `sendMessage`, see `Render`.
     - `drain_timeout`: the seconds that shutdown waits for running handlers, so that their replies
       are stored.
     - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,
@@ -101,7 +103,7 @@ class SessionMiddleware(BaseMiddleware):
         data_key: str = "chat_session",
         capture: bool = False,
         drafts: bool = False,
-        render: Render | Literal["markdown"] | None = None,
+        render: Render | Literal["markdown", "entities"] | None = None,
         drain_timeout: float = 10,
         **options: Unpack[AdapterOptions],
     ) -> None:
@@ -123,6 +125,7 @@ class SessionMiddleware(BaseMiddleware):
         self._buttons = Buttons(self.recorder, self._answer_options)
         self._drafts = drafts
         self._render = _as_render(render)
+        self._rich = rich_message if render == "markdown" else None
         self._drain_timeout = drain_timeout
         self._own = OwnMessages(self.recorder, self._intake)
         own, content_of = self._own, self._intake.content_of
@@ -280,8 +283,9 @@ class SessionMiddleware(BaseMiddleware):
             return await bot(result) if isinstance(result, TelegramMethod) else result
 
     def _outlet(self, update: Update, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
-        outlet = ephemeral_outlet(update, message, bot, self._render) or TelegramOutlet(
-            message, bot, drafts=self._drafts, render=self._render, migrated=self.migrate
+        render, rich = self._render, self._rich
+        outlet = ephemeral_outlet(update, message, bot, render, rich) or TelegramOutlet(
+            message, bot, drafts=self._drafts, render=render, rich=rich, migrated=self.migrate
         )
         outlet.options = self._answer_options
         return outlet
@@ -406,6 +410,6 @@ def _matches_nothing(_: TelegramObject) -> bool:
 def _as_render(render: Render | str | None) -> Render | None:
     if not isinstance(render, str):
         return render
-    if render != "markdown":
-        raise ValueError(f"render is 'markdown' or a function, not {render!r}")
+    if render not in ("markdown", "entities"):
+        raise ValueError(f"render is 'markdown', 'entities' or a function, not {render!r}")
     return render_markdown

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 from aiogram import Bot
+from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import (
     TelegramAPIError,
     TelegramBadRequest,
     TelegramForbiddenError,
     TelegramMigrateToChat,
+    TelegramNotFound,
     TelegramRetryAfter,
 )
 from aiogram.methods import EditMessageText, SendMessageDraft
 from aiogram.types import (
     InaccessibleMessage,
     InlineKeyboardMarkup,
+    InputRichMessage,
     LinkPreviewOptions,
     Message,
     ReplyParameters,
@@ -36,6 +41,11 @@ from ._keyboards import keyboard
 from ._message import Place, message_at, place_of, source_id
 
 T = TypeVar("T")
+
+logger: Final = logging.getLogger("turnkeep")
+
+Rich = Callable[[str], InputRichMessage | None]
+"""A function from a piece of the model's text to a rich message, or None for an ordinary one."""
 
 Render = Callable[[str], dict[str, Any]]
 """A function from a piece of the model's text to fields of `sendMessage`, `text` among them.
@@ -57,9 +67,12 @@ _PLACE: Final = frozenset(
     }
 )
 _EDITED: Final = frozenset(EditMessageText.model_fields)
-_DRAFTED: Final = frozenset(SendMessageDraft.model_fields)
+_DRAFTED: Final = frozenset(SendMessageDraft.model_fields) | {"rich_message"}
 _UNFORMATTED: Final = ("can't parse", "entit", "too long", "url")
 """Words of refusals for which the unchanged text is sent."""
+_NOT_CONTENT: Final = ("not modified", "message to edit not found", "can't be edited")
+_OLDER_SERVER: Final = ("method not found", "message text is empty")
+"""The refusals of rich messages by a Bot API server that does not know them."""
 _FORMAT: Final = frozenset({"entities", "parse_mode", "text"})
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 
@@ -82,6 +95,9 @@ _UNREACHABLE: Final = (
     "need administrator rights",
 )
 
+_without_rich: Final[WeakSet[BaseSession]] = WeakSet()
+"""The clients of Bot API servers without rich messages."""
+
 is_uncaptured: Final[ContextVar[bool]] = ContextVar("is_uncaptured", default=False)
 """True while the bot sends messages that capture leaves alone, such as parts of an answer."""
 
@@ -93,7 +109,8 @@ class TelegramOutlet:
     - The pace is Telegram's limit: about one message a second in a private chat, and 20 a minute
       in a group (https://core.telegram.org/bots/faq).
     - The model's text is sent unchanged, or as `render` formats it. If Telegram can't parse the
-      formatted text, the unchanged text is sent.
+      formatted text, the unchanged text is sent. A piece for which `rich` returns a rich message
+      is sent as that, unless the server refuses it.
     - Telegram's servers would fetch the first link of a message for its preview. They are told
       not to, unless `options.link_previews` or a field of `render` says otherwise.
     - Drafts work in private chats only. Telegram removes one after 30 seconds
@@ -112,6 +129,7 @@ class TelegramOutlet:
         *,
         drafts: bool = False,
         render: Render | None = None,
+        rich: Rich | None = None,
         migrated: Callable[[int, int], Awaitable[None]] | None = None,
         options: AnswerOptions | None = None,
     ) -> None:
@@ -122,6 +140,7 @@ class TelegramOutlet:
         self.chat_id: int = message.chat.id
         self.place: Place = place_of(message, None)
         self._render = render
+        self._rich = rich
         self._on_migration = migrated
         self._sent: list[Message] = []
         private = message.chat.type == "private"
@@ -174,8 +193,10 @@ class TelegramOutlet:
         below = {} if buttons is None else {"reply_markup": buttons}
 
         async def send(fields: dict[str, Any]) -> Message:
-            place = self._reply | self._target
-            return await self._bot.send_message(self.chat_id, **fields | below, **place)
+            fields = {**fields, **below, **self._reply, **self._target}
+            if "rich_message" in fields:
+                return await self._bot.send_rich_message(self.chat_id, **fields)
+            return await self._bot.send_message(self.chat_id, **fields)
 
         try:
             sent = await self._call_rendered(text, send)
@@ -257,14 +278,14 @@ class TelegramOutlet:
 
         async def draft(fields: dict[str, Any]) -> bool:
             fields = {name: value for name, value in fields.items() if name in _DRAFTED}
-            return await self._bot.send_message_draft(
-                self.chat_id,
-                self._draft_id,
-                **fields,
-                can_stop=self.looks.can_stop or None,
-                keep_on_stop=self.looks.can_stop or None,
-                message_thread_id=self._target.get("message_thread_id"),
-            )
+            fields["message_thread_id"] = self._target.get("message_thread_id")
+            if self.looks.can_stop:
+                fields |= {"can_stop": True, "keep_on_stop": True}
+            if "rich_message" in fields:
+                return await self._bot.send_rich_message_draft(
+                    self.chat_id, self._draft_id, **fields
+                )
+            return await self._bot.send_message_draft(self.chat_id, self._draft_id, **fields)
 
         await self._call_rendered(text, draft)
 
@@ -272,6 +293,20 @@ class TelegramOutlet:
         """Call with the formatted text, and with the plain text if Telegram refuses the first."""
         plain: dict[str, Any] = {"text": text, "parse_mode": None, **self._previews}
         async with _as_part_of_an_answer():
+            rich = (
+                None
+                if self._rich is None or self._bot.session in _without_rich
+                else self._rich(text)
+            )
+            if rich is not None:
+                try:
+                    return await call({"rich_message": rich})
+                except (TelegramNotFound, TelegramBadRequest) as error:
+                    if any(words in error.message for words in (*_UNREACHABLE, *_NOT_CONTENT)):
+                        raise
+                    if any(words in error.message for words in _OLDER_SERVER):
+                        _without_rich.add(self._bot.session)
+                    logger.info("a piece is sent without rich formatting: %s", error)
             if self._render is None:
                 return await call(plain)
             rendered = {k: v for k, v in self._render(text).items() if k not in _PLACE}

@@ -1,4 +1,4 @@
-"""`render="markdown"`: what models write is shown with Telegram's own formatting."""
+"""`render="entities"`: what models write is shown with Telegram's own formatting."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_indented_code_is_code_and_a_list_goes_on_behind_a_code_block() -> None:
 
 
 def test_another_word_for_render_is_refused() -> None:
-    with pytest.raises(ValueError, match="'markdown' or a function"):
+    with pytest.raises(ValueError, match="'entities' or a function"):
         SessionMiddleware(SessionStore("memory:"), render="html")  # type: ignore[arg-type]
 
 
@@ -168,7 +168,7 @@ async def says() -> AsyncIterator[str]:
 async def answer(telegram: TelegramEmulator, store: SessionStore, ends: str, **options: Any) -> Any:
     """Return the message in which a bot says the answer, when its text ends so."""
     dispatcher = Dispatcher()
-    SessionMiddleware(store, render="markdown", **options).setup(dispatcher)
+    SessionMiddleware(store, render="entities", **options).setup(dispatcher)
 
     @dispatcher.message()
     async def handle(message: Message, chat_session: ChatSession) -> None:

@@ -7,10 +7,10 @@ refuses, in Telegram's words. Beside this file: `telegram_people` (what users do
 `telegram_ephemeral` and `telegram_queries`), `telegram_updates` (the queue), `telegram_limits`,
 `telegram_chats` and `telegram_text` (what is kept). Time is `clock`, which a test can advance.
 
-Known differences: message ids count per chat, as in supergroups, where Telegram lets private
-chats and basic groups share one sequence; links are not found in texts; rich messages are
-missing; privacy mode is announced by `getMe` but filters nothing; rate limits are off until
-`limit_rates` or `flood`.
+Known differences: message ids count per chat, as in supergroups, where Telegram lets private chats
+and basic groups share one sequence; links are not found in texts; privacy mode is announced by
+`getMe` but filters nothing; rate limits are off until `limit_rates` or `flood`; rich messages come
+with `rich=True` (`telegram_rich`).
 """
 
 from __future__ import annotations
@@ -73,13 +73,19 @@ class TelegramEmulator(People, Queries, LocalServer):
     """
 
     def __init__(
-        self, token: str = "42:TEST", *, port: int = 0, reads_all_messages: bool = True
+        self,
+        token: str = "42:TEST",
+        *,
+        port: int = 0,
+        reads_all_messages: bool = True,
+        rich: bool = False,
     ) -> None:
         super().__init__(port)
         self.token = token
         self.calls: list[Call] = []
         self.updates = UpdateQueue(self.notify, self.call, self.clock)
         self.bot = BotMethods(token, self.updates, self.clock, reads_all_messages)
+        self.bot.knows_rich = rich
         self._faults: list[Fault] = []
 
     @property

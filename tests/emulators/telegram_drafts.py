@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ._server import Clock
 from .telegram_errors import bad_request
+from .telegram_rich import incoming_rich, rich_text
 from .telegram_text import Json, incoming_text
 from .telegram_topics import TopicMethods
 from .telegram_updates import UpdateQueue
@@ -44,6 +45,12 @@ class DraftMethods(TopicMethods):
 
     def do_sendmessagedraft(self, params: Json) -> bool:
         text, _ = incoming_text(params, "text", "entities")
+        return self._draft(params, text)
+
+    def do_sendrichmessagedraft(self, params: Json) -> bool:
+        return self._draft(params, rich_text(incoming_rich(params)["rich_message"]))
+
+    def _draft(self, params: Json, text: str) -> bool:
         # That the user has blocked the bot is told here too; no source says so.
         chat = self.writable(params)
         if chat.info["type"] != "private":

@@ -56,26 +56,20 @@ class EphemeralMethods(DraftMethods):
         reply = {} if answered is None else {"reply_to_message": answered}
         return copy.deepcopy(hide(chat, known | reply | content | keyboard(params)))
 
-    def do_editephemeralmessagetext(self, params: Json) -> bool:
-        text, entities = incoming_text(params, "text", "entities")
-        if not text:
-            raise bad_request("message text is empty")
-        return self._change(params, ("text", "entities"), written("text", text, entities))
-
     def do_editephemeralmessagecaption(self, params: Json) -> bool:
         text, entities = incoming_text(params, "caption", "caption_entities")
         names = ("caption", "caption_entities")
-        return self._change(params, names, written("caption", text, entities))
+        return self.change_ephemeral(params, names, written("caption", text, entities))
 
     def do_editephemeralmessagereplymarkup(self, params: Json) -> bool:
-        return self._change(params, (), {})
+        return self.change_ephemeral(params, (), {})
 
     def do_editephemeralmessagemedia(self, params: Json) -> bool:
         item: Json = params["media"]
         caption, entities = incoming_text(item, "caption", "caption_entities")
         content = {item["type"]: self.media(item["type"], item["media"], params)}
         gone = ("photo", "document", "voice", "caption", "caption_entities")
-        return self._change(params, gone, content | written("caption", caption, entities))
+        return self.change_ephemeral(params, gone, content | written("caption", caption, entities))
 
     def do_deleteephemeralmessage(self, params: Json) -> bool:
         chat, message = self._seen(params, "delete")
@@ -110,7 +104,8 @@ class EphemeralMethods(DraftMethods):
             raise bad_request(f"message to {action} not found")  # the wording is not known
         return chat, found
 
-    def _change(self, params: Json, names: tuple[str, ...], content: Json) -> bool:
+    def change_ephemeral(self, params: Json, names: tuple[str, ...], content: Json) -> bool:
+        """Change an ephemeral message of the bot's."""
         chat, message = self._seen(params, "edit")
         kept = {k: v for k, v in message.items() if k not in (*names, "reply_markup")}
         edited = kept | content | keyboard(params)

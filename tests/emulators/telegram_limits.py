@@ -18,7 +18,7 @@ from .telegram_errors import flooded
 from .telegram_text import Json
 
 _COUNTED = ("send", "copy", "forward", "edit")
-_FREE = frozenset({"sendchataction", "sendmessagedraft"})
+_FREE = frozenset({"sendchataction", "sendmessagedraft", "sendrichmessagedraft"})
 _EVERY_CHAT = 0
 
 

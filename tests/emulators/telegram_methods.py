@@ -19,6 +19,7 @@ from .telegram_chats import BUSINESS_OWNER, Chat, written
 from .telegram_ephemeral import EphemeralMethods
 from .telegram_errors import BotApiError, bad_request
 from .telegram_limits import SendLimits
+from .telegram_rich import incoming_rich
 from .telegram_text import Json, incoming_text
 from .telegram_updates import UpdateQueue
 
@@ -51,6 +52,7 @@ _JSON_PARAMS = frozenset(
         "reply_to_message_id",
         "result",
         "results",
+        "rich_message",
         "timeout",
     }
 )
@@ -83,12 +85,14 @@ class BotMethods(EphemeralMethods):
     ) -> None:
         super().__init__(token, updates, clock)
         self.reads_all_messages = reads_all_messages
+        self.knows_rich = False
+        """A server of Bot API 10.1 or later has rich messages; an older one ignores them."""
         self.limits = SendLimits(clock)
 
     async def run(self, method: str, params: Json) -> Any:
         """Carry out a method, given its decoded parameters."""
         do = getattr(self, f"do_{method.lower()}", None)
-        if do is None:
+        if do is None or ("rich" in method.lower() and not self.knows_rich):
             raise BotApiError(404, "Not Found: method not found")
         self.limits.check(method, params)
         result = do(params)
@@ -136,6 +140,9 @@ class BotMethods(EphemeralMethods):
         if not text:
             raise bad_request("message text is empty")
         return self._send(params, written("text", text, entities))
+
+    def do_sendrichmessage(self, params: Json) -> Json:
+        return self._send(params, incoming_rich(params))
 
     def do_sendphoto(self, params: Json, kind: str = "photo") -> Json:
         if not params.get(kind):
@@ -209,12 +216,24 @@ class BotMethods(EphemeralMethods):
         return bool(self.writable(params))
 
     def do_editmessagetext(self, params: Json) -> Json:
+        content = self._new_text(params)
+        edited = self.chat(params).get(params.get("message_id", 0), "edit")
+        if not {"text", "rich_message"} & edited.keys():
+            raise bad_request("there is no text in the message to edit")
+        return self._edit(params, ("text", "entities", "rich_message"), content)
+
+    def _new_text(self, params: Json) -> Json:
+        """Return the text or the rich content of an edit; a method has one of them."""
+        if params.get("rich_message") and self.knows_rich:
+            return incoming_rich(params)
         text, entities = incoming_text(params, "text", "entities")
         if not text:
             raise bad_request("message text is empty")
-        if "text" not in self.chat(params).get(params.get("message_id", 0), "edit"):
-            raise bad_request("there is no text in the message to edit")
-        return self._edit(params, ("text", "entities"), written("text", text, entities))
+        return written("text", text, entities)
+
+    def do_editephemeralmessagetext(self, params: Json) -> bool:
+        names = ("text", "entities", "rich_message")
+        return self.change_ephemeral(params, names, self._new_text(params))
 
     def do_editmessagecaption(self, params: Json) -> Json:
         text, entities = incoming_text(params, "caption", "caption_entities")
