@@ -231,9 +231,9 @@ class Storage(Protocol):
           `dedupe`. The answer has the stored turn in its place, as new. Each turn has its own
           token.
         - At least the latest `DEDUPE_TURNS` turns, in any epoch, are compared.
-        - `at` is the name that the first of the turns is to get, no two of which are duplicates
-          of each other. Nothing is stored, and the answer is None, if it would get another one,
-          or if some of the turns are known and others are new. A session that begins, at id 1,
+        - `at` is the name that the first of the turns is to get. Nothing is stored, and the
+          answer is None, if it would get another one, if some of the turns are known and others
+          are new, or if new ones are duplicates of each other. A session that begins, at id 1,
           has the generation of `at`.
 
         Return None, and store nothing, if the session is not as `expected`. A repeated append,

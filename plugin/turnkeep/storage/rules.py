@@ -21,6 +21,7 @@ __all__ = [
     "applied",
     "begun_info",
     "bounded",
+    "have_duplicates",
     "is_expected",
     "is_next",
     "lasting_until",
@@ -101,7 +102,8 @@ def placed(
             or (dedupe and any(named("source", one) for one in turn.source_ids))
             for turn in turns
         ]
-        if not all(knows) and (any(knows) or not is_next(info, at)):
+        misplaced = any(knows) or not is_next(info, at) or (dedupe and have_duplicates(turns))
+        if not all(knows) and misplaced:
             return None
     done, added, again = Appended([], []), 0, False
     for turn in turns:
@@ -121,6 +123,16 @@ def placed(
             put(known)
         done.turns.append(known)
     return None if refused and not again else (done, added)
+
+
+def have_duplicates(turns: Sequence[Turn]) -> bool:
+    """Return True if two of these turns share a source id."""
+    seen: set[str] = set()
+    for turn in turns:
+        if not seen.isdisjoint(turn.source_ids):
+            return True
+        seen.update(turn.source_ids)
+    return False
 
 
 def is_next(info: SessionInfo | None, at: TurnRef | None) -> bool:

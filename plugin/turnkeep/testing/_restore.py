@@ -162,6 +162,10 @@ class RestoreContract(Hooks):
         for given in (users("b", "c"), users("c", "b")):
             assert await lab.storage.append(KEY, given, at=TurnRef("named", 3)) is None
         assert await texts(lab.storage) == ["a", "b"]
+        twins = [user("d", source_id="s d"), user("e", source_id="s d")]
+        for key, at in ((KEY, TurnRef("named", 3)), (OTHER, TurnRef("other", 1))):
+            assert await lab.storage.append(key, twins, at=at) is None
+        assert await keys(lab.storage) == [KEY]
 
     @clause()
     async def test_of_two_appends_at_one_name_one_is_stored(self, lab: Lab) -> None:

@@ -10,7 +10,7 @@ from ..._records.identity import Expected, TurnRef
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended, Change, SessionInfo
-from ..rules import applied, merge_metadata, placed, restored
+from ..rules import applied, have_duplicates, merge_metadata, placed, restored
 from ._rows import as_turn
 from ._sessions import Sessions
 
@@ -37,11 +37,10 @@ def append(
     session = held.get(key, expected)
     refused = expected is not None and session is None
     if session is None:
-        session = (
-            held.get(key)
-            if refused or not turns or (at and at.id != 1)
-            else held.get_or_begin(key, at)
-        )
+        # Where nothing may be stored, no session begins.
+        misplaced = at is not None and (at.id != 1 or (dedupe and have_duplicates(turns)))
+        begins = not (refused or misplaced) and bool(turns)
+        session = held.get_or_begin(key, at) if begins else held.get(key)
     if session is None:
         return None if refused or turns else Appended([], [])
     info = session.info

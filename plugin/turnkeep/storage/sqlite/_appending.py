@@ -11,7 +11,7 @@ from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended, Expected, TurnRef
-from ..rules import is_next
+from ..rules import have_duplicates, is_next
 from . import _clock
 from ._held import Held
 from ._lane import Op
@@ -90,7 +90,10 @@ class Appending:
         refused = op.expected is not None and (
             held is None or not self._sessions.is_as(held, op.expected)
         )
-        misplaced = not is_next(held.info if held else None, op.at)
+        misplaced = op.at is not None and (
+            not is_next(held.info if held else None, op.at)
+            or (op.dedupe and have_duplicates(op.turns))
+        )
         done, added, again = Appended([], []), list[Turn](), False
         names: dict[str, Turn] = {}
         begun = held
