@@ -19,6 +19,7 @@ from anyio.lowlevel import current_token
 __all__ = [
     "asyncio_loop",
     "loop_call",
+    "own_call",
     "running_loop",
     "uninterrupted",
     "until_set",
@@ -45,6 +46,16 @@ def loop_call() -> Callable[..., object]:
     call: Callable[..., object] = (
         getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
     )
+    return call
+
+
+def own_call() -> Callable[..., object]:
+    """Return the function that calls a function in the loop that runs now, from its own thread.
+
+    asyncio's is the cheaper one: nothing has to wake the loop.
+    """
+    native: Any = running_loop()
+    call: Callable[..., object] = getattr(native, "call_soon", None) or native.run_sync_soon
     return call
 
 

@@ -109,8 +109,12 @@ async def test_the_first_append_to_a_long_session_reads_what_it_compares_with(
             turn_id = appended.turns[0].id
             assert turn_id > 100_000
             assert sum(sizes) < 400_000
+            for number in range(_chats.SEARCHES):
+                sizes.clear()
+                await storage.append(KEY, [user("y", source_id=number)])
+                assert sum(sizes) < 400_000
             sizes.clear()
-            for number in range(20):
+            for number in range(100, 120):
                 await storage.append(KEY, [user("y", source_id=number)])
             assert sum(sizes) == 0
 

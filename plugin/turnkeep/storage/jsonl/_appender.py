@@ -234,10 +234,14 @@ class Appender:
 
     def _begin(self, job: Job) -> _Open:
         """Return the new file of a session that begins."""
-        if make_folder(job.path.parent):
-            self._unsynced.add(job.path.parent.parent)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
         try:
-            fd = open_file(job.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+            try:
+                fd = open_file(job.path, flags)
+            except FileNotFoundError:  # the first session of its channel
+                if make_folder(job.path.parent):
+                    self._unsynced.add(job.path.parent.parent)
+                fd = open_file(job.path, flags)
         except FileExistsError:
             raise FileChanged from None
         self._unsynced.add(job.path.parent)

@@ -70,6 +70,7 @@ class Chat:
         "line",
         "loaded",
         "path",
+        "searches",
         "since_metadata",
         "size",
         "turns",
@@ -106,6 +107,8 @@ class Chat:
         self.complete = False
         self.known: Known | None = None
         """The means to tell a duplicate; None if fewer turns than that takes were read."""
+        self.searches = 0
+        """So often its file was looked through for a duplicate, since `known` was not there."""
         self.size = 0
         self.inode = 0
         self.damaged = 0
@@ -342,7 +345,7 @@ class Chat:
             self.weight -= sum(self.weights[:out]) + _TURN_OVERHEAD * out
             del self.turns[:out], self.weights[:out]
             self.complete = False
-        if self.known is not None and self.known.entries > 4 * DEDUPE_TURNS:
+        if self.known is not None:
             before = self.known.entries
             self.known.trim(self.info.last_id if self.info else 0)
             self.weight -= ENTRY_BYTES * (before - self.known.entries)

@@ -34,6 +34,7 @@ T = TypeVar("T")
 replace: Final = msgspec.structs.replace
 
 MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+SEARCHES: Final = 8
 MAX_ALIASES: Final = 1000
 """A chain of more aliases than this is a circle."""
 
@@ -226,6 +227,23 @@ class Chats:
         turns = (await self.read(chat, after, before, None, newest=False)).turns
         wanted = set(ids)
         return [turn for turn in turns if turn.id in wanted]
+
+    async def lacks(self, chat: Chat, needles: Sequence[bytes]) -> bool:
+        """Return whether these source ids and tokens are on none of the latest turns.
+
+        The session is locked and settled. To look for the bytes costs a tenth of reading the
+        turns, so that is done once it was looked through often.
+        """
+        if chat.searches >= SEARCHES:
+            return False
+        chat.searches += 1
+        looking = self._folder.lacks, chat.place, needles, DEDUPE_TURNS
+        return await self._workers.run(f"session {chat.key}", *looking)
+
+    async def learn(self, chat: Chat) -> None:
+        """Read what tells duplicates of a session that is locked and settled."""
+        if await self._load(chat, Needs(known=True, settled=True, write=True)) is not None:
+            raise FileChanged
 
     async def is_expected(self, chat: Chat, expected: Expected | None) -> bool:
         """Return whether a session that is locked and settled is as expected."""

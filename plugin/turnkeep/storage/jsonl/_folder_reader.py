@@ -41,7 +41,7 @@ from ._nanobot import Foreign
 from ._place import Alias, Place, reading_place
 from ._read import Tail, offset_of, read_tail, turns_forward
 from ._rename import Renaming
-from ._search import find_every, find_latest
+from ._search import find_every, find_latest, is_absent
 
 T = TypeVar("T")
 logger: Final = logging.getLogger("turnkeep")
@@ -156,6 +156,11 @@ class FolderReader:
         with reading_place(place) as fd:
             return find_latest(fd, place.size, source_id)
 
+    def lacks(self, place: Place, needles: Sequence[bytes], turns: int) -> bool:
+        """Return True if none of these bytes are in the file's latest so many turns."""
+        with reading_place(place) as fd:
+            return is_absent(fd, place.size, needles, turns)
+
     def _look_through(
         self, source_ids: Sequence[str], prefix: str, since: datetime | None
     ) -> Found:
@@ -189,11 +194,12 @@ class FolderReader:
 
     def _elsewhere(self, key: SessionKey) -> Alias | Foreign | None:
         alias = alias_path(self.path, key)
-        moved_to = alias_of(alias)
-        if moved_to is not None:
-            return Alias(moved_to)
-        if alias_of(alias, unlinked=True) is not None:
-            return None  # what nanobot's file has was moved away
+        if os.path.lexists(alias):  # most have none, and to open what is not there costs more
+            moved_to = alias_of(alias)
+            if moved_to is not None:
+                return Alias(moved_to)
+            if alias_of(alias, unlinked=True) is not None:
+                return None  # what nanobot's file has was moved away
         for file in reversed(self._foreign.get(key, ())):
             if file.exists():
                 found = _nanobot.load(file, key)

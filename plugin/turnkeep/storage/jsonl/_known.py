@@ -7,17 +7,43 @@ from typing import Final
 
 from ..._records.turn import Turn
 from ..base import DEDUPE_TURNS
+from ._lines import encode
 
 ENTRY_BYTES: Final = 200
 """Memory held by an entry, about."""
 
 
+FEW: Final = 4
+"""So many ids are searched for in a file; for more it is read."""
+
+
+def needles(turns: Iterable[Turn], *, dedupe: bool) -> list[bytes] | None:
+    """Return the bytes of the turns' tokens and source ids in a file, if they are few.
+
+    Return None also if there is more than one way to write them.
+    """
+    names = [turn.token for turn in turns if turn.token]
+    names += [source for turn in turns if dedupe for source in turn.source_ids]
+    if len(names) > FEW:
+        return None
+    found = list[bytes]()
+    for name in names:
+        encoded = encode(name)
+        # Another program may have written a letter as an escape.
+        if len(encoded) != len(name) + 2 or not name.isascii() or "/" in name:
+            return None
+        found.append(encoded)
+    return found
+
+
 class Known:
     """A map of each source id and each token to the latest turn that has it."""
 
-    __slots__ = ("repeated", "sources", "tokens")
+    __slots__ = ("_floor", "repeated", "sources", "tokens")
 
-    def __init__(self, turns: Iterable[Turn] = ()) -> None:
+    def __init__(self, turns: Sequence[Turn] = ()) -> None:
+        self._floor = turns[0].id - 1 if turns else 0
+        """The id of the last turn that is not known, or was not there."""
         self.repeated = False
         """A source id or token was on two turns: without the later one, the earlier counts."""
         self.sources: dict[str, int] = {}
@@ -86,7 +112,7 @@ class Known:
         self.tokens = {token: id for token, id in self.tokens.items() if id not in ids}
 
     def trim(self, last_id: int) -> None:
-        """Let go of old entries, once there are many more than have to be known."""
-        if self.entries > 4 * DEDUPE_TURNS:
-            floor = last_id - 2 * DEDUPE_TURNS
-            self.discard(range(floor + 1))
+        """Let go of old entries, once those of many more turns are here than have to be known."""
+        if last_id - self._floor > 2 * DEDUPE_TURNS:
+            self._floor = last_id - DEDUPE_TURNS
+            self.discard(range(self._floor + 1))

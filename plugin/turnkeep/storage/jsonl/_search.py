@@ -21,6 +21,7 @@ FEW: Final = 8
 """So many ids are searched for one by one; with more, the ids of each line are looked up."""
 
 _MARK: Final = b'"source_ids":'
+_METADATA: Final = b'\n{"_type":'
 
 
 class _SourceIds(msgspec.Struct):
@@ -42,6 +43,24 @@ def find_latest(fd: int, end: int, source_id: str) -> Turn | None:
             if source_id in turn.source_ids:
                 return turn
     return None
+
+
+def is_absent(fd: int, end: int, needles: Sequence[bytes], turns: int) -> bool:
+    """Return True if none of these bytes are in the latest so many turns before `end`."""
+    overlap = max(map(len, needles)) - 1
+    stop, behind, left = end, b"", turns + 1  # the line feed before the first of them
+    while stop > 0 and left > 0:
+        start = max(0, stop - BLOCK)
+        data = read_part(fd, start, stop) + behind
+        # From the end: Python's search is three times as fast in that direction.
+        if any(data.rfind(needle) >= 0 for needle in needles):
+            return False
+        left -= data.count(b"\n", 0, stop - start)
+        at = len(data)
+        while (at := data.rfind(_METADATA, 0, at)) >= 0:
+            left += 1
+        behind, stop = data[:overlap], start
+    return True
 
 
 def find_every(fd: int, end: int, source_ids: Sequence[str]) -> Iterator[tuple[int, Turn]]:

@@ -29,6 +29,7 @@ from . import _clock
 from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
 from ._chats import Needs
+from ._known import Known, needles
 from ._lines import of_generation
 from ._record_verbs import RecordVerbs, at_hand
 
@@ -36,7 +37,7 @@ __all__ = ["JsonlStorage"]
 
 replace: Final = msgspec.structs.replace
 
-MAX_KEEP_TURNS: Final = 4096
+MAX_KEEP_TURNS: Final = 16_384
 
 
 class _Staged(NamedTuple):
@@ -106,7 +107,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         if there is None:
             return None
         try:
-            return self._stage(chat, turns, {}, there, known, dedupe, at)
+            return self._stage(chat, turns, {}, there, chat.known if known else None, dedupe, at)
         except TurnsNeededError:
             return None
 
@@ -121,18 +122,25 @@ class JsonlStorage(SingleChanges, RecordVerbs):
     ) -> _Staged:
         """Stage an append to a session that others have, or whose file has to be looked into."""
         self._check_writable(key)
-        needs = Needs(known=known, write=True)
+        names = needles(turns, dedupe=dedupe) if known else None
+        needs = Needs(known=known and not names, settled=known, write=True)
         quick = partial(self._stage_at_hand, turns, expected, known, dedupe, at)
 
         async def stage(chat: Chat) -> _Staged | None:
+            there = at_hand(chat, expected)
+            if names and chat.known is None and there:
+                if await self._chats.lacks(chat, names):
+                    return self._stage(chat, turns, {}, there, Known(), dedupe, at)
+                await self._chats.learn(chat)  # now: those in line must not come before this one
             return quick(chat)
 
         async def stage_settled(chat: Chat) -> _Staged:
             there = await self._chats.is_expected(chat, expected)
             older: dict[int, Turn] = {}
             while True:
+                by = chat.known if known else None
                 try:
-                    return self._stage(chat, turns, older, there, known, dedupe, at)
+                    return self._stage(chat, turns, older, there, by, dedupe, at)
                 except TurnsNeededError as error:
                     found = await self._chats.pick(chat, error.ids)
                     older |= {turn.id: turn for turn in found}
@@ -143,7 +151,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         staged = await self._chats.with_file(key, stage, needs, quick)
         if staged is not None:
             return staged
-        needs = needs._replace(settled=True, anew=True)
+        needs = Needs(known=known, settled=True, write=True, anew=True)
         return await self._chats.with_file(key, stage_settled, needs)
 
     def _stage(
@@ -152,26 +160,26 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         turns: Sequence[Turn],
         older: Mapping[int, Turn],
         there: bool,
-        known: bool,
+        known: Known | None,
         dedupe: bool,
         at: TurnRef | None,
     ) -> _Staged:
         """Give the turns their ids and stage their lines, without an await.
 
-        `there` is whether the session is as expected. If it is not, the turns are given back
-        where all of them are known by their token; else nothing is added. `at` is the name of
-        the first.
+        `known` tells duplicates. `there` is whether the session is as expected. If it is not, the
+        turns are given back where all of them are known by their token; else nothing is added.
+        `at` is the name of the first.
         """
         places = None
-        if known and chat.known is not None:
-            places = chat.known.places(turns, dedupe=dedupe)
+        if known is not None:
+            places = known.places(turns, dedupe=dedupe)
             if not any(places):
                 places = None
         if not there and (
-            chat.known is None
+            known is None
             or places is None
             or 0 in places
-            or not any(map(chat.known.by_token, turns, places))
+            or not any(map(known.by_token, turns, places))
         ):
             return _Staged(chat, None)
         all_known = places is not None and 0 not in places

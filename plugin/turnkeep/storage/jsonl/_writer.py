@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from anyio import Event, get_cancelled_exc_class
 
-from ..._loop import asyncio_loop, loop_call, running_loop, wait_to_the_end
+from ..._loop import asyncio_loop, loop_call, own_call, running_loop, wait_to_the_end
 from ._appender import Appender, Batch, Job
 from ._chat import Chat
 from ._claims_file import ClaimsFile, Write
@@ -45,6 +45,9 @@ class Writer:
         self._writing: Batch | None = None
         self._loop: object = _NO_LOOP
         self._call: Callable[..., object] | None = None
+        """Calls a function in the loop, from the thread."""
+        self._soon: Callable[..., object] | None = None
+        """Calls a function in the loop, one turn later."""
 
     # On the loop.
 
@@ -129,21 +132,21 @@ class Writer:
                 self._answer_here()
             self._gathering = Batch()
             # One turn of the loop later, so that all that run in this one are in.
-            assert self._call is not None
-            self._call(self._send, self._gathering)
+            assert self._soon is not None
+            self._soon(self._send, self._gathering)
         return self._gathering
 
     def _answer_here(self) -> None:
         """Have the thread call back to the loop that runs now: an earlier one may have ended."""
         loop = running_loop()
         if loop is not self._loop:
-            self._loop, self._call = loop, loop_call()
+            self._loop, self._call, self._soon = loop, loop_call(), own_call()
             for batch in (self._gathering, self._writing):
                 if batch is not None:
                     # Those who waited there have ended with their loop.
                     batch.done = Event()
             if self._gathering is not None:
-                self._call(self._send, self._gathering)
+                self._soon(self._send, self._gathering)
 
     def _send(self, batch: Batch) -> None:
         if batch is not self._gathering:
