@@ -36,7 +36,7 @@ MESSAGE_OVERHEAD: Final = 4
 MEDIA_TOKENS: Final = 1000
 """Tokens that a content part without text counts as; a 1024² picture costs 765 to 1,600."""
 
-_REMEMBERED: Final = 10_000
+_REMEMBERED: Final = 30_000
 _SHORT: Final = 64
 _OF_CALLS: Final = frozenset({"id", "type", "function", "custom"})
 _COUNTED_APART: Final = frozenset({"role", "content", "tool_calls", "tool_call_id"})
