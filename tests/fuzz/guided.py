@@ -16,7 +16,11 @@ with atheris.instrument_imports(
 
 def main() -> None:
     name = sys.argv.pop(1)
-    atheris.Setup(sys.argv, lambda data: fuzz_one(name, data))
+
+    def one(data: bytes) -> None:
+        fuzz_one(name, data)
+
+    atheris.Setup(sys.argv, one)
     atheris.Fuzz()
 
 
