@@ -108,6 +108,14 @@ def test_a_table_that_is_cut_has_its_head_in_each_piece(rows: int, words: int, l
     assert shown == [f"| row {n} | {n} |" for n in range(rows)]
 
 
+@pytest.mark.parametrize("before", ["", "so: ", "\n"])
+def test_a_language_that_is_longer_than_a_piece_makes_no_piece_longer(before: str) -> None:
+    text = f"{before}{'a' * 100}````python{'a' * 247}`x````"
+    pieces = split_text(text, 100)
+    assert all(len(piece) <= 100 for piece in pieces)
+    assert "".join(pieces).count("a") >= 347
+
+
 def test_a_text_that_fits_is_not_changed() -> None:
     text = "So: ```python\nx\n``` and so on"
     assert split_text(text, 100) == [text]

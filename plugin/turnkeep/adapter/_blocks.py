@@ -13,6 +13,9 @@ _OPENS: Final = re.compile(_PREFIX + r"(`{3,}(?=[^`\n]*$)|~{3,})[ \t]*([^\s`]*)"
 _OPENS_LATE: Final = re.compile(r"(`{3,})([\w+#.-]*)[ \t]*$")
 _CLOSES: Final = re.compile(r"[ \t>]*(`{3,}|~{3,})(.*)")
 _CLOSES_LATE: Final = re.compile(r"[ \t>]*[^`\s>][^`]*(`{3,})[ \t]*$")
+_MAX_INFO: Final = 32
+"""The characters of a language that are repeated where a block goes on."""
+
 _RUN: Final = re.compile(r"`{3,}")
 _DELIMITERS: Final = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 
@@ -127,11 +130,11 @@ def _outside(line: str) -> list[Line]:
         return [Line(line)]
     if (found := _OPENS.match(line)) is not None:
         prefix = re.sub(r"[^\s>]", " ", found[1])
-        return [Line(line, Block(prefix, found[2], found[3][:32]), "open")]
+        return [Line(line, Block(prefix, found[2], found[3][:_MAX_INFO]), "open")]
     late = _OPENS_LATE.search(line)
     if late is None or len(_RUN.findall(line)) % 2 == 0:
         return [Line(line)]
-    block = Block("", late[1], late[2])
+    block = Block("", late[1], late[2][:_MAX_INFO])
     return [Line(line[: late.start()].rstrip()), Line(late[1] + late[2], block, "open")]
 
 
