@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import apsw
@@ -19,6 +20,7 @@ from turnkeep import (
 )
 from turnkeep.storage.base import Storage
 from turnkeep.storage.sqlite import SqliteStorage, from_url
+from turnkeep.storage.sqlite._looking import listing
 from turnkeep.testing._tools import KEY, OTHER, THIRD, put, texts, user
 
 pytestmark = pytest.mark.anyio
@@ -265,3 +267,22 @@ async def test_a_merge_of_long_sessions_moves_no_turn(tmp_path: Path) -> None:
     assert [turn.id for turn in read.turns] == list(range(1, 2101))
     assert [turn.epoch for turn in read.turns[::700]] == [1, 2, 3]
     await storage.aclose()
+
+
+@pytest.mark.parametrize("order", ["written", "key"])
+@pytest.mark.parametrize("prefix", ["", "test:"])
+@pytest.mark.parametrize("follows", [False, True])
+async def test_a_page_of_a_million_sessions_is_walked_along_an_index(
+    tmp_path: Path, prefix: str, follows: bool, order: Any
+) -> None:
+    async with SessionStore(f"sqlite:{tmp_path / 'sessions.db'}") as store:
+        for number in range(5):
+            await store.session(f"test:{number}").append("user", "hello")
+        first = await store.list_sessions(prefix=prefix, limit=2)
+        rest = await store.list_sessions(prefix=prefix, limit=9, after=first[-1])
+        assert [info.key.chat_id for info in first + rest] == [*"43210"]
+    statement = listing(prefix, 2, first[-1] if follows else None, order)
+    db = apsw.Connection(f"{tmp_path / 'sessions.db'}")
+    plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", (prefix, 0, ""))]
+    db.close()
+    assert not any("TEMP B-TREE" in step for step in plan), plan

@@ -77,6 +77,24 @@ def aliases(sessions: Sessions, prefix: str) -> dict[SessionKey, SessionKey]:
     }
 
 
+def listing(
+    prefix: str, limit: int | None, after: SessionInfo | None, order: Literal["written", "key"]
+) -> str:
+    """Return the statement for a page. It walks along an index, and sorts only few sessions."""
+    where = below(1)
+    if order == "key":
+        if after is not None:
+            where += " AND key > ?3"
+    else:
+        if limit is not None and not prefix.partition(":")[2]:
+            # Most of the sessions: along their times, not by their keys and then sorted.
+            where = where.replace("key ", "+key ")
+        if after is not None:
+            where += " AND updated <= ?2 AND (updated < ?2 OR key > ?3)"
+    by = "updated DESC, key" if order == "written" else "key"
+    return f"SELECT {COLUMNS} FROM sessions WHERE {where} AND (?2 IS ?2 AND ?3 IS ?3) ORDER BY {by}"
+
+
 def listed(
     sessions: Sessions,
     prefix: str,
@@ -86,19 +104,10 @@ def listed(
     metadata: bool,
 ) -> Page:
     """Do what `Storage.sessions` does, along the index of its order."""
-    where, values = below(1), (prefix, 0, "")
-    by = "updated DESC, key" if order == "written" else "key"
+    values = (prefix, 0, "")
     if after is not None:
         values = (prefix, micros(after.updated_at), after.key.text)
-        where += (
-            " AND updated <= ?2 AND (updated < ?2 OR key > ?3)"
-            if order == "written"
-            else " AND key > ?3"
-        )
-    rows = sessions.db.execute(
-        f"SELECT {COLUMNS} FROM sessions WHERE {where} AND (?2 IS ?2 AND ?3 IS ?3) ORDER BY {by}",
-        values,
-    )
+    rows = sessions.db.execute(listing(prefix, limit, after, order), values)
     infos: list[SessionInfo] = []
     for info in _readable(rows):
         if len(infos) == limit:
