@@ -33,16 +33,19 @@ nitpicky = False
 
 html_theme = "furo"
 html_title = "turnkeep"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
-_OUTSIDE = re.compile(r"\]\(\.\./(?P<path>[^)]+)\)")
-"""A link to a file of the repository that is no page of the site."""
 
-
-def _link_to_source(_app: object, _page: str, source: list[str]) -> None:
-    source[0] = _OUTSIDE.sub(
-        r"](https://github.com/turnkeep/turnkeep/blob/main/\g<path>)", source[0]
+def _link_to_source(_app: object, page: str, source: list[str]) -> None:
+    """Let links to files of the repository that are no pages of the site lead to GitHub."""
+    above = re.escape("../" * (page.count("/") + 1))
+    source[0] = re.sub(
+        rf"\]\({above}(?P<path>[^.)][^)]*)\)",
+        r"](https://github.com/turnkeep/turnkeep/blob/main/\g<path>)",
+        source[0],
     )
 
 

@@ -1,7 +1,7 @@
-"""The code blocks of the documents, and the README's as files.
+"""The code blocks of the documents, and whole bots among them as files.
 
-`python tests/docs/blocks.py FOLDER` writes the README's Python blocks into a folder, so that type
-checkers read what a reader pastes.
+`python tests/docs/blocks.py FOLDER` writes the README's Python blocks and the tutorial's bot into
+a folder, so that type checkers read what a reader pastes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import re
 import sys
 from pathlib import Path
 
-__all__ = ["BLOCK", "README", "ROOT", "blocks", "commands", "write_files"]
+__all__ = ["BLOCK", "README", "ROOT", "TUTORIAL", "blocks", "commands", "whole_bot", "write_files"]
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +31,11 @@ def commands(document: Path, mark: str) -> str:
     return found[2].strip()
 
 
+def whole_bot() -> str:
+    """Return the file that the tutorial shows at its end."""
+    return [text for language, text in blocks(TUTORIAL) if language == "python"][-1]
+
+
 def write_files(folder: Path) -> list[Path]:
     """Write each Python block of the README to a file, and return the files in order."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,4 +48,5 @@ def write_files(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_files(Path(sys.argv[1]))
+    files = write_files(Path(sys.argv[1]))
+    files[0].with_name("tutorial_bot.py").write_text(whole_bot())

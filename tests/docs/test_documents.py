@@ -15,13 +15,18 @@ from typing import Any
 
 import pytest
 
-from docs.blocks import README, ROOT, blocks
+from docs.blocks import README, ROOT, TUTORIAL, blocks
 
 ELSEWHERE = ROOT / "docs" / "frameworks.md"
 """It runs where the frameworks are, in tests/interop."""
 
-RECIPES = sorted({*ROOT.glob("docs/*.md")} - {ELSEWHERE})
-DOCUMENTS = [README, *RECIPES, ELSEWHERE]
+DOCUMENTS = [README, *sorted(ROOT.glob("docs/**/*.md"))]
+RECIPES = sorted({*ROOT.glob("docs/*.md")} - {TUTORIAL, ELSEWHERE})
+"""Pages whose blocks follow one another in one program; the others show whole bots and diffs."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 async def ask_llm(messages: Sequence[dict[str, Any]]) -> AsyncIterator[str]:
@@ -59,7 +64,7 @@ def run_document(document: Path, first: int | None = None) -> dict[str, Any]:
     return namespace
 
 
-@pytest.mark.parametrize("document", RECIPES, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", RECIPES, ids=name_of)
 def test_every_python_block_runs_and_prints_what_stands_behind_it(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +72,7 @@ def test_every_python_block_runs_and_prints_what_stands_behind_it(
     run_document(document)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
