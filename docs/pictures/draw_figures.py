@@ -72,6 +72,7 @@ FIGURES: Final = (
         "bill per token",
         ("conversation", "window"),
         only=("50 messages",),
+        without=("the seed",),  # a sliding window too, and nothing that a reader could install
     ),
     Figure(
         "memory",
