@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from email import message_from_bytes
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile
 
 import pytest
 
@@ -108,3 +111,26 @@ def test_on_a_python_that_is_too_old_an_installation_says_so_before_it_searches_
     assert ran.returncode != 0
     assert "turnkeep needs Python >=9.9, and this is Python 3." in ran.stdout + ran.stderr
     assert "no-such-thing" not in ran.stdout + ran.stderr
+
+
+def test_in_the_description_on_a_package_index_each_link_leads_to_a_file_of_the_release(
+    checkout: Path, run: Run
+) -> None:
+    ran = run("python3 -m pip wheel -q --no-deps -w dist .")
+    assert ran.returncode == 0, ran.stderr
+    (wheel,) = (checkout / "dist").glob("turnkeep-*.whl")
+    with ZipFile(wheel) as opened:
+        (name,) = [one for one in opened.namelist() if one.endswith(".dist-info/METADATA")]
+        metadata = message_from_bytes(opened.read(name))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    shown = metadata.get_payload()
+    assert isinstance(shown, str)
+    targets = re.findall(r"(!?)\[[^]]*\]\(([^)]+)\)", shown)
+    assert len(targets) == len(re.findall(r"\]\(", README.read_text()))
+    assert [target for _, target in targets if not target.startswith("https://")] == []
+    ours = rf"https://github.com/turnkeep/turnkeep/(raw|blob)/v{metadata['Version']}/([^#]+)"
+    found = [(mark, one) for mark, target in targets for one in re.findall(ours, target)]
+    assert len(found) > 20
+    for mark, (kind, path) in found:
+        assert kind == ("raw" if mark else "blob")
+        assert (ROOT / path).exists()

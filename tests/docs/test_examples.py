@@ -144,7 +144,7 @@ def test_a_dockerfile_installs_what_the_package_needs_and_the_bot_imports(file: 
     extras = found[1].split(",")
     assert set(extras) <= project["project"]["optional-dependencies"].keys()
     build = project["tool"]["hatch"]["build"]
-    needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    needed = {"pyproject.toml", "README.md", *project["project"]["license-files"]}
     needed.add(build["hooks"]["custom"]["path"])
     needed |= {str(PurePosixPath(one).parent) for one in build["targets"]["wheel"]["packages"]}
     assert needed == {source for source, target in copies(file) if target.parts[1] == "src"}
