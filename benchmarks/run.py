@@ -26,6 +26,8 @@ WORKLOADS = (
     "chats",
     "single",
     "busy",
+    "hot",
+    "loops",
     "growing",
     "cold",
     "listing",

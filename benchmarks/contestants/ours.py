@@ -36,6 +36,9 @@ class Process:
         # Peers give exactly so many; ours cuts in steps unless it is told not to.
         return len(await self.store.session(chat).get_history(WINDOW, slack=0))
 
+    async def edit(self, chat: str, id: str, text: str) -> None:
+        await self.store.session(chat).edit(id, text)
+
     async def newest(self, count: int) -> int:
         return len(await self.store.list_sessions(limit=count))
 

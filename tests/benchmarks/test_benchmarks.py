@@ -20,6 +20,8 @@ FIGURES = {
     "chats": EXCHANGES,
     "single": EXCHANGES,
     "busy": EXCHANGES,
+    "hot": ("hot_p50_ms", "others_p50_ms", "ratio", "hot_p99_ms", "others_p99_ms", *LATE),
+    "loops": ("at_100",),
     "growing": ("at_100", "at_1000", *LATE),
     "cold": ("turns", "ms", "memory_mb", *LATE),
     "listing": ("sessions", "ms", "to_scan", *LATE),
