@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import discord
 
-from turnkeep import Sender, StorageError, StoreLockedError
+from turnkeep import Sender, Session, StorageError, StoreLockedError
 from turnkeep.adapter import AS_SENT, OPENING, ChatSession, Content, Recent, Recorder, note
 
 from ._content import Hides, content_of, quoted_of
@@ -62,9 +63,7 @@ class Threads:
         time = message.created_at  # later than that of a reset
         plain = self._recorder.store.session(session.key)
         if starter is None or self._ignores(starter):
-            await plain.append(
-                "user", title, source_id=f"thread:{thread.id}", time=time, extra=OPENING
-            )
+            await self._append_title(plain, thread, title, time)
             return
         source, sender = source_id(starter), self._sender_of(starter)
         if sender is not None:
@@ -78,9 +77,7 @@ class Threads:
                 quoted=quoted_of(starter, self._ignores),
             )
         elif starter.author == self._client.user:
-            await plain.append(
-                "user", title, source_id=f"thread:{thread.id}", time=time, extra=OPENING
-            )
+            await self._append_title(plain, thread, title, time)
             own, extra = content_of(starter, self._ignores), {**AS_SENT, **OPENING}
             if own:
                 await plain.append("assistant", own, source_id=source, time=time, extra=extra)
@@ -89,6 +86,21 @@ class Threads:
             content = self.content(starter, f"{title}\n{posted}")
             await plain.append("user", content, source_id=source, time=time, extra=OPENING)
 
+    async def _append_title(
+        self, session: Session, thread: discord.Thread, title: str, time: datetime
+    ) -> None:
+        """Append a title by itself: it is the words of the person who opened the thread."""
+        owner = thread.owner
+        is_person = owner is not None and not owner.bot
+        await session.append(
+            "user",
+            title,
+            source_id=f"thread:{thread.id}",
+            sender=Sender(str(owner.id), owner.display_name) if owner and is_person else None,
+            time=time,
+            extra=OPENING,
+        )
+
     def content(self, starter: discord.Message, title: str) -> Content:
         """Return a thread's first message with the title of the thread."""
         return content_of(starter, self._ignores, title=title) or title
@@ -96,7 +108,8 @@ class Threads:
     async def edit(self, starter: discord.Message) -> None:
         """Edit the first message of a thread in the thread's own session."""
         thread = starter.thread
-        if thread is not None and self._sender_of(starter) is not None:
+        is_post = starter.id == starter.channel.id  # it stands in the thread itself
+        if thread is not None and not is_post and self._sender_of(starter) is not None:
             content = self.content(starter, _title(thread))
             await self._recorder.edit(source_id(starter), content, session_key(thread.id))
 

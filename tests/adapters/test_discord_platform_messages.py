@@ -134,7 +134,9 @@ async def test_a_reply_to_a_sticker_or_a_file_names_it(
         file = await server.say(place, ada, "", attachments={"cat.png": b"png"})
         await server.say(place, ada, "mine", reply_to=file)
         await bot.hears(server, 2)
-    assert (await said(store, key_of(place)))[1] == "user: [reply to Ada: (photo: cat.png)]\nmine"
+    turn = (await all_turns(store, key_of(place)))[1]
+    assert turn.text == "[reply to Ada: (photo: cat.png)]\nmine"
+    assert [(one.file_name, one.repeated) for one in turn.media] == [("cat.png", True)]
 
 
 async def test_a_voice_message_is_one_that_can_be_fetched(
@@ -236,7 +238,7 @@ async def test_what_discord_itself_writes_leaves_nothing(
     assert await keys(store) == []
 
 
-async def test_a_thread_that_is_started_leaves_nothing_but_what_is_said_in_it(
+async def test_a_thread_that_is_started_leaves_nothing_before_something_is_said_in_it(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
     bot = RecordingBot(store)
@@ -249,5 +251,6 @@ async def test_a_thread_that_is_started_leaves_nothing_but_what_is_said_in_it(
         await bot.hears(server, 4)
     assert await keys(store) == sorted([key_of(place), key_of(from_message)])
     assert await said(store, key_of(place)) == ["user: dinner?"], "also when it got the thread"
-    assert await said(store, key_of(from_message)) == ["user: at eight"]
+    opened = "user: [thread: dinner]\ndinner?"
+    assert await said(store, key_of(from_message)) == [opened, "user: at eight"]
     assert await said(store, key_of(alone)) == []

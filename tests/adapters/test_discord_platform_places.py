@@ -42,11 +42,15 @@ async def test_each_place_is_a_session_of_its_own_and_is_answered_there(
         await server.say(place, ada, "here")
         await server.say(where, ada, "there")
         for channel, text in ((place, "here"), (where, "there")):
-            await settles(store, key_of(channel), [f"user: {text}", f"assistant: echo: {text} "])
+            opened = {"thread": ["user: [thread: A thread]"]}.get(kind, [])
+            if kind == "thread of a message":
+                opened = ["user: [thread: A thread]\n[posted by: Other]\nstart"]
+            lines = [f"user: {text}", f"assistant: echo: {text} "]
+            await settles(store, key_of(channel), [*(opened if text == "there" else []), *lines])
             (answer,) = server.sent(channel)
             assert answer["content"] == f"echo: {text}"  # Discord trims it
             turns = await all_turns(store, key_of(channel))
-            assert turns[1].source_ids == (f"{channel['id']}:{answer['id']}",)
+            assert turns[-1].source_ids == (f"{channel['id']}:{answer['id']}",)
     assert await keys(store) == sorted([key_of(place), key_of(where)])
 
 
@@ -57,7 +61,10 @@ async def test_a_forum_post_is_a_session_that_begins_with_its_first_message(
     async with connected(server, AnsweringBot(store, busy="queue")):
         posts = [await server.post(forum, ada, f"Question {n}", f"Why {n}?") for n in (1, 2)]
         for number, post in enumerate(posts, 1):
-            talk = [f"user: Why {number}?", f"assistant: echo: Why {number}? "]
+            talk = [
+                f"user: [post: Question {number}]\nWhy {number}?",
+                f"assistant: echo: Why {number}? ",
+            ]
             await settles(store, key_of(post), talk)
             await server.say(post, ada, "Thanks")
             await settles(store, key_of(post), [*talk, "user: Thanks", "assistant: echo: Thanks "])
@@ -129,4 +136,5 @@ async def test_a_guild_that_is_unavailable_for_a_while_forgets_nothing(
             await server.say(where, ada, "after")
         await bot.hears(server, 4)
     for where in (place, thread):
-        assert await said(store, key_of(where)) == ["user: before", "user: after"]
+        lines = (await said(store, key_of(where)))[where is thread :]
+        assert lines == ["user: before", "user: after"]

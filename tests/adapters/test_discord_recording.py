@@ -11,6 +11,7 @@ import discord
 import pytest
 from discord.ext import commands
 
+from adapters.discord_bots import settles
 from adapters.tools import RecordingBot, all_turns, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
@@ -201,10 +202,11 @@ async def test_threads_posts_and_direct_messages_are_sessions_of_their_own(
         else:
             where = server.dm(ada)
         await server.say(where, ada, "hello")
-        await server.wait_for(
-            lambda: f"discord:{where['id']}" in [str(session.key) for session in bot.given]
-        )
-        assert await said(store, f"discord:{where['id']}") == ["user: hello"]
+        opened = {
+            "thread": ["user: [thread: A thread]\nstart"],
+            "forum post": ["user: [post: A post]"],
+        }.get(kind, [])
+        await settles(store, f"discord:{where['id']}", [*opened, "user: hello"])
 
 
 async def test_without_the_intent_it_warns_and_stores_what_discord_still_shows(

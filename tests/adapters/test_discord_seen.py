@@ -190,7 +190,7 @@ async def test_a_threads_title_and_its_first_message_are_in_its_window(
     assert "Lunch" in str(window[0]), "the window begins with it"
     assert window[-1]["content"] == "At Luigi's."
     sender = turns[0].sender
-    assert (sender is not None and sender.id == bob["id"]) == (by == "a person")
+    assert (sender is not None and sender.id == bob["id"]) == (by != "a webhook")
 
 
 async def test_a_forum_posts_title_is_in_its_window(
