@@ -24,7 +24,8 @@ from turnkeep import Turn, estimate_tokens
 from turnkeep._records.turn import Role
 from turnkeep._window.arrange import Arrangement
 from turnkeep._window.cut import first_kept
-from turnkeep._window.fit import Bound, one_message
+from turnkeep._window.fit import Bound
+from turnkeep._window.ledger import one_message
 
 MOST: Final = 4000
 MESSAGES: Final = 50
