@@ -267,5 +267,5 @@ async def _digest(desk: Desk, key: SessionKey) -> _Digest:
             break
         after = page.turns[-1].id
     if page.info is not None:
-        digest.update(_encode(structs.replace(page.info, turns=0, damaged=0)))
+        digest.update(_encode(structs.replace(page.info, turns=0, damaged=0, earlier=0)))
     return _Digest(digest.hexdigest(), page.info)

@@ -71,7 +71,8 @@ async def append(
     if found.info is not None:
         seals.all_opened(found.info, found.turns)  # nothing is written beside another key
     while True:
-        plan = _planned(seals, turns, known, dedupe=dedupe)
+        # Among turns that get names, the storage itself looks for duplicates.
+        plan = _planned(seals, turns, known, dedupe=dedupe and at is None)
         place = at or _next(found.info)
         sealed = [
             seals.turn(turn, TurnRef(place.generation, place.id + number))

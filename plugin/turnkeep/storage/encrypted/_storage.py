@@ -10,6 +10,7 @@ from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from anyio import Lock
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..._errors import UnsupportedError
@@ -193,7 +194,13 @@ class EncryptedStorage(SingleChanges):
 
     def _change(self, after: Turn, info: SessionInfo) -> Change:
         sealed = self._seals.turn(after, TurnRef(info.generation, after.id))
-        return Change(content=sealed.content, link=sealed.source_ids)
+        return Change(
+            content=sealed.content,
+            link=sealed.source_ids,
+            hidden=after.hidden,
+            variant=after.variant,
+            answers=UNSET if after.answers is None else after.answers,
+        )
 
     async def _pick(self, key: SessionKey, ids: Sequence[int] | Mapping[int, object]) -> list[Turn]:
         """Return stored turns by their ids, ascending."""
