@@ -28,6 +28,7 @@ from turnkeep_discord import SessionCog
 pytestmark = pytest.mark.asyncio
 
 ADAPTERS = ROOT / "docs" / "adapters.md"
+MEDIA = ROOT / "docs" / "media.md"
 REPLACING = ROOT / "docs" / "replacing.md"
 
 
@@ -106,7 +107,7 @@ async def seen(store: SessionStore, key: str, fetch: Any) -> list[str]:
 async def test_a_picture_on_discord_is_seen_when_its_address_has_expired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = await ran(ADAPTERS, tmp_path, monkeypatch)
+    document = await ran(MEDIA, tmp_path, monkeypatch)
     bot = commands.Bot("!", intents=discord.Intents.all())
     async with DiscordEmulator() as server, SessionStore("memory:") as store:
         await bot.add_cog(SessionCog(bot, store))
@@ -131,7 +132,7 @@ async def test_a_picture_on_discord_is_seen_when_its_address_has_expired(
 async def test_a_picture_on_telegram_is_seen_by_its_file_id(
     telegram: TelegramEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = await ran(ADAPTERS, tmp_path, monkeypatch)
+    document = await ran(MEDIA, tmp_path, monkeypatch)
     dispatcher = Dispatcher()
     async with SessionStore("memory:") as store:
         SessionMiddleware(store).setup(dispatcher)
