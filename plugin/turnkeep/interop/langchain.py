@@ -36,8 +36,8 @@ try:
         message_to_dict,
         messages_from_dict,
     )
-except ModuleNotFoundError as error:
-    raise MissingExtraError(__name__, "langchain", "langchain-core") from error
+except ModuleNotFoundError as _missing:
+    raise MissingExtraError(__name__, "langchain", "langchain-core") from _missing
 
 __all__ = ["ChatHistory"]
 

@@ -39,8 +39,8 @@ try:
         SessionMetadataPayload,
         SessionPayload,
     )
-except ModuleNotFoundError as error:
-    raise MissingExtraError(__name__, "nanobot", "nanobot-ai") from error
+except ModuleNotFoundError as _missing:
+    raise MissingExtraError(__name__, "nanobot", "nanobot-ai") from _missing
 
 __all__ = ["NanobotStore"]
 
@@ -67,7 +67,7 @@ class NanobotStore:
     """
 
     def __init__(self, where: Any, **options: Any) -> None:
-        self.store = SessionStore(where, **options)
+        self.store: SessionStore = SessionStore(where, **options)
         self._stack = ExitStack()
         self._lock = Lock()
         """One call at a time: a save is several steps."""

@@ -20,8 +20,8 @@ from ._conversation import in_runs, made_turn, message_of, others, seen_turns, s
 
 try:
     from agents import SessionSettings, TResponseInputItem
-except ModuleNotFoundError as error:
-    raise MissingExtraError(__name__, "openai-agents", "openai-agents") from error
+except ModuleNotFoundError as _missing:
+    raise MissingExtraError(__name__, "openai-agents", "openai-agents") from _missing
 
 __all__ = ["AgentsSession"]
 

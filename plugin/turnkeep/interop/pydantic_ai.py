@@ -43,8 +43,8 @@ try:
         UserContent,
         UserPromptPart,
     )
-except ModuleNotFoundError as error:
-    raise MissingExtraError(__name__, "pydantic-ai", "pydantic-ai-slim") from error
+except ModuleNotFoundError as _missing:
+    raise MissingExtraError(__name__, "pydantic-ai", "pydantic-ai-slim") from _missing
 
 __all__ = ["MessageHistory"]
 
