@@ -29,7 +29,7 @@ class Buttons:
         if pressed not in (STOP, AGAIN) or message is None:
             return
         if (task := asyncio.current_task()) is not None:
-            self._intake.tasks.add(task)
+            self._intake.order.tasks.add(task)
         with suppress(discord.HTTPException):  # Discord would say that the interaction failed
             await interaction.response.defer()
         by = str(interaction.user.id)

@@ -28,6 +28,7 @@ from ._intake import Bot, Context, Intake, Record
 from ._look import Render
 from ._message import Scope, Where, source_id
 from ._once import CommandsOnce
+from ._reading import Reading
 from ._reload import EventBuffer, buffer_of
 from ._resume import Resume
 
@@ -98,23 +99,24 @@ class SessionCog(commands.Cog):
         self.recorder: Recorder = Recorder(store, **recorder_options)
         self._backfill = Backfill(bot, store, backfill) if backfill else None
         self._resume = Resume(bot, self.recorder)
+        self._reading = reading = Reading(self.recorder, scope, webhooks=record_webhooks)
         self._intake = Intake(
             bot,
             self.recorder,
-            scope=scope,
+            reading,
             record=record,
             record_commands=record_commands,
-            record_webhooks=record_webhooks,
             backfill=self._backfill,
             announce=self._resume.announce,
             render=render,
         )
         self._buttons = Buttons(self.recorder, self._answer_options, self._intake)
-        intake = self._intake
         self._capture: Capture | None = None
         if capture:
-            self._capture = Capture(store, intake.key_of_sent, intake.content_of, intake.quoted_of)
-        self._feedback = DiscordFeedback(bot, self.recorder, intake.key)
+            self._capture = Capture(
+                store, reading.key_of_sent, reading.content_of, reading.quoted_of
+            )
+        self._feedback = DiscordFeedback(bot, self.recorder, reading.key)
         self._record_reactions, self._record_votes = record_reactions, record_votes
         self._once = CommandsOnce(bot, store)
         self._drain_timeout = drain_timeout
@@ -176,7 +178,7 @@ class SessionCog(commands.Cog):
 
     def _running(self) -> set[asyncio.Task[Any]]:
         """Return the running tasks that asked for a session, without the current task."""
-        tasks = {task for task in self._intake.tasks if not task.done()}
+        tasks = {task for task in self._intake.order.tasks if not task.done()}
         return tasks - {asyncio.current_task()}
 
     # Events.
@@ -228,7 +230,7 @@ class SessionCog(commands.Cog):
         message = payload.message
         if self._capture is not None and message.author == self.bot.user:
             return self._capture.on_edited(message)
-        return await self._intake.edit(message)
+        return await self._intake.changes.edit(message)
 
     @commands.Cog.listener()
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
@@ -244,17 +246,17 @@ class SessionCog(commands.Cog):
         if self._capture is not None:
             for one in ids:
                 self._capture.on_deleted(one)
-        await self._intake.delete(channel_id, ids)
+        await self._intake.changes.delete(channel_id, ids)
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Erase the thread's session; called by discord.py."""
-        await self._intake.forget_channel(payload.thread_id)
+        await self._intake.changes.forget_channel(payload.thread_id)
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Erase the channel's session; called by discord.py."""
-        await self._intake.forget_channel(channel.id)
+        await self._intake.changes.forget_channel(channel.id)
 
     @commands.Cog.listener()
     async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
@@ -370,14 +372,14 @@ class SessionCog(commands.Cog):
         session; by default it is that of the channel. Raises `TurnkeepError` without a `key` if
         each user has a session and the message is no reply.
         """
-        key = self._intake.key_of_sent(message) if key is None else key
+        key = self._reading.key_of_sent(message) if key is None else key
         await self.recorder.record_sent(
             key,
-            self._intake.content_of(message),
+            self._reading.content_of(message),
             source_id=source_id(message),
             text=text,
             time=message.created_at,
-            quoted=self._intake.quoted_of(message),
+            quoted=self._reading.quoted_of(message),
         )
 
 
