@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from typing import Any, Final, Literal, Unpack
 
 import anyio
 from aiogram import BaseMiddleware, Bot, Dispatcher
-from aiogram.dispatcher.event.bases import UNHANDLED, SkipHandler
+from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.dispatcher.event.telegram import TelegramEventObserver
-from aiogram.dispatcher.flags import get_flag
 from aiogram.dispatcher.middlewares.user_context import UserContextMiddleware
-from aiogram.methods import TelegramMethod
-from aiogram.types import CallbackQuery, Message, TelegramObject, Update
+from aiogram.types import Message, TelegramObject, Update
 
 from turnkeep import SessionKey, SessionStore
 from turnkeep.adapter import AdapterOptions, ChatSession, Recorder, drain, split_options
 
 from ._advice import Advice
-from ._blocks import rich_message
 from ._buttons import Buttons
 from ._capture import Capture
 from ._commands import Commands
 from ._copies import Copies
-from ._current import in_hand
-from ._ephemeral import ephemeral_outlet
 from ._feedback import TelegramFeedback
 from ._feeding import Feeding
 from ._forms import Forms, RecordStates
-from ._intake import EDITED, RECORDED, Intake, Record
-from ._markdown import render_markdown
-from ._message import MaybeInaccessible, Scope
+from ._hand_out import Handler, HandOut
+from ._intake import EDITED, Intake, Record
+from ._message import Scope
 from ._migration import migrate
 from ._once import Once
-from ._outlet import Render, TelegramOutlet
+from ._outlet import Render
+from ._outlets import Outlets
 from ._own import OwnMessages
 from ._polling import Confirmation
-from ._privacy import PRIVACY, SESSIONS, is_for_privacy
 from ._resume import Resume
 
-Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
-
-FLAG: Final = "turnkeep"
 CHANGES_HOLD: Final = 1.0
 """The seconds for which an edit or a deletion holds the confirmation of updates.
 
@@ -108,27 +100,25 @@ class SessionMiddleware(BaseMiddleware):
         **options: Unpack[AdapterOptions],
     ) -> None:
         self.store = store
-        recorder_options, self._answer_options = split_options(options)
+        recorder_options, answer_options = split_options(options)
         self.recorder: Recorder = Recorder(store, **recorder_options)
+        outlets = Outlets(answer_options, drafts=drafts, render=render, migrated=self.migrate)
         self.data_key = data_key
         self._forms = Forms(record_states)
         self._commands = Commands()
         self._intake = Intake(
             self.recorder,
-            self._outlet,
+            outlets.of,
             scope=scope,
             record=record,
             record_commands=record_commands,
             forms=self._forms,
             commands=self._commands,
         )
-        self._buttons = Buttons(self.recorder, self._answer_options)
-        self._drafts = drafts
-        self._render = _as_render(render)
-        self._rich = rich_message if render == "markdown" else None
+        self._buttons = Buttons(self.recorder, answer_options)
         self._drain_timeout = drain_timeout
-        self._own = OwnMessages(self.recorder, self._intake)
-        own, content_of = self._own, self._intake.content_of
+        self._own = own = OwnMessages(self.recorder, self._intake)
+        content_of = self._intake.content_of
         self._capture: Capture | None = None
         if capture:
             copies, is_own = Copies(self.recorder, content_of), own.has_posted
@@ -140,6 +130,9 @@ class SessionMiddleware(BaseMiddleware):
                 copies=copies,
                 is_own=is_own,
             )
+        self._hand_out = HandOut(
+            self.recorder, self._intake, self._forms, own, self._capture, data_key=data_key
+        )
         self._feedback = TelegramFeedback(
             self.recorder,
             self._intake.key_of_sent,
@@ -150,7 +143,6 @@ class SessionMiddleware(BaseMiddleware):
         self._confirmation = Confirmation(self._resume.start)
         self._advice = Advice(scope)
         self._feeding = Feeding()
-        self._handed_out: dict[int, ChatSession] = {}  # by id() of the updates being handled
         self._once = Once(store)
         self._dispatcher: Dispatcher | None = None
         self._opened: AsyncExitStack | None = None
@@ -185,8 +177,7 @@ class SessionMiddleware(BaseMiddleware):
         for one in later:
             middlewares.register(one)
         self._forms.watch(dispatcher)
-        for name in RECORDED:
-            self._observer(name).middleware(self._around_handler)
+        self._hand_out.watch(dispatcher)
         # With polling, Telegram sends only kinds of updates that have a handler; these never match.
         wanted = ("message", *EDITED, "deleted_business_messages")
         for name in (*wanted, *self._buttons.used_updates, *self._feedback.updates):
@@ -224,11 +215,11 @@ class SessionMiddleware(BaseMiddleware):
             self._feeding.recorded(event)
             is_button = event.callback_query is not None
             if session is None or (session.turn is not None and not is_button):
-                return await self._handle(handler, event, data)
+                return await self._hand_out.handle(handler, event, data)
             return await self._handle_once(handler, event, data, session)
         finally:
             self._intake.end(event, bot)
-            session = self._handed_out.pop(id(event), session)
+            session = self._hand_out.end(event, session)
             if session is not None:
                 await self.recorder.debts.settle(session.turn)
             self._running -= 1
@@ -241,7 +232,7 @@ class SessionMiddleware(BaseMiddleware):
         """Handle a command or a button, unless it was handled: no stored turn shows that."""
 
         async def handle() -> Any:
-            result = await self._handle(handler, event, data)
+            result = await self._hand_out.handle(handler, event, data)
             if result is UNHANDLED and session.turn is None:
                 await self._intake.record_unhandled(session, event, data)
             return result
@@ -259,37 +250,6 @@ class SessionMiddleware(BaseMiddleware):
         at_most = CHANGES_HOLD if self._intake.is_change(update) else None
         return self._confirmation.held(bot, at_most=at_most)
 
-    async def _handle(self, handler: Handler, event: Update, data: dict[str, Any]) -> Any:
-        session: ChatSession | None = data[self.data_key]
-        if session is None:
-            return await handler(event, data)
-        with in_hand(event.event, session):
-            try:
-                return await self._handle_captured(handler, event, data, session)
-            finally:
-                await session.end_asking()
-
-    async def _handle_captured(
-        self, handler: Handler, event: Update, data: dict[str, Any], session: ChatSession
-    ) -> Any:
-        if self._capture is None:
-            return await handler(event, data)
-        bot: Bot = data["bot"]
-        self._capture.watch(bot)
-        await self._own.capture_inline(event)
-        async with self._capture.handling(session):
-            result = await handler(event, data)
-            # Sent here, because capture would not see the response to a webhook's request.
-            return await bot(result) if isinstance(result, TelegramMethod) else result
-
-    def _outlet(self, update: Update, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
-        render, rich = self._render, self._rich
-        outlet = ephemeral_outlet(update, message, bot, render, rich) or TelegramOutlet(
-            message, bot, drafts=self._drafts, render=render, rich=rich, migrated=self.migrate
-        )
-        outlet.options = self._answer_options
-        return outlet
-
     async def feed_update(self, bot: Bot, update: Update | Mapping[str, Any]) -> None:
         """Hand an update of a webhook to the dispatcher, and return as soon as it is recorded.
 
@@ -301,57 +261,6 @@ class SessionMiddleware(BaseMiddleware):
         if self._dispatcher is None:
             raise RuntimeError("call SessionMiddleware(store).setup(dp) first")
         await self._feeding.feed(self._dispatcher, bot, update)
-
-    # Around each handler.
-
-    async def _around_handler(
-        self, handler: Handler, event: TelegramObject, data: dict[str, Any]
-    ) -> Any:
-        assert self._dispatcher is not None
-        if isinstance(event, Message) and await is_for_privacy(self._dispatcher, event, data):
-            raise SkipHandler
-        session: ChatSession | None = data.get(self.data_key)
-        if session is None or not isinstance(event, (Message, CallbackQuery)):
-            return await handler(event, data)
-        flags: dict[str, Any] = get_flag(data, FLAG, default={})
-        update = data["event_update"]
-        if flags.get(PRIVACY):
-            data = {**data, SESSIONS: self._intake.sessions_of(update, data)}
-        is_button = isinstance(event, CallbackQuery)
-        wanted = flags.get("record", self._intake.by_handlers or None)
-        if wanted is None and is_button:
-            wanted = not self._forms.is_menu(data)
-        elif wanted is None and await self._forms.is_filling(data["bot"], data):
-            wanted = False  # another handler has begun the form just now
-        if wanted and session.turn is None:
-            chosen = flags.get("record") is True
-            said = await self._intake.said_by(event, data, chosen=chosen)
-            if said is not None:
-                session = await self._intake.receive(session, event, said, update, data["bot"])
-            self._intake.end(update, data["bot"])
-        elif wanted is False and session.turn is not None:
-            await session.delete(session.turn)
-            session = session.unbound()
-        # An earlier handler may have skipped the update; this one then goes on with its session.
-        session = self._handed_out.get(id(update), session)
-        if session.turn is None:
-            session = self._intake.asking(session, event, update, data["bot"])
-
-        async def handle(bound: ChatSession) -> Any:
-            self._handed_out[id(update)] = bound
-            if self._capture is not None:
-                self._capture.bind(bound)
-            with in_hand(event, bound):
-                return await handler(event, {**data, self.data_key: bound})
-
-        # A pressed button shows a spinner until it is answered, so it never waits.
-        return await self.recorder.overlap.run(
-            session,
-            handle,
-            album=None if isinstance(event, CallbackQuery) else event.media_group_id,
-            busy=flags.get("busy", "parallel" if is_button else None),
-            debounce=flags.get("debounce", 0 if is_button else None),
-        )
 
     # The bot's own messages.
 
@@ -405,11 +314,3 @@ class SessionMiddleware(BaseMiddleware):
 
 def _matches_nothing(_: TelegramObject) -> bool:
     return False
-
-
-def _as_render(render: Render | str | None) -> Render | None:
-    if not isinstance(render, str):
-        return render
-    if render not in ("markdown", "entities"):
-        raise ValueError(f"render is 'markdown', 'entities' or a function, not {render!r}")
-    return render_markdown
