@@ -22,8 +22,8 @@ the index that lists it change together on any cluster.
 From the bottom to the top: `_place` reads the URL, `_scripts` the Lua files, `_errors` says what
 a server's error means, `_server` is one connection, `_servers` knows who has which shard, `_link`
 is the thread that sends what waits in one pipeline, `_moves` finishes renames that were begun,
-`_asking` follows aliases and waits for renames, `_verbs`, `_listing`, `_claims` and `_rename` are
-the verbs, and `_storage` puts them together.
+`_lines` keeps the order of changes, `_asking` follows aliases and waits for renames, `_verbs`,
+`_listing`, `_claims` and `_rename` are the verbs, and `_storage` puts them together.
 """
 
 from __future__ import annotations

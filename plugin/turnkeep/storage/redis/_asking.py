@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final
 
-from anyio import Lock, sleep
+from anyio import sleep
 
+from ._exchange import Command
+from ._lines import Hold, Lines
 from ._link import Link
 from ._moves import Mark, Moves
+from ._servers import shard_of
 
 __all__ = ["Asking"]
 
@@ -29,7 +32,7 @@ class Asking:
     def __init__(self, link: Link, moves: Moves) -> None:
         self._link = link
         self._moves = moves
-        self._lines: dict[str, _Line] = {}
+        self._lines = Lines(link)
         self._targets: dict[str, str] = {}
 
     @property
@@ -60,12 +63,35 @@ class Asking:
 
     async def change(self, key: str, script: str, *arguments: str | bytes) -> Any:
         """Return what a script that changes a session answers, in the order of the calls."""
-        if not self._lines or self._targets.get(key, key) not in self._lines:
-            answer = await self._link.call(key, script, arguments, changes=True)
-            if answer[0] == 0:
+        command = self._link.command(key, script, arguments, changes=True)
+        held: list[Hold] = []
+        command.then = partial(self._follow, held)
+        self._lines.send(self._line_of(key), command)
+        try:
+            answer = await self._link.answer(command)
+            if not held:
                 return answer
-        async with self.in_line(key):
-            return await self.change_in_line(key, script, *arguments)
+            await held[0].first.wait()
+            return await self.change_in_line(command.key, script, *arguments)
+        finally:
+            for hold in held:
+                self._lines.leave(hold)
+
+    def _follow(self, held: list[Hold], command: Command) -> bool:
+        """Send a change on where an alias leads; where a rename is met, the first holds the line.
+
+        That happens as the answers come, not as tasks wake, which trio does in any order.
+        """
+        if command.error is not None or command.is_abandoned or command.answer[0] == 0:
+            return False
+        key = command.answer[1].decode()
+        line = self._line_of(key)
+        if command.answer[0] == 2 and not self._lines.is_held(line):
+            held.append(self._lines.join(line))
+            return False
+        command.redirect(shard_of(key), key)
+        self._lines.send_again(line, command)
+        return True
 
     async def change_in_line(self, key: str, script: str, *arguments: str | bytes) -> Any:
         """Return what a script that changes a session answers, where `in_line` is held."""
@@ -89,34 +115,9 @@ class Asking:
         elif self._targets:
             self._targets.pop(key, None)
 
-    @asynccontextmanager
-    async def in_line(self, *keys: str) -> AsyncGenerator[None, None]:
-        """Hold later changes of these keys, by this process, until this one is done.
+    def in_line(self, *keys: str) -> AbstractAsyncContextManager[None]:
+        """Hold later changes of these keys, by this process, until this one is done."""
+        return self._lines.held(*map(self._line_of, keys))
 
-        A change of one round trip needs no line: the thread keeps the order.
-        """
-        in_order = sorted({self._targets.get(key, key) for key in keys})
-        lines = [self._lines.setdefault(key, _Line()) for key in in_order]
-        for line in lines:
-            line.waiting += 1
-        held: list[_Line] = []
-        try:
-            for line in lines:
-                await line.lock.acquire()
-                held.append(line)
-            yield
-        finally:
-            for line in held:
-                line.lock.release()
-            for key, line in zip(in_order, lines, strict=True):
-                line.waiting -= 1
-                if not line.waiting:
-                    del self._lines[key]
-
-
-class _Line:
-    """The changes of one key that wait for each other."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.waiting = 0
+    def _line_of(self, key: str) -> str:
+        return self._targets.get(key, key)

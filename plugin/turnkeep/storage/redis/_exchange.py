@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -30,9 +30,25 @@ _BROKEN: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSErr
 
 
 class Command:
-    """A script to run, and then its answer or its error."""
+    """A script to run, and then its answer or its error.
 
-    __slots__ = ("answer", "arguments", "changes", "error", "key", "script", "shard", "waiter")
+    `then` looks at it in the event loop once it is done, in the order in which commands were sent.
+    If it returns True, the command was sent once more, and its caller waits on.
+    """
+
+    __slots__ = (
+        "answer",
+        "arguments",
+        "changes",
+        "error",
+        "is_abandoned",
+        "key",
+        "number",
+        "script",
+        "shard",
+        "then",
+        "waiter",
+    )
 
     def __init__(
         self, shard: int, key: str, script: str, arguments: Sequence[Argument], changes: bool
@@ -43,8 +59,17 @@ class Command:
         self.arguments = arguments
         self.changes = changes
         self.waiter: asyncio.Future[None] | Event | None = None
+        self.then: Callable[[Command], bool] | None = None
+        self.number = 0
+        """Its place among the calls of its storage, where the order matters."""
+        self.is_abandoned = False
+        """True once its caller was cancelled."""
         self.answer: Any = None
         self.error: Exception | None = None
+
+    def redirect(self, shard: int, key: str) -> None:
+        """Mean another key, and have no answer yet."""
+        self.shard, self.key, self.answer = shard, key, None
 
 
 class Exchange:

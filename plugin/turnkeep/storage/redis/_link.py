@@ -34,6 +34,7 @@ class Job:
     def __init__(self, function: Callable[[], object]) -> None:
         self.function = function
         self.waiter: asyncio.Future[None] | Event | None = None
+        self.is_abandoned = False
         self.answer: Any = None
         self.error: Exception | None = None
 
@@ -68,14 +69,24 @@ class Link:
         self, key: str, script: str, arguments: Sequence[str | bytes | int], *, changes: bool
     ) -> Any:
         """Run a script at a session's key, and return its answer."""
-        return await self._do(Command(shard_of(key), key, script, arguments, changes))
+        command = self.command(key, script, arguments, changes=changes)
+        self.submit(command)
+        return await self.answer(command)
+
+    def command(
+        self, key: str, script: str, arguments: Sequence[str | bytes | int], *, changes: bool
+    ) -> Command:
+        """Return a command for `submit` and `answer`: a script to run at a session's key."""
+        command = Command(shard_of(key), key, script, arguments, changes)
+        command.waiter = self._waiter()
+        return command
 
     async def read_all(self, script: str, reads: Iterable[tuple[int, Sequence[str]]]) -> list[Any]:
         """Run a script that reads, at several shards with their arguments, in one pipeline."""
         commands = [Command(shard, "", script, arguments, False) for shard, arguments in reads]
         for command in commands:
-            self._submit(command)
-        return [await self._answer(command) for command in commands]
+            self.submit(command)
+        return [await self.answer(command) for command in commands]
 
     @property
     def is_cluster(self) -> bool:
@@ -83,10 +94,11 @@ class Link:
         return self._exchange.servers.is_cluster
 
     async def _do(self, work: Work) -> Any:
-        self._submit(work)
-        return await self._answer(work)
+        self.submit(work)
+        return await self.answer(work)
 
-    def _submit(self, work: Work) -> None:
+    def submit(self, work: Work) -> None:
+        """Give work to the thread, behind all that it was given before."""
         if not self._collected:
             # All that comes in this turn of the loop goes to the thread at once.
             if self._loop is not None:
@@ -94,15 +106,24 @@ class Link:
             else:
                 self._call_soon(self._hand_over)
         self._collected.append(work)
-        work.waiter = self._loop.create_future() if self._loop is not None else Event()
+        if work.waiter is None:
+            work.waiter = self._waiter()
+
+    def _waiter(self) -> asyncio.Future[None] | Event:
+        return Event() if self._loop is None else self._loop.create_future()
 
     @staticmethod
-    async def _answer(work: Work) -> Any:
+    async def answer(work: Work) -> Any:
+        """Wait for the answer to submitted work, and return it; raise its error."""
         waiter = work.waiter
-        if isinstance(waiter, Event):
-            await waiter.wait()
-        elif waiter is not None:
-            await waiter
+        try:
+            if isinstance(waiter, Event):
+                await waiter.wait()
+            elif waiter is not None:
+                await waiter
+        except BaseException:
+            work.is_abandoned = True
+            raise
         if work.error is not None:
             raise work.error
         return work.answer
@@ -114,6 +135,8 @@ class Link:
     @staticmethod
     def _deliver(done: Sequence[Work]) -> None:
         for work in done:
+            if isinstance(work, Command) and work.then is not None and work.then(work):
+                continue
             waiter = work.waiter
             if isinstance(waiter, Event):
                 waiter.set()
