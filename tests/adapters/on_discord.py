@@ -116,6 +116,15 @@ class Discord(Platform):
         sent = await self.bot.get_partial_messageable(at.chat).send(text)
         return Posted(source_id(sent), lambda text: sent.edit(content=text), sent.delete)
 
+    async def told(self) -> None:
+        await super().told()
+        cog = self.bot.get_cog("SessionCog")
+        if isinstance(cog, SessionCog):
+            # What was said in another channel has its place, and may still be on its way.
+            for queue in list(cog._intake.order._queues.values()):
+                async with queue:
+                    pass
+
     def private(self, person: Person) -> Place:
         return Place(int(self.server.dm(person.id)["id"]))
 

@@ -39,7 +39,9 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Receipt(  # noqa: PLW1641 (it has mutable parts)
+    msgspec.Struct, frozen=True, kw_only=True, eq=False
+):
     """The result of `forget` and `forget_sender`. It is also a mapping, that of `erased`.
 
     - `erased`: how many turns were deleted or lost a quote, by the text of each session's key.
