@@ -69,8 +69,11 @@ async def test_a_handlers_flag_overrides_the_overlap(store: SessionStore) -> Non
         while len(begun) == 1 and sum(task.done() for task in feeds) < 2:
             await asyncio.sleep(0.001)
 
-    updates = [telegram.say(7, text) for text in "abcd"]
-    feeds += [asyncio.create_task(feed(dispatcher, update)) for update in updates]
+    first, *others = [telegram.say(7, text) for text in "abcd"]
+    feeds.append(asyncio.create_task(feed(dispatcher, first)))
+    while not begun:
+        await asyncio.sleep(0.001)
+    feeds += [asyncio.create_task(feed(dispatcher, update)) for update in others]
     await asyncio.gather(*feeds)
     assert begun == [["a"], ["b", "c", "d"]], "the first, and all that came meanwhile"
 

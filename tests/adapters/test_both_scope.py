@@ -133,4 +133,6 @@ async def everybody_speaks(platform: Platform, but: str = "") -> None:
 
 
 async def shared(platform: Platform) -> list[str]:
-    return [", ".join(sorted(texts)) for texts in await platform.sessions()]
+    # A thread on Discord begins with its title.
+    said = [{*texts} - {"[thread: Thread]"} for texts in await platform.sessions()]
+    return sorted(", ".join(sorted(texts)) for texts in said)

@@ -165,7 +165,7 @@ async def test_a_thread_that_is_archived_in_mid_answer_is_opened_again(
         await server.say(thread, ada, "count")
         turns = await talker.told(thread)
     assert talker.shown(thread) == ["one two three"]
-    assert [turn.text for turn in turns] == ["count", "one two three"]
+    assert [turn.text for turn in turns] == ["[thread: Thread]", "count", "one two three"]
 
 
 async def test_in_an_archived_thread_that_the_bot_may_not_open_a_new_message_does(
@@ -181,7 +181,7 @@ async def test_in_an_archived_thread_that_the_bot_may_not_open_a_new_message_doe
     talker.accident = archive
     async with connected(server, talker.bot):
         await server.say(thread, ada, "count")
-        (_, turn) = await talker.told(thread)
+        (_, _, turn) = await talker.told(thread)
     assert talker.shown(thread)[-1] == "one two three"
     assert len(turn.source_ids) == 2, "linked to the old message and to the new one"
 
@@ -200,7 +200,7 @@ async def test_in_a_locked_thread_that_the_bot_may_not_open_the_answer_ends(
     talker.accident = lock
     async with connected(server, talker.bot):
         await server.say(thread, ada, "count")
-        (_, turn) = await talker.told(thread)
+        (_, _, turn) = await talker.told(thread)
     assert [text.strip() for text in talker.shown(thread)] == ["one"]
     assert (turn.text, turn.interrupted) == ("one two ", True)
 

@@ -163,8 +163,9 @@ class BotMethods(EphemeralMethods):
         if not 1 <= len(given) <= 12:  # https://core.telegram.org/bots/api#sendpoll
             raise bad_request("poll must have at least 1 option")
         options = [
-            {"text": one["text"], "voter_count": 0, "persistent_id": str(number)}
+            {"text": text, "voter_count": 0, "persistent_id": str(number)}
             for number, one in enumerate(given)
+            for text in [one if isinstance(one, str) else one["text"]]  # both are taken
         ]
         flags = ("is_closed", "allows_multiple_answers", "allows_revoting", "members_only")
         poll: Json = {
