@@ -6,6 +6,7 @@ The windows are generated from the packages' own types, which know each type wit
 from __future__ import annotations
 
 import copy
+import json
 import typing
 from collections.abc import Mapping
 from functools import cache
@@ -359,12 +360,24 @@ def test_stored_turns_give_their_own_api_what_its_model_said(
         "google": google_windows(),
     }
     window: Any = data.draw(windows[shape])
-    # A user's own data is another rule's: see inline_media.
-    answers = [one for one in from_shape(window, shape) if one["role"] != "user"]
+    # The data of users and of systems is another rule's: see inline_media.
+    answers = [one for one in from_shape(window, shape) if one["role"] in ("assistant", "tool")]
     messages = [{"role": "user", "content": "q"}, *answers]
     made: Any = build_window(messages, shape=shape).messages
     for said in said_by_model(window, shape):
-        assert said in said_by_model(made, shape)
+        # Arguments that are no JSON object are made one, since APIs refuse them.
+        if is_object(said.get("arguments")):
+            assert said in said_by_model(made, shape)
+
+
+def is_object(arguments: object) -> bool:
+    """True if these are arguments as they are sent, and not a text that is no JSON object."""
+    if not isinstance(arguments, str):
+        return True
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 def said_by_model(window: Any, shape: str) -> list[dict[str, Any]]:

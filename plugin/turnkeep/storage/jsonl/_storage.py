@@ -182,7 +182,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             or not any(map(known.by_token, turns, places))
         ):
             return _Staged(chat, None)
-        all_known = places is not None and 0 not in places
+        all_known = not turns or (places is not None and 0 not in places)
         if not (at is None or all_known or (places is None and is_next(chat.info, at))):
             return _Staged(chat, None)
         size = chat.size
