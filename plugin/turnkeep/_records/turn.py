@@ -101,6 +101,14 @@ class Turn(
         answered = self.also_answers if self.answers is None else (self.answers, *self.also_answers)
         return any(one in ids for one in answered)
 
+    def answering_at(self, places: Mapping[int, int]) -> Turn:
+        """Return the turn with other ids in `answers` and `also_answers`; others are left out."""
+        return msgspec.structs.replace(
+            self,
+            answers=None if self.answers is None else places.get(self.answers),
+            also_answers=tuple(places[one] for one in self.also_answers if one in places),
+        )
+
     @property
     def text(self) -> str:
         """The content as text; the texts of its parts are joined with newlines."""

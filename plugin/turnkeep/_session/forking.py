@@ -68,6 +68,4 @@ def _one_answer_each(turns: Sequence[Turn], at: Turn) -> list[Turn]:
 
 def _moved(turn: Turn, places: dict[int, int]) -> Turn:
     """Return the turn as it will stand in the other session."""
-    also = tuple(places[one] for one in turn.also_answers if one in places)
-    answers = None if turn.answers is None else places.get(turn.answers)
-    return replace(turn, id=0, epoch=1, generation="", token="", answers=answers, also_answers=also)
+    return replace(turn.answering_at(places), id=0, epoch=1, generation="", token="")

@@ -92,12 +92,5 @@ def _ascending(
         return turns, collected
     last = max(ids)  # what a reply collects is placed behind the last id
     places = {id: last - len(ids) + n for n, id in enumerate(ids, 1)}
-
-    def moved(turn: Turn) -> Turn:
-        also = (places[one] for one in turn.also_answers if one in places)
-        answers = None if turn.answers is None else places.get(turn.answers)
-        return structs.replace(turn, answers=answers, also_answers=tuple(also))
-
-    return [structs.replace(moved(turn), id=places[turn.id]) for turn in turns], [
-        moved(turn) for turn in collected
-    ]
+    moved = [structs.replace(turn.answering_at(places), id=places[turn.id]) for turn in turns]
+    return moved, [turn.answering_at(places) for turn in collected]

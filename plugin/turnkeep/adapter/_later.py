@@ -238,11 +238,4 @@ class Later:
 
 
 def _moved(turn: Turn, ids: dict[int, int]) -> Turn:
-    return structs.replace(
-        turn,
-        id=0,
-        epoch=1,
-        generation="",
-        answers=None if turn.answers is None else ids.get(turn.answers),
-        also_answers=tuple(ids[one] for one in turn.also_answers if one in ids),
-    )
+    return structs.replace(turn.answering_at(ids), id=0, epoch=1, generation="")

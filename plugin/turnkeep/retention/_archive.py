@@ -119,11 +119,7 @@ async def _append(
 
 def _copy(turn: Turn, token: str, places: Mapping[int, int]) -> Turn:
     """Return the turn as the archive stores it, except for what its storage adds."""
-    also = tuple(places[one] for one in turn.also_answers if one in places)
-    answers = None if turn.answers is None else places.get(turn.answers)
-    return replace(
-        turn, id=0, epoch=1, generation="", token=token, answers=answers, also_answers=also
-    )
+    return replace(turn.answering_at(places), id=0, epoch=1, generation="", token=token)
 
 
 async def _check(
