@@ -13,6 +13,7 @@ from ..storage.base import Claim
 from .conversation import Conversation
 from .desk import Desk
 from .leases import ANSWER, Lease
+from .reading import turn_at
 
 __all__ = ["Unanswered", "claimed_turn", "dead_claims", "message_of", "take_over", "unanswered"]
 
@@ -60,8 +61,7 @@ async def claimed_turn(desk: Desk, claim: Claim) -> Turn | None:
     place = info.place(TurnRef(payload["generation"], payload["id"]))
     if place is None:
         return None
-    turns = (await desk.read(claim.key, after=place - 1, before=place + 1)).turns
-    return turns[0] if turns else None
+    return await turn_at(desk, claim.key, place)
 
 
 async def unanswered(

@@ -166,12 +166,17 @@ async def _questions(
     for id in parted:
         turn = at_hand.get(id)
         if turn is None:
-            found = (await desk.read(info.key, after=id - 1, before=id + 1)).turns
-            turn = found[0] if found else None
+            turn = await turn_at(desk, info.key, id)
         is_shown = turn is not None and is_said_by_user(turn) and not turn.hidden
         if turn and is_shown and turn.epoch == info.asked_in(id):
             questions[id] = turn
     return questions
+
+
+async def turn_at(desk: Desk, key: SessionKey, id: int) -> Turn | None:
+    """Return the turn with this id, or None."""
+    found = (await desk.read(key, after=id - 1, before=id + 1)).turns
+    return found[0] if found else None
 
 
 async def locate(desk: Desk, key: SessionKey, turn: Turn) -> tuple[SessionInfo | None, Turn | None]:

@@ -64,7 +64,8 @@ class Reply(History):
     `stored`, `empty`, `discarded` and `failed` are final. A reply that is `gone` still collects,
     and still has windows.
 
-    `turns` are the stored turns, after the block.
+    `turns` are the stored turns, after the block, and `replaced` those of the answer that was
+    shown before them, if they were stored in its place.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Reply(History):
         replace: bool = False,
     ) -> None:
         self.turns: list[Turn] = []
+        self.replaced: list[Turn] = []
         self._conversation = conversation
         self._where = conversation.where
         self._state = State.NEW
@@ -198,7 +200,9 @@ class Reply(History):
         store = partial(conversation.store_reply, begun=self._begun)
         if self._replace and to is not None:
             desk, key = conversation.desk, conversation.key
-            stored = await store_variant(desk, key, to, turns, store, interrupted=interrupted)
+            stored, self.replaced = await store_variant(
+                desk, key, to, turns, store, interrupted=interrupted
+            )
         else:
             stored = await store(turns)
         if stored is None:

@@ -22,7 +22,7 @@ from ..storage.base import Appended
 from .consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
 from .forgetting import forget_sender
 from .handle import Handle
-from .reading import read_latest_exchange
+from .reading import read_latest_exchange, turn_at
 from .reply import Reply
 from .returned import as_messages
 from .rewriting import checked_change, redacted
@@ -251,9 +251,7 @@ class BaseSession(Handle):
             return (await self._conversation.locate(found))[1]
         if found is None:
             return None
-        conversation = self._conversation
-        page = await conversation.desk.read(conversation.key, after=found - 1, before=found + 1)
-        return page.turns[0] if page.turns else None
+        return await turn_at(self._conversation.desk, self._conversation.key, found)
 
     async def forget_sender(self, sender_id: str | int) -> int:
         """Delete for good all that one person wrote here, the answers to it, and its quotes.

@@ -19,7 +19,7 @@ from .._records.key import SessionKey
 from .._records.turn import Turn
 from ..storage.base import Change
 from .desk import Desk
-from .reading import Turns, locate, read_latest_exchange
+from .reading import Turns, locate, read_latest_exchange, turn_at
 
 __all__ = [
     "Answered",
@@ -119,12 +119,6 @@ async def also_answered(desk: Desk, key: SessionKey, question: Turn) -> tuple[in
     return tuple(one for one in also if one != question.id)
 
 
-async def turn_at(desk: Desk, key: SessionKey, id: int) -> Turn | None:
-    """Return the turn with this id, or None."""
-    found = (await desk.read(key, after=id - 1, before=id + 1)).turns
-    return found[0] if found else None
-
-
 async def store_variant(
     desk: Desk,
     key: SessionKey,
@@ -133,25 +127,26 @@ async def store_variant(
     store: Callable[[list[Turn]], Awaitable[list[Turn] | None]],
     *,
     interrupted: bool,
-) -> list[Turn] | None:
+) -> tuple[list[Turn] | None, list[Turn]]:
     """Store a reply's turns by `store`, and show them instead of the answer to the question.
 
     Until then the old answer is shown. The part of a reply does not replace a whole answer.
-    Return None if the session is no longer as expected.
+    Return the stored turns, None if the session is no longer as expected, and the turns that they
+    replaced.
     """
     name = secrets.token_hex(4)
     before = (await read_answers(desk, key, question)).shown
     stored = await store([replace(turn, variant=name, hidden=bool(before)) for turn in turns])
     if stored is None or (interrupted and not all(turn.interrupted for turn in before)):
-        return stored
+        return stored, []
     shown = await show(desk, key, question, name)
     if not shown:  # the question is gone
         ids, expected = [turn.id for turn in stored], Expected(stored[0].generation)
         async with desk.use(key, write=True) as storage:
             await desk.surely(partial(storage.delete, key, ids, expected=expected))
-        return None
+        return None, []
     now = {turn.id: turn for turn in shown}
-    return [now.get(turn.id, turn) for turn in stored]
+    return [now.get(turn.id, turn) for turn in stored], before
 
 
 async def choose(desk: Desk, key: SessionKey, answer: Turn) -> list[Turn]:

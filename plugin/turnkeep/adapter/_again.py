@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._records.turn import Turn
+from .._session.reading import turn_at
 from ._buttons import Regenerate, authors_of, under_way
 from ._chat import ChatSession
 
@@ -36,7 +37,6 @@ async def _question_of(session: ChatSession, answer: Turn) -> list[Turn]:
     if answer.role != "assistant" or answer.answers is None:
         return []
     desk, key = session.conversation.desk, session.conversation.key
-    found: list[Turn] = []
-    for id in sorted({*answer.also_answers, answer.answers}):
-        found += (await desk.read(key, after=id - 1, before=id + 1)).turns
+    asked = sorted({*answer.also_answers, answer.answers})
+    found = [turn for id in asked if (turn := await turn_at(desk, key, id)) is not None]
     return found if found and found[-1].id == answer.answers else []

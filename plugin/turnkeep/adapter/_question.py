@@ -61,8 +61,6 @@ class ChatReply(Reply):
         checked: bool = False,
         replace: bool = False,
     ) -> None:
-        self.replaced: list[Turn] = []
-        """The answer that was shown before this one, if this one was stored in its place."""
         self.progress: AnswerProgress | None = None
         """The progress of the answer; None if the message is owed none."""
         self._session = session
@@ -89,10 +87,6 @@ class ChatReply(Reply):
             await session.begin_asking()
         await super().__aenter__()
         debts, to = debts_of(session.conversation.desk), self._begun.to
-        if self._replace and to is not None:
-            behind = await self._conversation.desk.read(self._conversation.key, after=to.id)
-            answers = [one for one in behind.turns if one.answers_one_of((to.id,))]
-            self.replaced = [one for one in answers if not one.is_replaced]
         debt = debts.of(to)
         if to is not None and debt is not None:
             await debts.count_try([to])  # a command waits in no line
@@ -136,10 +130,6 @@ class ChatReply(Reply):
     ) -> None:
         try:
             await super().__aexit__(kind, error, traceback)
-            if (
-                not self.turns or self.turns[-1].hidden
-            ):  # the part of an answer replaces no whole one
-                self.replaced = []
         finally:
             await self._session.end_asking()
 

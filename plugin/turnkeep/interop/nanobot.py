@@ -24,6 +24,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from .._errors import InvalidMetadataError, MissingExtraError
 from .._records.info import SessionInfo as Record
 from .._records.key import foreign_key
+from .._session.reading import turn_at
 from .._store import Session as TurnkeepSession
 from .._store import SessionStore
 from ._conversation import made_turn, store
@@ -260,8 +261,8 @@ class NanobotStore:
         beside = state.get("beside")
         if not isinstance(beside, int):
             return {"metadata": {}, **state}, None
-        page = await self.store.desk.read(there.key, after=beside - 1, before=beside + 1)
-        held = page.turns[0].extra.get(STATE) if page.turns else None
+        turn = await turn_at(self.store.desk, there.key, beside)
+        held = None if turn is None else turn.extra.get(STATE)
         return {"metadata": {}, **(held if isinstance(held, dict) else {})}, beside
 
     async def _put_state(
