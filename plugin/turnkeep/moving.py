@@ -148,7 +148,8 @@ class _Run:
             if here is None:
                 return stored  # it was forgotten meanwhile
             there = await self._target.info(key)
-            if there is None or _plain(there) != _plain(here) or there.damaged:
+            is_same = there is not None and there.without_counts() == here.without_counts()
+            if there is None or not is_same or there.damaged:
                 stored = await self._copy_turns(here, there) or stored
             copy = await _digest(self._target, key)
             original = await _digest(self._source, key)
@@ -241,11 +242,6 @@ class _Run:
         self.report.claims += taken is not None
 
 
-def _plain(info: SessionInfo) -> SessionInfo:
-    """Return a record without what only some storages count."""
-    return structs.replace(info, damaged=0, earlier=0)
-
-
 def _is_earlier(there: SessionInfo, here: SessionInfo) -> bool:
     """Return True if a session may be what the other one was before, or a part of it."""
     return (
@@ -272,5 +268,5 @@ async def _digest(desk: Desk, key: SessionKey) -> _Digest:
             break
         after = page.turns[-1].id
     if page.info is not None:
-        digest.update(_encode(structs.replace(_plain(page.info), turns=0)))
+        digest.update(_encode(structs.replace(page.info.without_counts(), turns=0)))
     return _Digest(digest.hexdigest(), page.info)

@@ -36,11 +36,7 @@ async def seen(store: SessionStore) -> tuple[Any, ...]:
         aliases = await storage.aliases()
         claims = [(c.key, c.name, c.owner, c.payload) for c in await storage.claims()]
     return (
-        [
-            (structs.replace(one.info, damaged=0, earlier=0), list(one.turns))
-            for one in sessions
-            if one.info
-        ],
+        [(one.info.without_counts(), list(one.turns)) for one in sessions if one.info],
         {str(alias): str(key) for alias, key in aliases.items()},
         claims,
     )

@@ -49,6 +49,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     origins: tuple[Origin, ...] = ()
     earlier: int = 0
 
+    def without_counts(self) -> SessionInfo:
+        """Return the record without what only some storages count: `damaged` and `earlier`."""
+        return msgspec.structs.replace(self, damaged=0, earlier=0)
+
     def ref(self, turn_id: int) -> TurnRef:
         """Return the first name that this turn ever had. A merge does not change it."""
         for origin in self.origins:
