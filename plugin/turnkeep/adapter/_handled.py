@@ -57,7 +57,9 @@ class Handled:
     async def note(self, name: str) -> None:
         """Store that an event was handled."""
         try:
-            known, now = await self._known(), datetime.now(timezone.utc)
+            # The marks that `has` has read are new enough to drop the oldest by.
+            known = await self._known() if self._marks is None else self._marks
+            now = datetime.now(timezone.utc)
             async with self._lock, self._store.desk.use(self._key, write=True) as storage:
                 mark = await storage.claim(self._key, name, owner=_OWNER, ttl=_DAY)
                 if mark is not None:

@@ -229,7 +229,8 @@ class Recorder:
             "extra": extra,
         }
         received = await self._receive_now_or_later(session, content, fields)
-        self._note(None, received.conversation.key, quoted, time)
+        if quoted is not None:  # a link may have led elsewhere
+            self._note(None, received.conversation.key, quoted, time)
         return received
 
     async def _receive_now_or_later(
