@@ -43,7 +43,7 @@ class Once:
             result = await handle()
             if result is not UNHANDLED:
                 await handled.note(str(update.update_id))
-        except BaseException:
+        except BaseException:  # a cancelled one, too, is handled when it comes again
             self._in_hand.pop(number, None)
             raise
         return result

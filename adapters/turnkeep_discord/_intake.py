@@ -161,7 +161,7 @@ class Intake:
                 time=message.created_at,
                 quoted=self._reading.quoted_of(message),
             )
-        except Exception:
+        except Exception:  # any: what is not recorded is owed no answer
             await self._recorder.debts.withdraw(source)
             raise
         await self._store_parent(received, message)
