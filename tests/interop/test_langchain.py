@@ -27,6 +27,7 @@ from langchain_openai import ChatOpenAI
 from emulators.openai import last_user_text
 from emulators.openai_responses import ResponsesEmulator
 from emulators.openai_rules import Json
+from interop.weather import as_items, as_message
 from turnkeep import InvalidTurnError, SessionStore, UnsupportedError, Usage, check_messages
 from turnkeep.interop.langchain import ChatHistory
 
@@ -46,33 +47,11 @@ def weather(city: str) -> tuple[str, list[Document]]:
 
 
 def items(given: list[Json], body: Json) -> list[Json]:
-    """Call two tools at once, after a thought; then answer."""
-    asked = sum(item.get("role") == "user" for item in given)
-    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
-    if given[-1].get("type") == "function_call_output":
-        part = {"type": "output_text", "text": f"answer {asked}", "annotations": []}
-        return [thought, {"type": "message", "role": "assistant", "content": [part]}]
-    call = {"type": "function_call", "name": "weather"}
-    cities = [f'{{"city": "{city}"}}' for city in ("Ulm", "Bonn")]
-    calls = [
-        {**call, "call_id": f"c{asked}{n}", "arguments": city} for n, city in enumerate(cities)
-    ]
-    return [thought, *calls]
+    return as_items(given, "Ulm", "Bonn")
 
 
 def message(given: list[Json]) -> Json:
-    """The same for chat completions."""
-    asked = sum(one["role"] == "user" for one in given)
-    if given[-1]["role"] == "tool":
-        return {"content": f"answer {asked}"}
-    functions = [
-        {"name": "weather", "arguments": f'{{"city": "{city}"}}'} for city in ("Ulm", "Bonn")
-    ]
-    calls = [
-        {"id": f"c{asked}{n}", "type": "function", "function": one}
-        for n, one in enumerate(functions)
-    ]
-    return {"content": None, "tool_calls": calls}
+    return as_message(given, "Ulm", "Bonn")
 
 
 @asynccontextmanager

@@ -40,6 +40,7 @@ from pydantic_ai.usage import RequestUsage
 from emulators.openai import last_user_text
 from emulators.openai_responses import ResponsesEmulator
 from emulators.openai_rules import Json
+from interop.weather import as_items, as_message
 from turnkeep import InvalidTurnError, SessionStore, Usage, check_messages
 from turnkeep.interop.pydantic_ai import MessageHistory
 
@@ -63,35 +64,13 @@ class InMemory:
 
 
 def items(given: list[Json], body: Json) -> list[Json]:
-    """Call two tools at once, after a thought; then answer."""
-    asked = sum(item.get("role") == "user" for item in given)
-    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
-    thought["encrypted_content"] = "b3BhcXVl"
-    if given[-1].get("type") == "function_call_output":
-        part = {"type": "output_text", "text": f"answer {asked}", "annotations": []}
-        return [thought, {"type": "message", "role": "assistant", "content": [part]}]
-    call = {"type": "function_call", "name": "weather"}
-    cities = [f'{{"city": "{city}"}}' for city in ("Ulm", "Atlantis")]
-    calls = [
-        {**call, "call_id": f"c{asked}{n}", "arguments": city} for n, city in enumerate(cities)
-    ]
-    return [thought, *calls]
+    return as_items(given, "Ulm", "Atlantis", encrypted_content="b3BhcXVl")
 
 
 def message(given: list[Json]) -> Json:
-    """The same for chat completions."""
-    asked = sum(one["role"] == "user" for one in given)
-    if given[-1]["role"] == "tool":
-        return {"content": f"answer {asked}", "reasoning_content": "done"}
-    calls = [
-        {
-            "id": f"c{asked}{n}",
-            "type": "function",
-            "function": {"name": "weather", "arguments": f'{{"city": "{city}"}}'},
-        }
-        for n, city in enumerate(("Ulm", "Atlantis"))
-    ]
-    return {"content": None, "tool_calls": calls, "reasoning_content": last_user_text(given)}
+    is_done = given[-1]["role"] == "tool"
+    thought = "done" if is_done else last_user_text(given)
+    return {**as_message(given, "Ulm", "Atlantis"), "reasoning_content": thought}
 
 
 @asynccontextmanager
