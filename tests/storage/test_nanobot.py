@@ -6,14 +6,26 @@ import base64
 import json
 import logging
 import os
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage.tools import damaged, fingerprint, grep, listed, opened, path_of, put
-from turnkeep import SessionKey, SessionStore
+from storage.tools import (
+    contents,
+    damaged,
+    fingerprint,
+    full_at,
+    grep,
+    listed,
+    opened,
+    path_of,
+    put,
+    watched,
+)
+from turnkeep import SessionKey, SessionStore, StorageError
 from turnkeep.storage.base import Change
 
 pytestmark = pytest.mark.anyio
@@ -186,6 +198,59 @@ async def test_what_was_forgotten_does_not_come_back_from_a_nanobot_file(
         for key in (CHAT, other):
             assert await storage.read(key) == (None, [], True)
         assert await storage.sessions() == ([], True)
+
+
+@pytest.mark.parametrize("name", ["unlink", "fsync"])
+@pytest.mark.parametrize("at", [1, 2, 3])
+async def test_a_forget_that_is_broken_off_brings_no_older_file_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+) -> None:
+    for file in ("telegram_12345.jsonl", g2(str(CHAT))):
+        write(tmp_path, file, METADATA, *ROWS, {"role": "user", "content": "long ago"})
+    async with opened(tmp_path) as storage:
+        await storage.clear(CHAT)
+        await storage.delete(CHAT, range(1, 7))
+        await put(storage, "now", key=CHAT)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, full_at(name, at))
+            with suppress(StorageError):
+                await storage.forget(CHAT)
+        # The process ends here, or the machine.
+        assert await contents(storage, CHAT) in (["now"], [])
+    async with opened(tmp_path) as storage:
+        assert await contents(storage, CHAT) in (["now"], [])
+        await storage.forget(CHAT)
+        assert await contents(storage, CHAT) == []
+    assert not grep(tmp_path, "long ago")
+
+
+async def test_the_older_files_of_what_is_forgotten_are_gone_for_good_before_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "telegram_12345.jsonl", METADATA, *ROWS)
+    async with opened(tmp_path) as storage:
+        await put(storage, "now", key=CHAT)
+        calls = watched(monkeypatch, "unlink", "fsync")
+        await storage.forget(CHAT)
+    own = calls.index(("unlink", "12345.jsonl"))
+    assert calls[:own] == [("unlink", "telegram_12345.jsonl"), ("fsync", tmp_path.name)]
+    assert calls[own + 1] == ("fsync", "telegram")
+
+
+@pytest.mark.parametrize("newest", ["telegram_12345.jsonl", g2("telegram:12345")])
+async def test_of_two_files_of_one_session_the_one_that_was_written_last_counts(
+    tmp_path: Path, newest: str
+) -> None:
+    for name in ("telegram_12345.jsonl", g2(str(CHAT))):
+        path = write(tmp_path, name, METADATA, {"role": "user", "content": name})
+        seconds = 2000 if name == newest else 1000
+        os.utime(path, (seconds, seconds))
+    async with opened(tmp_path) as storage:
+        assert await contents(storage, CHAT) == [newest]
+        (info,) = await listed(storage)
+        assert info.turns == 1
+        await put(storage, "more", key=CHAT)
+        assert await contents(storage, CHAT) == [newest, "more"]
 
 
 async def test_a_damaged_nanobot_file_is_read_where_it_can_be_and_kept_aside(

@@ -20,6 +20,7 @@ from storage.tools import (
     fingerprint,
     grep,
     listed,
+    messages,
     opened,
     path_of,
     put,
@@ -146,19 +147,46 @@ async def test_whole_turns_are_read_though_they_share_a_line_or_stand_behind_zer
 # Edited while the store runs.
 
 
-@pytest.mark.parametrize("in_place", [False, True])
+def in_place(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def by_another_file(path: Path, data: bytes) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def by_another_file_of_the_same_time(path: Path, data: bytes) -> None:
+    time = path.stat().st_mtime_ns
+    by_another_file(path, data)
+    os.utime(path, ns=(time, time))
+
+
+@pytest.mark.parametrize("before", ["written", "edited", "read"])
+@pytest.mark.parametrize(
+    "change",
+    [in_place, by_another_file, by_another_file_of_the_same_time],
+    ids=lambda f: f.__name__,
+)
 async def test_text_of_the_same_size_that_was_changed_by_hand_is_seen_by_the_next_append(
-    tmp_path: Path, in_place: bool
+    tmp_path: Path, change: Callable[[Path, bytes], None], before: str
 ) -> None:
+    path = path_of(tmp_path)
     async with opened(tmp_path) as storage:
         await put(storage, "one", "two")
-        path = path_of(tmp_path)
-        changed = path.read_bytes().replace(b'"two"', b'"TWO"')
-        if not in_place:
-            path.unlink()
-        path.write_bytes(changed)
+    async with opened(tmp_path) as storage:
+        assert await contents(storage) == ["one", "two"]
+        if before == "written":
+            await put(storage, "2")
+        elif before == "edited":
+            await storage.edit(KEY, 1, Change(content="ONE"))
+        now = messages(path)
+        change(path, path.read_bytes().replace(b'"two"', b'"TWO"'))
         await put(storage, "three")
-        assert await contents(storage) == ["one", "TWO", "three"]
+        expected = [now[0], "TWO", *now[2:], "three"]
+        assert await contents(storage) == expected
+        assert messages(path) == expected
 
 
 async def test_a_workplace_that_was_removed_while_the_store_runs_is_made_again(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,19 @@ import pytest
 
 from storage.test_door import journal
 from storage.test_journal import journals, put_all
-from storage.tools import KEY, OTHER, contents, full_at, grep, messages, opened, path_of, put, user
+from storage.tools import (
+    KEY,
+    OTHER,
+    contents,
+    full_at,
+    grep,
+    messages,
+    opened,
+    path_of,
+    put,
+    user,
+    watched,
+)
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl._folder import Folder
@@ -23,25 +34,6 @@ from turnkeep.storage.jsonl._folder import Folder
 pytestmark = pytest.mark.anyio
 
 KEYS = [SessionKey("test", chat) for chat in range(1, 5)]
-
-
-def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[tuple[str, str]]:
-    """The calls of `os` and the files that they are made for, in order."""
-    calls: list[tuple[str, str]] = []
-
-    def watching(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(target: Any, *given: Any, **options: Any) -> Any:
-            fd = isinstance(target, int)
-            path = Path(f"/proc/self/fd/{target}").readlink() if fd else Path(target)
-            result = real(target, *given, **options)
-            calls.append((name, path.name))
-            return result
-
-        return call
-
-    for name in names:
-        monkeypatch.setattr(os, name, watching(name, getattr(os, name)))
-    return calls
 
 
 # Privacy.

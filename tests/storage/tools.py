@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from turnkeep import SessionKey, Turn
 from turnkeep._records.making import new_turn
@@ -39,6 +40,25 @@ def full_at(name: str, number: int) -> Callable[..., Any]:
         return real(*arguments)
 
     return failing
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[tuple[str, str]]:
+    """The calls of `os` and the files that they are made for, in order."""
+    calls: list[tuple[str, str]] = []
+
+    def watching(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(target: Any, *given: Any, **options: Any) -> Any:
+            fd = isinstance(target, int)
+            path = Path(f"/proc/self/fd/{target}").readlink() if fd else Path(target)
+            result = real(target, *given, **options)
+            calls.append((name, path.name))
+            return result
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(os, name, watching(name, getattr(os, name)))
+    return calls
 
 
 @asynccontextmanager

@@ -41,13 +41,15 @@ MAX_OPEN_FILES: Final = 512
 class Job(Struct, eq=False):
     """The lines to add to one file, at the size and in the version that was read.
 
-    `inode` is 0 if the file was not there. `written` is the time of change to give to the file.
+    `inode` and `modified`, its time of change in nanoseconds, are 0 if the file was not there.
+    `written` is the time of change to give to the file.
     """
 
     path: Path
     version: int
     size: int
     inode: int
+    modified: int
     written: datetime
     lines: list[bytes] = []
 
@@ -217,7 +219,7 @@ class Appender:
                 raise FileChanged from None
             return self._begin(job)
         inode = job.inode if cached is None else cached.inode
-        modified = 0 if cached is None else cached.modified
+        modified = job.modified if cached is None else cached.modified
         if (
             stat.st_size != job.size
             or (inode and inode != stat.st_ino)

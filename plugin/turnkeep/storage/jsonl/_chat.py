@@ -69,6 +69,7 @@ class Chat:
         "known",
         "line",
         "loaded",
+        "modified",
         "path",
         "searches",
         "since_metadata",
@@ -111,6 +112,8 @@ class Chat:
         """So often its file was looked through for a duplicate, since `known` was not there."""
         self.size = 0
         self.inode = 0
+        self.modified = 0
+        """The file's time of change when it was read, in nanoseconds; 0 if it was not there."""
         self.damaged = 0
         self.unmended = False
         self.since_metadata = 0
@@ -136,6 +139,7 @@ class Chat:
             self.complete = found.complete
             self.size = found.size
             self.inode = found.inode
+            self.modified = found.modified
             self.damaged = found.damaged_places
             self.unmended = found.unmended
             self.since_metadata = found.since_metadata

@@ -23,7 +23,7 @@ from ..base import DEDUPE_TURNS, Expected, Snapshot
 from ..rules import is_expected
 from ._appender import Batch
 from ._chat import Chat
-from ._disk import sync_changed, unsynced
+from ._disk import marked_time, sync_changed, unsynced
 from ._folder import Folder
 from ._names import session_path
 from ._place import Alias, FileChanged
@@ -320,6 +320,7 @@ class Chats:
         self._writer.retire(chat.version)
         chat.version = next(self._versions)
         chat.size = size
+        chat.modified = marked_time(chat.info.updated_at) if chat.info is not None else 0
         chat.since_metadata = 0
 
     def weigh(self, chat: Chat) -> None:

@@ -98,7 +98,7 @@ def set_modified(fd: int, written: datetime) -> int:
 
     A list of sessions is in the order of these times. See `is_marked`.
     """
-    nanoseconds = _marked(round(written.timestamp() * 1_000_000))
+    nanoseconds = marked_time(written)
     try:
         os.utime(fd, ns=(nanoseconds, nanoseconds))
     except OSError:
@@ -113,6 +113,11 @@ def is_marked(status: os.stat_result) -> bool:
     `touch` sets others, and then the file itself is asked when it was written.
     """
     return status.st_mtime_ns == _marked(status.st_mtime_ns // 1000)
+
+
+def marked_time(written: datetime) -> int:
+    """Return the time of change that `set_modified` gives, in nanoseconds since 1970."""
+    return _marked(round(written.timestamp() * 1_000_000))
 
 
 def _marked(microseconds: int) -> int:

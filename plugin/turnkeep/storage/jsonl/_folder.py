@@ -139,11 +139,13 @@ class Folder(FolderReader):
         """Remove all files of a session, a nanobot file that it came from too, and an alias."""
         path = session_path(self.path, key)
         self._release(path)
-        # The session's own file goes last: while it is there, no older one comes back.
+        # The session's own file goes last, when the others are gone for good: while it is there,
+        # no older one comes back.
+        side = self._remove_for_good(self._side_files(key, path))
         unsynced: OSError | None = None
         there = True
         try:
-            there = self._remove([*self._side_files(key, path), path])
+            there = self._remove([path]) or side
         except UnsyncedError as error:
             unsynced = error
         self._damage.forget(path)
@@ -200,6 +202,16 @@ class Folder(FolderReader):
             file.unlink()
         sync_changed(file.parent for file in gone)
         return bool(gone)
+
+    def _remove_for_good(self, files: Sequence[Path]) -> bool:
+        """Remove files of a session that stays as it is; not to be able to sync that is a failure.
+
+        They may be gone, and the session can be forgotten again.
+        """
+        try:
+            return self._remove(files)
+        except UnsyncedError as error:
+            raise OSError(*error.args) from error
 
     def _remove_alias(self, key: SessionKey) -> None:
         """Remove an alias, or leave its trace where nanobot's file of the session is there."""

@@ -270,6 +270,7 @@ class FolderReader:
                 os.ftruncate(fd, tail.size)
             if tail.info is not None:
                 set_modified(fd, tail.info.updated_at)  # nothing was said
+            tail.modified = os.fstat(fd).st_mtime_ns
             os.fdatasync(fd)  # what is journaled from now on builds on this size
         except OSError:
             # Who only reads needs no whole last line, and a full disk must not stop them.

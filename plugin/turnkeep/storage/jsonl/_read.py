@@ -52,6 +52,8 @@ class Tail:
     """Bytes of each turn's line."""
     info: SessionInfo | None = None
     inode: int = 0
+    modified: int = 0
+    """The file's time of change, in nanoseconds."""
     complete: bool = False
     """There are no turns before these; without it, there may be."""
     size: int = 0
@@ -73,7 +75,7 @@ class Tail:
 def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     """Return the newest `limit` turns and, to tell whether there are more, one before them."""
     status = os.fstat(fd)
-    tail = Tail(inode=status.st_ino)
+    tail = Tail(inode=status.st_ino, modified=status.st_mtime_ns)
     read = end_at_hand(fd, status.st_size)
     tail.size, tail.torn = _split_torn(read, status.st_size)
     if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):

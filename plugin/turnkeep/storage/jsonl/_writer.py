@@ -62,7 +62,10 @@ class Writer:
         job = batch.jobs.get(chat.version)
         if job is None:
             written = chat.info.updated_at
-            job = batch.jobs[chat.version] = Job(chat.path, chat.version, size, chat.inode, written)
+            job = batch.jobs[chat.version] = Job(
+                chat.path, chat.version, size, chat.inode, chat.modified, written
+            )
+            chat.modified = 0  # the thread knows from now on
         job.lines.append(lines)
         job.written = chat.info.updated_at
         return batch
