@@ -297,6 +297,68 @@ async def test_a_message_that_waits_is_handled_though_another_is_in_hand() -> No
         storage.fails = False
 
 
+class BreaksOff(Full):
+    """One that stores, and never answers the append with the number `at` of those that follow."""
+
+    at = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored = asyncio.Event()
+
+    async def append(self, *arguments: Any, **options: Any) -> Any:
+        appended = await super().append(*arguments, **options)
+        self.at -= 1
+        if self.at == 0:
+            self.stored.set()
+            await asyncio.Event().wait()
+        return appended
+
+
+@pytest.mark.parametrize("at", [2, 3, 4, 5])
+async def test_recording_that_is_broken_off_in_its_middle_stores_no_answer_twice(at: int) -> None:
+    storage = BreaksOff()
+    async with SessionStore(storage) as store:
+        recorder = Recorder(store, on_storage_error="later")
+        storage.fails = True
+        for text in "ab":
+            session = recorder.session(SessionKey("telegram", 7))
+            fields = {"source_id": f"7:{text}", "sender": Sender("7")}
+            received = await recorder.receive(session, text, **fields)  # type: ignore[arg-type]
+            async with received.reply() as reply:
+                reply.add_text(f"to {text}")
+        storage.fails, storage.at = False, at
+        other = recorder.session(SessionKey("telegram", 8))
+        settling = recorder.receive(other, "settles it", source_id="8:1", sender=Sender("8"))
+        task = asyncio.ensure_future(settling)
+        await storage.stored.wait()  # the first append is that of the other session
+        task.cancel()
+        await asyncio.wait([task])
+        await recorder.aclose()
+        expected = ["user: a", "assistant: to a", "user: b", "assistant: to b"]
+        assert await said(store, "telegram:7") == expected
+
+
+async def test_an_answer_whose_recording_is_broken_off_is_stored_once() -> None:
+    storage = BreaksOff()
+    async with SessionStore(storage) as store:
+        recorder = Recorder(store, on_storage_error="later")
+        session = recorder.session(SessionKey("telegram", 7))
+        received = await recorder.receive(session, "a", source_id="7:a", sender=Sender("7"))
+        async with received.reply() as reply:
+            reply.add_text("to a")
+            storage.fails = True
+        storage.fails, storage.at = False, 2
+        other = recorder.session(SessionKey("telegram", 8))
+        settling = recorder.receive(other, "settles it", source_id="8:1", sender=Sender("8"))
+        task = asyncio.ensure_future(settling)
+        await storage.stored.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        await recorder.aclose()
+        assert await said(store, "telegram:7") == ["user: a", "assistant: to a"]
+
+
 @pytest.mark.parametrize("replies", [False, True])
 async def test_what_is_captured_while_the_storage_fails_raises_nothing(replies: bool) -> None:
     telegram, dispatcher, storage = TelegramEmulator(), Dispatcher(), Full()

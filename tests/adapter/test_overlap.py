@@ -199,6 +199,43 @@ async def test_a_handler_that_fails_lets_the_next_one_go_on(session: Session) ->
         await first
 
 
+@pytest.mark.parametrize("answers", ["by its handler", "by another task"])
+async def test_what_was_answered_just_before_its_cancellation_is_not_answered_again(
+    session: Session, answers: str
+) -> None:
+    by_handler = answers == "by its handler"
+    overlap = Overlap("latest" if by_handler else "collect")
+    begun: list[str] = []
+    answered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(bound: Session) -> None:
+        assert bound.turn is not None
+        begun.append("+".join(turn.text for turn in (*bound.joined, bound.turn)))
+        async with bound.reply() as reply:
+            reply.add_text(f"to {begun[-1]}")
+        answered.set()
+        if bound.turn.text == "a":
+            await go_on.wait()  # it has more to do than to answer
+
+    async def say(text: str) -> Session:
+        bound = await session.receive(text, source_id=f"7:{text}")
+        tasks.append(asyncio.create_task(overlap.run(bound, handle)))
+        return bound
+
+    tasks: list[asyncio.Task[object]] = []
+    await say("a")
+    await answered.wait()
+    if not by_handler:  # while it waits behind the first one
+        await (await say("b")).append("assistant", "to b")
+    await say("c")
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert begun == ["a", "c"]
+    texts = [turn.text async for turn in session.turns() if turn.role == "assistant"]
+    assert texts == ["to a", *([] if by_handler else ["to b"]), "to c"]
+    assert not [turn async for turn in session.turns() if turn.also_answers]
+
+
 @pytest.mark.parametrize(("busy", "debounce"), [("polite", 0), ("queue", -1)])
 async def test_what_is_no_choice_is_refused(busy: Busy, debounce: float) -> None:
     with pytest.raises(ValueError, match=r"busy is one of|debounce is in seconds"):

@@ -64,7 +64,7 @@ class Owing(Conversation):
             return Begun(to, tuple(one.id for one in joined), None, Sight.of(to, joined))
 
     async def store_reply(self, turns: list[Turn], begun: Begun) -> list[Turn] | None:
-        turns = self.desk.tokens(turns)  # it may be stored already when its error comes
+        turns = self.desk.leases.tokens(turns)  # it may be stored already when its error comes
         try:
             return await super().store_reply(turns, begun)
         except FAILURES:
@@ -214,7 +214,7 @@ class Later:
             appended = await self._store.desk.append(key, [_moved(turn, ids)])
             assert appended is not None
             ids[turn.id] = appended.turns[0].id
-            await aside.delete(turn)  # one by one, so that nothing is recorded twice
+            await aside.delete(turn)
             self._count -= turn.role == "user"
         await self._aside.forget(key)
         del self._waiting[key]
@@ -238,4 +238,6 @@ class Later:
 
 
 def _moved(turn: Turn, ids: dict[int, int]) -> Turn:
-    return structs.replace(turn.answering_at(ids), id=0, epoch=1, generation="")
+    """Return the turn to record, under a token: a recording that breaks off is begun again."""
+    token = turn.token or f"{turn.generation}-{turn.id}"
+    return structs.replace(turn.answering_at(ids), id=0, epoch=1, generation="", token=token)
