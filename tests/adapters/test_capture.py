@@ -20,6 +20,7 @@ from turnkeep import Session, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 from turnkeep_discord import chat_session
+from turnkeep_discord._capture import Capture
 
 pytestmark = pytest.mark.asyncio
 
@@ -248,6 +249,46 @@ async def test_a_discord_placeholder_that_was_recorded_becomes_the_reply(
         async with asyncio.timeout(PATIENCE):
             while await said(store, key) != ["user: where?", "assistant: found"]:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_captured_message_on_discord_waits_until_the_open_reply_ends(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnkeep_discord._capture.PAUSE", 0.01)
+    key, looks, start = f"discord:{place['id']}", list[int](), Capture._start_wait
+    answered: list[str] = []
+
+    def start_wait(capture: Capture, message: discord.Message) -> None:
+        looks.append(message.id)
+        start(capture, message)
+
+    monkeypatch.setattr(Capture, "_start_wait", start_wait)
+
+    class Bot(RecordingBot):
+        async def on_message(self, message: discord.Message) -> None:
+            if message.author.bot:
+                return
+            session = await chat_session(self, message)
+            async with session.reply() as reply:
+                sent = await message.channel.send("found")
+                async with asyncio.timeout(PATIENCE):  # until it was looked at, and looked at again
+                    while looks.count(sent.id) < 3 and len(await said(store, key)) == 1:
+                        await asyncio.sleep(0.01)
+                reply.add_text("found")
+            answered.append(sent.content)
+
+    async with connected(server, Bot(store, capture=True)):
+        await server.say(place, ada, "where?")
+        await server.wait_for(lambda: answered, what="the answer")
+        (sent,) = server.sent(place)
+        async with asyncio.timeout(PATIENCE):
+            while await store.session(key).find(f"{place['id']}:{sent['id']}") is None:
+                await asyncio.sleep(0.01)
+    assert await said(store, key) == ["user: where?", "assistant: found"]
 
 
 async def test_a_copy_is_recorded_with_what_its_message_says(

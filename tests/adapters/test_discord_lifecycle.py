@@ -15,7 +15,7 @@ from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from patience import PATIENCE
 from turnkeep import Session, SessionStore, StoreClosedError, TurnkeepError
-from turnkeep_discord import SessionCog, chat_session
+from turnkeep_discord import SessionCog, _reload, chat_session
 
 pytestmark = pytest.mark.asyncio
 
@@ -114,6 +114,36 @@ async def test_unloading_the_extension_leaves_the_store(store: SessionStore) -> 
         await bot.unload_extension(EXTENSION)
         assert bot.get_cog("SessionCog") is None
         assert await is_closed(store)
+
+
+async def test_after_unloading_the_extension_for_good_who_asks_gets_an_error_within_seconds(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 0 < _reload._MAX_WAIT <= 10
+    monkeypatch.setattr(_reload, "_MAX_WAIT", 0.05)
+    errors: list[str] = []
+    bot = plain_bot()
+    bot.session_store = store  # type: ignore[attr-defined]
+
+    @bot.listen()
+    async def on_message(message: discord.Message) -> None:
+        try:
+            await chat_session(bot, message)
+        except TurnkeepError as error:
+            errors.append(str(error))
+
+    async with connected(server, bot):
+        await bot.load_extension(EXTENSION)
+        await bot.unload_extension(EXTENSION)
+        await server.say(place, ada, "hello")
+        await server.wait_for(lambda: errors, what="an error")
+        await server.say(place, ada, "again")
+        await server.wait_for(lambda: len(errors) == 2, what="the next error")
+    assert all("has no SessionCog" in error for error in errors)
 
 
 async def test_answers_under_way_when_the_bot_closes_are_waited_for_and_stored(

@@ -77,6 +77,26 @@ async def test_an_old_message_that_comes_first_when_the_bot_is_back_hides_no_mis
         await until(store, key_of(place), ["user: before", "user: missed", "user: at once"])
 
 
+async def test_it_begins_behind_the_newest_message_of_all_sessions_of_the_channel(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    bob = server.user("Bob")
+    scope: dict[str, Any] = {"scope": "user_in_channel"}
+    async with connected(server, bot := RecordingBot(store, backfill=50, **scope)):
+        await server.say(place, ada, "1")
+        gone = await server.say(place, bob, "2")
+        await server.say(place, bob, "3")
+        await bot.hears(server, 3)
+        ada_s, bob_s = bot.given[0], bot.given[1]
+        await bob_s.delete(f"{place['id']}:{gone['id']}")
+        await ada_s.append("assistant", "to 1")  # so her session is the latest one
+    await server.say(place, bob, "missed")
+    async with connected(server, RecordingBot(store, backfill=50, **scope)):
+        await until(store, bob_s.key.text, ["user: 3", "user: missed"])
+    assert await said(store, bob_s.key.text) == ["user: 3", "user: missed"]
+    assert await said(store, ada_s.key.text) == ["user: 1", "assistant: to 1"]
+
+
 async def test_what_is_lost_at_a_connection_that_can_not_be_resumed_is_fetched(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:

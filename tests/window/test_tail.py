@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -17,8 +17,9 @@ from turnkeep._window.build import build_window
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tail import KEPT_TURNS, Tail, Tails
 
-from .chats import CHATS, OPTIONS, Chat, view_of
+from .chats import CHATS, OPTIONS, Chat, info_of, view_of
 from .grown import plain_chat
+from .writer import NOW
 
 replace = msgspec.structs.replace
 
@@ -79,6 +80,53 @@ def test_a_window_that_goes_on_from_the_one_before_is_the_one_that_is_built_anew
             asked = options if first else others
             anew = messages(info, read, asked, view, None)
             assert messages(info, read, asked, view, tail) == anew
+
+
+LINES: Final = [
+    Turn(id=1, role="user", content="What is the weather?", time=NOW),
+    Turn(id=2, role="system", content="Be brief.", time=NOW),
+    Turn(
+        id=3,
+        role="assistant",
+        tool_calls=[{"id": "c", "function": {"name": "weather", "arguments": "{}"}}],
+        time=NOW,
+        answers=1,
+    ),
+]
+
+
+def after(first: WindowOptions, then: WindowOptions, turns: list[Turn] = LINES) -> Any:
+    """The second window of a chat of three lines; the first one was of `LINES`."""
+    tail, info = Tail(), info_of(3)
+    assert messages(info, LINES, first, View(), tail) is not None
+    return messages(info, turns, then, View(), tail)
+
+
+def test_an_edit_since_the_last_window_is_in_the_next_one() -> None:
+    edited = [replace(LINES[0], content="What time is it?"), *LINES[1:]]
+    plain = WindowOptions()
+    assert after(plain, plain, edited)[0]["content"] == "What time is it?"
+
+
+def test_a_deletion_since_the_last_window_is_in_the_next_one() -> None:
+    plain = WindowOptions()
+    assert [one["role"] for one in after(plain, plain, LINES[:2])] == ["user"]
+
+
+@pytest.mark.parametrize("first", ["result", "drop"])
+def test_calls_without_a_result_are_in_the_next_window_as_that_one_asks(first: Any) -> None:
+    then: Any = "drop" if first == "result" else "result"
+    shown = after(WindowOptions(unanswered=first), WindowOptions(unanswered=then))
+    assert [one["role"] for one in shown] == (
+        ["user"] if then == "drop" else ["user", "assistant", "tool"]
+    )
+
+
+@pytest.mark.parametrize("first", ["drop", "keep"])
+def test_system_turns_are_in_the_next_window_as_that_one_asks(first: Any) -> None:
+    then: Any = "keep" if first == "drop" else "drop"
+    shown = after(WindowOptions(system=first), WindowOptions(system=then))
+    assert ("system" in [one["role"] for one in shown]) is (then == "keep")
 
 
 def test_a_chat_that_grows_is_arranged_once() -> None:
