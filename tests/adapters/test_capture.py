@@ -62,6 +62,50 @@ async def test_a_telegram_placeholder_that_becomes_the_reply_is_one_turn(
     assert await said(store, "telegram:7") == ["user: inside", answer, "user: behind", answer]
 
 
+async def test_a_captured_message_on_telegram_waits_until_the_open_reply_ends(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher, during = Dispatcher(), list[list[str]]()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        async with chat_session.reply() as reply:
+            await message.answer("Here it is, in other words than the model's:")
+            during.append(await said(store, "telegram:7"))
+            reply.add_text("all of it")
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "where?")
+        await telegram.wait_sent(7, 1)
+        await telegram.wait_for(lambda: telegram.pending() == 0)
+    assert during == [["user: where?"]]
+    assert await said(store, "telegram:7") == ["user: where?", "assistant: all of it"]
+
+
+async def test_what_a_handler_sent_before_it_was_cancelled_is_recorded(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    dispatcher, waits = Dispatcher(), asyncio.Event()
+    SessionMiddleware(store, capture=True, busy="latest").setup(dispatcher)
+
+    @dispatcher.message()
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        await message.answer(f"to {message.text}")
+        if message.text == "one":
+            waits.set()
+            await asyncio.Event().wait()
+
+    async with polling(telegram, dispatcher):
+        telegram.say(7, "one")
+        await waits.wait()
+        telegram.say(7, "two")
+        await telegram.wait_sent(7, 2)
+        await telegram.wait_for(lambda: telegram.pending() == 0)
+    expected = ["assistant: to one", "assistant: to two", "user: one", "user: two"]
+    assert sorted(await said(store, "telegram:7")) == expected
+
+
 async def test_what_is_sent_to_another_chat_inside_of_a_reply_is_recorded_there(
     store: SessionStore, telegram: TelegramEmulator
 ) -> None:
