@@ -292,7 +292,7 @@ class Reply(History):
         `response` is the response, or a `Usage`. Raises `InvalidTurnError` if it tells none.
         """
         self._check_open()
-        self._usage.append(read_usage(response, self._where))
+        self._usage += read_usage(response, self._where)
 
     @property
     def calls(self) -> list[dict[str, Any]]:

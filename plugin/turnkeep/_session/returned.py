@@ -37,23 +37,23 @@ def read_answer(
             continue
         said = {name: message[name] for name in _SAID if name in message}
         made.append(turn(role, message.get("content"), **said))
-    return made, [] if tokens is None else [_usage(tokens)]
+    return made, _usage(tokens)
 
 
-def read_usage(response: object, where: str) -> Usage:
+def read_usage(response: object, where: str) -> list[Usage]:
     """Return the tokens that a response tells; raise `InvalidTurnError` if it tells none."""
     if isinstance(response, Usage):
-        return response
+        return [response]
     tokens = tokens_of_response(response)
-    if tokens is None:
+    if not tokens:
         raise InvalidTurnError(
             f"{where}usage is told by a response of a model, or a Usage, not {kind_of(response)}"
         )
     return _usage(tokens)
 
 
-def _usage(tokens: Tokens) -> Usage:
-    return Usage(*tokens)
+def _usage(tokens: Iterable[Tokens]) -> list[Usage]:
+    return [Usage(*one) for one in tokens]
 
 
 def as_messages(turn: object) -> Iterator[object]:
@@ -63,8 +63,8 @@ def as_messages(turn: object) -> Iterator[object]:
         yield turn
         return
     for place, message in enumerate(found.messages, 1):
-        if found.tokens is not None and place == len(found.messages):
-            yield {**message, "usage": (_usage(found.tokens),)}
+        if found.tokens and place == len(found.messages):
+            yield {**message, "usage": (*_usage(found.tokens),)}
         else:
             yield message
 

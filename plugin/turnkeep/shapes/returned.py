@@ -27,7 +27,7 @@ class Returned(NamedTuple):
     """The messages of what a client returned, and the tokens that it cost."""
 
     messages: list[Message]
-    tokens: Tokens | None = None
+    tokens: Sequence[Tokens] = ()
 
 
 def read_returned(value: object) -> Returned:
@@ -126,10 +126,10 @@ def _message(fields: Mapping[str, Any]) -> list[Message] | None:
     return [answer_from_chat(fields)] if role == "assistant" else [dict(fields)]
 
 
-def tokens_of_response(response: object) -> Tokens | None:
-    """Return the tokens that a response tells, or None."""
+def tokens_of_response(response: object) -> list[Tokens]:
+    """Return the tokens of each call that a response tells of, which may be none."""
     fields = as_fields(response)
-    return tokens_of(cast("Mapping[str, Any]", fields)) if isinstance(fields, Mapping) else None
+    return tokens_of(cast("Mapping[str, Any]", fields)) if isinstance(fields, Mapping) else []
 
 
 def read_message(value: object) -> Returned | None:
