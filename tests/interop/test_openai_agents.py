@@ -283,6 +283,74 @@ async def test_two_who_pop_at_once_get_each_item_once(storage: str) -> None:
         assert sorted(int(str(item["content"])) for item in popped if item) == [*range(20)]
 
 
+ANSWER: list[Any] = [
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "b3Bh"},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "x"}},
+    {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}", "id": "fc_1"},
+    {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "b3Bi"},
+    {"type": "function_call", "call_id": "c2", "name": "f", "arguments": "{}", "id": "fc_2"},
+]
+
+
+@pytest.mark.asyncio
+async def test_an_item_of_an_answer_of_several_is_popped_in_one_step(storage: str) -> None:
+    async with SessionStore(storage) as store:
+        session = AgentsSession(store.session("a:1"))
+        await session.add_items([{"role": "user", "content": "q"}, *ANSWER])
+        stored = [turn async for turn in session.session.turns()]
+        assert len(stored) == 2
+        revision = (await session.session.info()).revision  # type: ignore[union-attr]
+        for left in range(len(ANSWER) - 1, 0, -1):
+            assert await session.pop_item() == ANSWER[left]
+            turns = [turn async for turn in session.session.turns()]
+            assert [turn.id for turn in turns] == [turn.id for turn in stored]
+            revision += 1
+            assert (await session.session.info()).revision == revision  # type: ignore[union-attr]
+            assert check_messages(await session.session.get_history()) == []
+        assert await session.get_items() == [{"role": "user", "content": "q"}, ANSWER[0]]
+
+
+@pytest.mark.asyncio
+async def test_several_who_pop_from_one_answer_get_each_item_once(storage: str) -> None:
+    async with SessionStore(storage) as store:
+        session = AgentsSession(store.session("a:1"))
+        await session.add_items(ANSWER)
+        popped: list[Any] = await asyncio.gather(*(session.pop_item() for _ in range(8)))
+        found = [item for item in popped if item is not None]
+        assert sorted(map(str, found)) == sorted(map(str, ANSWER))
+        assert await session.get_items() == []
+
+
+@pytest.mark.parametrize("results", [["c1", "c2"], ["c1"], ["c2"], [], ["c1", "c2", "orphan"]])
+@pytest.mark.parametrize("is_hidden", [True, False])
+@pytest.mark.asyncio
+async def test_items_of_what_others_stored_are_popped_one_by_one(
+    storage: str, results: list[str], is_hidden: bool
+) -> None:
+    calls = [
+        {"id": id, "function": {"name": "f", "arguments": "{}"}}
+        for id in ("c1", "c2")[: 1 + bool(results)]
+    ]
+    async with SessionStore(storage) as store:
+        chat = store.session("a:1")
+        await chat.append("user", "q")
+        await chat.append("assistant", "I look.", tool_calls=calls)
+        for id in results:
+            await chat.append("tool", f"result of {id}", tool_call_id=id)
+        if is_hidden:
+            await chat.append("user", "not for the model", hidden=True)
+        session = AgentsSession(chat)
+        items = await session.get_items()
+        assert len(items) >= 4
+        while items:
+            assert await session.pop_item() == items[-1]
+            left = await session.get_items()
+            assert len(left) < len(items)
+            assert left == items[: len(left)]
+            items = left
+        assert await session.pop_item() is None
+
+
 async def handled(session: Session, client: AsyncOpenAI) -> str:
     """A bot's handler: the session is bound to the message in hand."""
     assert session.turn is not None

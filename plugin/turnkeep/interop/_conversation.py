@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
 import msgspec
 
 from .._records.identity import Expected
+from .._records.info import SessionInfo
 from .._records.making import new_turn
 from .._records.turn import Turn
 from .._session.shown import build_window
@@ -17,8 +19,18 @@ from .._window.arrange import BOT_FIRST
 from .._window.choices import Speakers
 from .._window.message import Message
 from .._window.summary import summary_message
+from ..storage.base import Change
 
-__all__ = ["in_runs", "made_turn", "message_of", "others", "seen_turns", "store", "summary_of"]
+__all__ = [
+    "change",
+    "in_runs",
+    "made_turn",
+    "message_of",
+    "others",
+    "seen_turns",
+    "store",
+    "summary_of",
+]
 
 replace: Final = msgspec.structs.replace
 _FIELDS: Final = ("name", "tool_calls", "tool_call_id", "shape", "items")
@@ -90,6 +102,24 @@ async def store(session: Session, turns: Sequence[Turn]) -> list[Turn]:
     if ends and desk.after_answer is not None:
         await desk.after_answer(session.key if appended.info is None else appended.info.key)
     return appended.turns
+
+
+async def change(session: Session, turn: Turn, changes: Mapping[int, Change | None]) -> bool:
+    """Make changes in one step; return False if this turn is no longer as it was read."""
+    desk, key = session.store.desk, session.key
+    async with desk.use(key, write=True) as storage:
+
+        async def read() -> tuple[SessionInfo | None, bool]:
+            info, there, _ = await storage.read(key, after=turn.id - 1, before=turn.id + 1)
+            return info, list(there) == [turn]
+
+        info, is_same = await read()
+        if info is None or not is_same:
+            return False
+        expected = info.expected(revision=True)
+        done, lost = await desk.surely(partial(storage.change, key, changes, expected=expected))
+        # After a lost answer, the call with that answer may have made them.
+        return bool(done) or (lost and not (await read())[1])
 
 
 def message_of(turn: Turn) -> dict[str, Any]:

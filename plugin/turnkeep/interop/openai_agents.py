@@ -16,7 +16,17 @@ from .._records.turn import Turn
 from .._store import Session
 from .._window.choices import Speakers
 from ..shapes import from_shape, to_shape
-from ._conversation import in_runs, made_turn, message_of, others, seen_turns, store, summary_of
+from ..storage.base import Change
+from ._conversation import (
+    change,
+    in_runs,
+    made_turn,
+    message_of,
+    others,
+    seen_turns,
+    store,
+    summary_of,
+)
 
 try:
     from agents import SessionSettings, TResponseInputItem
@@ -88,22 +98,44 @@ class AgentsSession:
         await store(self.session, [*self._turns(given)])
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Delete the latest item and return it, or None if there is none."""
+        """Delete the latest item and return it, or None if there is none.
+
+        It is one step of the storage, of an answer of several items too. Only of turns that others
+        stored with several calls, and without their results, the rest is stored again.
+        """
         last: int | None = 1
         while True:
             turns = await seen_turns(self.session, last=last)
-            runs = [*self._in_runs(turns)]
-            if not runs and last is None:
-                return None
-            if not runs:
-                last = None  # only hidden turns, or none
-                continue
-            turn, _ = runs[-1]
-            items = _native(message_of(turn)) if turn.shape == _SHAPE else runs[-1][1]
-            # Of several who pop at once, one deletes the turn. The rest of it is stored again.
-            if await self.session.delete(turn) is not None:
-                await store(self.session, [*self._turns(items[:-1])])
-                return cast("TResponseInputItem", items[-1])
+            items = [item for _, run in self._in_runs(turns) for item in run]
+            if items or last is None:
+                turn = _latest(turns)
+                if turn is None:
+                    return None
+                if await self._take(turn, turns) and _has_item(turn, turns):
+                    return cast("TResponseInputItem", items[-1])
+            else:
+                last = None  # a hidden turn, or a result without its call
+
+    async def _take(self, turn: Turn, turns: Sequence[Turn]) -> bool:
+        """Take the last item of the latest turn; return False if another one was quicker."""
+        if turn.role == "tool":
+            changes: dict[int, Change | None] = {turn.id: None}
+            caller = next((one for one in reversed(turns) if _calls(one, turn)), None)
+            if caller is not None and caller.shape != _SHAPE:
+                # Windows would show a short text in place of the result.
+                message = {**message_of(caller), "shape": _SHAPE}
+                message["items"] = _entries(message)
+                changes[caller.id] = Change.to_what(self._turn(message))
+            return await change(self.session, turn, changes)
+        own = turn.shape == _SHAPE
+        items = _native(message_of(turn)) if own else others([turn], _SHAPE, self._speakers)
+        rest = [*self._turns(items[:-1])]
+        if len(rest) == 1:
+            return await change(self.session, turn, {turn.id: Change.to_what(rest[0])})
+        if await self.session.delete(turn) is None:
+            return False
+        await store(self.session, rest)
+        return True
 
     async def clear_session(self) -> None:
         """Begin anew. The turns stay readable in the store, in an earlier epoch."""
@@ -117,8 +149,7 @@ class AgentsSession:
             if item is not None and not is_blank:
                 batch.append(item)
                 continue
-            for message in _messages(batch):
-                yield made_turn(self.session, **message)
+            yield from map(self._turn, _messages(batch))
             batch = []
             if item is not None:
                 # No model reads it, and no window has it, but the runner looks for it.
@@ -127,6 +158,9 @@ class AgentsSession:
                 kept = {"shape": _SHAPE, "items": [{"item": item}], "hidden": True}
                 yield made_turn(self.session, role, None, **kept)
 
+    def _turn(self, message: Item) -> Turn:
+        return made_turn(self.session, **message)
+
     def _in_runs(self, turns: Sequence[Turn]) -> Iterator[tuple[Turn, list[Item]]]:
         """Yield runs of items, each with its last turn."""
         for own, run in in_runs(turns, _SHAPE):
@@ -134,6 +168,21 @@ class AgentsSession:
                 yield from ((turn, _native(message_of(turn))) for turn in run)
             else:
                 yield run[-1], others(run, _SHAPE, self._speakers)
+
+
+def _latest(turns: Sequence[Turn]) -> Turn | None:
+    """Return the latest turn that has items."""
+    runs = [run for _, run in in_runs(turns, _SHAPE)]
+    return runs[-1][-1] if runs else None
+
+
+def _has_item(turn: Turn, turns: Sequence[Turn]) -> bool:
+    """Return False for a result that no turn in sight calls."""
+    return turn.role != "tool" or turn.shape == _SHAPE or any(_calls(one, turn) for one in turns)
+
+
+def _calls(turn: Turn, result: Turn) -> bool:
+    return any(call["id"] == result.tool_call_id for call in turn.tool_calls or ())
 
 
 def _is_blank(item: Item) -> bool:

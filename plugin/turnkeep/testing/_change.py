@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from .._records.making import new_turn
 from ..storage.base import Change
 from ._hooks import Hooks
 from ._lab import Lab, clause
@@ -164,6 +165,18 @@ class ChangeContract(Hooks):
             assert [turn.answers for turn in turns] == [None, 1, None]
             assert there == turns[1:]
             storage = await lab.again()
+
+    @clause()
+    async def test_change_sets_what_a_model_said_beside_its_text(self, lab: Lab) -> None:
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        said = new_turn("assistant", "both", tool_calls=[call], shape="x", items=[{"part": 0}])
+        await lab.storage.append(KEY, [user("q"), said])
+        left = new_turn("assistant", "one", shape="y", items=[{"item": {"n": 1}}])
+        (there,) = await lab.storage.change(KEY, {2: Change.to_what(left)})
+        storage = await lab.again()
+        assert [*(await storage.read(KEY)).turns][1] == there
+        made = there.content, there.tool_calls, there.shape, there.items
+        assert made == ("one", None, "y", [{"item": {"n": 1}}])
 
     @clause()
     async def test_changes_of_several_turns_raise_the_revision_by_one(self, lab: Lab) -> None:

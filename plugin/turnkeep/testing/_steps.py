@@ -58,6 +58,8 @@ _changes = st.builds(
     hidden=st.just(msgspec.UNSET) | st.booleans(),
     variant=st.just(msgspec.UNSET) | st.sampled_from(["", "x"]),
     answers=st.just(msgspec.UNSET) | _ids,
+    tool_calls=st.just(msgspec.UNSET) | st.none(),
+    items=st.just(msgspec.UNSET) | st.lists(st.just({"item": {"type": "x"}}), max_size=2),
 )
 _claims = st.builds(Claim, key=_keys, name=_names, owner=_owners, expires_at=st.just(NEVER))
 

@@ -32,7 +32,7 @@ def change(
     sessions.erasing = (
         sessions.erasing
         or None in changes.values()
-        or any(_takes_away(changes[turn.id]) for turn in stored)
+        or any(not change.is_link for turn in stored if (change := changes[turn.id]) is not None)
     )
     if differing:
         gone: list[tuple[Part, Turn]] = []
@@ -51,11 +51,6 @@ def change(
         turns, revision = held.info.turns - len(gone), held.info.revision + 1
         sessions.save(held, turns=turns, revision=revision)
     return there
-
-
-def _takes_away(change: Change | None) -> bool:
-    """Return True unless the change is a link alone."""
-    return change is None or not (change.content is msgspec.UNSET and change.extra is msgspec.UNSET)
 
 
 def clear(sessions: Sessions, key: SessionKey, erase: bool, expected: Expected | None) -> bool:
