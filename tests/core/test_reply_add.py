@@ -297,6 +297,57 @@ async def test_a_refusal_a_transcript_and_custom_calls_are_taken() -> None:
     assert check_messages(window) == []
 
 
+CITED: dict[str, Any] = {
+    "type": "text",
+    "text": "It rains.",
+    "citations": [{"type": "char_location", "cited_text": "rain", "document_index": 0}],
+}
+REFUSED: dict[str, Any] = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "refusal", "refusal": "I won't."}],
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "said"),
+    [
+        ("anthropic", {"role": "assistant", "content": [CITED]}, [CITED]),
+        ("responses", REFUSED, [REFUSED]),
+        ("responses", [REFUSED], [REFUSED]),
+        ("responses", [{**REFUSED, "content": []}], [{**REFUSED, "content": []}]),
+    ],
+)
+@pytest.mark.parametrize("by", ["add", "extend"])
+async def test_a_message_alone_is_read_as_one_of_the_api_that_has_such_parts(
+    shape: Any, given: Any, said: Any, by: str
+) -> None:
+    async with SessionStore("memory:") as store:
+        session = store.session("a:1")
+        await session.append("user", "q")
+        if by == "add":
+            async with session.reply() as reply:
+                reply.add(given)
+        else:
+            await session.extend(given if isinstance(given, list) else [given])
+        window: Any = await session.get_history(shape=shape)
+    assert (window["messages"][1]["content"] if shape == "anthropic" else window[1:]) == said
+
+
+async def test_a_block_that_the_clients_types_do_not_know_is_taken_without_a_warning() -> None:
+    blocks = [{"type": "telepathy", "waves": [1]}, {"type": "text", "text": "Hi"}]
+    odd = AnthropicMessage.construct(**{**ANTHROPIC, "content": blocks})
+    async with SessionStore("memory:") as store:
+        session = store.session("a:1")
+        await session.append("user", "q")
+        async with session.reply() as reply:
+            reply.add(odd)  # the tests take a warning for an error
+        window: Any = await session.get_history(shape="anthropic")
+    assert window["messages"][1]["content"] == blocks
+
+
 async def test_an_edit_takes_the_thoughts_about_the_old_text_away() -> None:
     async with SessionStore("memory:") as store:
         session = await asked(store, returned("anthropic", "dict"))

@@ -92,6 +92,15 @@ def test_a_result_without_an_id_answers_the_first_call_that_has_none_yet() -> No
     assert paired(made) == [("a", "first"), ("b", "second")]
 
 
+@pytest.mark.parametrize("answered", NO_IDS)
+def test_results_without_ids_answer_calls_of_which_some_have_none(answered: Any) -> None:
+    calls = [call(None, "a"), call("c", "b")]
+    made = exchange(calls, (answered, "first"), (answered, "second"))
+    assert paired(made) == [("a", "first"), ("b", "second")]
+    made = exchange(calls[::-1], (answered, "of a"), ("c", "of b"))
+    assert paired(made) == [("b", "of b"), ("a", "of a")]
+
+
 def test_a_number_as_an_id_is_that_number_as_text() -> None:
     made = exchange([call(7, "a")], ("7", "first"))
     assert paired(made) == [("a", "first")]

@@ -5,8 +5,10 @@ The windows are generated from the packages' own types, which know each type wit
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
+import re
 import typing
 from collections.abc import Mapping
 from functools import cache
@@ -240,6 +242,28 @@ def google_windows(draw: st.DrawFn) -> dict[str, Any]:
 def test_every_part_of_googles_types_comes_back_unchanged(window: dict[str, Any]) -> None:
     before = copy.deepcopy(window)
     assert to_shape(from_shape(window, "google"), "google") == before
+
+
+def as_json(value: Any) -> Any:
+    """A content as the API's JSON has it: in camelCase, but for what is a tool's own."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list):
+        return [as_json(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    kept = ("args", "response", "part_metadata")
+    return {
+        re.sub("_([a-z])", lambda at: at[1].upper(), key): inner if key in kept else as_json(inner)
+        for key, inner in value.items()
+    }
+
+
+@many(300)
+@given(google_windows())
+def test_googles_json_is_read_as_what_its_package_writes(window: dict[str, Any]) -> None:
+    before = copy.deepcopy(window)
+    assert to_shape(from_shape(as_json(window), "google"), "google") == before
 
 
 WORDS = TEXTS.map(str.strip)

@@ -41,11 +41,12 @@ class CallGroup(msgspec.Struct, gc=False):
 
     def add_result(self, stored_id: str, turn: Turn, results: Results) -> None:
         """Give the result to its call; of calls with one id, to each in turn."""
-        shown = self.shown_ids.get(stored_id)
-        if shown is None:  # a result without an id
-            shown = [call["id"] for call in self.calls if call["id"] not in self.results]
-            if not shown:
-                return
+        shown = self.shown_ids.get(stored_id, [])
+        if not stored_id and all(id in self.results for id in shown):
+            # A client without ids gives one to no result, also where the server gave some.
+            shown = [call["id"] for call in self.calls if call["id"] not in self.results] or shown
+        if not shown:
+            return
         id = shown[0]
         if len(shown) > 1:
             shown.append(shown.pop(0))

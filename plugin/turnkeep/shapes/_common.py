@@ -28,7 +28,8 @@ _MAX_NOTE: Final = 200
 def as_fields(value: object) -> object:
     """Return the fields that a client's object (a pydantic model) was given, or the value."""
     dump = getattr(value, "model_dump", None)
-    return dump(exclude_unset=True) if callable(dump) else value
+    # A client warns of each block that its types do not know, and those are kept like any other.
+    return dump(exclude_unset=True, warnings=False) if callable(dump) else value
 
 
 def listed(value: object, where: str) -> list[Mapping[str, Any]]:

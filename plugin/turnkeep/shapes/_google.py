@@ -16,6 +16,7 @@ https://ai.google.dev/gemini-api/docs/thought-signatures.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, cast
 from urllib.parse import urlsplit
@@ -62,19 +63,10 @@ _MIME_OF: Final = {
     "webp": "image/webp",
 }
 SHAPE: Final = "google"
-_SNAKE: Final = {
-    "codeExecutionResult": "code_execution_result",
-    "executableCode": "executable_code",
-    "fileData": "file_data",
-    "fileUri": "file_uri",
-    "functionCall": "function_call",
-    "functionResponse": "function_response",
-    "inlineData": "inline_data",
-    "mimeType": "mime_type",
-    "systemInstruction": "system_instruction",
-    "thoughtSignature": "thought_signature",
-    "videoMetadata": "video_metadata",
-}
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])[A-Z]")
+_CALLERS: Final = ("args", "response", "part_metadata")
+"""Fields whose keys are the caller's own."""
+
 _STAND_IN: Final = b"skip_thought_signature_validator"
 """Gemini 3 wants a signature at the first call of each answer, and takes this for a call that
 another model has made: https://ai.google.dev/gemini-api/docs/thought-signatures."""
@@ -232,7 +224,7 @@ def from_google(window: object) -> list[Message]:
     if not isinstance(window, Mapping):
         raise WindowError(f"window: a dict with 'contents' is needed here, not {kind_of(window)}")
     messages: list[Message] = []
-    instruction = _snake(cast("Mapping[str, Any]", window)).get("system_instruction")
+    instruction = window.get("system_instruction", window.get("systemInstruction"))
     if isinstance(instruction, str):
         messages += framed(_system([{"text": instruction}]), SHAPE, {"text": True})
     elif instruction is not None:
@@ -275,24 +267,22 @@ def _system(parts: Sequence[Part]) -> list[Message]:
     return [{"role": "system", "content": text} for text in texts if text.strip()]
 
 
-def _snake(value: Mapping[str, Any]) -> dict[str, Any]:
+def _snake(value: Any) -> Any:
     """Return the fields under the names that the package writes; the API writes camelCase."""
-    return {_SNAKE.get(key, key): inner for key, inner in value.items()}
+    if isinstance(value, Mapping):
+        named = {_CAMEL.sub(lambda at: f"_{at[0].lower()}", key): value[key] for key in value}
+        return {key: named[key] if key in _CALLERS else _snake(named[key]) for key in named}
+    return [_snake(one) for one in value] if isinstance(value, list) else value
 
 
 def _native(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part as the package writes it, with its bytes as bytes."""
-    native = _snake(native_of(part))
-    for key in ("inline_data", "file_data", "function_call", "function_response"):
-        if isinstance(native.get(key), Mapping):
-            native[key] = _snake(native[key])
-    inner = mapping_or_empty(native.get("function_response")).get("parts")
-    if isinstance(inner, list):
-        made = [_native(one) if isinstance(one, Mapping) else one for one in inner]
-        native["function_response"]["parts"] = made
-    blob = native.get("inline_data")
-    if isinstance(blob, Mapping) and (raw := bytes_of(blob.get("data"))) is not None:
-        native["inline_data"] = {**blob, "data": raw}
+    native = cast("dict[str, Any]", _snake(native_of(part)))
+    parts = mapping_or_empty(native.get("function_response")).get("parts")
+    for one in [native, *(parts if isinstance(parts, list) else ())]:
+        blob = mapping_or_empty(one).get("inline_data")
+        if isinstance(blob, dict) and (raw := bytes_of(blob.get("data"))) is not None:
+            blob["data"] = raw
     if (signature := bytes_of(native.get("thought_signature"))) is not None:
         native["thought_signature"] = signature
     return native

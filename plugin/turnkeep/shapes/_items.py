@@ -44,7 +44,10 @@ Entry: TypeAlias = dict[str, Any]
 _BYTES: Final = "$base64"
 _FRAME: Final = "begins"
 _DATA: Final = frozenset(
-    ("args", "arguments", "input", "input_schema", "parameters", "response", "schema", "tools")
+    (
+        *("args", "arguments", "input", "input_schema", "parameters", "part_metadata"),
+        *("partMetadata", "response", "schema", "tools"),
+    )
 )
 """Keys whose values are a tool's own, so that a null in them means something."""
 _NULLABLE: Final = frozenset(("code", "document_title", "keys", "outputs", "result", "title"))

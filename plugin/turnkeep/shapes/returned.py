@@ -91,7 +91,11 @@ def is_item(fields: Mapping[str, Any]) -> bool:
     if not isinstance(kind, str):
         return False
     if kind == "message":
-        return bool(_kinds(fields) & _RESPONSES_PARTS)
+        kinds = _kinds(fields)
+        bare = fields.get("role") == "assistant" and isinstance(fields.get("content"), list)
+        # Anthropic's message has no refusals, and says why it stopped.
+        bare = bare and kinds <= {"refusal"} and "stop_reason" not in fields
+        return bare or bool(kinds & _RESPONSES_PARTS)
     return "role" not in fields and (kind in _RESPONSES_NAMES or kind.endswith(_RESPONSES_ITEMS))
 
 
@@ -99,7 +103,11 @@ def _kinds(fields: Mapping[str, Any]) -> set[str]:
     content = fields.get("content")
     parts = _dicts(content) if isinstance(content, (list, tuple)) else []
     return {
-        "reasoning part" if isinstance(part.get("thinking"), list) else str(part.get("type"))
+        "reasoning part"
+        if isinstance(part.get("thinking"), list)
+        else "cited text"  # only Anthropic's texts have these
+        if isinstance(part.get("citations"), (list, tuple))
+        else str(part.get("type"))
         for part in parts
     }
 
