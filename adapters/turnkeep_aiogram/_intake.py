@@ -332,7 +332,7 @@ class Intake:
     ) -> ChatSession:
         if session.is_chained:
             await self._recorder.earlier.record(session, earlier_of(message, self._hides))
-        return await self._recorder.receive(
+        received = await self._recorder.receive(
             session,
             said.content,
             source_id=source_id(message),
@@ -340,6 +340,9 @@ class Intake:
             time=message.date,
             quoted=quoted_of(message, self._hides),
         )
+        if received.fetches:
+            await self._recorder.earlier.note(received)
+        return received
 
     async def _edit(self, message: Message, key: SessionKey) -> None:
         source, content = source_id(message), self.content_of(message)

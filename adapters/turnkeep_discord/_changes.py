@@ -8,7 +8,7 @@ from typing import Final
 import discord
 
 from turnkeep import SessionKey
-from turnkeep.adapter import Recent, Recorder
+from turnkeep.adapter import Recent, Recorder, forget_place
 
 from ._in_flight import MessagesInFlight
 from ._message import PREFIX, is_by_channel, session_key, source_id, source_id_at
@@ -80,13 +80,18 @@ class Changes:
         if known:
             await self._threads.delete(channel_id, ids)
 
+    async def rename_thread(self, thread_id: int, parent_id: int, name: str) -> None:
+        """Let a thread's sessions begin with its new title."""
+        async with self._order.admit(thread_id):
+            await self._threads.rename(thread_id, parent_id, name)
+
     async def forget_channel(self, channel_id: int) -> None:
         """Erase the sessions of a deleted channel, and of the threads that were in it."""
         store, deleted, scope = self._recorder.store, str(channel_id), self._reading.scope
         async with self._order.admit(channel_id):
             for info in await store.list_sessions(prefix=PREFIX, limit=None):
                 if deleted in (info.key.chat_id, info.metadata.get("parent")):
-                    await store.forget(info.key)
+                    await forget_place(store, info)
             if not is_by_channel(scope) and scope != "user_in_channel":
                 # Such a session has messages of several channels.
                 await self._recorder.delete_all(f"{deleted}:")

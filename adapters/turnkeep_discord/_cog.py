@@ -249,6 +249,12 @@ class SessionCog(commands.Cog):
         await self._intake.changes.delete(channel_id, ids)
 
     @commands.Cog.listener()
+    async def on_raw_thread_update(self, payload: discord.RawThreadUpdateEvent) -> None:
+        """Change the thread's title in its session; called by discord.py."""
+        name = payload.data["name"]
+        await self._intake.changes.rename_thread(payload.thread_id, payload.parent_id, name)
+
+    @commands.Cog.listener()
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Erase the thread's session; called by discord.py."""
         await self._intake.changes.forget_channel(payload.thread_id)

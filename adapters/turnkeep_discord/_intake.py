@@ -165,6 +165,8 @@ class Intake:
             await self._recorder.debts.withdraw(source)
             raise
         await self._store_parent(received, message)
+        if received.fetches:
+            await self._recorder.earlier.note(received)
         return received
 
     def _session(self, key: SessionKey, where: Where, *, ephemeral: bool = False) -> ChatSession:
@@ -173,7 +175,8 @@ class Intake:
             key,
             self._outlet(where, ephemeral=ephemeral),
             is_chained=chained,
-            fetches=isinstance(where.channel, discord.Thread),
+            # A thread's first message is fetched, also from a channel that is no thread.
+            fetches=where.guild is not None and not ephemeral,
         )
 
     async def _record_earlier(self, session: ChatSession, message: discord.Message) -> None:

@@ -17,7 +17,7 @@ from ._records.turn import Turn
 from ._records.usage import Usage
 from ._session.conversation import Conversation
 from ._session.desk import Desk
-from ._session.forgetting import forget_sender
+from ._session.forgetting import end_fetching, fetched_since, fetches, forget_sender
 from ._session.forking import fork
 from ._session.owed import Unanswered, unanswered
 from ._session.policy import ConsolidationPolicy, Consolidations
@@ -327,6 +327,9 @@ class SessionStore:
 
         Return a receipt, which is false if there was no session. Afterwards the words of its
         turns are searched for in all files of the storage, unless `search` is False.
+
+        Where an adapter fetches messages that are not stored (reply chains, threads), the time
+        of the call is kept with the key: nothing older is fetched again.
         """
         key, texts, count = as_key(key), Texts(), 0
         info = await self.desk.info(key)
@@ -334,7 +337,10 @@ class SessionStore:
             async for turn in self.session(key).turns(epoch="all"):
                 texts.add([turn])
         async with self.desk.use(key, write=True) as storage:
+            is_fetched = fetches(info) or await fetched_since(storage, key) is not None
             forgotten = await storage.forget(key)
+            if is_fetched:
+                await end_fetching(storage, key if info is None else info.key)
             count = info.turns if info is not None else 0
             erased = {key.text if info is None else info.key.text: count} if forgotten else {}
             report = await receipt(storage, erased, (), texts if search else None)

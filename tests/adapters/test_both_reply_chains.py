@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -110,6 +111,40 @@ async def test_what_somebody_let_the_bot_forget_does_not_come_back_by_a_chain(
     assert not {"s", "u", "a"} & {*(await answered(platform, before + 1)).split(" + ")}
     stored = [turn.text.rpartition("\n")[2] for turn in await platform.turns(group)]
     assert not {"s", "u"} & {*stored}, stored
+
+
+@pytest.mark.parametrize("how", ["forget", "forget twice", "forget_sender", "in the session"])
+async def test_what_code_lets_the_store_forget_does_not_come_back_by_a_chain(
+    platform: Platform, how: str
+) -> None:
+    await platform.start(recall, sharing="reply chain", record="addressed")
+    ada, bob, group = platform.ada, platform.bob, platform.group
+    unheard = await platform.say(bob, "u", at=group)
+    secret = await reply(platform, ada, "s", unheard)
+    await say_to_bot(platform, ada, mention_of(platform, "a"), secret)
+    assert (await answered(platform, 1)).endswith("a")
+    store, key = platform.store, platform.key(group)
+    for _ in range(2 if how == "forget twice" else 1):
+        if how == "forget_sender":
+            await store.forget_sender(ada.id)
+        elif how == "in the session":
+            await store.session(key).forget_sender(ada.id)
+        else:
+            await store.forget(key)
+    await platform.restart()
+    await say_to_bot(platform, bob, mention_of(platform, "x"), secret)
+    await answered(platform, 2)
+    authors = {turn.sender.name for turn in await platform.turns(group) if turn.sender}
+    assert ada.name not in authors
+    later = datetime.now(timezone.utc) + timedelta(minutes=1)
+    new = await platform.say(bob, "n", at=group, time=later)
+    await say_to_bot(platform, ada, mention_of(platform, "y"), new)
+    assert (await answered(platform, 3)).startswith("n + "), "what was said since is fetched"
+
+
+def mention_of(platform: Platform, text: str) -> str:
+    telegram = isinstance(platform, Telegram)
+    return f"@emulated_bot {text}" if telegram else f"<@{platform.account}> {text}"
 
 
 async def say_to_bot(platform: Platform, person: Person, text: str, to: Said) -> None:

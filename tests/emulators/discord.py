@@ -191,6 +191,10 @@ class DiscordEmulator(People, LocalServer):
         """
         self._rest.change_channel(thread, {"archived": True, "locked": locked})
 
+    async def rename(self, channel: Ref, name: str) -> None:
+        """Give a channel or a thread another name."""
+        self._rest.change_channel(channel, {"name": name})
+
     def dm(self, user: Ref) -> Payload:
         """The direct-message channel with a user."""
         return self._world.dm(user)

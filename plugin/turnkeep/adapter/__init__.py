@@ -40,7 +40,7 @@ from ._chat import ChatSession
 from ._choice import RecordFilter, RecordOption
 from ._content import Content, as_content, as_repeated, list_media
 from ._drain import drain
-from ._earlier import Earlier
+from ._earlier import Earlier, forget_place
 from ._edits import AS_MADE
 from ._export import Asker, export, forget
 from ._feedback import Feedback
@@ -128,6 +128,7 @@ __all__ = [
     "export_file",
     "forget",
     "forget_and_report",
+    "forget_place",
     "is_as_sent",
     "is_part_of",
     "list_media",

@@ -7,19 +7,23 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
+from .._records.info import SessionInfo
 from .._records.quote import reply_to
 from .._records.turn import Sender, Turn
+from .._session.forgetting import FETCHES, fetched_since, fetches
+from .._session.forgetting import end_fetching as end_in
 from .._store import Session, SessionStore
 from ._chat import FAILURES, ChatSession
 from ._content import cut_to_fit
 from ._places import Places
+from ._recent import Recent
 from ._sent import AS_SENT
 
-__all__ = ["Earlier", "EarlierMessages", "end_fetching"]
+__all__ = ["Earlier", "EarlierMessages", "end_fetching", "forget_place"]
 
 logger: Final = logging.getLogger("turnkeep")
 
-_SINCE: Final = "fetch_since"
+_KEPT: Final = 10_000
 
 
 class Earlier(NamedTuple):
@@ -44,17 +48,41 @@ class EarlierMessages:
     def __init__(self, store: SessionStore, places: Places) -> None:
         self._store = store
         self._places = places
+        self._noted: Recent[str, None] = Recent(_KEPT)
+
+    async def note(self, session: Session) -> None:
+        """Note in a session that messages are fetched for it, so that `forget` ends that.
+
+        A storage error is logged.
+        """
+        if session.key.text in self._noted:
+            return
+        try:
+            info = await session.info()
+            if info is None:
+                return
+            if not fetches(info):
+                await session.update_metadata({FETCHES: True})
+        except FAILURES as error:
+            logger.warning("%s: forgotten messages may be fetched again: %s", session, error)
+            return
+        self._noted[session.key.text] = None
 
     async def since(self, session: Session) -> datetime | None:
         """Return the time before which no message of the chat may be fetched, or None."""
+        async with session.store.desk.use(session.key) as storage:
+            forgotten = await fetched_since(storage, session.key)
+        times = [] if forgotten is None else [forgotten]
         info = await session.info()
-        if info is None:
-            return None
-        noted = info.metadata.get(_SINCE)
-        times = [datetime.fromisoformat(noted)] if isinstance(noted, str) else []
-        if info.epoch > 1:
+        if info is not None and info.epoch > 1:
             times.append(await _first_time(session.turns()) or datetime.now(timezone.utc))
         return max(times, default=None)
+
+    async def is_forgotten(self, session: Session, time: datetime) -> bool:
+        """Return True for a message of this time, if somebody was forgotten in the chat since."""
+        async with session.store.desk.use(session.key) as storage:
+            since = await fetched_since(storage, session.key)
+        return since is not None and time <= since
 
     async def record(self, session: ChatSession, earlier: Sequence[Earlier]) -> None:
         """Record the messages that are not stored, the oldest first.
@@ -90,7 +118,15 @@ class EarlierMessages:
 
 async def end_fetching(session: Session) -> None:
     """Let no message be fetched that was said before now, because somebody was forgotten."""
-    await session.update_metadata({_SINCE: datetime.now(timezone.utc).isoformat()})
+    async with session.store.desk.use(session.key, write=True) as storage:
+        await end_in(storage, session.key)
+
+
+async def forget_place(store: SessionStore, info: SessionInfo) -> None:
+    """Erase the session of a place that is gone from its platform: nothing can be fetched there."""
+    if fetches(info):
+        await store.session(info.key).update_metadata({FETCHES: None})
+    await store.forget(info.key)
 
 
 async def _first_time(turns: AsyncIterator[Turn]) -> datetime | None:
