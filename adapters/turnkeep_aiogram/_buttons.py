@@ -55,7 +55,7 @@ class Buttons:
         stopped = update.stopped_message_generation
         if stopped is not None:  # the chat is private
             name = draft_name_of(stopped.chat.id, stopped.draft_id)
-            under_way(self._recorder.store.desk).stop(name, str(stopped.chat.id))
+            await under_way(self._recorder.store.desk).press(name, str(stopped.chat.id))
         elif update.callback_query is not None:
             await self._press(bot, update.callback_query, session_of)
 
@@ -71,7 +71,7 @@ class Buttons:
         if source is None:
             return
         if query.data == STOP:
-            under_way(self._recorder.store.desk).stop(source, by)
+            await under_way(self._recorder.store.desk).press(source, by)
             return
         again: Any = self._options.regenerate
         session = session_of()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
 from aiogram import Bot
@@ -11,7 +13,6 @@ from aiogram.types import (
     Chat,
     Message,
     MessageReactionUpdated,
-    Poll,
     PollAnswer,
     ReactionTypeCustomEmoji,
     ReactionTypeEmoji,
@@ -19,25 +20,33 @@ from aiogram.types import (
     User,
 )
 
-from turnkeep import Sender, SessionKey
+from turnkeep import Sender, SessionKey, TurnkeepError
 from turnkeep.adapter import Feedback, Recent, Recorder
 
 from ._message import source_id, source_id_at
 from ._requests import RequestMiddleware
 
+logger: Final = logging.getLogger("turnkeep")
+
 _MAX_POLLS: Final = 10_000
+_POLL: Final = "poll:"
+_OWNER: Final = "poll"
+_OPEN_SECONDS: Final = 90 * 86_400.0
+"""The seconds for which the votes in a poll are awaited, also by later processes."""
 
 
 class _Asked(NamedTuple):
-    poll: Poll
-    source: str
     key: SessionKey
+    source: str
+    question: str
+    options: Sequence[str]
 
 
 class TelegramFeedback(RequestMiddleware):
-    """Records people's reactions, and their votes in polls that the bot has sent since its start.
+    """Records people's reactions, and their votes in polls that the bot has sent.
 
-    Telegram tells a vote without its chat, so the polls are remembered as they are sent.
+    Telegram tells a vote without its chat, so the polls are kept as they are sent: in claims of
+    their sessions, which are forgotten with these.
     """
 
     def __init__(
@@ -63,12 +72,39 @@ class TelegramFeedback(RequestMiddleware):
         return [kind for kind, is_wanted in wanted.items() if is_wanted]
 
     async def after(self, method: TelegramMethod[Any], result: object) -> None:  # noqa: ARG002
-        """Remember the polls that a request has sent."""
+        """Keep the poll that a request has sent."""
         if not self._votes or not isinstance(result, Message) or result.poll is None:
             return
-        key, source = self._key_of_sent(result), source_id(result)
-        if key is not None and source is not None:
-            self._polls[result.poll.id] = _Asked(result.poll, source, key)
+        poll, key, source = result.poll, self._key_of_sent(result), source_id(result)
+        if key is None or source is None:
+            return
+        asked = _Asked(key, source, poll.question, [one.text for one in poll.options])
+        self._polls[poll.id] = asked
+        try:
+            async with self._recorder.store.desk.use(key, write=True) as storage:
+                await storage.claim(
+                    key,
+                    f"{_POLL}{poll.id}",
+                    owner=_OWNER,
+                    ttl=_OPEN_SECONDS,
+                    payload={
+                        name: value for name, value in asked._asdict().items() if name != "key"
+                    },
+                )
+        except TurnkeepError as error:
+            logger.warning("votes in poll %s are lost after a restart: %s", poll.id, error)
+
+    async def _asked(self, poll_id: str) -> _Asked | None:
+        """Return a poll, which an earlier or another process may have sent."""
+        if poll_id in self._polls:
+            return self._polls[poll_id]
+        async with self._recorder.store.desk.use(write=True) as storage:
+            for claim in await storage.claims():
+                if claim.name == f"{_POLL}{poll_id}":
+                    self._polls[poll_id] = _Asked(claim.key, **claim.payload)
+                elif claim.owner == _OWNER and claim.expires_at <= datetime.now(timezone.utc):
+                    await storage.release(claim)
+        return self._polls.get(poll_id)
 
     async def record(self, update: Update, key: SessionKey | None, bot: Bot) -> None:
         """Record the reaction or the vote of an update, if it has one; `key` is its chat's."""
@@ -96,14 +132,14 @@ class TelegramFeedback(RequestMiddleware):
         )
 
     async def _record_vote(self, answer: PollAnswer, bot: Bot) -> None:
-        asked, by = self._polls.get(answer.poll_id), _sender(answer.voter_chat or answer.user)
+        asked, by = await self._asked(answer.poll_id), _sender(answer.voter_chat or answer.user)
         if asked is None or by is None or self._recorder.ignores(int(by.id)):
             return
-        texts = [asked.poll.options[one].text for one in answer.option_ids]
+        texts = [asked.options[one] for one in answer.option_ids]
         await self._feedback.record(
             asked.key,
             "vote",
-            f"{asked.poll.question} {', '.join(texts)}" if texts else "",
+            f"{asked.question} {', '.join(texts)}" if texts else "",
             source_id=f"vote:{answer.poll_id}:{by.id}",
             sender=by,
             about=asked.source,

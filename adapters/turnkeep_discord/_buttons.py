@@ -34,7 +34,7 @@ class Buttons:
             await interaction.response.defer()
         by = str(interaction.user.id)
         if pressed == STOP:
-            under_way(self._recorder.store.desk).stop(source_id(message), by)
+            await under_way(self._recorder.store.desk).press(source_id(message), by)
             return
         again: Any = self._options.regenerate
         session = await self._intake.session_at(interaction)

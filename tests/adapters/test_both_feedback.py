@@ -76,6 +76,32 @@ async def test_a_vote_in_a_poll_of_the_bots_is_a_turn(platform: Platform) -> Non
     await platform.stores(at=platform.group)
 
 
+async def test_a_vote_in_a_poll_from_before_a_restart_is_a_turn(platform: Platform) -> None:
+    await platform.start(record_votes=True)
+    at = platform.group.chat
+    if isinstance(platform, Telegram):
+        platform.server.open_chat(at)
+        options: list[InputPollOption | str] = ["tea", "coffee"]
+        for question in ("Eat?", "Drink?"):
+            await platform.bot.send_poll(at, question, options, is_anonymous=False)
+        await platform.restart()
+        polls = [one for one in platform.server.sent(at) if "poll" in one]
+        platform.server.vote(polls[1], 0, user_id=71)
+        platform.server.vote(polls[0], 1, user_id=71)
+    else:
+        assert isinstance(platform, Discord)
+        eat = {**POLL, "question": {"text": "Eat?"}}
+        polls = [
+            await platform.server.say(at, platform.server.bot, "", poll=one) for one in (eat, POLL)
+        ]
+        await platform.restart()
+        await platform.server.vote(polls[1], platform.ada.id, 1)
+        await platform.server.vote(polls[0], platform.ada.id, 2)
+    await platform.stores(
+        "user: [vote: Drink? tea]", "user: [vote: Eat? coffee]", at=platform.group
+    )
+
+
 POLL: dict[str, Any] = {
     "question": {"text": "Drink?"},
     "answers": [

@@ -16,11 +16,8 @@ async def regenerate(session: ChatSession, source_id: str, by: str, answer: Rege
     The old answer stays until the new one is stored. `by` is the person who asks: one of those
     whose question it is.
     """
-    answers = under_way(session.conversation.desk)
-    if not answers.begin_again(source_id):
-        return False
-    try:
-        old = await session.find(source_id)
+    async with under_way(session.conversation.desk).again(source_id) as may_begin:
+        old = await session.find(source_id) if may_begin else None
         asked = [] if old is None else await _question_of(session, old)
         people = authors_of(asked)
         if not asked or (people and by not in people):
@@ -28,8 +25,6 @@ async def regenerate(session: ChatSession, source_id: str, by: str, answer: Rege
         *joined, question = asked
         await answer(session.bind(question, joined=joined).replacing())
         return True
-    finally:
-        answers.end_again(source_id)
 
 
 async def _question_of(session: ChatSession, answer: Turn) -> list[Turn]:

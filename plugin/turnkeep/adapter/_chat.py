@@ -325,7 +325,7 @@ class ChatSession(Session):
         self, speaker: Speaker, says: Answer, reply: ChatReply, nothing: str
     ) -> None:
         answers = under_way(self.conversation.desk)
-        answers.begin(speaker, reply.asked)
+        answers.begin(speaker, reply.asked, can_stop=speaker.can_stop)
         try:
             await speaker.say(says, reply, nothing)
         finally:

@@ -59,6 +59,11 @@ class Speaker:
         self._has_ended = False
 
     @property
+    def can_stop(self) -> bool:
+        """True if a button stops the answer."""
+        return self._outlet.looks.can_stop
+
+    @property
     def names(self) -> Iterable[str]:
         """The source ids of its messages, and the name of its draft."""
         draft = self._outlet.draft_name
