@@ -49,6 +49,9 @@ if first ~= '' and #turns > 0 and (
   turns[1] ~= first or #turns / 2 < #results or fields[1] and fields[1] ~= ARGV[11]
 ) then return {0, key, false, false} end
 if #turns > 0 then
+  check('turns', 'written')
+  if not dedupe then check('names') end
+  if not fields[1] then check('keys') end
   local time = now()
   if not fields[1] then begin(time, ARGV[11]) end
   many('ZADD', at('turns'), turns)

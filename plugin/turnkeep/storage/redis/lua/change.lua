@@ -9,6 +9,7 @@ while place <= #ARGV do
   if member(ARGV[place]) ~= ARGV[place + 1] then return {0, key, 0} end
   place = place + 4 + ARGV[place + 3]
 end
+check('names', 'tokens', 'written')
 place = 10
 while place <= #ARGV do
   local id, before, after, count = unpack(ARGV, place, place + 3)

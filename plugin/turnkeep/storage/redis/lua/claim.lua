@@ -4,6 +4,7 @@ local stop = stopped(fields, away)
 if stop then return stop end
 local verb, name_, owner, lasts, payload = unpack(ARGV, 6, 10)
 local text, time = redis.call('HGET', at('claims'), name_), now()
+check('claimed')
 local there = text and cjson.decode(text)
 if verb == 'take' then
   if there and there[1] ~= owner and tonumber(there[2]) > time then return {0, key, false} end

@@ -3,6 +3,7 @@ local fields, away = look()
 local stop = stopped(fields, away)
 if stop then return stop end
 if not (fields[1] and is_expected(fields, 6)) then return {0, key, 0} end
+check('written')
 if ARGV[10] == '1' and fields[4] ~= '0' then
   drop({'turns', 'names', 'tokens', 'aside'})
   redis.call('HSET', at('info'), 'turns', '0', 'revision', whole(fields[3] + 1))

@@ -1,8 +1,10 @@
 -- On one server the alias that was followed goes too.
 local own_shard, own_key = shard, key
+check('aliased')
 local fields, away = look()
 local stop = stopped(fields, away)
 if stop then return stop end
+check('claimed', 'written', 'keys')
 drop({'info', 'turns', 'names', 'tokens', 'aside', 'claims'})
 redis.call('SREM', index('claimed'), key)
 redis.call('ZREM', index('written'), key)

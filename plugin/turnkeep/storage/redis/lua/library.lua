@@ -46,6 +46,20 @@ local function read_stopped(fields, away, known)
   if moving and moving:sub(1, 4) == 'out ' and moving ~= known then return {2, key, moving} end
 end
 
+-- A script that fails in its middle leaves what it wrote before. So those that write look first:
+-- a key that is somebody else's fails here.
+local COUNTS = {
+  names = 'HLEN', claims = 'HLEN', renamed = 'HLEN', claimed = 'SCARD', aliased = 'SCARD',
+  aliases = 'SCARD',
+}
+local INDEXES = {written = true, keys = true, claimed = true, aliased = true, renamed = true}
+
+local function check(...)
+  for _, kind in ipairs({...}) do
+    redis.call(COUNTS[kind] or 'ZCARD', INDEXES[kind] and index(kind) or at(kind))
+  end
+end
+
 local function record(fields)
   if not fields[1] then return false end
   return {unpack(fields, 1, 12)}

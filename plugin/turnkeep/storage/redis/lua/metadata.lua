@@ -3,6 +3,7 @@ local fields, away = look()
 local stop = stopped(fields, away)
 if stop then return stop end
 if (fields[1] and fields[12] or '') ~= ARGV[6] then return {0, key, 0} end
+check('keys', 'written')
 local time = now()
 if not fields[1] then begin(time, ARGV[8]) end
 touch(time, 'metadata', ARGV[7])

@@ -10,6 +10,7 @@ local steps = {}
 function steps.freeze()
   if moving then return {2, key, moving} end
   if fields[ALIAS] then return {0, key, 0} end
+  check('aliases', 'claims')
   redis.call('HSET', at('info'), 'moving', 'out ' .. rename .. ' ' .. ARGV[8])
   return {0, key, 1, record(fields), redis.call('SMEMBERS', at('aliases')),
     redis.call('HGETALL', at('claims'))}
@@ -42,6 +43,7 @@ end
 -- Become an alias: new shard and key.
 function steps.leave()
   if not ours then return {0, key, 0} end
+  check('claimed', 'written', 'keys', 'aliased')
   drop({'info', 'turns', 'names', 'tokens', 'aside', 'claims', 'aliases'})
   redis.call('SREM', index('claimed'), key)
   redis.call('ZREM', index('written'), key)

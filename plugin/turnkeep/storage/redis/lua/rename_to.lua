@@ -50,6 +50,7 @@ end
 -- these, the number of aliases, these, claims.
 function steps.commit()
   if not ours then return {0, key, 0} end
+  check('aliased', 'keys', 'written', 'aliases', 'claims', 'claimed', 'renamed')
   local first, time = 11, now()
   local count = tonumber(ARGV[10])
   redis.call('HDEL', at('info'), 'moving', 'lease', 'alias')

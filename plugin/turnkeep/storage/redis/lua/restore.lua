@@ -7,6 +7,7 @@ local stop = stopped(fields, away)
 if stop then return stop end
 local was = fields[1] and fields[1] .. ' ' .. fields[5] .. ' ' .. fields[7] or ''
 if was ~= ARGV[6] then return {0, key, 0} end
+check('turns', 'names', 'tokens', 'keys', 'written')
 local count = tonumber(ARGV[8])
 local turns, tokens = {}, {}
 local place = 9 + count

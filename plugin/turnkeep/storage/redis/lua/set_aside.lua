@@ -2,6 +2,7 @@
 local fields, away = look()
 local stop = stopped(fields, away)
 if stop then return stop end
+check('aside')
 local count = 0
 for place = 6, #ARGV do
   local id = redis.call('ZSCORE', at('turns'), ARGV[place])
