@@ -11,8 +11,9 @@ from typing import Literal, Self
 from ._errors import InvalidTurnError, PartlyDoneError, StorageError, UnsupportedError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
-from ._records.making import MAX_TURN_BYTES, as_source_ids
+from ._records.making import MAX_TURN_BYTES, as_sender, as_source_ids
 from ._records.parts import InlineMedia
+from ._records.sender import Sender
 from ._records.turn import Turn
 from ._records.usage import Usage
 from ._session.conversation import Conversation
@@ -195,17 +196,19 @@ class SessionStore:
         text: str,
         *,
         prefix: str = "",
-        sender_id: str | int | None = None,
+        sender: Sender | str | int | None = None,
         after: datetime | None = None,
         limit: int = 20,
     ) -> list[Hit]:
         """Return the turns that contain all these words, the newest first, with a snippet.
 
-        `sender_id` selects the turns that one person wrote, `after` those that are newer. Raises
-        `UnsupportedError` if the storage has no search, and `ValueError` for a naive time.
+        `sender` selects the turns that one person wrote, by their id on the platform, and `after`
+        those that are newer. Raises `UnsupportedError` if the storage has no search, and
+        `ValueError` for a naive time.
         """
         if after is not None and after.tzinfo is None:
             raise ValueError(f"after needs a time zone: {after!r}")
+        by = as_sender(sender, "search: ")
         async with self.desk.use() as storage:
             if not storage.capabilities.search:
                 raise UnsupportedError(
@@ -214,7 +217,7 @@ class SessionStore:
             return await storage.search(
                 text,
                 prefix=prefix,
-                sender_id=None if sender_id is None else str(sender_id),
+                sender_id=None if by is None else by.id,
                 after=after,
                 limit=limit,
             )
