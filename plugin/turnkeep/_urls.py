@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from ._errors import MissingExtraError, UnknownStorageError
 from .storage.base import Storage
+from .storage.paths import path_of
 
 __all__ = ["as_storage"]
 
@@ -68,9 +68,8 @@ def as_storage(where: object, options: Mapping[str, Any]) -> Storage:
         # 'jsonl://sessions' would be a folder at the root, which is never meant.
         if not rest or "\0" in rest or (found and re.match(r"//(?!/)", rest)):
             raise UnknownStorageError(f"{where!r} names no folder: write 'jsonl:./sessions'")
-        folder = Path(rest).expanduser()
         module = import_module("turnkeep.storage.jsonl")
-        return cast("Storage", module.JsonlStorage(folder, **options))
+        return cast("Storage", module.JsonlStorage(path_of(rest), **options))
     if engine := _ENGINES.get(scheme):
         return cast("Storage", _module(scheme, engine).from_url(where, **options))
     # The URL may hold a password, and errors are logged.

@@ -72,6 +72,12 @@ def test_a_path_that_names_no_folder_is_refused(where: str) -> None:
         SessionStore(where)
 
 
+@pytest.mark.parametrize("where", ["~no-such-user/chats", Path("~no-such-user"), "a\ud800"])
+def test_a_path_that_can_be_none_is_refused(where: str | Path) -> None:
+    with pytest.raises(UnknownStorageError, match=r"names no path.*(write '\./~|lone surrogate)"):
+        SessionStore(where)
+
+
 def test_memory_with_a_path_is_refused() -> None:
     with pytest.raises(UnknownStorageError, match="write 'memory:'"):
         SessionStore("memory:./sessions")

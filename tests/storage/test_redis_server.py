@@ -66,6 +66,17 @@ def proxy() -> Iterator[Proxy]:
         "redis://:secret@localhost?ttl=-1",
         "redis://:secret@localhost?socket_timeout=soon",
         "redis://:secret@localhost?dbb=1",
+        "redis://:secret@localhost:0",
+        "redis://:secret@ex..ample",
+        "redis://:secret@" + "x" * 300,
+        "redis://:secret\udcff@localhost",
+        "redis://:secret@localhost?socket_timeout=0",
+        "redis://:secret@localhost?socket_timeout=-1",
+        "redis://:secret@localhost?socket_timeout=inf",
+        "redis://:secret@localhost?socket_connect_timeout=nan",
+        "redis://:secret@localhost?ssl_cert_reqs=none",
+        "rediss://:secret@localhost?ssl_cert_reqs=some",
+        "rediss://:secret@localhost?ssl_nonsense=1",
         "valkey://:secret@[::1",
     ],
 )
@@ -399,6 +410,39 @@ async def test_a_wrong_password_is_said_and_never_shown(tmp_path: Path) -> None:
         async with SessionStore(f"valkey://:right@127.0.0.1:{own.port}") as store:
             await store.session(KEY).append("user", "a")
             assert "right" not in repr(store)
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (["+@all", "-script"], "lacks a right"),
+        (["+@read", "+@connection", "+@scripting"], "lacks a right"),
+        (["%R~*", "+@all"], "lacks a right"),
+        (["resetkeys", "~others:*", "+@all"], "lacks a right"),
+        (["off"], "refuses the user or the password"),
+    ],
+)
+async def test_a_user_without_the_rights_is_told_which_and_has_stored_nothing(
+    tmp_path: Path, rules: list[str], said: str
+) -> None:
+    with server(tmp_path) as own, client(f"redis://127.0.0.1:{own.port}") as redis:
+        keys = [] if any("~" in rule for rule in rules) else ["~*"]
+        redis.execute_command("ACL", "SETUSER", "bot", "on", ">se/cret@", *keys, *rules)
+        with pytest.raises(StorageError, match=said) as caught:
+            async with SessionStore(f"redis://bot:se%2Fcret%40@127.0.0.1:{own.port}") as store:
+                await store.session(KEY).append("user", "a")
+        assert "cret" not in str(caught.value)
+        assert [key for key in redis.scan_iter("*") if b"schema" not in key] == []
+
+
+async def test_a_server_that_misses_replicas_is_said_and_has_stored_nothing(tmp_path: Path) -> None:
+    with server(tmp_path) as own, client(f"redis://127.0.0.1:{own.port}") as redis:
+        async with SessionStore(f"redis://127.0.0.1:{own.port}") as store:
+            redis.config_set("min-replicas-to-write", 1)
+            with pytest.raises(StorageError, match=r"fewer replicas.*Nothing was stored"):
+                await store.session(KEY).append("user", "a")
+            redis.config_set("min-replicas-to-write", 0)
+            assert await store.session(KEY).get_history() == []
 
 
 async def test_a_full_server_is_said_and_nothing_is_stored(tmp_path: Path) -> None:

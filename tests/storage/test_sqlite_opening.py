@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ async def test_a_url_names_a_file(url: str, path: str) -> None:
         ("sqlite::memory:", "write 'memory:'"),
         ("sqlite:chats.db?search=all", "words, trigram, none"),
         ("sqlite:chats.db?serch=none", "there is no option serch"),
+        ("sqlite:why?.db", "as '%3F'"),
+        ("sqlite:~nobody-of-that-name/chats.db", "write './~nobody-of-that-name/chats.db'"),
     ],
 )
 async def test_a_wrong_url_is_refused_with_the_right_form(url: str, remedy: str) -> None:
@@ -88,6 +91,19 @@ def text(file: Path) -> Path:
     return file
 
 
+def pipe(file: Path) -> Path:
+    os.mkfifo(file)
+    return file
+
+
+def device(_: Path) -> Path:
+    return Path("/dev/null")
+
+
+def no_text(file: Path) -> Path:
+    return file.with_name("\udcff.db")
+
+
 def other_program(file: Path) -> Path:
     execute(file, "CREATE TABLE customers (name TEXT)")
     return file
@@ -103,6 +119,9 @@ def newer(file: Path) -> Path:
     [
         (no_folder, "make it, or mend the path"),
         (folder, "give the path of a file in it"),
+        (pipe, "give the path of a file"),
+        (device, "give the path of a file"),
+        (no_text, "names in UTF-8"),
         (text, "no SQLite database"),
         (other_program, "a file of their own"),
         (newer, "pip install -U turnkeep"),
@@ -115,9 +134,14 @@ async def test_a_file_that_can_not_be_used_is_left_as_it_is_and_the_error_names_
     before = file.read_bytes() if file.is_file() else None
     with pytest.raises(StorageError, match=remedy) as caught:
         await opened(SqliteStorage(file))
-    assert str(file) in str(caught.value)
+    assert str(file).partition("\udcff")[0] in str(caught.value)
     assert (file.read_bytes() if file.is_file() else None) == before
     assert not file.with_name("chats.db-wal").exists()
+
+
+async def test_a_name_that_the_system_refuses_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"too long.*check the folder and its permissions"):
+        await opened(SqliteStorage(tmp_path / ("x" * 300)))
 
 
 async def test_another_process_that_keeps_the_file_locked_is_an_error_at_opening(

@@ -14,6 +14,8 @@ from ..._errors import UnknownStorageError
 
 __all__ = ["SCHEMA", "Place"]
 
+_UNKNOWN: Final = re.compile(r'invalid URI query parameter: "\w+"')
+
 SCHEMA: Final = "turnkeep"
 
 # A dead peer is noticed within half a minute, not after the system's two hours.
@@ -50,16 +52,17 @@ class Place(NamedTuple):
                 f"{scheme.lower()}:… names no server: write 'postgresql://user@host/database'"
             )
         try:
+            _check_characters(rest)
             split = urlsplit(f"{scheme.lower()}:{rest}")
             _ = split.port if "," not in split.netloc else None  # libpq's list of hosts
-        except ValueError as error:
-            raise _unreadable(name, error) from None
+        except ValueError:
+            raise _unreadable(name) from None
         # libpq refuses parameters that it does not know, so ours are taken out first.
         given = parse_qsl(split.query, keep_blank_values=True)
         ours = {option: value for option, value in given if option in ("schema", "search")}
         query = urlencode([pair for pair in given if pair[0] not in ours], quote_via=quote)
         schema, search = ours.get("schema", SCHEMA), ours.get("search", "words")
-        if not re.fullmatch(r"(?!pg_)[^\0\"]{1,63}", schema) or len(schema.encode()) > 63:
+        if not re.fullmatch(r"(?!pg_)[^\0\"%]{1,63}", schema) or len(schema.encode()) > 63:
             raise UnknownStorageError(
                 f"{name}: schema={schema!r} names no schema: use up to 63 letters, digits and '_'"
             )
@@ -68,7 +71,10 @@ class Place(NamedTuple):
         try:
             options = conninfo_to_dict(urlunsplit(split._replace(query=query)))
         except psycopg.Error as error:
-            raise _unreadable(name, error) from None
+            unknown = None if "@" in split.query else _UNKNOWN.search(str(error))
+            raise _unreadable(name, unknown[0] if unknown else "") from None
+        if "@" in str(options.get("host", "")):
+            raise _unreadable(name)  # that is a part of a password
         password = options.get("password") or ""
         user, host = options.get("user"), options.get("host") or "localhost"
         port = f":{options['port']}" if options.get("port") else ""
@@ -89,7 +95,8 @@ class Place(NamedTuple):
 
     def hidden(self, text: str) -> str:
         """Return a message of the driver without the password."""
-        return text.replace(self.password, "…") if self.password else text
+        whole = rf"(?<!\w){re.escape(self.password)}(?!\w)"
+        return re.sub(whole, "…", text) if self.password else text
 
 
 @lru_cache(maxsize=256)
@@ -97,12 +104,17 @@ def _in_schema(query: str, identifier: str) -> bytes:
     return query.replace("turnkeep.", f"{identifier}.").encode()
 
 
-def _unreadable(name: str, error: Exception) -> UnknownStorageError:
-    said = str(error).strip()
-    # Some messages repeat the URL, or a part of it.
-    about = f": {said}" if "://" not in said and "@" not in said else ""
+def _check_characters(url: str) -> None:
+    """Raise `ValueError` for characters that libpq does not take."""
+    url.encode()
+    if "\0" in url:
+        raise ValueError(url)
+
+
+def _unreadable(name: str, why: str = "") -> UnknownStorageError:
+    # Other reasons repeat a part of the URL, and with it of the password.
     return UnknownStorageError(
-        f"{name}: the URL can't be read{about}. "
+        f"{name}: the URL can't be read{f': {why}' if why else ''}. "
         "Write 'postgresql://user:password@host:5432/database?schema=turnkeep', and "
         "percent-encode special characters of the password"
     )

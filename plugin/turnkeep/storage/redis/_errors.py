@@ -40,11 +40,15 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "Authentication required": _UNNAMED,
     "NOPERM": _RIGHTS,
     "No permission": _RIGHTS,
+    "has no permission": _RIGHTS,
     "OOM": _FULL,
     "maxmemory": _FULL,
     "READONLY": _REPLICA,
     "read only replica": _REPLICA,
     "MISCONF": "the server can't write to its disk: make room, and look into its log",
+    "NOREPLICAS": "the server has fewer replicas than its min-replicas-to-write asks for: look for "
+    "those that are gone",
+    "Client names": "client_name in the URL may have no spaces and no special characters",
     "WRONGTYPE": "a key of this prefix is somebody else's: choose another ?prefix=",
     "DB index is out of range": "the server has no such database: choose another in the URL",
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from redis import exceptions as redis_errors
 from redis.connection import Connection, SSLConnection, parse_url
 
 from ..._errors import UnknownStorageError
@@ -14,10 +16,13 @@ __all__ = ["Address", "Place"]
 
 _SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 _OPTIONS: Final = ("db", "client_name", "socket_timeout", "socket_connect_timeout")
+_SSL_OPTIONS: Final = tuple(
+    name for name in signature(SSLConnection.__init__).parameters if name.startswith("ssl_")
+)
 _EXAMPLE: Final = "redis://[user:password@]host[:port][/db][?prefix=…&ttl=…]"
 
-_CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 10.0
+_TIMEOUTS: Final = {"socket_connect_timeout": 5.0, "socket_timeout": 10.0}
+_LONGEST_SECONDS: Final = 86_400.0
 
 
 class Address(NamedTuple):
@@ -51,14 +56,18 @@ class Place(NamedTuple):
         """Return what a URL names; raises `UnknownStorageError`, never with the password."""
         scheme, _, _ = url.partition(":")
         try:
-            return cls._read(url, scheme.lower())
-        except ValueError as error:
+            url.encode()
+            place = cls._read(url, scheme.lower())
+            place.address.host.encode("idna")
+            place.connection(place.address)
+        except (ValueError, redis_errors.RedisError) as error:
             # What urllib says may hold a part of the password.
             told = f": {error}" if isinstance(error, UnknownStorageError) else ""
             raise UnknownStorageError(
                 f"'{scheme}:…' is no URL of a server{told}. Write {_EXAMPLE}, with '@', ':', '/', "
                 "'#' and '%' of a password percent-encoded"
             ) from None
+        return place
 
     @classmethod
     def _read(cls, url: str, scheme: str) -> Place:
@@ -70,17 +79,23 @@ class Place(NamedTuple):
         path = unquote(parts.path).strip("/")
         if path and not path.isdecimal():
             raise UnknownStorageError("behind the host comes the number of a database, as in '/0'")
+        if parts.port == 0:
+            raise UnknownStorageError("its port is 0")
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         prefix, ttl = _prefix(query.pop("prefix", "turnkeep")), _ttl(query.pop("ttl", None))
         for option in query:
-            if option not in _OPTIONS and not option.startswith("ssl_"):
+            if option not in _OPTIONS + _SSL_OPTIONS:
                 raise UnknownStorageError(f"it has an option {option!r:.40}, which is unknown")
+            if option in _SSL_OPTIONS and _SCHEMES[scheme] != "rediss":
+                raise UnknownStorageError(f"its option {option} needs 'rediss://' or 'valkeys://'")
         plain = parts._replace(scheme=_SCHEMES[scheme], query=urlencode(query)).geturl()
         options: dict[str, Any] = parse_url(plain)  # type: ignore[no-untyped-call]
         is_encrypted = options.pop("connection_class", None) is SSLConnection
         address = Address(options.pop("host"), options.pop("port", 6379))
-        options.setdefault("socket_connect_timeout", _CONNECT_SECONDS)
-        options.setdefault("socket_timeout", _ANSWER_SECONDS)
+        options = {**_TIMEOUTS, **options}
+        for option in _TIMEOUTS:
+            if not 0 < options[option] <= _LONGEST_SECONDS:
+                raise UnknownStorageError(f"its {option} is no number of seconds above 0")
         database = f"/{options['db']}" if options.get("db") else ""
         name = f"{scheme}://{address}{database}"
         return cls(name, address, prefix, ttl, is_encrypted, options)
@@ -94,7 +109,9 @@ class Place(NamedTuple):
 def _prefix(prefix: str) -> str:
     # The braces of a key belong to its hash tag.
     if not prefix or not prefix.isprintable() or set(prefix) & set("{}"):
-        raise UnknownStorageError("its prefix is empty, or has a brace")
+        raise UnknownStorageError(
+            "its prefix is empty, or has a brace or a character that can't be printed"
+        )
     return prefix
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
@@ -12,6 +13,7 @@ import apsw
 from msgspec import Struct
 
 from ..._errors import StorageError, StoreLockedError
+from ..paths import is_utf8
 from . import _schema, _zeroing
 from ._faults import translated
 from ._index import Kind
@@ -86,17 +88,26 @@ class Place(Struct, frozen=True):
             raise
 
     def _check(self) -> None:
-        folder = self.path.absolute().parent
-        if not folder.is_dir():
+        with translated(self.path):
+            folder = self.path.absolute().parent
+            if not folder.is_dir():
+                raise StorageError(
+                    f"{self.path}: there is no folder {folder}: make it, or mend the path"
+                )
+            found = self.path.stat().st_mode if self.path.exists() else None
+        if not is_utf8(self.path):
             raise StorageError(
-                f"{self.path}: there is no folder {folder}: make it, or mend the path"
+                f"{str(self.path)!r}: SQLite takes names in UTF-8, and this is none: rename the "
+                "file or its folder (in a URL '%' is written as '%25')"
             )
-        if self.path.is_dir():
+        if found is not None and stat.S_ISDIR(found):
             raise StorageError(
                 f"{self.path} is a folder: give the path of a file in it, such as "
                 f"'sqlite:{self.path / 'chats.db'}'"
             )
-        if self.read_only and not self.path.exists():
+        if found is not None and not stat.S_ISREG(found):
+            raise StorageError(f"{self.path} is a device or a pipe: give the path of a file")
+        if self.read_only and found is None:
             raise StorageError(
                 f"{self.path}: there is no such file, and read_only=True makes none: mend the "
                 "path, or open the store without it first"

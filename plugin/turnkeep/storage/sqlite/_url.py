@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 from ..._errors import UnknownStorageError
+from ..paths import path_of
 from ._index import KINDS
 from ._storage import SqliteStorage
 
@@ -31,7 +31,7 @@ def from_url(
         rest = rest[3:]
     elif rest.startswith("//"):
         raise UnknownStorageError(f"{url!r} names a host, and SQLite has none: {_EXAMPLE}")
-    path = unquote(rest)
+    path = unquote(rest, errors="surrogateescape")
     if not path or "\0" in path or path == ":memory:":
         raise UnknownStorageError(
             f"{url!r} names no file: {_EXAMPLE}; for sessions in memory write 'memory:'"
@@ -41,7 +41,7 @@ def from_url(
     if options:
         raise UnknownStorageError(
             f"{url!r}: there is no option {', '.join(options)}; "
-            f"'search' is the only one: {', '.join(KINDS)}"
+            f"'search' is the only one: {', '.join(KINDS)}. Write '?' in a path as '%3F'"
         )
     kind = (
         dict(zip(map(str, KINDS), KINDS, strict=True)).get(search) if search is not None else None
@@ -49,7 +49,7 @@ def from_url(
     if search is not None and kind is None:
         raise UnknownStorageError(f"{url!r}: search is one of {', '.join(KINDS)}")
     return SqliteStorage(
-        Path(path).expanduser(),
+        path_of(path),
         durability=durability,
         read_only=read_only,
         lock_timeout=lock_timeout,
