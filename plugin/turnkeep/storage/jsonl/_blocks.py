@@ -1,5 +1,8 @@
 """The lines of a file, read in blocks from either end.
 
+A line that is too long is passed over in blocks, too: a `LongLine` stands in its place. So no
+file takes more memory than `LONGEST_LINE`, or keeps the interpreter to itself for long.
+
 All functions block; they run on worker threads, on a descriptor opened for reading.
 """
 
@@ -8,15 +11,55 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
-from ._lines import is_odd, parts
+from ._lines import LONGEST_LINE, is_odd, parts
 
 BLOCK: Final = 64 * 1024
 PROBE: Final = 4 * 1024
+LARGEST_BLOCK: Final = 1024 * 1024
 
 Read: TypeAlias = Callable[[int, int], bytes]
 """A function that reads so many bytes from this offset on."""
+
+
+class LongLine(bytes):
+    """The place of a line that is too long to be read: it is damaged, and `size` bytes long."""
+
+    size: int
+
+    def __new__(cls, size: int) -> Self:
+        line = super().__new__(cls, b"\xff")
+        line.size = size
+        return line
+
+
+def length_of(line: bytes) -> int:
+    """Return the bytes that a line has in its file, without its line feed."""
+    return line.size if isinstance(line, LongLine) else len(line)
+
+
+class _Spanning:
+    """A line of which only a part was read."""
+
+    def __init__(self, order: int) -> None:
+        self.size = 0
+        self._order = order
+        """-1 if its last piece comes first."""
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        self.size += len(piece)
+        self._pieces.append(piece)
+        if self.size > LONGEST_LINE:
+            self._pieces.clear()
+
+    def end(self, piece: bytes) -> bytes:
+        """Return the line, with its last piece, and begin another one."""
+        self.add(piece)
+        size, pieces = self.size, self._pieces
+        self.size, self._pieces = 0, []
+        return LongLine(size) if size > LONGEST_LINE else b"".join(pieces[:: self._order])
 
 
 def lines_backward(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
@@ -44,52 +87,57 @@ def backward(read: Read, end: int) -> Iterator[tuple[int, bytes]]:
     if end <= 0:
         return
     position = end - 1 if read(1, end - 1) == b"\n" else end
-    pieces: list[bytes] = []  # of the line whose beginning has not been read, the last first
+    begun = _Spanning(-1)
     while True:
-        block = min(position, max(BLOCK, sum(map(len, pieces))))
+        block = min(position, max(BLOCK, min(begun.size, LARGEST_BLOCK)))
         position -= block
         data = read(block, position)
         first, *rest = data.split(b"\n")
         offset = position + len(data)
         for line in reversed(rest):
             offset -= len(line)
-            if pieces:
-                line += b"".join(reversed(pieces))
-                pieces = []
+            if begun.size:
+                line = begun.end(line)
             if is_odd(line):
                 yield from reversed(parts(offset, line))
             else:
                 yield offset, line
             offset -= 1
-        pieces.append(first)
         if position == 0:
-            yield from reversed(parts(0, b"".join(reversed(pieces))))
+            yield from reversed(parts(0, begun.end(first)))
             return
+        begun.add(first)
 
 
 def lines_forward(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, bytes]]:
     """Give the lines from `start`, which begins a line, to `end`, each with its offset."""
-    pieces: list[bytes] = []  # of the line whose end has not been read
+    for offset, line in whole_lines(fd, start, end, block):
+        if is_odd(line):
+            yield from parts(offset, line)
+        else:
+            yield offset, line
+
+
+def whole_lines(fd: int, start: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, bytes]]:
+    """Give the same, also where a line is more than one record."""
+    begun = _Spanning(1)
     position = start
     while position < end:
-        data = os.pread(fd, min(block, end - position), position)
+        size = max(block, min(begun.size, LARGEST_BLOCK))
+        data = os.pread(fd, min(size, end - position), position)
         if not data:
             break
         position += len(data)
         *whole, last = data.split(b"\n")
         for line in whole:
-            if pieces:
-                line = b"".join((*pieces, line))
-                pieces = []
-            if is_odd(line):
-                yield from parts(start, line)
-            else:
-                yield start, line
-            start += len(line) + 1
+            if begun.size:
+                line = begun.end(line)
+            yield start, line
+            start += length_of(line) + 1
         if last:
-            pieces.append(last)
-    if pieces:
-        yield from parts(start, b"".join(pieces))
+            begun.add(last)
+    if begun.size:
+        yield start, begun.end(b"")
 
 
 def line_at(fd: int, start: int, end: int) -> bytes:
@@ -102,12 +150,23 @@ def line_start(fd: int, position: int, end: int) -> int:
     if position == 0:
         return 0
     position -= 1
+    block = PROBE
     while position < end:
-        data = os.pread(fd, min(PROBE, end - position), position)
+        data = os.pread(fd, min(block, end - position), position)
         feed = data.find(b"\n")
         if feed >= 0:
             return position + feed + 1
         if not data:
             break
         position += len(data)
+        block = min(2 * block, LARGEST_BLOCK)
     return end
+
+
+def count_lines(fd: int, start: int, end: int) -> int:
+    """Return the number of line feeds in a part of a file."""
+    count = 0
+    while start < end and (data := os.pread(fd, min(LARGEST_BLOCK, end - start), start)):
+        count += data.count(b"\n")
+        start += len(data)
+    return count

@@ -23,7 +23,17 @@ from . import _clock
 from ._appender import Batch
 from ._known import ENTRY_BYTES, Known
 from ._line import Line
-from ._lines import METADATA_EVERY, MORE, encode, encode_metadata, with_marks, with_more
+from ._lines import (
+    LONGEST_TURN,
+    METADATA_EVERY,
+    MORE,
+    encode,
+    encode_metadata,
+    encode_turn,
+    too_large,
+    with_marks,
+    with_more,
+)
 from ._nanobot import Foreign
 from ._place import Place
 from ._read import Tail
@@ -230,6 +240,8 @@ class Chat:
                 lines.append(self._metadata(info, "begin"))
             stored = replace(turn, id=info.last_id + 1, epoch=info.epoch, generation="")
             line = encode(stored)
+            if len(line) > LONGEST_TURN:
+                raise too_large(line, f"session {self.key}: ")
             if stored.hidden:
                 line = with_marks(line)
             line = b'%b,"at":%d}\n' % (line[:-1], written)  # see `_lines.written_at`
@@ -263,9 +275,8 @@ class Chat:
         lines = [self._metadata(info, "begin")] if self.info is None else []
         written = round(record.updated_at.timestamp() * 1_000_000)
         for turn in turns:
-            line = with_more(
-                b'%b,"at":%d}\n' % (encode(replace(turn, generation=""))[:-1], written)
-            )
+            line = encode_turn(turn)
+            line = with_more(b'%b,"at":%d}\n' % (line[:-2], written))
             if self.since_metadata and self.since_metadata + len(line) > METADATA_EVERY:
                 lines.append(self._metadata(info, "checkpoint"))
             info = replace(info, last_id=turn.id, turns=info.turns + 1)

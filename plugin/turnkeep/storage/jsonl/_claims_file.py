@@ -19,7 +19,8 @@ import msgspec
 from ..._errors import InvalidKeyError
 from ..._records.key import SessionKey
 from ..base import Claim
-from ._disk import close_file, open_file, read_part, reading, write_at, writing_anew
+from ._blocks import whole_lines
+from ._disk import close_file, open_file, reading, write_at, writing_anew
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -102,26 +103,25 @@ class ClaimsFile:
         """Return the claims, in file order, the file's size, and whether all of it was read."""
         self._failed = False
         self._end = 0
+        found: list[Held] = []
         try:
             with reading(self._path) as fd:
-                data = read_part(fd, 0, os.fstat(fd).st_size)
+                size = os.fstat(fd).st_size
+                whole = not size or os.pread(fd, 1, size - 1) == b"\n"
+                for offset, line in whole_lines(fd, 0, size):
+                    if not line.strip(b" "):
+                        continue
+                    claim = _decode(line.strip(b" \0"))  # a write that failed leaves zeros
+                    if claim is None:
+                        whole = False
+                        logger.warning("%s: a line can't be read and is skipped", self._path)
+                    else:
+                        found.append(Held(claim, offset, len(line) + 1))
         except FileNotFoundError:
             return [], 0, True
         self._unsynced = True
-        self._end = len(data)
-        found: list[Held] = []
-        offset = 0
-        whole = not data or data.endswith(b"\n")
-        for line in data.split(b"\n"):
-            if line.strip(b" "):
-                claim = _decode(line.strip(b" \0"))  # a write that failed leaves zeros
-                if claim is None:
-                    whole = False
-                    logger.warning("%s: a line can't be read and is skipped", self._path)
-                else:
-                    found.append(Held(claim, offset, len(line) + 1))
-            offset += len(line) + 1
-        return found, len(data), whole
+        self._end = size
+        return found, size, whole
 
     def write(self, writes: Iterable[Write]) -> None:
         """Do what these say, one after the other.

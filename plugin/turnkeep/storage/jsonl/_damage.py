@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from ..._records.key import SessionKey
-from ._disk import lines_set_aside
+from ._blocks import count_lines
+from ._disk import reading
 from ._names import DAMAGED_SUFFIX
 
 logger: Final = logging.getLogger("turnkeep")
@@ -21,6 +23,8 @@ class Damage:
         self._places: dict[Path, set[int]] = {}
         """Offsets of damaged lines; of a torn end, which moves away, as `~offset`."""
         self._odd: set[Path] = set()
+        self._aside: dict[Path, tuple[int, int]] = {}
+        """How many bytes of what was set aside were looked at, and their lines."""
 
     def is_news(self, path: Path, place: int) -> bool:
         """Take note of a place; return whether it was not known yet."""
@@ -52,7 +56,21 @@ class Damage:
     def count(self, path: Path) -> int:
         """Return the number of damaged places: those known in the file, and those set aside."""
         known = sum(1 for place in self._places.get(path, ()) if place >= 0)
-        return known + len(lines_set_aside(path.with_suffix(DAMAGED_SUFFIX)))
+        return known + self._set_aside(path.with_suffix(DAMAGED_SUFFIX))
+
+    def _set_aside(self, beside: Path) -> int:
+        """Return the number of lines that were set aside in this file, which only grows."""
+        try:
+            with reading(beside) as fd:
+                size = os.fstat(fd).st_size
+                counted, lines = self._aside.get(beside, (0, 0))
+                if size < counted:
+                    counted = lines = 0
+                lines += count_lines(fd, counted, size)
+        except FileNotFoundError:
+            return 0
+        self._aside[beside] = size, lines
+        return lines
 
     def move(self, path: Path, moved: Callable[[int], int]) -> None:
         """Follow the lines of a file that was written anew."""
@@ -64,3 +82,4 @@ class Damage:
     def forget(self, path: Path) -> None:
         """Forget what is known of a file that is gone or another one."""
         self._places.pop(path, None)
+        self._aside.pop(path.with_suffix(DAMAGED_SUFFIX), None)

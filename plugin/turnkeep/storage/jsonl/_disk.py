@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +22,8 @@ FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 MAX_SIDE_FILE_BYTES: Final = 64 * 1024
 """An alias or an intent is a line; what is longer is not read."""
+
+_PIECE_BYTES: Final = 1024 * 1024
 
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
@@ -235,30 +237,20 @@ def _open_new(name: str, _: int) -> int:
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
 
 
-def set_aside(beside: Path, lines: Sequence[bytes]) -> None:
-    """Add what can't be read to the file that keeps it, one line each."""
-    if not lines:
-        return
+def set_aside(beside: Path, pieces: Iterable[bytes]) -> None:
+    """Add what can't be read to the file that keeps it: whole lines with their line feeds."""
     fd = open_file(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(fd).st_size
         try:
-            write_all(fd, b"".join(line + b"\n" for line in lines))
+            for piece in pieces:
+                write_all(fd, piece)
             os.fsync(fd)
         except OSError:
             os.ftruncate(fd, size)
             raise
     finally:
         close_file(fd)
-
-
-def lines_set_aside(beside: Path) -> list[bytes]:
-    """Return what was set aside in this file."""
-    try:
-        with reading(beside) as fd:
-            return read_part(fd, 0, os.fstat(fd).st_size).split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
 
 
 def read_part(fd: int, start: int, end: int) -> bytes:
@@ -273,9 +265,11 @@ def read_part(fd: int, start: int, end: int) -> bytes:
 
 def copy_bytes(source: int, target: IO[bytes], start: int, end: int) -> None:
     """Copy a part of a file."""
-    while start < end:
-        data = os.pread(source, min(1024 * 1024, end - start), start)
-        if not data:
-            return
-        target.write(data)
+    target.writelines(pieces_of(source, start, end))
+
+
+def pieces_of(fd: int, start: int, end: int) -> Iterator[bytes]:
+    """Give a part of a file, however large, in pieces."""
+    while start < end and (data := os.pread(fd, min(_PIECE_BYTES, end - start), start)):
+        yield data
         start += len(data)

@@ -79,10 +79,13 @@ class Edits:
     def settle(self) -> None:
         """Finish what a crash left unfinished; the folder is owned."""
         with suppress(FileNotFoundError), reading(self._path) as fd:
-            content = read_part(fd, 0, os.fstat(fd).st_size)
+            size = os.fstat(fd).st_size
+            content = read_part(fd, 0, min(size, _noted_bytes(os.pread(fd, _HEAD_BYTES, 0))))
             edit = _decode(self._folder, content)
             if edit is not None:
                 _redo(edit)
+            if size > max(len(content), MAX_BYTES):
+                os.truncate(self._path, len(content))  # none of it is of our making
             if content.strip(b"\0"):
                 self._held = len(content)
                 self._clear()
@@ -239,12 +242,25 @@ def _redo(edit: Edit, *, again: bool = False) -> None:
             close_file(fd)
 
 
+def _is_head(head: bytes) -> bool:
+    """Return whether a note begins with these bytes."""
+    if len(head) < _HEAD_BYTES or not head.startswith(_MAGIC):
+        return False
+    return struct.pack("<I", zlib.crc32(head[: _HEAD_BYTES - 4])) == head[_HEAD_BYTES - 4 :]
+
+
+def _noted_bytes(head: bytes) -> int:
+    """Return how long a note is that begins so, or how long what is none may be."""
+    if not _is_head(head):
+        return MAX_BYTES
+    fields: tuple[int, ...] = _HEADER.unpack(head[len(_MAGIC) : _HEAD_BYTES - 4])
+    return _HEAD_BYTES + fields[2] + fields[3]
+
+
 def _decode(folder: Path, content: bytes) -> Edit | None:
     """Return the edit that was noted; None if there is none, or not as a whole."""
     head = content[: _HEAD_BYTES - 4]
-    if len(content) < _HEAD_BYTES or not content.startswith(_MAGIC):
-        return None
-    if struct.pack("<I", zlib.crc32(head)) != content[_HEAD_BYTES - 4 : _HEAD_BYTES]:
+    if not _is_head(content[:_HEAD_BYTES]):
         return None
     size, begin, name_bytes, data_bytes, left_over, body = _HEADER.unpack(head[len(_MAGIC) :])
     name = content[_HEAD_BYTES : _HEAD_BYTES + name_bytes]

@@ -126,8 +126,8 @@ class Folder(FolderReader):
             turns = foreign.turns if foreign else []
             write_session(target, info, map(encode_turn, turns), op)
         self._damage.forget(path)
-        if foreign is not None:
-            set_aside(path.with_suffix(DAMAGED_SUFFIX), foreign.damaged)
+        if foreign is not None and foreign.damaged:
+            set_aside(path.with_suffix(DAMAGED_SUFFIX), foreign.damage())
 
     def erase(self, path: Path, info: SessionInfo) -> None:
         """Write a session's file without turns, and remove what was set aside of it."""

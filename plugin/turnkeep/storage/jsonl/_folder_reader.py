@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import sleep
 from typing import Final, TypeVar
@@ -30,6 +31,7 @@ from ._disk import (
     is_marked,
     modified_microseconds,
     open_file,
+    pieces_of,
     reading,
     set_aside,
     set_modified,
@@ -248,7 +250,7 @@ class FolderReader:
             logger.warning(
                 "session %s: its last lines were torn (%d bytes), as a crash leaves them; %s",
                 key,
-                len(tail.torn),
+                tail.torn,
                 "it is ignored" if self.read_only else f"set aside in {path.stem}{DAMAGED_SUFFIX}",
             )
         tail.damaged_places = self._damage.count(path) + bool(tail.torn)
@@ -266,7 +268,8 @@ class FolderReader:
                 tail.size += 1
                 tail.since_metadata += 1
             else:
-                set_aside(path.with_suffix(DAMAGED_SUFFIX), [tail.torn])
+                torn = pieces_of(fd, tail.size, tail.size + tail.torn)
+                set_aside(path.with_suffix(DAMAGED_SUFFIX), chain(torn, [b"\n"]))
                 os.ftruncate(fd, tail.size)
             if tail.info is not None:
                 set_modified(fd, tail.info.updated_at)  # nothing was said

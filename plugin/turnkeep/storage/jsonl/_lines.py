@@ -9,13 +9,14 @@ seed's reader, which takes the last metadata line too, opens the file as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ..._errors import TurnTooLargeError
 from ..._records.identity import Origin, generation_from
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
@@ -25,11 +26,21 @@ _MARKS: Final = b',"_command":true,"_hidden_history":true}'
 METADATA_EVERY: Final = 64 * 1024
 """A metadata line stands at least every so many bytes, or every line if that is more."""
 
+LONGEST_LINE: Final = 32 * 1024 * 1024
+"""A longer line is not written, and not read: it is damage, see `_blocks`."""
+
+LONGEST_TURN: Final = LONGEST_LINE - 1024
+"""There are marks and a time on its line, too."""
+
+MOST_ABOUT: Final = 100_000
+"""A metadata line names so many of the turns that it is about."""
+
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 MORE: Final = b'{"more":true,'
 _META_PREFIX: Final = b'{"_type":'
-_PART: Final = re.compile(rb'[^\0]+?(?:\}(?=\{")|(?=\0)|\Z)', re.DOTALL)
-"""A record of several on a line. In a string a quote is escaped, so no text looks like the seam."""
+_SEAM: Final = b'}{"'
+"""Two records on a line meet here. In a string a quote is escaped, so no text looks like it."""
+_NO_ZEROS: Final = re.compile(rb"[^\0]+")
 
 
 class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadata"):
@@ -109,7 +120,17 @@ def encode_turn(turn: Turn) -> bytes:
     if turn.generation:
         turn = msgspec.structs.replace(turn, generation="")
     line = encode(turn)
+    if len(line) > LONGEST_TURN:
+        raise too_large(line)
     return (with_marks(line) if turn.hidden else line) + b"\n"
+
+
+def too_large(line: bytes, where: str = "") -> TurnTooLargeError:
+    """Return the error of a turn whose line no reader would take."""
+    return TurnTooLargeError(
+        f"{where}a turn of {len(line):,} bytes is over the {LONGEST_TURN:,} that one may have in a "
+        "JSONL file: shorten it, or keep its media as references"
+    )
 
 
 def with_marks(line: bytes) -> bytes:
@@ -161,7 +182,7 @@ def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> by
         created_at=info.created_at,
         updated_at=info.updated_at,
         op=op,
-        about=list(about) or msgspec.UNSET,
+        about=list(about[:MOST_ABOUT]) or msgspec.UNSET,
         metadata=info.metadata,
         last_consolidated=info.last_consolidated,
         epoch=info.epoch,
@@ -220,7 +241,7 @@ def _sound(record: _Record) -> _Record | Damaged:
 
 def is_odd(data: bytes) -> bool:
     """Return whether a line in these bytes may be more than one record: see `parts`."""
-    return b"\0" in data or b'}{"' in data
+    return b"\0" in data or _SEAM in data
 
 
 def parts(start: int, line: bytes) -> list[tuple[int, bytes]]:
@@ -231,7 +252,29 @@ def parts(start: int, line: bytes) -> list[tuple[int, bytes]]:
     """
     if not is_odd(line) or decode_line(line) is not DAMAGED:
         return [(start, line)]
-    found = [(start + one.start(), one[0]) for one in _PART.finditer(line)]
-    if any(isinstance(decode_line(part), (Turn, MetadataLine)) for _, part in found):
-        return found
-    return [(start, line)]
+    found: list[tuple[int, bytes]] = []
+    begun = -1  # where the damage begins that is before this part
+    readable = False
+    for begin, end in _pieces(line):
+        record = decode_line(line[begin:end])
+        if record is DAMAGED:
+            begun = begin if begun < 0 else begun
+            continue
+        if begun >= 0:
+            found.append((start + begun, line[begun:begin]))
+            begun = -1
+        found.append((start + begin, line[begin:end]))
+        readable = readable or record is not None
+    if begun >= 0:
+        found.append((start + begun, line[begun:]))
+    return found if readable else [(start, line)]
+
+
+def _pieces(line: bytes) -> Iterator[tuple[int, int]]:
+    """Give where what may be records on a line begin and end."""
+    for run in _NO_ZEROS.finditer(line):
+        begin, end = run.span()
+        while (seam := line.find(_SEAM, begin, end)) >= 0:
+            yield begin, seam + 1
+            begin = seam + 1
+        yield begin, end

@@ -13,7 +13,9 @@ import base64
 import binascii
 import json
 import logging
+import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,6 +32,8 @@ from ..._records.key import SessionKey, foreign_key
 from ..._records.making import as_sender
 from ..._records.turn import Turn
 from ..base import MAX_METADATA_BYTES, SessionInfo
+from ._blocks import length_of, line_at, whole_lines
+from ._disk import modified_at, pieces_of, reading
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -49,8 +53,16 @@ class Foreign:
     path: Path
     info: SessionInfo
     turns: list[Turn]
-    damaged: list[bytes]
-    """Its lines that can't be read."""
+    damaged: list[tuple[int, int]]
+    """Where its lines that can't be read begin and end."""
+
+    def damage(self) -> Iterator[bytes]:
+        """Give these lines."""
+        if self.damaged:
+            with reading(self.path) as fd:
+                for begin, end in self.damaged:
+                    yield from pieces_of(fd, begin, end)
+                    yield b"\n"
 
 
 def index(folder: Path) -> dict[SessionKey, list[Path]]:
@@ -106,28 +118,31 @@ def _tell_unopened(folder: Path) -> None:
 
 def load(path: Path, key: SessionKey) -> Foreign:
     """Return the session in this file; a damaged line is skipped and counted."""
-    written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     metadata: dict[str, Any] = {}
-    rows: list[tuple[bytes, dict[str, Any]]] = []
-    damaged: list[bytes] = []
-    for line in path.read_bytes().split(b"\n"):
-        if not line.strip():
-            continue
-        record = _record(line)
-        if record is None:
-            damaged.append(line)
-        elif record.get("_type") == "metadata":
-            metadata = record  # the last one counts
-        elif "_type" not in record:
-            rows.append((line, record))
+    rows: list[tuple[tuple[int, int], dict[str, Any]]] = []
+    damaged: list[tuple[int, int]] = []
+    with reading(path) as fd:
+        status = os.fstat(fd)
+        for begin, line in whole_lines(fd, 0, status.st_size):
+            if not line.strip():
+                continue
+            place = begin, begin + length_of(line)
+            record = _record(line)
+            if record is None:
+                damaged.append(place)
+            elif record.get("_type") == "metadata":
+                metadata = record  # the last one counts
+            elif "_type" not in record:
+                rows.append((place, record))
+    written = modified_at(status)
     created = _time(metadata.get("created_at"), written)
     generation = generation_from(created)
     turns: list[Turn] = []
-    for line, row in rows:
+    for place, row in rows:
         before = turns[-1].time if turns else created
         turn = _turn(row, len(turns) + 1, before, generation)
         if turn is None:
-            damaged.append(line)
+            damaged.append(place)
         else:
             turns.append(turn)
     consolidated = metadata.get("last_archived", metadata.get("last_consolidated"))
@@ -196,8 +211,8 @@ def _turn(row: dict[str, Any], turn_id: int, before: datetime, generation: str) 
 
 
 def _key_of(path: Path) -> SessionKey | None:
-    with path.open("rb") as file:
-        first = _record(file.readline()) or {}
+    with reading(path) as fd:
+        first = _record(line_at(fd, 0, os.fstat(fd).st_size)) or {}
     recorded = first.get("key") if first.get("_type") == "metadata" else None
     text = recorded if isinstance(recorded, str) and recorded else None
     text = text or _decoded_stem(path.stem) or path.stem.replace("_", ":", 1)

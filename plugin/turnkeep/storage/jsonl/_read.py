@@ -34,6 +34,7 @@ from ._blocks import (
 from ._disk import modified_at
 from ._lines import (
     DAMAGED,
+    LONGEST_LINE,
     Damaged,
     MetadataLine,
     decode_line,
@@ -58,8 +59,8 @@ class Tail:
     """There are no turns before these; without it, there may be."""
     size: int = 0
     """Bytes of the file up to the end of its last whole line."""
-    torn: bytes = b""
-    """The rest: the beginning of an append whose writer died."""
+    torn: int = 0
+    """Bytes of the rest: the beginning of an append whose writer died."""
     unended: bool = False
     """The last line, whole otherwise, lacks its line feed; it is counted in `size`."""
     unmended: bool = False
@@ -77,13 +78,15 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     status = os.fstat(fd)
     tail = Tail(inode=status.st_ino, modified=status.st_mtime_ns)
     read = end_at_hand(fd, status.st_size)
-    tail.size, tail.torn = _split_torn(read, status.st_size)
-    if tail.torn and isinstance(decode_line(tail.torn), (Turn, MetadataLine)):
-        tail.size, tail.torn, tail.unended = status.st_size, b"", True
+    tail.size = _end_of_lines(read, status.st_size)
+    tail.torn = status.st_size - tail.size
+    if 0 < tail.torn <= LONGEST_LINE and isinstance(
+        decode_line(read(tail.torn, tail.size)), (Turn, MetadataLine)
+    ):
+        tail.size, tail.torn, tail.unended = status.st_size, 0, True
     whole = _finished(read, tail.size)
     if whole < tail.size:
-        tail.torn = read(status.st_size - whole, whole)
-        tail.size, tail.unended = whole, False
+        tail.size, tail.torn, tail.unended = whole, status.st_size - whole, False
     newest_first: list[tuple[Turn, int, int]] = []  # and where its line begins, and its length
     record: MetadataLine | None = None
     record_at = -1
@@ -215,20 +218,16 @@ def offset_of(fd: int, end: int, turn_id: int) -> int:
     return _turn_behind(fd, low, end)[0]
 
 
-def _split_torn(read: Read, size: int) -> tuple[int, bytes]:
-    """Return the offset behind the last whole line, and the rest."""
+def _end_of_lines(read: Read, size: int) -> int:
+    """Return the offset behind the last whole line."""
     position = size
-    torn: list[bytes] = []
     while position > 0:
         block = min(BLOCK, position)
-        data = read(block, position - block)
-        feed = data.rfind(b"\n")
-        if feed >= 0:
-            torn.append(data[feed + 1 :])
-            return position - block + feed + 1, b"".join(reversed(torn))
-        torn.append(data)
+        feed = read(block, position - block).rfind(b"\n")
         position -= block
-    return 0, b"".join(reversed(torn))
+        if feed >= 0:
+            return position + feed + 1
+    return 0
 
 
 def _finished(read: Read, size: int) -> int:

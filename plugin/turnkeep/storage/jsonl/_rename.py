@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from time import sleep
@@ -26,12 +27,12 @@ from ..base import SessionInfo, merged
 from ..rules import shifted
 from . import _clock
 from ._alias import alias_of, alias_path, write_alias
-from ._blocks import line_at, lines_forward
+from ._blocks import length_of, line_at, lines_forward
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
-    lines_set_aside,
     make_folders,
+    pieces_of,
     read_side_file,
     reading,
     remove,
@@ -63,7 +64,32 @@ class _Whole:
     places: list[int] = field(default_factory=list)
     """Offsets of the turns' lines."""
     size: int = 0
-    damaged: list[bytes] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    """Offsets of the lines that can't be read."""
+
+    @property
+    def aside(self) -> Path:
+        """The file of what was set aside."""
+        return self.path.with_suffix(DAMAGED_SUFFIX)
+
+    @property
+    def is_damaged(self) -> bool:
+        """True if there is anything that can't be read, and is kept."""
+        return bool(self.lost) or os.path.lexists(self.aside)
+
+    def damage(self) -> Iterator[bytes]:
+        """Give all that can't be read: what was set aside, and then the lines in the file."""
+        with suppress(FileNotFoundError), reading(self.aside) as fd:
+            size = os.fstat(fd).st_size
+            yield from pieces_of(fd, 0, size)
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                yield b"\n"
+        if self.lost:
+            with reading(self.path) as fd:
+                for offset in self.lost:
+                    length = length_of(line_at(fd, offset, self.size))
+                    yield from pieces_of(fd, offset, offset + length)
+                    yield b"\n"
 
     def lines(self) -> Iterator[bytes]:
         """Give the turns' lines, each with its line feed, as whole appends of one turn."""
@@ -196,9 +222,9 @@ class Renaming:
             info, ids, epochs = merged(moved.info, there.info)
             if epochs:
                 info = replace(info, earlier=moved.info.turns + there.info.earlier)
-        if damaged := moved.damaged + there.damaged:
+        if moved.is_damaged or there.is_damaged:
             with self._writing(self._joined_damaged) as file:
-                file.writelines(line + b"\n" for line in damaged)
+                file.writelines(chain(moved.damage(), there.damage()))
         now = _clock.now()
         with writing_anew(self._joined, self._workplace, now) as file:
             if info is not None:
@@ -207,7 +233,7 @@ class Renaming:
 
     def _whole(self, key: SessionKey) -> _Whole:
         path = session_path(self._folder, key)
-        whole = _Whole(path, damaged=lines_set_aside(path.with_suffix(DAMAGED_SUFFIX)))
+        whole = _Whole(path)
         with suppress(FileNotFoundError), reading(path) as fd:
             tail = read_tail(fd, key, limit=0)
             whole.size = tail.size
@@ -227,8 +253,7 @@ class Renaming:
                 whole.places = [places[at] for at in kept]
                 damaged += {*places}.difference(whole.places)
             # A line that can't be read can't move into the joined file: it is kept beside it.
-            lost = sorted(damaged)
-            whole.damaged += [line_at(fd, offset, tail.size) for offset in lost]
+            whole.lost = sorted(damaged)
             if tail.info is not None:
                 last_id = max(tail.info.last_id, ids[kept[-1]] if kept else 0)
                 whole.info = replace(tail.info, turns=len(kept), last_id=last_id)

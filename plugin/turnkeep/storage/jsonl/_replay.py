@@ -13,7 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ._disk import close_file, make_folder, open_file, reading, set_aside, sync_folder, write_at
+from ._disk import (
+    close_file,
+    make_folder,
+    open_file,
+    read_part,
+    reading,
+    set_aside,
+    sync_folder,
+    write_at,
+)
 from ._journal import HEAD_BYTES, HEADER, MARK, NAME
 from ._names import DAMAGED_SUFFIX, session_file_named
 from ._sync import sync_files
@@ -39,15 +48,14 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
         return
     added: dict[Path, list[tuple[int, bytes]]] = {}
     for segment in segments:
-        with reading(segment) as fd:
-            content = os.pread(fd, os.fstat(fd).st_size, 0)
         refused: list[bytes] = []
-        for name, offset, data in records(content):
-            path = session_file_named(folder, name)
-            if path is None or offset > MAX_OFFSET:
-                refused.append(name)
-            else:
-                added.setdefault(path, []).append((offset, data))
+        with reading(segment) as fd:
+            for name, offset, data in records(fd):
+                path = session_file_named(folder, name)
+                if path is None or offset > MAX_OFFSET:
+                    refused.append(name)
+                else:
+                    added.setdefault(path, []).append((offset, data))
         if refused:
             aside = segment.with_suffix(DAMAGED_SUFFIX)
             logger.error(
@@ -67,16 +75,17 @@ def replay(folder: Path, workplace: Path, names: Iterable[str]) -> None:
     sync_folder(workplace)
 
 
-def records(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+def records(fd: int) -> Iterator[tuple[bytes, int, bytes]]:
     """Give the whole records of a segment in the order in which they were written."""
-    at = HEAD_BYTES
-    while at + HEADER.size <= len(content):
-        mark, offset, name_bytes, data_bytes, body, header = HEADER.unpack_from(content, at)
-        if mark != MARK or zlib.crc32(content[at : at + HEADER.size - 4]) != header:
+    at, size = HEAD_BYTES, os.fstat(fd).st_size
+    while at + HEADER.size <= size:
+        head = os.pread(fd, HEADER.size, at)
+        mark, offset, name_bytes, data_bytes, body, header = HEADER.unpack(head)
+        if mark != MARK or zlib.crc32(head[:-4]) != header:
             return
         at += HEADER.size
-        name = content[at : at + name_bytes]
-        data = content[at + name_bytes : at + name_bytes + data_bytes]
+        name = os.pread(fd, name_bytes, at)
+        data = read_part(fd, at + name_bytes, min(size, at + name_bytes + data_bytes))
         at += name_bytes + data_bytes
         if zlib.crc32(data, zlib.crc32(name)) == body:  # else it was erased, or torn
             yield name, offset, data
@@ -114,4 +123,4 @@ def _repair(path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
         sum(map(len, foreign)),
         beside.name,
     )
-    set_aside(beside, b"".join(foreign).splitlines())
+    set_aside(beside, (line + b"\n" for line in b"".join(foreign).splitlines()))

@@ -17,8 +17,8 @@ import msgspec
 
 from ..._records.turn import Turn
 from ..base import SessionInfo
-from ._blocks import line_at, line_start, lines_backward, lines_forward
-from ._disk import copy_bytes, read_part, writing_anew
+from ._blocks import LongLine, line_at, line_start, lines_backward, lines_forward
+from ._disk import copy_bytes, pieces_of, read_part, writing_anew
 from ._edits import MAX_BYTES, Edit, Edits
 from ._lines import (
     METADATA_EVERY,
@@ -127,6 +127,13 @@ def _lines(
         yield b"\n"
         position += 1
     for start, line in lines_forward(fd, begin, size):
+        if isinstance(line, LongLine):
+            moved.append((start, position - start))
+            yield from pieces_of(fd, start, start + line.size)
+            yield b"\n"
+            position += line.size + 1
+            since += line.size + 1
+            continue
         new = b""
         if start in changes:
             turn = changes[start]

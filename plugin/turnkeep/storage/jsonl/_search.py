@@ -13,8 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from ..._records.turn import Turn
+from ._blocks import whole_lines
 from ._disk import read_part
-from ._lines import decode_line, is_odd, parts
+from ._lines import LONGEST_LINE, decode_line, is_odd, parts
 
 BLOCK: Final = 256 * 1024
 FEW: Final = 8
@@ -127,42 +128,37 @@ def _backward(fd: int, end: int, needle: bytes) -> Iterator[int]:
 
 def _line_around(fd: int, at: int, end: int) -> tuple[int, bytes]:
     """Return where the line that is at this offset begins, and the line."""
-    pieces: list[bytes] = []
     start = at
     while start > 0:
         block = read_part(fd, max(0, start - BLOCK), start)
         feed = block.rfind(b"\n")
-        pieces.insert(0, block[feed + 1 :])
         start -= len(block) - feed - 1
         if feed >= 0 or not block:
             break
-    stop = at
-    while stop < end:
-        block = os.pread(fd, min(BLOCK, end - stop), stop)
-        feed = block.find(b"\n")
-        pieces.append(block if feed < 0 else block[:feed])
-        stop += len(block)
-        if feed >= 0 or not block:
-            break
-    return start, b"".join(pieces)
+    return start, next((line for _, line in whole_lines(fd, start, end)), b"")
 
 
 def _blocks(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Give the file in blocks of whole lines, each with its offset."""
+    """Give the file in blocks of whole lines, each with its offset, but for lines too long."""
     start = position = 0
     pieces: list[bytes] = []
     while position < end:
         data = os.pread(fd, min(BLOCK, end - position), position)
         if not data:
             break
-        position += len(data)
         feed = data.rfind(b"\n") + 1
         if feed:
-            block = b"".join((*pieces, data[:feed])) if pieces else data[:feed]
-            yield start, block
-            start += len(block)
+            if position - start > LONGEST_LINE:
+                first = data.find(b"\n") + 1
+                yield position + first, data[first:feed]
+            else:
+                yield start, b"".join((*pieces, data[:feed])) if pieces else data[:feed]
+            start = position + feed
             pieces = []
-        if feed < len(data):
+        position += len(data)
+        if position - start > LONGEST_LINE:
+            pieces.clear()
+        elif feed < len(data):
             pieces.append(data[feed:])
     if pieces:
         yield start, b"".join(pieces)
