@@ -13,7 +13,7 @@ from storage.test_bounds import counted_reads
 from storage.tools import KEY, OTHER, listed, opened, put, user
 from turnkeep import SessionKey
 from turnkeep.storage.base import SessionInfo
-from turnkeep.storage.jsonl import _listing
+from turnkeep.storage.jsonl import _index, _listing
 from turnkeep.storage.jsonl._disk import set_modified
 from turnkeep.storage.jsonl._names import name_begins, session_path
 
@@ -22,6 +22,14 @@ pytestmark = pytest.mark.anyio
 LONG = "x" * 250
 CHATS = ["1", "12", "a:b", "a,b", "A", "con", "conx", "é", LONG, f"{LONG}y", f"{LONG}é", "z-9"]
 DAY = 1_700_000_000
+
+
+@pytest.fixture(params=["by a scan", "by the index"], autouse=True)
+def chosen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the sessions of a page are chosen: in a large folder, by its index."""
+    if request.param == "by the index":
+        monkeypatch.setattr(_index, "INDEX_FROM", 0)
+    return str(request.param)
 
 
 async def made(folder: Path, *keys: SessionKey) -> None:
@@ -57,6 +65,7 @@ async def test_a_page_opens_the_files_of_the_page_and_no_other(
             assert len(reads) == 10
 
 
+@pytest.mark.parametrize("chosen", ["by a scan"], indirect=True)
 async def test_only_the_folder_of_the_prefixs_channel_is_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +165,7 @@ async def test_a_file_or_a_folder_that_goes_while_it_is_listed_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await made(tmp_path, KEY, OTHER, SessionKey("gone", "1"))
-    real = _listing._channels
+    real = _listing.channels
 
     def channels(folder: Path, channel: str, *, whole: bool) -> list[Path]:
         found = [*real(folder, channel, whole=whole)]
@@ -166,7 +175,7 @@ async def test_a_file_or_a_folder_that_goes_while_it_is_listed_is_left_out(
 
     async with opened(tmp_path) as storage:
         with monkeypatch.context() as patched:
-            patched.setattr(_listing, "_channels", channels)
+            patched.setattr(_listing, "channels", channels)
             found = await listed(storage)
             assert sorted(info.key for info in found) == [KEY, OTHER]
         (tmp_path / "test" / "3.jsonl").symlink_to(tmp_path / "nowhere")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from anyio import Event
 from msgspec import Struct, field
 
+from ..._records.key import SessionKey
 from ._claims_file import ClaimsFile, Write
 from ._disk import (
     UnsyncedError,
@@ -31,6 +32,7 @@ from ._disk import (
     write_all,
     writing_anew,
 )
+from ._index import Index
 from ._journal import Added, Journal
 from ._place import FileChanged
 from ._sync import sync_file_system
@@ -45,6 +47,7 @@ class Job(Struct, eq=False):
     `written` is the time of change to give to the file.
     """
 
+    key: SessionKey
     path: Path
     version: int
     size: int
@@ -92,7 +95,10 @@ class _Open(Struct, eq=False):
 class Appender:
     """The open files. All of it belongs to the writing thread."""
 
-    def __init__(self, journal: Journal | None, claims: ClaimsFile, workplace: Path) -> None:
+    def __init__(
+        self, journal: Journal | None, claims: ClaimsFile, workplace: Path, index: Index
+    ) -> None:
+        self._index = index
         self._journal = journal
         """With one, a batch returns when it survives the machine."""
         self._claims = claims
@@ -107,13 +113,10 @@ class Appender:
     def write(self, batch: Batch) -> None:
         """Write a batch; what fails is in its errors."""
         left = [*batch.jobs.values()]
-        while left:
-            most = _most_open_files()
-            chunk, left = left[:most], left[most:]
-            # Those that found no descriptor are written once the others have let go of theirs.
-            put_off = self._write_all(batch, chunk)
-            self._close_all_but(0 if put_off else most)
-            left = put_off + left
+        begun = [job.key for job in left if not job.size]
+        with self._index.touching(*begun) if begun else nullcontext():
+            self._write_jobs(batch, left)
+        self._index.touch([job.key for job in left])
         if batch.claims:
             try:
                 self._claims.write(batch.claims)
@@ -126,6 +129,15 @@ class Appender:
             self._claims.close()
         if batch.closes and self._journal is not None:
             self._journal.close()
+
+    def _write_jobs(self, batch: Batch, left: list[Job]) -> None:
+        while left:
+            most = _most_open_files()
+            chunk, left = left[:most], left[most:]
+            # Those that found no descriptor are written once the others have let go of theirs.
+            put_off = self._write_all(batch, chunk)
+            self._close_all_but(0 if put_off else most)
+            left = put_off + left
 
     def _close_all_but(self, most: int) -> None:
         while len(self._files) > most:

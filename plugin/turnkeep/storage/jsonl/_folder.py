@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Found, Page, SessionInfo
-from ..jsonl import _listing, _nanobot
+from ..base import SessionInfo
+from ..jsonl import _nanobot
 from ._alias import UNLINKED, alias_of, alias_path, lead_past, named_aliases, resolved, write_alias
 from ._disk import (
     IrregularFileError,
@@ -26,7 +25,7 @@ from ._disk import (
     sync_folder,
     writing_anew,
 )
-from ._folder_reader import FolderReader
+from ._folder_list import FolderList
 from ._journal import Journal
 from ._lines import encode_turn
 from ._names import DAMAGED_SUFFIX, session_path
@@ -36,7 +35,7 @@ from ._replay import replay
 from ._rewrite import follow, rewrite_turns, write_session
 
 
-class Folder(FolderReader):
+class Folder(FolderList):
     """The files of one folder."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
@@ -67,30 +66,6 @@ class Folder(FolderReader):
         """Return the key of the session that this one leads to."""
         return resolved(self.path, key)[-1]
 
-    def sessions(
-        self, prefix: str, limit: int | None, after: SessionInfo | None, order: _listing.Order
-    ) -> Page:
-        """Return one page of the sessions; opens only the files of the page."""
-        while True:
-            if not self.read_only:
-                self._renaming.finish()
-            renamed = self._renaming.finished
-            foreign = {key: files[-1] for key, files in self._foreign.items()}
-            page = _listing.page(self.path, foreign, self, prefix, limit, after, order)
-            if renamed == self._renaming.finished:
-                return page
-
-    def find_all(self, source_ids: Sequence[str], prefix: str, since: datetime | None) -> Found:
-        """Return every turn with one of these ids, in one pass over the files."""
-        while True:
-            if not self.read_only:
-                self._renaming.finish()
-            renamed = self._renaming.finished
-            found = self._look_through(source_ids, prefix, since)
-            # What was moved meanwhile may have been looked for where it was no more.
-            if renamed == self._renaming.finished:
-                return found
-
     def aliases(self, prefix: str) -> dict[SessionKey, SessionKey]:
         """Return the aliases with a prefix, and the keys of the sessions that they lead to."""
         if not self.read_only:
@@ -113,18 +88,20 @@ class Folder(FolderReader):
         self.journal.release(place.path)
         moved: list[tuple[int, int]] = []
         try:
-            return rewrite_turns(place, self.workplace, self.edits, changes, info, op, moved)
+            with self.index.touching(info.key):
+                return rewrite_turns(place, self.workplace, self.edits, changes, info, op, moved)
         finally:
             self._damage.move(place.path, follow(moved))
 
     def write(self, path: Path, info: SessionInfo, foreign: Foreign | None, op: str) -> None:
         """Write a whole session's file: empty, or with what was in a nanobot file."""
         self._release(path)
-        if make_folder(path.parent):
-            sync_folder(self.path)
-        with writing_anew(path, self.workplace, info.updated_at) as target:
-            turns = foreign.turns if foreign else []
-            write_session(target, info, map(encode_turn, turns), op)
+        with self.index.touching(info.key):
+            if make_folder(path.parent):
+                sync_folder(self.path)
+            with writing_anew(path, self.workplace, info.updated_at) as target:
+                turns = foreign.turns if foreign else []
+                write_session(target, info, map(encode_turn, turns), op)
         self._damage.forget(path)
         if foreign is not None and foreign.damaged:
             set_aside(path.with_suffix(DAMAGED_SUFFIX), foreign.damage())
@@ -132,7 +109,8 @@ class Folder(FolderReader):
     def erase(self, path: Path, info: SessionInfo) -> None:
         """Write a session's file without turns, and remove what was set aside of it."""
         # First, so that none of it is left where the file was written and this failed.
-        self._remove(self._side_files(info.key, path))
+        with self.index.touching(info.key):
+            self._remove(self._side_files(info.key, path))
         self.write(path, info, None, "clear")
 
     def forget(self, key: SessionKey, alias: SessionKey | None) -> bool:
@@ -141,17 +119,20 @@ class Folder(FolderReader):
         self._release(path)
         # The session's own file goes last, when the others are gone for good: while it is there,
         # no older one comes back.
-        side = self._remove_for_good(self._side_files(key, path))
+        with self.index.touching(key):
+            side = self._remove_for_good(self._side_files(key, path))
         unsynced: OSError | None = None
         there = True
         try:
-            there = self._remove([path]) or side
+            with self.index.touching(key):
+                there = self._remove([path]) or side
         except UnsyncedError as error:
             unsynced = error
         self._damage.forget(path)
         if alias is not None:
             try:
-                self._remove_alias(alias)
+                with self.index.touching(alias):
+                    self._remove_alias(alias)
             except OSError as error:
                 unsynced = UnsyncedError(*error.args) if there else error
         if unsynced is not None:
@@ -163,7 +144,8 @@ class Folder(FolderReader):
         for key in (old, new):
             self._release(session_path(self.path, key))
         try:
-            self._renaming.rename(old, new)
+            with self.index.touching(old, new):
+                self._renaming.rename(old, new)
         finally:
             for key in (old, new):
                 self._damage.forget(session_path(self.path, key))
@@ -176,7 +158,8 @@ class Folder(FolderReader):
             or alias_of(alias_path(self.path, alias)) is None
         ):
             return False
-        self._remove_alias(alias)
+        with self.index.touching(alias):
+            self._remove_alias(alias)
         return True
 
     # Details.

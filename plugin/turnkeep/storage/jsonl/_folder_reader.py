@@ -20,7 +20,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Found, SessionInfo
+from ..base import SessionInfo
 from ..jsonl import _listing, _nanobot
 from ._alias import alias_of, alias_path
 from ._blocks import lines_backward
@@ -37,13 +37,14 @@ from ._disk import (
     set_modified,
 )
 from ._edits import Edits
+from ._index import Index
 from ._lines import DAMAGED, decode_line, of_generation
 from ._names import DAMAGED_SUFFIX, session_path
 from ._nanobot import Foreign
 from ._place import Alias, Place, reading_place
 from ._read import Tail, offset_of, read_tail, turns_forward
 from ._rename import Renaming
-from ._search import find_every, find_latest, is_absent
+from ._search import find_latest, is_absent
 
 T = TypeVar("T")
 logger: Final = logging.getLogger("turnkeep")
@@ -62,7 +63,8 @@ class FolderReader:
         self.workplace = path / WORKPLACE
         self.read_only = read_only
         self.edits = Edits(path, self.workplace)
-        self._renaming = Renaming(path, self.workplace)
+        self.index = Index(path)
+        self._renaming = Renaming(path, self.workplace, self.index.touch)
         self._foreign: dict[SessionKey, list[Path]] = {}
         self._damage = Damage()
         self._told: dict[Path, tuple[int, datetime]] = {}
@@ -95,7 +97,7 @@ class FolderReader:
         try:
             tail = self._tail(fd, path, key, limit)
             if not read_only:
-                self._mend(fd, path, tail, write)
+                self._mend(fd, path, key, tail, write)
             tail.unmended = tail.unmended or (read_only and not self.read_only)
         finally:
             close_file(fd)
@@ -163,35 +165,6 @@ class FolderReader:
         with reading_place(place) as fd:
             return is_absent(fd, place.size, needles, turns)
 
-    def _look_through(
-        self, source_ids: Sequence[str], prefix: str, since: datetime | None
-    ) -> Found:
-        found = Found([], [])
-        floor = None if since is None else _listing.microseconds(since)
-        for item, status in _listing.files(self.path, prefix, self.pass_over):
-            written = self.written(item, status)
-            if floor is not None and written is not None and written < floor:
-                continue
-            key = item.key
-            if key is None or not key.text.startswith(prefix):
-                continue
-            try:
-                with reading(item.path) as fd:
-                    hits, tail = self._steadily(fd, item.path, partial(_hits, fd, key, source_ids))
-                    if tail is not None:
-                        generation = "" if tail.info is None else tail.info.generation
-                        found.turns.extend(
-                            (key, of_generation(turn, generation))
-                            for start, turn in hits
-                            if start < tail.size
-                        )
-            except FileNotFoundError:
-                continue  # forgotten meanwhile
-            except OSError as error:
-                self._damage.report_unreadable(item.path, error)
-                found.unread.append(key)
-        return found
-
     # Details.
 
     def _elsewhere(self, key: SessionKey) -> Alias | Foreign | None:
@@ -258,7 +231,7 @@ class FolderReader:
             tail.info = msgspec.structs.replace(tail.info, damaged=tail.damaged_places)
         return tail
 
-    def _mend(self, fd: int, path: Path, tail: Tail, write: bool) -> None:
+    def _mend(self, fd: int, path: Path, key: SessionKey, tail: Tail, write: bool) -> None:
         """Make the file end with a whole line, so that the next one can be added."""
         if not (tail.unended or tail.torn):
             return
@@ -269,7 +242,8 @@ class FolderReader:
                 tail.since_metadata += 1
             else:
                 torn = pieces_of(fd, tail.size, tail.size + tail.torn)
-                set_aside(path.with_suffix(DAMAGED_SUFFIX), chain(torn, [b"\n"]))
+                with self.index.touching(key):
+                    set_aside(path.with_suffix(DAMAGED_SUFFIX), chain(torn, [b"\n"]))
                 os.ftruncate(fd, tail.size)
             if tail.info is not None:
                 set_modified(fd, tail.info.updated_at)  # nothing was said
@@ -280,15 +254,6 @@ class FolderReader:
             if write:
                 raise
             tail.unmended = True
-
-
-def _hits(
-    fd: int, key: SessionKey, source_ids: Sequence[str]
-) -> tuple[list[tuple[int, Turn]], Tail | None]:
-    """Return the turns with one of these ids, each with its offset, and the end of the file."""
-    hits = [*find_every(fd, os.fstat(fd).st_size, source_ids)]
-    # A part of an append, or a turn put out of order, is none.
-    return hits, read_tail(fd, key, limit=0) if hits else None
 
 
 def _select(

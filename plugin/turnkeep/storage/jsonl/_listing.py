@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import chain
@@ -45,11 +45,18 @@ class Item:
 
     __slots__ = ("folder", "info", "keys", "name")
 
-    def __init__(self, folder: Path, name: str, info: SessionInfo | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        info: SessionInfo | None = None,
+        key: SessionKey | None = None,
+    ) -> None:
         self.folder = folder
         self.name = name
         self.info = info
-        self.keys: tuple[SessionKey | None, ...] = () if info is None else (info.key,)
+        key = key if info is None else info.key
+        self.keys: tuple[SessionKey | None, ...] = () if key is None else (key,)
         """Its key, once that was asked for."""
 
     @property
@@ -93,6 +100,12 @@ Found: TypeAlias = tuple[int, Item]
 
 Order: TypeAlias = Literal["written", "key"]
 
+Placed: TypeAlias = tuple[int, Item, int]
+"""By what a session is placed before its key's text, the session, and its time below zero."""
+
+Choose: TypeAlias = Callable[[tuple[int, str] | None, int | None], Sequence[Placed]]
+"""A function that returns so many sessions behind a place in the list, or all, in order."""
+
 
 class Reader(Protocol):
     """The files, as a list needs to read them."""
@@ -111,31 +124,28 @@ class Reader(Protocol):
 
 
 def page(
-    folder: Path,
-    foreign: Mapping[SessionKey, Path],
-    reader: Reader,
+    choose: Choose,
+    read: Callable[[Path, SessionKey], SessionInfo | None],
     prefix: str,
     limit: int | None,
     after: SessionInfo | None,
     order: Order,
 ) -> Page:
-    """Return one page of the sessions; opens only the files of the page (and nanobot's)."""
+    """Return one page of the sessions; opens only the files of the page."""
     place = (
         None if after is None else (0 if order == "key" else -microseconds(after), after.key.text)
     )
-    others = [*_foreign_sessions(folder, foreign, prefix)]
     infos: list[SessionInfo] = []
     choice = None if limit is None else limit + SPARE
     while True:
-        found = _behind(place, order, chain(others, _dated(folder, prefix, reader)))
-        chosen = sorted(found) if choice is None else heapq.nsmallest(choice, found)
-        for written, item, at in chosen:
+        chosen = choose(place, choice)
+        for placed, item, at in chosen:
             if limit is not None and len(infos) >= limit:
                 return Page(infos, False)
-            place = written, item.text
+            place = placed, item.text
             if item.key is None or not item.text.startswith(prefix):
                 continue
-            info = item.info or reader.info(item.path, item.key)
+            info = item.info or read(item.path, item.key)
             if info is not None:
                 infos.append(_as_of(info, -at))
         if choice is None or len(chosen) < choice:
@@ -143,9 +153,22 @@ def page(
         choice *= 2
 
 
+def scan(
+    folder: Path, foreign: Mapping[SessionKey, Path], reader: Reader, prefix: str, order: Order
+) -> Choose:
+    """Return a function that chooses by what a look through the folder tells, each time."""
+    others = [*_foreign_sessions(folder, foreign, prefix)]
+
+    def choose(place: tuple[int, str] | None, most: int | None) -> Sequence[Placed]:
+        found = _behind(place, order, chain(others, _dated(folder, prefix, reader)))
+        return sorted(found) if most is None else heapq.nsmallest(most, found)
+
+    return choose
+
+
 def _behind(
     place: tuple[int, str] | None, order: Order, found: Iterable[Found]
-) -> Iterator[tuple[int, Item, int]]:
+) -> Iterator[Placed]:
     """Give all that comes behind this place in the list: by what it is placed, and when written."""
     for written, item in found:
         placed = 0 if order == "key" else written
@@ -160,13 +183,18 @@ def _behind(
 def _dated(folder: Path, prefix: str, reader: Reader) -> Iterator[Found]:
     """Give the files with the time when they were written, which some must be opened for."""
     for item, status in files(folder, prefix, reader.pass_over):
-        written = reader.written(item, status)
-        if written is None:
-            info = None if item.key is None else reader.info(item.path, item.key)
-            if info is None:
-                continue
-            written = microseconds(info)
-        yield -written, item
+        written = dated(item, status, reader)
+        if written is not None:
+            yield -written, item
+
+
+def dated(item: Item, status: os.stat_result, reader: Reader) -> int | None:
+    """Return when a file was written, in microseconds; None if it can't be read, or is none."""
+    written = reader.written(item, status)
+    if written is not None:
+        return written
+    info = None if item.key is None else reader.info(item.path, item.key)
+    return None if info is None else microseconds(info)
 
 
 def files(
@@ -175,7 +203,7 @@ def files(
     """Give the files whose names may be those of sessions with the prefix."""
     channel, colon, rest = prefix.partition(":")
     begins = name_begins(rest)
-    for path in _channels(folder, channel, whole=bool(colon)):
+    for path in channels(folder, channel, whole=bool(colon)):
         try:
             # By its descriptor, so that no path is looked up again for each of its files.
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -199,7 +227,7 @@ def files(
             close_file(fd)
 
 
-def _channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:
+def channels(folder: Path, channel: str, *, whole: bool) -> Iterator[Path]:
     """Give the folders of this channel, or of those whose names begin so."""
     if whole:
         yield folder / channel_folder(channel)
@@ -223,10 +251,20 @@ def _foreign_sessions(
     """Give the sessions that are still in nanobot files."""
     for key, file in foreign.items():
         if key.text.startswith(prefix):
-            path = session_path(folder, key)
-            if not path.exists() and not path.with_suffix(ALIAS_SUFFIX).exists() and file.exists():
-                info = _nanobot.load(file, key).info
+            info = foreign_info(folder, key, file)
+            if info is not None:
+                path = session_path(folder, key)
                 yield -microseconds(info), Item(path.parent, path.name, info)
+
+
+def foreign_info(folder: Path, key: SessionKey, file: Path) -> SessionInfo | None:
+    """Return the record of a session that is still in this nanobot file, else None."""
+    path = session_path(folder, key)
+    if path.exists() or path.with_suffix(ALIAS_SUFFIX).exists():
+        return None
+    with suppress(FileNotFoundError):  # removed meanwhile
+        return _nanobot.load(file, key).info
+    return None
 
 
 def _as_of(info: SessionInfo, written: int) -> SessionInfo:

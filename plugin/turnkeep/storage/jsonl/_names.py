@@ -30,6 +30,7 @@ CUT: Final = "~"
 _SPECIAL: Final = re.compile(rb"[^a-z0-9_-]")
 _ESCAPED: Final = re.compile(rb"%([0-9a-f]{2})")
 _NAME: Final = re.compile(rb"(?:[a-z0-9_-]|%[0-9a-f]{2})+")
+_PLAIN: Final = re.compile(r"[a-z0-9_-]{1,200}")
 _FOLDER_NAME: Final = re.compile(r"(?:[a-z0-9_-]|%[0-9a-f]{2}){1,200}(?:~[0-9a-f]{64})?")
 _FILE_NAME: Final = re.compile(r"(?:[a-z0-9_,-]|%[0-9a-f]{2}){1,200}(?:~[0-9a-f]{64})?")
 # Names that Windows gives to devices, with any extension.
@@ -53,6 +54,16 @@ def key_of(channel: str, stem: str) -> SessionKey | None:
         return None
     name = session_path(Path(), key)
     return key if (name.parent.name, name.stem) == (channel, stem) else None
+
+
+def text_of(channel: str, stem: str) -> str | None:
+    """Return the text of the same key, in a fraction of the time for most."""
+    if not (_PLAIN.fullmatch(channel) and _PLAIN.fullmatch(stem)) or (
+        _DEVICES.match(channel) or _DEVICES.match(stem)
+    ):
+        key = key_of(channel, stem)
+        return None if key is None else key.text
+    return f"{channel}:{stem}"
 
 
 def is_session_file(channel: str, name: str) -> bool:

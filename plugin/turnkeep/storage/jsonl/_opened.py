@@ -38,7 +38,8 @@ class OpenedFolder:
         self._lock: FolderLock | None = None
         claims_file = ClaimsFile(self._folder.workplace)
         journal = self._folder.journal if durability == "disk" else None
-        self._writer = Writer(journal, claims_file, self._folder.workplace)
+        index, workplace = self._folder.index, self._folder.workplace
+        self._writer = Writer(journal, claims_file, workplace, index)
         self._workers = Workers(WORKER_THREADS, self._writer.let_go)
         self._chats = Chats(self._folder, self._workers, self._writer)
         self._claims = Claims(claims_file, self._workers, self._writer)
@@ -54,6 +55,7 @@ class OpenedFolder:
         self._workers.open()
         self._claims.open()
         self._renaming = Lock(fast_acquire=True)
+        self._listing = Lock(fast_acquire=True)
         where = str(self._folder.path)
         try:
             # One hop to a thread, unless another process has the folder still.
@@ -101,6 +103,7 @@ class OpenedFolder:
 
     def _release(self) -> None:
         self._workers.close()
+        self._folder.index.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -38,6 +38,7 @@ from ._lines import (
     Damaged,
     MetadataLine,
     decode_line,
+    is_odd,
     is_unfinished,
     of_generation,
     written_at,
@@ -143,6 +144,31 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
         for turn in tail.turns:
             of_generation(turn, tail.info.generation)
     return tail
+
+
+def time_at_end(fd: int) -> datetime | None:
+    """Return when a session was last written, as `read_tail` does, if a short look tells it."""
+    size = os.fstat(fd).st_size
+    start = max(0, size - PROBE)
+    data = os.pread(fd, size - start, start)
+    if not data.endswith(b"\n") or is_odd(data):
+        return None
+    lines = data[:-1].split(b"\n")[bool(start) :]
+    if not lines or is_unfinished(lines[-1]) is not False:
+        return None
+    said: list[datetime] = []
+    for line in reversed(lines):
+        found = decode_line(line)
+        if isinstance(found, MetadataLine):
+            return max([*said, found.updated_at])
+        if not isinstance(found, Turn):
+            return None
+        if not said:
+            written = written_at(line)
+            if written is None:
+                return None
+            said.append(written)
+    return None
 
 
 def carried_on(info: SessionInfo, turns: Sequence[Turn], counted: int) -> SessionInfo:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -107,11 +107,15 @@ class _Whole:
 class Renaming:
     """The renames of one folder, one at a time."""
 
-    def __init__(self, folder: Path, workplace: Path) -> None:
+    def __init__(
+        self, folder: Path, workplace: Path, touch: Callable[[Sequence[SessionKey]], None]
+    ) -> None:
         self.finished = 0
         """The number of renames, for those who look through the folder meanwhile."""
         self._folder = folder
         self._workplace = workplace
+        self._touch = touch
+        """Takes note that these sessions moved."""
         self._intent = workplace / INTENT_NAME
         self._joined = workplace / JOINED_NAME
         self._joined_damaged = workplace / JOINED_DAMAGED_NAME
@@ -197,6 +201,7 @@ class Renaming:
         for folder in {source.parent, target.parent}:
             sync_folder(folder)
         self._intent.unlink()
+        self._touch((old, new))
         self.finished += 1
 
     def _prepare(self, intent: Mapping[str, object]) -> bool:

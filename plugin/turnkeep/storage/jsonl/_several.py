@@ -30,8 +30,12 @@ class FolderVerbs(ClaimVerbs):
         order: Literal["written", "key"] = "written",
         metadata: bool = True,  # noqa: ARG002 - it is on the line that is read for the rest
     ) -> Page:
-        where = str(self._folder.path)
-        return await self._workers.run(where, self._folder.sessions, prefix, limit, after, order)
+        where, page = str(self._folder.path), None
+        async with self._listing:  # one index for all, and one thread of the few
+            while page is None:
+                listing = self._folder.sessions, prefix, limit, after, order
+                page = await self._workers.run(where, *listing)
+        return page
 
     async def find_all(
         self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None

@@ -24,6 +24,7 @@ from ..._loop import asyncio_loop, loop_call, own_call, running_loop, wait_to_th
 from ._appender import Appender, Batch, Job
 from ._chat import Chat
 from ._claims_file import ClaimsFile, Write
+from ._index import Index
 from ._journal import Journal
 
 logger: Final = logging.getLogger("turnkeep")
@@ -37,8 +38,10 @@ _NO_LOOP: Final = object()
 class Writer:
     """Gathers batches on the loop, and writes them on a thread."""
 
-    def __init__(self, journal: Journal | None, claims: ClaimsFile, workplace: Path) -> None:
-        self._appender = Appender(journal, claims, workplace)
+    def __init__(
+        self, journal: Journal | None, claims: ClaimsFile, workplace: Path, index: Index
+    ) -> None:
+        self._appender = Appender(journal, claims, workplace, index)
         self._queue: SimpleQueue[Batch] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._gathering: Batch | None = None
@@ -63,7 +66,7 @@ class Writer:
         if job is None:
             written = chat.info.updated_at
             job = batch.jobs[chat.version] = Job(
-                chat.path, chat.version, size, chat.inode, chat.modified, written
+                chat.key, chat.path, chat.version, size, chat.inode, chat.modified, written
             )
             chat.modified = 0  # the thread knows from now on
         job.lines.append(lines)
