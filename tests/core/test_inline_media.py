@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +48,18 @@ FILES: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}},
         ),
         ({"type": "input_file", "file_id": "f1"}, {"type": "file", "file": {"file_id": "f1"}}),
+        (
+            {"type": "input_image", "image_url": "https://a.org/b.png", "detail": "high"},
+            {"type": "image_url", "image_url": {"url": "https://a.org/b.png", "detail": "high"}},
+        ),
+        (
+            {"type": "image_url", "image_url": "https://a.org/b.png"},
+            {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "data:text/plain;base64,SGk="}},
+            {"type": "text", "text": "Hi"},
+        ),
     ],
 )
 async def test_parts_of_another_format_are_converted(
@@ -53,6 +67,101 @@ async def test_parts_of_another_format_are_converted(
 ) -> None:
     turn = await store.session("t:1").append("user", [part])
     assert turn.content == [stored]
+
+
+ODD_RESULTS: list[Any] = [
+    [{"type": "input_image", "file_id": "f1"}],
+    [{"type": "image", "source": {"type": "file", "file_id": "f1"}}],
+    [{"type": "document", "source": {"type": "url", "url": "https://a.org/b.pdf"}}],
+    [{"type": "text", "text": "see"}, {"type": "resource_link", "uri": "https://a.org"}],
+    [{"type": "image", "size": 7}],
+]
+
+
+@pytest.mark.parametrize("result", ODD_RESULTS, ids=str)
+async def test_a_result_of_parts_that_no_model_gets_is_json_text(
+    store: SessionStore, result: Any
+) -> None:
+    session = store.session("t:1")
+    await session.append("user", "q")
+    async with session.reply() as reply:
+        reply.add_tool_call("c", "f", {})
+        reply.add_tool_result("c", result)
+    assert json.loads(str(reply.turns[1].content)) == result
+
+
+MCP: list[tuple[dict[str, Any], str]] = [
+    ({"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}, "image"),
+    ({"type": "audio", "data": "SUQz", "mimeType": "audio/mpeg"}, "audio"),
+]
+
+
+@pytest.mark.parametrize(("part", "kind"), MCP)
+async def test_media_in_the_results_of_an_mcp_server_follow_the_rule(
+    part: dict[str, Any], kind: str
+) -> None:
+    async with SessionStore("memory:") as store:
+        turn = await store.session("t:1").append("tool", [{"type": "text", "text": "see"}, part])
+        assert [media.kind for media in turn.media] == [kind]
+    async with SessionStore("memory:", inline_media="keep") as store:
+        session = store.session("t:1")
+        await session.append("user", "q")
+        async with session.reply() as reply:
+            reply.add_tool_call("c", "f", {})
+            reply.add_tool_result("c", [part])
+        window: Any = await session.get_history(shape="google")
+    (given,) = window["contents"][-1]["parts"][0]["function_response"]["parts"]
+    assert given["inline_data"]["data"] == base64.b64decode(part["data"])
+
+
+CALL = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+OF_OTHERS: list[dict[str, Any]] = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "document", "source": PDF, "title": "a.pdf", "citations": {"enabled": True}}
+        ],
+    },
+    {"role": "user", "content": [{**WITH_BYTES[2], "cache_control": {"type": "ephemeral"}}]},
+    {
+        "role": "user",
+        "content": [
+            {
+                "type": "tool_result",
+                "tool_use_id": "c",
+                "is_error": True,
+                "content": [{**WITH_BYTES[2], "cache_control": {"type": "ephemeral"}}],
+            }
+        ],
+    },
+    {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_image", "image_url": DATA, "detail": "low"}],
+    },
+    {
+        "type": "function_call_output",
+        "call_id": "c",
+        "id": "fo_1",
+        "output": [{"type": "input_image", "image_url": DATA, "detail": "high"}],
+    },
+]
+
+
+@pytest.mark.parametrize("message", OF_OTHERS)
+async def test_what_an_api_says_of_bytes_goes_with_them(message: dict[str, Any]) -> None:
+    async with SessionStore("memory:", inline_media=lambda _data, _mime: Media("photo")) as store:
+        session = store.session("t:1")
+        await session.append("user", "q")
+        await session.append("assistant", None, tool_calls=[CALL])
+        (turn,) = await session.extend([message])
+        assert [media.kind for media in turn.media] == ["photo"]
+        assert "iVBORw0KGgo" not in str(turn.items)
+        window: Any = await session.get_history(shape="anthropic")
+        for block in window["messages"][-1]["content"]:
+            assert block.keys() <= {"type", "text", "tool_use_id", "content", "is_error"}
+        items: Any = await session.get_history(shape="responses")
+        assert "[photo]" in str(items[-1])
 
 
 @pytest.mark.parametrize("kind", ["tool_use", "tool_result", "search_result", "telepathy"])

@@ -241,7 +241,8 @@ def test_a_picture_that_is_too_much_is_told_in_words() -> None:
     options = WindowOptions(max_tokens=50, overflow="truncate")
     image = [{"type": "image_url", "image_url": {"url": "https://example.org/1.png"}}]
     chat = Chat([Turn(id=1, role="user", content=image, time=NOW)], info_of(1))
-    assert window(chat, options) == [{"role": "user", "content": "[image_url]"}]
+    told = "[image: https://example.org/1.png]"
+    assert window(chat, options) == [{"role": "user", "content": told}]
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import msgspec
 
 from .._errors import InvalidTurnError, kind_of
 from .clean import checked_json, clean_json, clean_text
-from .media import Media, media_of
-from .parts import InlineMedia, checked_parts
+from .media import Media
+from .parts import InlineMedia, checked_parts, is_part
 from .text import dumped, json_text
 from .turn import Content
 
@@ -62,28 +62,8 @@ def _result(content: object, where: str) -> object:
         ) from None
 
 
-_PART_KEYS: Final = {
-    "text": "text",
-    "refusal": "refusal",
-    "image_url": "image_url",
-    "input_audio": "input_audio",
-    "file": "file",
-    "image": "source",
-    "document": "source",
-    "input_text": "text",
-    "output_text": "text",
-    "input_image": "image_url",
-    "input_file": "file_data",
-}
-"""The types of content parts. The key tells each from a tool's own data."""
-
-
 def _is_part(part: object) -> bool:
-    if isinstance(part, Mapping):
-        kind = part.get("type")
-        known = isinstance(kind, str) and _PART_KEYS.get(kind) in part
-        return known or media_of(part) is not None
-    return isinstance(part, (str, Media))
+    return is_part(part) if isinstance(part, Mapping) else isinstance(part, (str, Media))
 
 
 def _as_part(part: object) -> object:

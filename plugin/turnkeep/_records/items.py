@@ -25,10 +25,12 @@ from .clean import clean_json
 from .turn import Turn
 from .usage import Usage
 
-__all__ = ["as_items", "as_usage", "fitting_items"]
+__all__ = ["as_items", "as_usage", "fitting_items", "items_beside"]
 
 logger: Final = logging.getLogger("turnkeep")
 _encode: Final = msgspec.json.Encoder().encode
+_WITH_DATA: Final = ("image_url", "input_audio", "file")
+_CONTENTS: Final = frozenset(("content", "output", "function_response"))
 
 
 def as_items(
@@ -64,6 +66,29 @@ def fitting_items(turn: Turn, max_bytes: int, where: str) -> Turn:
     logger.warning("%s%d of %d items are too large to be stored", where, len(gone), len(items))
     kept = [item for place, item in enumerate(items) if place not in gone]
     return msgspec.structs.replace(turn, items=kept or None, shape=turn.shape if kept else None)
+
+
+def items_beside(
+    items: Iterable[Mapping[str, Any]], given: object, kept: object
+) -> Iterable[Mapping[str, Any]] | None:
+    """Return the items that hold where references stand in the place of the given parts."""
+    if not isinstance(given, (list, tuple)) or not isinstance(kept, list):
+        return items
+    replaced = any(
+        isinstance(part, Mapping)
+        and part.get("type") in _WITH_DATA
+        and made.get("type") != part["type"]
+        for part, made in zip(given, kept, strict=False)
+    )
+    if not replaced:
+        return items
+    # What a result says beside its content, such as that it is an error, holds all the same.
+    return [one for one in items if "result" in one and _is_beside(one)] or None
+
+
+def _is_beside(item: Mapping[str, Any]) -> bool:
+    patch = item.get("patch")
+    return isinstance(patch, Mapping) and not patch.keys() & _CONTENTS
 
 
 def as_usage(usage: Iterable[Usage], where: str) -> tuple[Usage, ...]:

@@ -15,7 +15,7 @@ import msgspec
 from .._errors import InvalidTurnError, TurnTooLargeError
 from .clean import checked_json, clean_text
 from .content import as_call_id, as_content, as_tool_calls
-from .items import as_items, as_usage, fitting_items
+from .items import as_items, as_usage, fitting_items, items_beside
 from .parts import InlineMedia
 from .turn import ROLES, Sender, Turn
 from .usage import Usage
@@ -75,9 +75,12 @@ def new_turn(
         source_ids = (source_id,)
     else:
         source_ids = as_source_ids(source_id, where)
+    kept = content if type(content) is str else as_content(role, content, where, inline_media)
+    if items:
+        items = items_beside(items, content, kept)
     turn = Turn(
         role=ROLES[role],
-        content=content if type(content) is str else as_content(role, content, where, inline_media),
+        content=kept,
         time=datetime.now(timezone.utc) if time is None else _utc(time, where),
         name=name and clean_text(name),
         tool_calls=None if tool_calls is None else as_tool_calls(role, tool_calls, where),

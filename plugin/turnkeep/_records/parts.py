@@ -10,12 +10,14 @@ from typing import Any, Final, Literal, TypeAlias
 from .._errors import InvalidTurnError
 from .media import Media, checked_media, data_of
 
-__all__ = ["InlineMedia", "checked_parts"]
+__all__ = ["InlineMedia", "checked_parts", "is_part"]
 
 InlineMedia: TypeAlias = Literal["error", "keep"] | Callable[[bytes, str | None], Media]
 """The rule for parts that hold the bytes of a medium, see `SessionStore`."""
 
 _KNOWN: Final = ("text", "refusal", "image_url", "input_audio", "file", "media")
+_AUDIO: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+_DETAILS: Final = ("low", "high")
 _OF_ANSWERS: Final = ("annotations", "citations", "logprobs", "parsed")
 """Fields of a text that a model has said; no API takes them in a chat-completions part."""
 _THOUGHTS: Final = ("thinking", "redacted_thinking", "reasoning")
@@ -44,6 +46,8 @@ def _checked(role: str, part: dict[str, Any], where: str, inline: InlineMedia) -
             return part
         if inline != "error":
             return checked_media(_made(inline, encoded, media, where).as_part(), where)
+        if media.mime_type == "text/plain" and (text := _text(encoded)) is not None:
+            return {"type": "text", "text": text}
         if role == "tool":
             return media.as_part()
         raise InvalidTurnError(
@@ -73,27 +77,60 @@ def _made(
     return made
 
 
+def _text(encoded: str) -> str | None:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+
+
+def is_part(part: Mapping[str, Any]) -> bool:
+    """Return True for a content part of any API's format that can be stored as one.
+
+    The key of its type tells it from a tool's own data.
+    """
+    made = _converted(part)
+    kind = made.get("type")
+    return isinstance(kind, str) and kind in _KNOWN and (kind in made or kind == "media")
+
+
+def _image(url: str, detail: object = None) -> dict[str, Any]:
+    more = {"detail": detail} if detail in _DETAILS else {}
+    return {"type": "image_url", "image_url": {"url": url, **more}}
+
+
+def _file(data: str, name: object) -> dict[str, Any]:
+    named = {"filename": name} if isinstance(name, str) and name else {}
+    return {"type": "file", "file": {**named, "file_data": data}}
+
+
 def _converted(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part of the Responses API's or of Anthropic's format as a chat-completions one."""
+    """Return a part of another format as a chat-completions one.
+
+    The formats are the Responses API's, Anthropic's, and that of an MCP server's results.
+    """
     match part:
         case {"type": "text" | "input_text" | "output_text", "text": str()}:
             kept = {key: value for key, value in part.items() if key not in _OF_ANSWERS}
             return {**kept, "type": "text"}
-        case {"type": "input_image", "image_url": str(url)}:
-            return {"type": "image_url", "image_url": {"url": url}}
+        case {"type": "input_image", "image_url": str(url) | {"url": str(url)}}:
+            return _image(url, part.get("detail"))
+        case {"type": "image_url", "image_url": str(url)}:
+            return _image(url, part.get("detail"))
         case {"type": "input_file", "file_data": str(data)}:
-            name = part.get("filename")
-            named = {"filename": name} if isinstance(name, str) else {}
-            return {"type": "file", "file": {**named, "file_data": data}}
+            return _file(data, part.get("filename"))
         case {"type": "input_file", "file_id": str(id)}:
             return {"type": "file", "file": {"file_id": id}}
         case {"type": "image" | "document", "source": {"type": "base64"} as source}:
             url = f"data:{source.get('media_type')};base64,{source.get('data')}"
-            if part["type"] == "image":
-                return {"type": "image_url", "image_url": {"url": url}}
-            return {"type": "file", "file": {"file_data": url}}
+            return _image(url) if part["type"] == "image" else _file(url, part.get("title"))
         case {"type": "image", "source": {"type": "url", "url": str(url)}}:
-            return {"type": "image_url", "image_url": {"url": url}}
+            return _image(url)
         case {"type": "document", "source": {"type": "text", "data": str(text)}}:
             return {"type": "text", "text": text}
+        case {"type": "image", "data": str(data), "mimeType": str(mime)}:
+            return _image(f"data:{mime};base64,{data}")
+        case {"type": "audio", "data": str(data), "mimeType": str(mime)}:
+            sound = {"data": data, "format": _AUDIO.get(mime, mime.rpartition("/")[2])}
+            return {"type": "input_audio", "input_audio": sound}
     return dict(part)

@@ -16,7 +16,7 @@ from .._records.media import media_of
 from .._records.sender import replied_id
 from .._records.turn import Turn
 from ..shapes._chat import to_chat
-from ..shapes._common import Shape
+from ..shapes._common import Shape, plain_text, text_part
 from .choices import Speakers
 from .speaker import attributed, name_field, prefix
 
@@ -30,6 +30,7 @@ MESSAGE_FIELDS: Final = frozenset(
 )
 _INDENT: Final = "  "
 _BAD_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_MEDIA: Final = frozenset({"image_url", "input_audio", "file"})
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 """Part types that only their own model takes back; chat-completions messages have none."""
 
@@ -141,9 +142,11 @@ def shown_parts(role: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, An
         elif fits(role, part):
             shown.append(part)
         elif (media := media_of(part)) is not None:
-            shown.append({"type": "text", "text": media.text})
+            shown.append(text_part(media.text))
+        elif kind in _MEDIA:
+            shown.append(text_part(plain_text(part)))
         elif kind not in _THOUGHTS:
-            shown.append({"type": "text", "text": f"[{api_name(str(kind or '')) or 'attachment'}]"})
+            shown.append(text_part(f"[{api_name(str(kind or '')) or 'attachment'}]"))
     return shown
 
 

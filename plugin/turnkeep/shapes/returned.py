@@ -51,7 +51,7 @@ def read_returned(value: object) -> Returned:
                     "that your client assembles from the stream"
                 )
             return Returned([answer_from_chat(message)], tokens)
-        case {"output": list(output)}:
+        case {"output": list(output)} if not is_item(fields):
             return Returned(answers_from_responses(_dicts(output)), tokens)
         case {"candidates": candidates}:
             first = next(iter(_dicts(candidates)), {})
@@ -161,7 +161,7 @@ def read_message(value: object) -> Returned | None:
         return read_returned(fields)
     if role != "assistant":
         return None
-    if fields is not value or _kinds(fields) - {"text", "refusal"} or "stop_reason" in fields:
+    if fields is not value or _kinds(fields) - _CHAT_PARTS or "stop_reason" in fields:
         return read_returned(fields)
     if not fields.keys() & SAID_FIELDS:
         return None
