@@ -39,6 +39,7 @@ from turnkeep.adapter import (
 
 from ._keyboards import keyboard
 from ._message import Place, message_at, place_of, source_id
+from ._patience import patiently
 
 T = TypeVar("T")
 
@@ -199,7 +200,7 @@ class TelegramOutlet:
             return await self._bot.send_message(self.chat_id, **fields)
 
         try:
-            sent = await self._call_rendered(text, send)
+            sent = await patiently(lambda: self._call_rendered(text, send), is_sent=True)
         except TelegramMigrateToChat as error:
             await self._follow_migration(error.migrate_to_chat_id)
             sent = await self._call_rendered(text, send)
@@ -237,7 +238,7 @@ class TelegramOutlet:
             return await self._edit_text(sent, fields)
 
         try:
-            await self._call_rendered(text, edit)
+            await patiently(lambda: self._call_rendered(text, edit))
         except TelegramBadRequest as error:
             if "not modified" in error.message:
                 return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.on_telegram import Telegram
 from adapters.platforms import Handler, Platform
+from turnkeep import Reply
 from turnkeep.adapter import ChatSession
 
 pytestmark = pytest.mark.asyncio
@@ -16,13 +19,13 @@ pytestmark = pytest.mark.asyncio
 SORRY = "Sorry, please try again."
 
 
-def failing(*pieces: str, **options: Any) -> Handler:
+def failing(*pieces: str, error: BaseException | None = None, **options: Any) -> Handler:
     """A handler whose model says these pieces, and then fails."""
 
     async def says() -> AsyncIterator[str]:
         for piece in pieces:
             yield piece
-        raise LookupError("no model")
+        raise error or LookupError("no model")
 
     async def handle(chat_session: ChatSession, text: str) -> None:
         assert chat_session.outlet is not None
@@ -84,6 +87,83 @@ async def test_a_model_that_fails_before_its_first_word_is_told_of_too(
 async def test_what_is_said_can_be_a_function_of_the_exception(platform: Platform) -> None:
     told: Callable[[Exception], str] = lambda error: f"It failed: {error}"  # noqa: E731
     assert await ask(platform, failing("half", failed=told)) == ["It failed: no model"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ExceptionGroup("two", [ValueError("one"), ExceptionGroup("more", [KeyError("other")])]),
+        asyncio.CancelledError("the client's own"),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("pieces", [(), ("half of ", "it")], ids=["at once", "in the middle"])
+async def test_whatever_a_model_raises_is_told(
+    platform: Platform, error: BaseException, pieces: tuple[str, ...]
+) -> None:
+    assert await ask(platform, failing(*pieces, error=error, failed=SORRY)) == [SORRY]
+    assert await platform.said(platform.private(platform.ada)) == ["user: hello"]
+
+
+async def test_a_function_that_fails_itself_leaves_no_half_answer(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failed(error: Exception) -> str:
+        raise RuntimeError("no words")
+
+    assert await ask(platform, failing("half of ", "it", failed=failed)) == ["(no answer)"]
+    assert await platform.said(platform.private(platform.ada)) == ["user: hello"]
+    assert "no words" in caplog.text
+    assert "no model" in caplog.text, "the framework logs the model's exception"
+
+
+async def test_a_footer_that_fails_takes_nothing_away(platform: Platform) -> None:
+    def footer(reply: Reply) -> str:
+        raise RuntimeError("no words")
+
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        await chat_session.answer("an answer", footer=footer, failed=SORRY)
+
+    assert await ask(platform, handle) == ["an answer"]
+    (_, answer) = await platform.turns(platform.private(platform.ada))
+    assert (answer.text, answer.interrupted) == ("an answer", False)
+
+
+async def test_a_chunk_without_text_is_no_end(platform: Platform) -> None:
+    async def chunks() -> AsyncIterator[Any]:  # as `yield chunk.choices[0].delta.content`
+        for piece in (None, "an ", None, "answer", None):
+            yield piece
+
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        await chat_session.answer(chunks())
+
+    assert await ask(platform, handle) == ["an answer"]
+
+
+@pytest.mark.parametrize("status", [500, 502, "lost"])
+@pytest.mark.parametrize("says", ["a text", "a stream"])
+async def test_an_answer_outlives_a_moment_in_which_telegram_fails(
+    tmp_path: Path, status: int | str, says: str
+) -> None:
+    async def stream() -> AsyncIterator[str]:
+        yield "the "
+        failure: dict[str, Any] = {"lost": True} if status == "lost" else {"status": status}
+        platform.server.fail_next("editMessageText", **failure, times=2)
+        yield "answer"
+
+    async def handle(chat_session: ChatSession, text: str) -> None:
+        if says == "a text":
+            failure: dict[str, Any] = {"lost": True} if status == "lost" else {"status": status}
+            platform.server.fail_next("sendMessage", **failure)
+        await chat_session.answer("the answer" if says == "a text" else stream(), failed=SORRY)
+
+    async with Telegram(tmp_path / "sessions") as platform:
+        sent = await ask(platform, handle)
+        is_lost = status == "lost" and says == "a text"
+        assert sent == ["the answer"] * (2 if is_lost else 1), "nobody can tell if it arrived"
+        here = platform.private(platform.ada)
+        assert await platform.said(here) == ["user: hello", "assistant: the answer"]
 
 
 async def test_the_adapter_has_a_default_for_all_answers(platform: Platform) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from anyio import CancelScope
 
+from .._loop import asyncio_loop
 from .._session.reply import Reply
 from ._cap import Cap
 from ._growing import GrowingMessage
@@ -25,6 +27,9 @@ Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[s
 
 Footer: TypeAlias = str | Callable[[Reply], str]
 """A text that is shown below an answer, and not stored; or a function of the reply."""
+
+
+_END: Final = object()
 
 
 class CutOffError(Exception):
@@ -102,8 +107,9 @@ class Speaker:
         except BaseException as error:
             # What the platform refused at the end was said, and shown in part.
             refused = self._has_ended and self._message.is_shown
-            if isinstance(error, Exception):
-                await self._tell(error, marked=self._keep_interrupted or refused)
+            if isinstance(error, Exception) or _is_of_the_model(error):
+                marked = self._keep_interrupted or refused
+                await self._tell(error, nothing, marked=marked)
             if not (self._keep_interrupted or refused):
                 reply.discard()
             raise
@@ -118,7 +124,7 @@ class Speaker:
 
     def _whole(self, reply: Reply) -> str:
         """Return what is shown of the answer that has ended."""
-        footer = self._footer(reply) if callable(self._footer) else self._footer
+        footer = _text_of(self._footer, reply, "")
         return f"{close_fence(self._said.rstrip())}\n\n{footer}" if footer else self._said
 
     async def _say_stream(self, stream: AsyncIterable[str], reply: Reply, cap: Cap) -> None:
@@ -126,7 +132,9 @@ class Speaker:
         self._said = reply.said  # by an earlier try
         with self._stopping:
             try:
-                while (piece := await self._next(pieces)) is not None:
+                while (piece := await self._next(pieces)) is not _END:
+                    if piece is None:  # a provider's chunk without text
+                        continue
                     fitting = cap.cut(piece)
                     reply.add_text(fitting)
                     self._said += fitting
@@ -138,16 +146,16 @@ class Speaker:
                 if (close := getattr(pieces, "aclose", None)) is not None:
                     await close()
 
-    async def _next(self, pieces: AsyncIterator[str]) -> str | None:
-        """Return the model's next piece; None at its end, or when the answer is stopped."""
+    async def _next(self, pieces: AsyncIterator[Any]) -> Any:
+        """Return the model's next piece; `_END` at its end, or when the answer is stopped."""
         if self._is_stopped:
-            return None
+            return _END
         self._is_waiting = True
         try:
-            piece = await anext(pieces, None)
+            piece = await anext(pieces, _END)
         finally:
             self._is_waiting = False
-        return None if self._is_stopped else piece
+        return _END if self._is_stopped else piece
 
     def _end_undelivered(self, error: Exception, reply: Reply) -> None:
         wish = self._options.undelivered
@@ -161,10 +169,9 @@ class Speaker:
         elif not self._has_ended:
             raise CutOffError from error
 
-    async def _tell(self, error: Exception, *, marked: bool) -> None:
+    async def _tell(self, error: BaseException, nothing: str, *, marked: bool) -> None:
         """Say that the answer failed, below the part that is shown or in its place."""
-        failed = self._options.failed
-        text = failed(error) if callable(failed) else failed
+        text = _text_of(self._options.failed, error, nothing)
         if not text:
             return
         try:
@@ -174,3 +181,18 @@ class Speaker:
                 await self._message.replace(text)
         except Exception:
             logger.warning("the user could not be told that an answer failed", exc_info=True)
+
+
+def _is_of_the_model(error: BaseException) -> bool:
+    """Return True for a cancellation inside of the model's client: nobody cancelled the task."""
+    task = asyncio.current_task() if asyncio_loop() is not None else None
+    return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+
+
+def _text_of(says: str | Callable[[Any], str], of: object, otherwise: str) -> str:
+    """Return a text, or that of a function, and `otherwise` if the function fails."""
+    try:
+        return says(of) if callable(says) else says
+    except Exception:
+        logger.exception("a function for what is said at the end of an answer has failed")
+        return otherwise
