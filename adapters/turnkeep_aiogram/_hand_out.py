@@ -110,9 +110,12 @@ class HandOut:
             if said is not None:
                 session = await self._intake.receive(session, event, said, update, data["bot"])
             self._intake.end(update, data["bot"])
-        elif wanted is False and session.turn is not None:
-            await session.delete(session.turn)
-            session = session.unbound()
+        elif wanted is False:
+            await self._intake.keep_out(event, data["bot"])
+            if session.turn is not None:
+                await self._recorder.debts.forget(session.turn.source_ids)
+                await session.delete(session.turn)
+                session = session.unbound()
         # An earlier handler may have skipped the update; this one then goes on with its session.
         session = self._handed_out.get(id(update), session)
         if session.turn is None:

@@ -19,7 +19,6 @@ from turnkeep.adapter import (
     Content,
     Outlet,
     Quoted,
-    Recent,
     Recorder,
     RecordFilter,
     RecordOption,
@@ -32,6 +31,7 @@ from ._chain import earlier_of
 from ._commands import Commands
 from ._content import asked_of, button_of, content_of, quoted_of
 from ._forms import Forms
+from ._kept_out import KeptOut
 from ._message import (
     Event,
     MaybeInaccessible,
@@ -59,7 +59,6 @@ Record: TypeAlias = RecordOption[Event]
 """
 
 RECORDED: Final = ("message", "business_message", "channel_post", "callback_query")
-_MAX_TYPED: Final = 10_000
 EDITED: Final = ("edited_message", "edited_channel_post", "edited_business_message")
 
 
@@ -94,7 +93,7 @@ class Intake:
         self._filter: RecordFilter[Event] = RecordFilter(record)
         self._record_commands = record_commands
         self._forms = forms
-        self._typed: Recent[str | None, None] = Recent(_MAX_TYPED)
+        self._kept_out = KeptOut(recorder.store)
         self._albums = Albums()
         self._pending = PendingUpdates()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
@@ -129,7 +128,13 @@ class Intake:
         return quoted_of(message, self._hides)
 
     def _hides(self, author: int | None, source: str | None) -> bool:
-        return self._recorder.ignores(author) or (source is not None and source in self._typed)
+        return self._recorder.ignores(author) or (source is not None and source in self._kept_out)
+
+    async def keep_out(self, event: Event, bot: Bot) -> None:
+        """Let nothing of a message be repeated that is not to be recorded."""
+        source = source_id(event) if isinstance(event, Message) else None
+        if source is not None:
+            await self._kept_out.note(source, bot.id)
 
     def sessions_of(self, update: Update, data: dict[str, Any]) -> list[ChatSession]:
         """Return the sessions of the chat that may hold something of the person who writes."""
@@ -175,6 +180,7 @@ class Intake:
         except UpdateTypeLookupError:  # aiogram itself reports it
             return None
         bot: Bot = data["bot"]
+        await self._kept_out.load(bot.id)
         if update.deleted_business_messages is not None:
             # It names no user, and a scope function may require one.
             key = self.key(update, data) if self._is_scope_known else None
@@ -278,8 +284,7 @@ class Intake:
         if not content:
             return None
         if not chosen and await self._forms.is_filling(bot, data):
-            if isinstance(event, Message):
-                self._typed[source_id(event)] = None
+            await self.keep_out(event, bot)
             return None
 
         async def addressed() -> bool:

@@ -30,12 +30,22 @@ _OWNER: Final = "handled"
 class Handled:
     """The latest 1,000 handled events of one bot, in marks that name nobody.
 
+    `kind` and `seconds` are for other marks than these: their name, and how long they are kept.
     A storage error is logged: an event may then be handled twice.
     """
 
-    def __init__(self, store: SessionStore, channel: str, bot: str | int) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        channel: str,
+        bot: str | int,
+        *,
+        kind: str = "bot",
+        seconds: float = _DAY,
+    ) -> None:
         self._store = store
-        self._key = SessionKey(channel, "bot", account=bot)
+        self._key = SessionKey(channel, kind, account=bot)
+        self._seconds = seconds
         self._marks: OrderedDict[str, Claim] | None = None
         self._lock = Lock()
 
@@ -46,6 +56,10 @@ class Handled:
         except TurnkeepError as error:
             logger.warning("event %s may be handled twice: %s", name, error)
             return False
+
+    async def names(self) -> list[str]:
+        """Return the names of all events that were handled; raises what the storage raises."""
+        return [*await self._known()]
 
     async def _known(self) -> OrderedDict[str, Claim]:
         if self._marks is None or self._store.desk.is_shared:
@@ -61,7 +75,7 @@ class Handled:
             known = await self._known() if self._marks is None else self._marks
             now = datetime.now(timezone.utc)
             async with self._lock, self._store.desk.use(self._key, write=True) as storage:
-                mark = await storage.claim(self._key, name, owner=_OWNER, ttl=_DAY)
+                mark = await storage.claim(self._key, name, owner=_OWNER, ttl=self._seconds)
                 if mark is not None:
                     known[name] = mark
                 while known and (len(known) > _MARKS_KEPT or _first(known).expires_at <= now):
