@@ -161,6 +161,61 @@ async def test_rows_that_were_swapped_are_left_out_and_said(
         assert info.damaged == 2
 
 
+def seal_without(name: str) -> Callable[[dict[str, Any]], object]:
+    return lambda turn: turn["content"][0].pop(name)
+
+
+def seal_with(**fields: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda turn: turn["content"][0].update(fields)
+
+
+PLANTED = {"type": "text", "text": "planted"}
+TAMPERED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "cut off": lambda turn: seal_with(data=turn["content"][0]["data"][:20])(turn),
+    "empty": seal_with(data=""),
+    "no base64": seal_with(data="***"),
+    "no text": seal_with(data=None),
+    "no data": seal_without("data"),
+    "no key": seal_without("key"),
+    "another id": seal_with(id=9),
+    "another life": seal_with(generation="x"),
+    "another role": lambda turn: turn.update(role="system"),
+    "plain text": lambda turn: turn.update(content="planted"),
+    "plain parts": lambda turn: turn.update(content=[PLANTED]),
+    "a part more": lambda turn: turn["content"].append(PLANTED),
+}
+
+
+@pytest.mark.parametrize("place", [2, 3])
+@pytest.mark.parametrize("how", TAMPERED)
+async def test_a_turn_that_was_changed_outside_is_left_out_and_its_session_goes_on(
+    how: str, place: int, tmp_path: Path
+) -> None:
+    where = f"sqlite:{tmp_path}/chats.db?search=none"
+    async with store_at(where) as store:
+        for text in "abc":
+            await store.session("telegram:1").append("user", text, source_id=text)
+    with closing(sqlite3.connect(tmp_path / "chats.db")) as db, db:
+        row = "SELECT place, body FROM turns ORDER BY place LIMIT 1 OFFSET ?"
+        at, body = db.execute(row, (place - 1,)).fetchone()
+        turn = msgspec.json.decode(body)
+        TAMPERED[how](turn)
+        db.execute("UPDATE turns SET body = ? WHERE place = ?", (msgspec.json.encode(turn), at))
+    left = ["a", "c"] if place == 2 else ["a", "b"]
+    async with store_at(where) as store:
+        session = store.session("telegram:1")
+        assert [turn.text async for turn in session.turns()] == left
+        assert len(await session.get_history()) == 2
+        assert (info := await session.info())
+        assert info.damaged == 1
+        await session.append("user", "d", source_id="d")
+        assert [turn.text async for turn in session.turns()] == [*left, "d"]
+        assert (await rotate(store)).turns == {}
+        await session.delete(place)
+        assert await store.forget("telegram:1")
+        assert await store.list_sessions() == []
+
+
 async def test_turns_of_another_session_are_not_taken_for_its_own(tmp_path: Path) -> None:
     async with store_at(tmp_path) as store:
         await store.session("telegram:1").append("user", "mine")

@@ -67,9 +67,8 @@ async def append(
     at: TurnRef | None,
 ) -> Appended | None:
     """Do what `Storage.append` does, again for each other append that came between."""
-    found, known = await inner.read(key, limit=1), dict[str, Turn]()
-    if found.info is not None:
-        seals.all_opened(found.info, found.turns)  # nothing is written beside another key
+    # Nothing is written beside another key.
+    found, known = await seals.check_end(inner, key), dict[str, Turn]()
     while True:
         # Among turns that get names, the storage itself looks for duplicates.
         plan = _planned(seals, turns, known, dedupe=dedupe and at is None)

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from ..._errors import StorageError
 from ..._records.identity import TurnRef
 from ..._records.info import SessionInfo
+from ..._records.key import SessionKey
 from ..._records.sender import Sender
 from ..._records.turn import Content, Turn
 from ..._records.usage import Usage
-from ..base import Claim
+from ..base import DEDUPE_TURNS, Claim, Snapshot, Storage
 from ._ring import BrokenSealError, KeyRing, Sealed
 
 __all__ = ["Seals"]
@@ -71,8 +72,8 @@ class Seals:
 
     def opened(self, info: SessionInfo, turn: Turn) -> Turn | None:
         """Return a stored turn as it was given; None, logged once, if its seal is broken."""
-        sealed = self.of(turn)
         try:
+            sealed = self.of(turn)
             _check(info.place(TurnRef(sealed.generation, sealed.id)) == turn.id)
             secret = _decode_secret(self.ring.open(sealed, _visible(turn)))
         except BrokenSealError:
@@ -92,12 +93,43 @@ class Seals:
         """Return those of the turns whose seals are whole."""
         return [one for turn in turns if (one := self.opened(info, turn)) is not None]
 
-    def of(self, turn: Turn) -> Sealed:
-        """Return the seal of a stored turn. Raises `StorageError` if it has none."""
+    async def check_end(self, storage: Storage, key: SessionKey) -> Snapshot:
+        """Look at the end of a session. Raises `StorageError` if it is not ours.
+
+        It is of another key, or it has turns, and none of the latest has a seal.
+        """
+        found = await storage.read(key, limit=1)
+        if not all(map(_is_sealed, found.turns)):
+            found = await storage.read(key, limit=DEDUPE_TURNS)
+            if not any(map(_is_sealed, found.turns)):
+                raise self._unsealed()
+        if found.info is not None:
+            self.info(found.info)
+            self.all_opened(found.info, found.turns)
+        return found
+
+    @staticmethod
+    def of(turn: Turn) -> Sealed:
+        """Return the seal of a stored turn. Raises `BrokenSealError` if it has none."""
         try:
             return msgspec.convert(turn.content, tuple[Sealed])[0]
         except msgspec.ValidationError as error:
-            raise self._unsealed() from error
+            raise BrokenSealError from error
+
+    def is_of_another_life(self, turn: Turn) -> bool:
+        """Return True if a stored turn was sealed in a generation that was merged since."""
+        try:
+            return self.of(turn).generation != turn.generation
+        except BrokenSealError:
+            return False
+
+    def stale_turns(self, info: SessionInfo, turns: Iterable[Turn]) -> list[Turn]:
+        """Return the turns whose seals are not of the current key and generation, opened."""
+        return [
+            one
+            for turn in turns
+            if (one := self.opened(info, turn)) and not self.is_current(self.of(turn), info)
+        ]
 
     def _unsealed(self) -> StorageError:
         return StorageError(
@@ -215,6 +247,13 @@ class Seals:
         """Return True if a stored claim's payload is not of the current key."""
         payload = claim.payload.get(_PAYLOAD)
         return payload is not None and msgspec.convert(payload, Sealed).key != self.ring.current
+
+
+def _is_sealed(turn: Turn) -> bool:
+    """Return True if a stored turn has a seal, whole or broken."""
+    return isinstance(turn.content, list) and any(
+        part.get("type") == "sealed" for part in turn.content
+    )
 
 
 def _check(in_place: bool) -> None:

@@ -67,7 +67,7 @@ class EncryptedStorage(SingleChanges):
         await self._inner.open()
         try:
             for info in (await self._inner.sessions(limit=1)).sessions:
-                await self.read(info.key, limit=1)
+                await self._seals.check_end(self._inner, info.key)
         except BaseException:
             await self._inner.aclose()
             raise
@@ -150,7 +150,7 @@ class EncryptedStorage(SingleChanges):
         bare = SessionInfo(
             key=key, created_at=turn.time, updated_at=turn.time, generation=turn.generation
         )
-        if self._seals.of(turn).generation != turn.generation:
+        if self._seals.is_of_another_life(turn):
             bare = await self._info(key) or bare
         return self._seals.opened(bare, turn)
 
@@ -351,13 +351,9 @@ class EncryptedStorage(SingleChanges):
             info = page.info
             if info is None:
                 return count
-            stale = [
-                turn
-                for turn in page.turns
-                if not self._seals.is_current(self._seals.of(turn), info)
-            ]
             changes = {
-                turn.id: self._change(turn, info) for turn in self._seals.all_opened(info, stale)
+                turn.id: self._change(turn, info)
+                for turn in self._seals.stale_turns(info, page.turns)
             }
             if changes:
                 expected = Expected(info.generation, None, info.revision)
