@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from storage import test_jsonl_contract as jsonl
+from storage import test_postgresql_contract as postgresql
+from storage import test_redis_contract as redis
 from storage import test_sqlite_contract as sqlite
 from storage.placed import PlacedContract
 from turnkeep.encryption import EncryptedStorage, KeyRing
 from turnkeep.storage.base import Storage
 from turnkeep.storage.encrypted._ring import Sealed
+from turnkeep.testing import StorageContract
 
 
 class RememberingRing(KeyRing):
@@ -94,3 +98,34 @@ class TestEncryptedSqlite(sqlite.TestSqlite):
 
     async def work(self, storage: Storage, place: Path) -> int:
         return await super().work(inner(storage), place)
+
+
+class TestEncryptedRedis(redis.OnRedis, StorageContract):
+    backends = ("asyncio",)
+
+    def make_storage(self, place: Path) -> Storage:
+        return EncryptedStorage(super().make_storage(place), KEYS)
+
+    async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
+        return KEYS.revealed(await super().raw_bytes(storage, place))
+
+    async def kill(self, storage: Storage, place: Path) -> Path:
+        return await super().kill(inner(storage), place)
+
+    @contextmanager
+    def failing(self, storage: Storage, place: Path, after: int) -> Iterator[None]:
+        with super().failing(inner(storage), place, after):
+            yield
+
+    @contextmanager
+    def losing(self, storage: Storage, place: Path) -> Iterator[None]:
+        with super().losing(inner(storage), place):
+            yield
+
+    def set_clock(self, storage: Storage, place: Path, now: datetime) -> None:
+        super().set_clock(inner(storage), place, now)
+
+
+class TestEncryptedPostgresql(postgresql.TestPostgresql):
+    def make_storage(self, place: Path) -> Storage:
+        return EncryptedStorage(super().make_storage(place), KEYS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import field
 
@@ -11,7 +11,7 @@ from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended, Expected, TurnRef
-from ..rules import have_duplicates, is_next
+from ..rules import placed
 from . import _clock
 from ._held import Held
 from ._lane import Op
@@ -87,44 +87,35 @@ class Appending:
 
     def _append(self, op: AppendOp) -> Appended | None:
         held = self._sessions.get(op.key)
-        refused = op.expected is not None and (
-            held is None or not self._sessions.is_as(held, op.expected)
+        added: list[Turn] = []
+        names: dict[tuple[str, str], Turn] = {}
+
+        def named(kind: Literal["token", "source"], name: str) -> Turn | None:
+            known = self._tokens if kind == "token" else self._sources
+            return names.get((kind, name)) or known.find(held, name)
+
+        def put(turn: Turn) -> None:
+            added.append(turn)
+            names.update((("source", one), turn) for one in turn.source_ids)
+            if turn.token:
+                names["token", turn.token] = turn
+
+        info = held.info if held else self._sessions.begun(op.key, self._now, op.at)
+        found = placed(
+            info,
+            op.turns,
+            named=named,
+            put=put,
+            refused=op.expected is not None
+            and (held is None or not self._sessions.is_as(held, op.expected)),
+            dedupe=op.dedupe,
+            at=op.at,
         )
-        misplaced = op.at is not None and (
-            not is_next(held.info if held else None, op.at)
-            or (op.dedupe and have_duplicates(op.turns))
-        )
-        done, added, again = Appended([], []), list[Turn](), False
-        names: dict[str, Turn] = {}
-        begun = held
-        for turn in op.turns:
-            before = self._tokens.find(held, turn.token) if turn.token else None
-            again = again or before is not None
-            known = before
-            if known is None and op.dedupe:
-                for source in turn.source_ids:
-                    known = names.get(source) or self._sources.find(held, source)
-                    if known is not None:
-                        break
-            done.new.append(before is not None or known is None)
-            if known is None:
-                if refused or misplaced:
-                    return None
-                begun = begun or self._sessions.begin(op.key, self._now, op.at)
-                info = begun.info
-                next_id = info.last_id + len(added) + 1
-                known = replace(turn, id=next_id, epoch=info.epoch, generation=info.generation)
-                added.append(known)
-                names.update(dict.fromkeys(known.source_ids, known))
-            done.turns.append(known)
-        if refused and not again:
-            return None
-        if op.at is not None and 0 < len(added) < len(op.turns):
+        if found is None:
             return None
         if added:
-            assert begun is not None
-            begun = self._store(begun, added)
-        return done._replace(info=begun.info if begun is not None else None)
+            held = self._store(held or self._sessions.begin(op.key, info), added)
+        return found[0]._replace(info=held.info if held else None)
 
     def _store(self, held: Held, added: Sequence[Turn]) -> Held:
         part = held.parts[-1]

@@ -96,7 +96,7 @@ def restore(sessions: Sessions, info: SessionInfo, turns: Sequence[Turn]) -> boo
     if done is None or sessions.resolve(info.key) != info.key:
         return False
     record, added = done
-    held = held or sessions.begin(info.key, info.created_at)
+    held = held or sessions.begin(info.key, sessions.begun(info.key, info.created_at))
     sessions.add([(held.parts[-1], turn) for turn in added])
     sessions.put(held.appended(record, added))
     # What the record said before is gone when this returns.
@@ -110,5 +110,6 @@ def update_metadata(
     """Do what `Storage.update_metadata` does."""
     held = sessions.get(key)
     metadata = merge_metadata(key, held.info.metadata if held is not None else {}, changes)
-    sessions.save(held or sessions.begin(key, _clock.now()), metadata=metadata)
+    held = held or sessions.begin(key, sessions.begun(key, _clock.now()))
+    sessions.save(held, metadata=metadata)
     return metadata

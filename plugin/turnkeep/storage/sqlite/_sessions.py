@@ -10,7 +10,7 @@ import apsw
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import Expected, Snapshot, TurnRef
+from ..base import Expected, SessionInfo, Snapshot, TurnRef
 from ..rules import begun_info, is_expected
 from . import _clock
 from ._held import KEEP, Cache, Held
@@ -118,9 +118,12 @@ class Sessions(TurnRows):
             turn is None or self.turn(held, turn) is not None
         )
 
-    def begin(self, key: SessionKey, now: datetime, at: TurnRef | None = None) -> Held:
+    def begun(self, key: SessionKey, now: datetime, at: TurnRef | None = None) -> SessionInfo:
+        """Return the record that a session which begins now has."""
+        return begun_info(self.resolve(key), now, at)
+
+    def begin(self, key: SessionKey, info: SessionInfo) -> Held:
         """Return a new session, which has a row and a part."""
-        info = begun_info(self.resolve(key), now, at)
         if info.key != key:
             self._aliases[key.text] = info.key.text
         values = ", ".join("?" * (COLUMNS.count(",") + 1))
