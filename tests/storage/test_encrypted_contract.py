@@ -1,4 +1,7 @@
-"""An encrypted storage keeps the contract, whatever is below it."""
+"""An encrypted storage keeps the contract, whatever is below it.
+
+Over servers it runs on one Python, on asyncio; in the nightly profile on trio too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from storage import test_jsonl_contract as jsonl
 from storage import test_postgresql_contract as postgresql
@@ -100,8 +104,10 @@ class TestEncryptedSqlite(sqlite.TestSqlite):
         return await super().work(inner(storage), place)
 
 
+@pytest.mark.once
 class TestEncryptedRedis(redis.OnRedis, StorageContract):
-    backends = ("asyncio",)
+    backends = postgresql.BACKENDS
+    examples = 15
 
     def make_storage(self, place: Path) -> Storage:
         return EncryptedStorage(super().make_storage(place), KEYS)
@@ -126,6 +132,7 @@ class TestEncryptedRedis(redis.OnRedis, StorageContract):
         super().set_clock(inner(storage), place, now)
 
 
+@pytest.mark.once
 class TestEncryptedPostgresql(postgresql.TestPostgresql):
     def make_storage(self, place: Path) -> Storage:
         return EncryptedStorage(super().make_storage(place), KEYS)

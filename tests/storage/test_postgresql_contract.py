@@ -19,14 +19,16 @@ from turnkeep.testing import StorageContract
 
 from .postgres_server import asked, schema_of, url_of
 
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE")
+# Trio differs in how a thread wakes a task; test_postgresql.py has that. Each night all of it.
+BACKENDS = (
+    ("asyncio", "trio") if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else ("asyncio",)
+)
 
 
 class TestPostgresql(StorageContract):
     durability: Any = "os"
     examples = 15
-    # Trio differs in how a thread wakes a task; test_postgresql.py has that. Each night all of it.
-    backends = ("asyncio", "trio") if PROFILE == "nightly" else ("asyncio",)
+    backends = BACKENDS
 
     def make_storage(self, place: Path) -> Storage:
         return PostgresqlStorage(url_of(place), durability=self.durability)
