@@ -68,3 +68,18 @@ def test_a_code_block_that_ended_before_the_cut_is_not_opened_again() -> None:
 def test_a_character_that_is_longer_than_any_is_cut() -> None:
     marks = "e" + "\N{COMBINING ACUTE ACCENT}" * 300
     assert "".join(split_text(marks, 100)) == marks
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n\n", "word\n"])
+@pytest.mark.parametrize("length", [60, 99, 101, 400])
+def test_no_text_is_lost_behind_a_fence_that_the_end_of_its_line_says_is_none(
+    between: str, length: int
+) -> None:
+    text = f"Said: ```a b c {between}```[to Ada: hi] 1. {'r' * length}` and {'more ' * 60}end"
+    for limit in (100, 107, 150, 300):
+        pieces = split_text(text, limit)
+        assert all(len(piece) <= limit for piece in pieces)
+        joined = "".join(pieces)
+        assert joined.count("r") >= text.count("r")
+        assert joined.count("more") == 60
+        assert joined.endswith("end")

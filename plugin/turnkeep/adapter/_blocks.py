@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 __all__ = ["Block", "Line", "code_parts", "fence_after", "lines_of", "tidy", "without"]
 
 _PREFIX: Final = r"((?:[ \t]|>|[-*+][ \t]|\d{1,9}[.)][ \t]){0,40})"
-_OPENS: Final = re.compile(_PREFIX + r"(`{3,}(?=[^`\n]*$)|~{3,})[ \t]*([^\s`]*)")
+_OPENS: Final = re.compile(_PREFIX + r"(`{3,}(?=[^`\n]{0,100}$)|~{3,})[ \t]*([^\s`]*)")
+"""A line that goes on for longer is text, so that its beginning tells what it is."""
 _OPENS_LATE: Final = re.compile(r"(`{3,})([\w+#.-]*)[ \t]*$")
 _CLOSES: Final = re.compile(r"[ \t>]*(`{3,}|~{3,})(.*)")
 _CLOSES_LATE: Final = re.compile(r"[ \t>]*[^`\s>][^`]*(`{3,})[ \t]*$")

@@ -78,7 +78,8 @@ def _block_at(text: str, at: int, limit: int) -> tuple[Block | None, int, int, i
     """
     begin = offset = 0
     block: Block | None = None
-    for line in lines_of(text[: at + limit + 1]):
+    seen = text.find("\n", at + limit)  # whole lines: the end of one may say that it opens no block
+    for line in lines_of(text if seen < 0 else text[:seen]):
         end = offset + len(line.text)
         if block is not None:
             if line.block is None or line.part == "open":
