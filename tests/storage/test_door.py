@@ -13,6 +13,8 @@ import pytest
 
 from storage.tools import KEY, OTHER, contents, fingerprint, opened, path_of, put
 from turnkeep import SessionKey, StorageError
+from turnkeep.storage.jsonl import _alias, _blocks
+from turnkeep.storage.jsonl._disk import read_side_file
 from turnkeep.storage.jsonl._journal import HEAD_BYTES, HEADER, MARK
 from turnkeep.storage.jsonl._names import is_session_file, session_path
 
@@ -141,15 +143,113 @@ async def test_an_intent_names_sessions_by_their_keys_alone_and_stops_nobody(
         assert {path.name for path in (tmp_path / "in").iterdir()} == {"sessions"}
 
 
-@pytest.mark.parametrize("alias", [DEEP, b'{"moved_to":' + DEEP, b'{"moved_to":"../x"}', b"5"])
-async def test_a_deep_or_foreign_alias_is_none(tmp_path: Path, alias: bytes) -> None:
+@pytest.mark.parametrize(
+    "alias",
+    [
+        *(DEEP, b'{"moved_to":' + DEEP, b'{"moved_to":"../x"}', b"5"),
+        b'{"moved_to":"test:2","alias":' + DEEP,
+        b'{"moved_to":"test:2","alias":["../x"]}',
+    ],
+)
+@pytest.mark.parametrize("key", [KEY, SessionKey("test", "a name that is cut " * 20)])
+async def test_a_deep_or_foreign_alias_is_none(
+    tmp_path: Path, alias: bytes, key: SessionKey
+) -> None:
     async with opened(tmp_path) as storage:
-        await storage.rename(KEY, OTHER)
-    path_of(tmp_path).with_suffix(".alias").write_bytes(alias)
+        await storage.rename(key, OTHER)
+    session_path(tmp_path, key).with_suffix(".alias").write_bytes(alias)
     async with opened(tmp_path) as storage:
-        assert await contents(storage) == []
+        if b'"alias"' not in alias or key != KEY:
+            assert await storage.aliases() == {}
+        if b'"alias"' not in alias:
+            assert await contents(storage, key) == []
+            await put(storage, "a", key=key)
+            assert await contents(storage, key) == ["a"]
+
+
+async def test_a_chain_of_aliases_is_read_once_and_a_circle_ends(tmp_path: Path) -> None:
+    async with opened(tmp_path) as storage:
+        await put(storage, "a", key=OTHER)
+    for at in range(10, 1500):
+        alias = session_path(tmp_path, SessionKey("test", at)).with_suffix(".alias")
+        alias.write_text(f'{{"moved_to":"test:{at + 1 if at < 1499 else 2}"}}')
+    for at, to in ((3, 4), (4, 5), (5, 4)):
+        alias = session_path(tmp_path, SessionKey("test", at)).with_suffix(".alias")
+        alias.write_text(f'{{"moved_to":"test:{to}"}}')
+    reads: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            _alias, "read_side_file", lambda path: reads.append(path) or read_side_file(path)
+        )
+        async with opened(tmp_path) as storage:
+            aliases = await storage.aliases()
+    assert len(reads) <= 2 * 1493
+    assert {aliases.pop(SessionKey("test", at)) for at in range(10, 1500)} == {OTHER}
+    assert {key.text for key in aliases} <= {"test:3", "test:4", "test:5"}
+
+
+HUGE = 2**36  # with holes: it takes no space
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(".turnkeep/journal-1", ".turnkeep/claims", ".turnkeep/edit", ".turnkeep/rename.json"),
+        *(".turnkeep/owner", "test/3.alias", "test/1.jsonl", "test_7.jsonl"),
+    ],
+)
+async def test_a_file_of_holes_takes_no_memory_and_is_named(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_blocks, "MAX_LINE_BYTES", 2**24)  # sooner there
+    folder = tmp_path / "sessions"
+    async with opened(folder) as storage:
         await put(storage, "a")
-        assert await contents(storage) == ["a"]
+        await put(storage, "b", key=OTHER)
+    with (folder / place).open("ab") as file:
+        file.truncate(HUGE)
+    said: list[str] = []
+    with anyio.fail_after(300):
+        try:
+            async with opened(folder, lock_timeout=0) as storage:
+                assert await contents(storage, OTHER) == ["b"]
+                assert OTHER in {info.key for info in (await storage.sessions()).sessions}
+                await storage.aliases()
+                for key in (KEY, SessionKey("test", "7")):
+                    try:
+                        await storage.read(key)
+                    except StorageError as error:
+                        said.append(str(error))
+        except StorageError as error:
+            said.append(str(error))
+    assert said == [] or all("move" in text for text in said)
+    # Of a note, a journal and an edit nobody reads more than what their records say.
+    if place not in (".turnkeep/owner", ".turnkeep/journal-1", ".turnkeep/edit"):
+        assert Path(place).name in f"{said}{caplog.text}"
+
+
+@pytest.mark.parametrize("durability", ["os", "disk"])
+async def test_what_another_program_kept_is_read_through_no_link(
+    tmp_path: Path, durability: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, outside = tmp_path / "sessions", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (outside / ".workspace").touch()
+    secret = outside / "test_7.jsonl"
+    secret.write_text('{"_type":"metadata","key":"test:7"}\n{"role":"user","content":"precious"}\n')
+    (folder / "test_7.jsonl").symlink_to(secret)
+    (folder / ("a" * 32)).symlink_to(outside)
+    os.mkfifo(folder / "test_8.jsonl")
+    with anyio.fail_after(60):
+        async with opened(folder, durability=durability) as storage:
+            assert (await storage.sessions()).sessions == []
+            assert await contents(storage, SessionKey("test", "7")) == []
+            await put(storage, "mine", key=SessionKey("test", "7"))
+            assert await contents(storage, SessionKey("test", "7")) == ["mine"]
+    assert "test_7.jsonl is no regular file" in caplog.text
+    assert "test_8.jsonl is no regular file" in caplog.text
+    assert "precious" in secret.read_text()
 
 
 def make_odd(path: Path, kind: str, outside: Path) -> None:

@@ -66,13 +66,14 @@ def write_alias(
 
 def resolved(folder: Path, key: SessionKey, *, unlinked: bool = False) -> list[SessionKey]:
     """Return the key and all that it leads to, the session's own one last."""
-    passed = [key]
-    while not session_path(folder, passed[-1]).exists():
-        target = alias_of(alias_path(folder, passed[-1]), unlinked=unlinked)
+    passed = {key: None}  # in their order
+    while not session_path(folder, key).exists():
+        target = alias_of(alias_path(folder, key), unlinked=unlinked)
         if target is None or target in passed:
             break
-        passed.append(target)
-    return passed
+        passed[target] = None
+        key = target
+    return [*passed]
 
 
 def lead_past(folder: Path, workplace: Path, gone: SessionKey, target: SessionKey) -> None:
@@ -82,20 +83,36 @@ def lead_past(folder: Path, workplace: Path, gone: SessionKey, target: SessionKe
             write_alias(alias, workplace, target, key=_key_of(alias))
 
 
-def named_aliases(folder: Path) -> Iterator[SessionKey]:
-    """Give the keys of all aliases."""
+def all_resolved(folder: Path, prefix: str) -> dict[SessionKey, SessionKey]:
+    """Return the aliases with a prefix, and the keys of the sessions that they lead to.
+
+    Each is read once: a chain of them in a foreign folder costs no more than its length.
+    """
+    leads: dict[SessionKey, SessionKey] = {}
     for alias in _aliases(folder):
-        key = _key_of(alias)
+        key, target = _key_of(alias), alias_of(alias)
         if key is None:
             logger.error("%s: nothing says which key this alias is of", alias)
-        elif alias_of(alias) is not None:
-            yield key
+        elif target is not None and not session_path(folder, key).exists():
+            leads[key] = target
+    ends: dict[SessionKey, SessionKey] = {}
+    for key in leads:
+        passed: list[SessionKey] = []
+        at = key
+        while at in leads and at not in ends:
+            ends[at] = at  # a circle ends where it began
+            passed.append(at)
+            at = leads[at]
+        end = ends.get(at, at)
+        for one in passed:
+            ends[one] = end
+    return {key: end for key, end in ends.items() if key.text.startswith(prefix) and end != key}
 
 
 def _key_of(alias: Path) -> SessionKey | None:
     key = key_of(alias.parent.name, alias.stem)
     if key is None:
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             key = SessionKey.parse(json.loads(read_side_file(alias))[ALIAS])
     return key if key is not None and alias_path(alias.parent.parent, key) == alias else None
 

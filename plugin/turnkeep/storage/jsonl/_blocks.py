@@ -18,6 +18,8 @@ from ._lines import LONGEST_LINE, is_odd, parts
 BLOCK: Final = 64 * 1024
 PROBE: Final = 4 * 1024
 LARGEST_BLOCK: Final = 1024 * 1024
+MAX_LINE_BYTES: Final = 1024 * 1024 * 1024
+"""More than any turn; only in a file from elsewhere, or one with holes, is a line longer."""
 
 Read: TypeAlias = Callable[[int, int], bytes]
 """A function that reads so many bytes from this offset on."""
@@ -39,6 +41,22 @@ def length_of(line: bytes) -> int:
     return line.size if isinstance(line, LongLine) else len(line)
 
 
+class EndlessLineError(OSError):
+    """A line is longer than any that could have been written."""
+
+
+def check_line(length: int) -> None:
+    """Raise `EndlessLineError` for a line so long that its file has to be refused.
+
+    It is not set aside either: holes take no space where they are, and would where they went.
+    """
+    if length > MAX_LINE_BYTES:
+        raise EndlessLineError(
+            f"it holds a line of more than {MAX_LINE_BYTES} bytes, which no session has: "
+            "move the file away"
+        )
+
+
 class _Spanning:
     """A line of which only a part was read."""
 
@@ -50,6 +68,7 @@ class _Spanning:
 
     def add(self, piece: bytes) -> None:
         self.size += len(piece)
+        check_line(self.size)
         self._pieces.append(piece)
         if self.size > LONGEST_LINE:
             self._pieces.clear()

@@ -19,7 +19,7 @@ import msgspec
 from ..._errors import InvalidKeyError
 from ..._records.key import SessionKey
 from ..base import Claim
-from ._blocks import whole_lines
+from ._blocks import EndlessLineError, whole_lines
 from ._disk import close_file, open_file, reading, write_at, writing_anew
 
 logger: Final = logging.getLogger("turnkeep")
@@ -119,6 +119,8 @@ class ClaimsFile:
                         found.append(Held(claim, offset, len(line) + 1))
         except FileNotFoundError:
             return [], 0, True
+        except EndlessLineError as error:
+            raise OSError(f"{self._path}: {error}") from None
         self._unsynced = True
         self._end = size
         return found, size, whole

@@ -14,7 +14,7 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import SessionInfo
 from ..jsonl import _nanobot
-from ._alias import UNLINKED, alias_of, alias_path, lead_past, named_aliases, resolved, write_alias
+from ._alias import UNLINKED, alias_of, alias_path, all_resolved, lead_past, resolved, write_alias
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
@@ -70,11 +70,7 @@ class Folder(FolderList):
         """Return the aliases with a prefix, and the keys of the sessions that they lead to."""
         if not self.read_only:
             self._renaming.finish()
-        return {
-            key: target
-            for key in named_aliases(self.path)
-            if key.text.startswith(prefix) and (target := self.resolve(key)) != key
-        }
+        return all_resolved(self.path, prefix)
 
     # One session: changing.
 

@@ -66,7 +66,7 @@ class FolderList(FolderReader):
         """Return the record of a session in this file, or still in a nanobot file, else None."""
         info = self.info(path, key)
         if info is None and (files := self._foreign.get(key)):
-            info = _listing.foreign_info(self.path, key, files[-1])
+            info = _listing.foreign_info(self.path, key, files[-1], self.pass_over)
         if info is None:
             self.index.touch([key])  # it went, or can't be read now
         return info
@@ -74,7 +74,7 @@ class FolderList(FolderReader):
     def dated(self) -> Iterator[tuple[str, int | None]]:
         """Give each session, by its key's text, and its time, as an index wants it."""
         for key, files in self._foreign.items():
-            info = _listing.foreign_info(self.path, key, files[-1])
+            info = _listing.foreign_info(self.path, key, files[-1], self.pass_over)
             if info is not None:
                 yield key.text, _listing.microseconds(info)
         for item, status in _listing.files(self.path, "", self.pass_over):
@@ -94,7 +94,9 @@ class FolderList(FolderReader):
             status = path.lstat()
         except FileNotFoundError:
             files = self._foreign.get(key)
-            info = _listing.foreign_info(self.path, key, files[-1]) if files else None
+            info = (
+                _listing.foreign_info(self.path, key, files[-1], self.pass_over) if files else None
+            )
             return None if info is None else _listing.microseconds(info)
         except OSError as error:
             self.pass_over(path, error)

@@ -106,6 +106,9 @@ Placed: TypeAlias = tuple[int, Item, int]
 Choose: TypeAlias = Callable[[tuple[int, str] | None, int | None], Sequence[Placed]]
 """A function that returns so many sessions behind a place in the list, or all, in order."""
 
+PassOver: TypeAlias = Callable[[Path, OSError], None]
+"""A function that takes note of what can't be read."""
+
 
 class Reader(Protocol):
     """The files, as a list needs to read them."""
@@ -157,7 +160,7 @@ def scan(
     folder: Path, foreign: Mapping[SessionKey, Path], reader: Reader, prefix: str, order: Order
 ) -> Choose:
     """Return a function that chooses by what a look through the folder tells, each time."""
-    others = [*_foreign_sessions(folder, foreign, prefix)]
+    others = [*_foreign_sessions(folder, foreign, prefix, reader.pass_over)]
 
     def choose(place: tuple[int, str] | None, most: int | None) -> Sequence[Placed]:
         found = _behind(place, order, chain(others, _dated(folder, prefix, reader)))
@@ -197,9 +200,7 @@ def dated(item: Item, status: os.stat_result, reader: Reader) -> int | None:
     return None if info is None else microseconds(info)
 
 
-def files(
-    folder: Path, prefix: str, pass_over: Callable[[Path, OSError], None]
-) -> Iterator[tuple[Item, os.stat_result]]:
+def files(folder: Path, prefix: str, pass_over: PassOver) -> Iterator[tuple[Item, os.stat_result]]:
     """Give the files whose names may be those of sessions with the prefix."""
     channel, colon, rest = prefix.partition(":")
     begins = name_begins(rest)
@@ -246,25 +247,34 @@ def _cut_so(name: str, begins: tuple[str, ...]) -> bool:
 
 
 def _foreign_sessions(
-    folder: Path, foreign: Mapping[SessionKey, Path], prefix: str
+    folder: Path,
+    foreign: Mapping[SessionKey, Path],
+    prefix: str,
+    pass_over: PassOver,
 ) -> Iterator[Found]:
     """Give the sessions that are still in nanobot files."""
     for key, file in foreign.items():
         if key.text.startswith(prefix):
-            info = foreign_info(folder, key, file)
+            info = foreign_info(folder, key, file, pass_over)
             if info is not None:
                 path = session_path(folder, key)
                 yield -microseconds(info), Item(path.parent, path.name, info)
 
 
-def foreign_info(folder: Path, key: SessionKey, file: Path) -> SessionInfo | None:
+def foreign_info(
+    folder: Path, key: SessionKey, file: Path, pass_over: PassOver
+) -> SessionInfo | None:
     """Return the record of a session that is still in this nanobot file, else None."""
     path = session_path(folder, key)
     if path.exists() or path.with_suffix(ALIAS_SUFFIX).exists():
         return None
-    with suppress(FileNotFoundError):  # removed meanwhile
+    try:
         return _nanobot.load(file, key).info
-    return None
+    except FileNotFoundError:  # removed meanwhile
+        return None
+    except OSError as error:
+        pass_over(file, error)
+        return None
 
 
 def _as_of(info: SessionInfo, written: int) -> SessionInfo:

@@ -72,10 +72,10 @@ def index(folder: Path) -> dict[SessionKey, list[Path]]:
     """
     found: dict[SessionKey, list[Path]] = {}
     places = [folder, *filter(is_workspace, sorted(folder.iterdir()))]
-    files = [path for place in places for path in place.glob("*.jsonl") if path.is_file()]
+    files = [path for place in places for path in place.glob("*.jsonl") if not path.is_dir()]
     for place in places:
         _tell_unopened(place)
-    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted(files, key=lambda path: path.lstat().st_mtime_ns):
         try:
             key = _key_of(path)
         except OSError as error:
@@ -101,7 +101,11 @@ def index(folder: Path) -> dict[SessionKey, list[Path]]:
 
 def is_workspace(folder: Path) -> bool:
     """Return True for the folder of one of nanobot's workspaces, and not of a channel."""
-    return _WORKSPACE.fullmatch(folder.name) is not None and (folder / _MARK).is_file()
+    return (
+        _WORKSPACE.fullmatch(folder.name) is not None
+        and (folder / _MARK).is_file()
+        and not folder.is_symlink()
+    )
 
 
 def _tell_unopened(folder: Path) -> None:

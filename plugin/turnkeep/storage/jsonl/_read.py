@@ -27,6 +27,7 @@ from ._blocks import (
     PROBE,
     Read,
     backward,
+    check_line,
     end_at_hand,
     line_start,
     lines_forward,
@@ -248,6 +249,7 @@ def _end_of_lines(read: Read, size: int) -> int:
     """Return the offset behind the last whole line."""
     position = size
     while position > 0:
+        check_line(size - position)
         block = min(BLOCK, position)
         feed = read(block, position - block).rfind(b"\n")
         position -= block

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ..._records.turn import Turn
-from ._blocks import whole_lines
+from ._blocks import check_line, whole_lines
 from ._disk import read_part
 from ._lines import LONGEST_LINE, decode_line, is_odd, parts
 
@@ -130,6 +130,7 @@ def _line_around(fd: int, at: int, end: int) -> tuple[int, bytes]:
     """Return where the line that is at this offset begins, and the line."""
     start = at
     while start > 0:
+        check_line(at - start)
         block = read_part(fd, max(0, start - BLOCK), start)
         feed = block.rfind(b"\n")
         start -= len(block) - feed - 1
@@ -143,6 +144,7 @@ def _blocks(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
     start = position = 0
     pieces: list[bytes] = []
     while position < end:
+        check_line(position - start)
         data = os.pread(fd, min(BLOCK, end - position), position)
         if not data:
             break
