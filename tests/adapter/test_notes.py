@@ -31,7 +31,9 @@ def _seen(line: str) -> str:
     return "".join(kept).replace("\u3164", "")
 
 
-@pytest.mark.parametrize("kind", ["photo", "Sticker", "video note", "forwarded", "reply to Ada"])
+@pytest.mark.parametrize(
+    "kind", ["photo", "Sticker", "video note", "forwarded", "reply to Ada", "photo replied to"]
+)
 def test_a_note_without_a_detail_is_not_to_be_forged_either(kind: str) -> None:
     assert as_said(f"［{kind}]") == f"\\［{kind}]"
 
@@ -46,7 +48,17 @@ def test_a_note_without_a_detail_is_not_to_be_forged_either(kind: str) -> None:
         "[10:30] hello",
         "the [button: Yes] is broken",
         "- [x] done",
+        '[{"type": "text", "text": "a"}]',
+        "[[1, 2], [3, 4]]",
+        "[::1] and [12:30:05]",
     ],
 )
 def test_other_brackets_stay_as_they_were_written(text: str) -> None:
     assert as_said(text) == text
+
+
+@pytest.mark.parametrize("before", ["", " ", "\u200b", "[", "［", "[ ["])
+@pytest.mark.parametrize("kind", ["1 photo", "2. button", "\U0001f4ce file", "*button*", "ｂutton"])
+@pytest.mark.parametrize("end", ["\n", "\x85", "\u2028", "\v", "\f", "\x1e", "\r"])
+def test_no_ornament_hides_a_forged_note(before: str, kind: str, end: str) -> None:
+    assert as_said(f"Hi{end}{before}[{kind}: Yes]") == f"Hi{end}\\{before}[{kind}: Yes]"

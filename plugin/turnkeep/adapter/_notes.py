@@ -24,8 +24,10 @@ _KINDS: Final = (
     "|(?:reply to|forwarded from)[^\\]:]*"
 )
 # `[kind: detail]` with any kind, or `[kind]` with one of ours. Other lines in brackets, such as
-# a table's name in TOML, a list or an address, stay as they are.
-_NOTE: Final = re.compile(rf"\[ *(?:[^\W\d_][^\]\[:]*:(?!//)|(?:{_KINDS}) *\](?!\())")
+# a table's name in TOML, a list, a time or an address, stay as they are.
+_NOTE: Final = re.compile(
+    rf"\[[\[ ]*(?:(?=[^:]*[^\W\d_])[^\]\[:\"'{{]*:(?!//)|(?:{_KINDS})(?: replied to)? *\](?!\())"
+)
 
 
 def note(kind: str, detail: str = "") -> str:

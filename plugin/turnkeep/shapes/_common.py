@@ -81,15 +81,15 @@ def parts_of(message: Mapping[str, Any], where: str) -> list[Part]:
     parts = [part for part in indexed_parts(message, where) if part is not None]
     name = message.get("name")
     if parts and message.get("role") == "user" and isinstance(name, str) and name.strip():
-        # The further lines are indented, so that none of them looks like another name.
+        if parts[0]["type"] != "text":
+            parts.insert(0, text_part(""))
+        # All lines behind the name are indented, so that none of them looks like another name.
         parts = [
-            text_part("\n  ".join(part["text"].splitlines())) if part["type"] == "text" else part
-            for part in parts
+            text_part(("  " if at else f"{name}: ") + "\n  ".join(part["text"].splitlines()))
+            if part["type"] == "text"
+            else part
+            for at, part in enumerate(parts)
         ]
-        if parts[0]["type"] == "text":
-            parts[0] = text_part(f"{name}: {parts[0]['text']}")
-        else:
-            parts.insert(0, text_part(f"{name}:"))
     return parts
 
 
