@@ -23,11 +23,18 @@ _ADDRESS: Final = re.compile(
 
 _SECRET: Final = re.compile(
     r"(?<![\w.-])(?:"
-    r"\d{3,}:[\w-]{20,}"  # a bot of Telegram
+    r"(?:bot)?\d{3,}:[\w-]{20,}"  # a bot of Telegram, also in the path of its API
     r"|[\w-]{20,}\.[\w-]{5,}\.[\w-]{25,}"  # a bot of Discord
-    r"|(?:sk|xai|gsk|pk)-[\w-]{16,}"  # a model's API
+    r"|(?:sk|xai|gsk|pk|xox[a-z]|gh[a-z]|hf|glpat|AIza)[\w-]{16,}"  # a model's API, and others
+    r"|eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a signed one (JWT)
     r")"
 )
+_NAMED: Final = re.compile(
+    r"(?i)((?:passw(?:or)?d|pwd|token|secret|signature|api[_-]?key)[\"']?\s*[=:]\s*[\"']?"
+    r"|\b(?:Bearer|Basic|Bot)\s+(?=[\w.~+/=-]{16}))(?:[^\s\"'&,;)}\]]+)"
+)
+"""A secret that its name tells: `password=…`, `'api_key': '…'`, `Authorization: Bearer …`."""
+
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -41,7 +48,7 @@ def safe_line(text: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    return _SECRET.sub("…", _ADDRESS.sub(_shortened, text))
+    return _NAMED.sub(r"\1…", _SECRET.sub("…", _ADDRESS.sub(_shortened, text)))
 
 
 def _shortened(found: re.Match[str]) -> str:

@@ -19,12 +19,21 @@ SECRETS = [
     "https://api.telegram.org/file/bot42:TEST/photos/1.jpg",
     "https://cdn.discordapp.com/attachments/1/2/a.png?ex=1&hm=5f",
     "https://discord.com/api/webhooks/7/token-of-a-webhook",
-    "postgresql://ada:password@db.example.org:5432/bots",
-    "redis://:password@cache.example.org/0",
+    "postgresql://ada:AAHdq@db.example.org:5432/bots",
+    "redis://:AAHdq@cache.example.org/0",
     "1234567890:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw",
     f"{'M' * 24}.{'a' * 6}.{'b' * 30}",
     "sk-proj-abcdefghijklmnop1234",
+    "/bot1234567890:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getFile",
+    "host=db.example.org password=AAHdq user=ada",
+    "{'api_key': 'abcdefghijkl'}",
+    "Authorization: Bearer abcdefghijklmnop",
+    "Authorization: Bot abcdefghijklmnop.bbbbbb",
+    "gsk_abcdefghijklmnop1234",
+    "AIzaSyabcdefghijklmnop1234",
+    "eyJhbGciOiJI.abcdefghijkl.bbbb",
 ]
+HIDDEN = ("42:TEST", "?ex=", "token-of", "AAHdq", "bbbb", "abcdefghijkl")
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -39,10 +48,41 @@ def test_no_log_line_and_no_traceback_holds_a_secret(
     except OSError:
         logger.exception("no answer from %s", secret)
     assert len(caplog.records) == 3
-    for part in ("42:TEST", "?ex=", "token-of", "password", "AAHdq", "bbbb", "abcdefghijkl"):
+    for part in HIDDEN:
         assert part not in caplog.text
     assert "in 5 s" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def _chained(secret: str, how: str) -> Exception:
+    try:
+        try:
+            raise OSError(f"GET {secret} failed")
+        except OSError as error:
+            if how == "group":
+                raise ExceptionGroup("some", [error, ExceptionGroup("of", [error])]) from None
+            if how == "note":
+                told = StorageError("no answer")
+                told.add_note(f"GET {secret} failed")
+                raise told from None
+            if how == "cause":
+                raise StorageError("no answer") from error
+            raise StorageError("no answer")  # noqa: B904 - its context is what is tried
+    except (StorageError, ExceptionGroup) as error:
+        return error
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+@pytest.mark.parametrize("how", ["cause", "context", "group", "note"])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_what_stands_behind_an_exception_holds_no_secret_at_any_level(
+    secret: str, how: str, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level, "turnkeep")
+    logger.error("failed: %r", [_chained(secret, how)], exc_info=_chained(secret, how))
+    assert "Traceback" in caplog.text
+    for part in HIDDEN:
+        assert part not in caplog.text
 
 
 def test_a_line_stays_as_it_is_where_nothing_is_secret(caplog: pytest.LogCaptureFixture) -> None:
