@@ -177,10 +177,13 @@ async def test_a_chain_of_aliases_is_read_once_and_a_circle_ends(tmp_path: Path)
         alias = session_path(tmp_path, SessionKey("test", at)).with_suffix(".alias")
         alias.write_text(f'{{"moved_to":"test:{to}"}}')
     reads: list[Path] = []
+
+    def counting(path: Path) -> bytes:
+        reads.append(path)
+        return read_side_file(path)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            _alias, "read_side_file", lambda path: reads.append(path) or read_side_file(path)
-        )
+        patch.setattr(_alias, "read_side_file", counting)
         async with opened(tmp_path) as storage:
             aliases = await storage.aliases()
     assert len(reads) <= 2 * 1493
