@@ -41,6 +41,22 @@ LOCAL = [
     "http:///etc/passwd",
     "http://printer.local/",
     "http://redis:6379/",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:0:7f00:1]/",
+    "http://[64:ff9b:1::a00:1]/",
+    "http://224.0.0.1/",
+    "http://127\u30020\u30020\u30021/",
+    "http://router.lan/",
+    "http://kubernetes.default.svc/",
+    "http://nas.home.arpa/",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "unix:/var/run/docker.sock",
+    "jar:http://127.0.0.1!/",
+    "view-source:file:///etc/passwd",
+    "url:file:///etc/passwd",
+    "local-file:/etc/passwd",
+    "smb://files.example.org/a",
+    "php://filter/resource=/etc/passwd",
 ]
 PUBLIC = [
     "https://example.org/a.png?x=file:///etc/passwd",
@@ -50,6 +66,10 @@ PUBLIC = [
     "http://[2606:4700::1111]/a",
     "HTTPS://EXAMPLE.ORG",
     "gs://bucket/a.png",
+    "s3://bucket/a.png",
+    "sandbox:/mnt/data/a.png",
+    "http://[64:ff9b::808:808]/",
+    "data:image/png;base64,AAAA",
     "AgACAgIAAxkBAAI",
     "",
 ]
@@ -122,6 +142,10 @@ async def test_extend_refuses_a_path_in_the_place_of_a_pictures_address(path: st
         with pytest.raises(InvalidTurnError, match="'url'"):
             await store.session("web:1").extend(
                 [{"role": "user", "content": [{"type": "input_image", "image_url": path}]}]
+            )
+        with pytest.raises(InvalidTurnError, match="'url'"):
+            await store.session("web:1").extend(
+                [{"role": "user", "content": [Media("photo", url=path)]}]
             )
 
 

@@ -362,3 +362,24 @@ async def test_a_sessions_file_that_is_a_link_is_named_once_and_passed_over(
                 assert (await storage.find_all(["s"])).unread == [KEY]
     assert len(caplog.records) == 1
     assert "1.jsonl" in caplog.text
+
+
+async def test_metadata_of_any_size_in_a_foreign_file_is_left_out_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as storage:
+        await put(storage, "a")
+        await storage.update_metadata(KEY, {"a": "small"})
+    path = path_of(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"small", b"x" * 1_000_000))
+    async with opened(tmp_path) as storage:
+        for _ in range(3):
+            info, turns, _ = await storage.read(KEY)
+            assert info is not None
+            assert (info.metadata, [turn.text for turn in turns]) == ({}, ["a"])
+            await storage.sessions()
+        await storage.update_metadata(KEY, {"b": 1})
+        assert await contents(storage) == ["a"]
+    assert [line for line in caplog.messages if "left out" in line] == [
+        f"{path}: its metadata is over 8192 bytes, and left out"
+    ]

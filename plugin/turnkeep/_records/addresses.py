@@ -20,20 +20,41 @@ from .turn import Turn
 __all__ = ["foreign_turn", "is_local_address", "without_local_addresses"]
 
 _FIELDS: Final = frozenset({"file_data", "file_id", "href", "path", "src"})
-_LOCAL_NAMES: Final = ("localhost", "localdomain", "local", "internal", "ip6-localhost")
+_LOCAL_NAMES: Final = frozenset(
+    {
+        *("localhost", "localdomain", "local", "internal", "ip6-localhost", "lan", "home", "corp"),
+        *("intranet", "private", "arpa", "svc"),
+    }
+)
 _IGNORED: Final = re.compile(r"[\s\x00-\x20]+")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):[/\\]*(.*)", re.DOTALL)
 _PATH: Final = re.compile(r"[/\\~]|\.{1,2}[/\\]|[a-z]:[/\\]")
 _HOST: Final = re.compile(r"[^/\\?#]*")
 _OLD_IPV4: Final = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+)){0,3}")
-_WITH_HOST: Final = frozenset({"ftp", "http", "https", "ws", "wss"})
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_WITH_HOST: Final = frozenset(
+    {
+        *("ftp", "ftps", "http", "https", "ws", "wss", "gopher", "dict", "ldap", "ldaps", "rtsp"),
+        *("sftp", "ssh", "telnet", "tftp", "redis", "rediss", "imap", "pop3", "smtp"),
+    }
+)
+_LOCAL_SCHEMES: Final = frozenset(
+    {
+        *("file", "local-file", "netdoc", "unix", "http+unix", "https+unix", "smb", "php", "phar"),
+        *("blob", "jar", "url", "view-source"),  # around another address
+    }
+)
+_AROUND_IPV4: Final = tuple(
+    ipaddress.IPv6Network(network)
+    for network in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96")
+)
+"""Networks whose addresses end with one of IPv4 that is reached by them."""
+
 _LOOKED_AT: Final = 2_000
 """The characters of an address that are looked at: no host's name is longer."""
 
 
 def is_local_address(address: str) -> bool:
-    """Return True for a `file:` address, and for one of this machine or a private network.
+    """Return True for an address of a file, of this machine or of a private network.
 
     It knows the ways in which clients read an address: `http:/\\\\0x7f.1`, `[::ffff:127.0.0.1]`,
     `localhost.`. It asks no name server, so a public name may still lead to a private address.
@@ -48,7 +69,7 @@ def is_local_address(address: str) -> bool:
     if found is None:
         return False
     scheme, rest = found.groups()
-    if scheme == "file":
+    if scheme in _LOCAL_SCHEMES:
         return True
     if scheme not in _WITH_HOST:
         return False
@@ -77,9 +98,10 @@ def _is_local_ip(text: str) -> bool:
     inner = None
     if ip.version == 6:
         inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64:
+        if any(ip in network for network in _AROUND_IPV4):
             inner = ipaddress.ip_address(int(ip) & 0xFFFFFFFF)
-    return not (ip if inner is None else inner).is_global
+    reached = ip if inner is None else inner
+    return not reached.is_global or reached.is_multicast
 
 
 def foreign_turn(turn: Turn, where: str) -> Turn:
@@ -113,7 +135,7 @@ def _local_fields(part: Mapping[str, Any], value: object, name: str = "") -> Ite
         for inner in value:
             yield from _local_fields(part, inner, name)
     elif isinstance(value, str) and _is_address_field(name):
-        is_path = part.get("type") != "media" and name.lower().endswith(("url", "uri"))
+        is_path = name.lower().endswith(("url", "uri"))
         if is_local_address(value) or (is_path and _PATH.match(value.strip().lower())):
             yield name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..._records.key import SessionKey
+from ..base import MAX_METADATA_BYTES
 from ._blocks import count_lines
 from ._disk import reading
 from ._names import DAMAGED_SUFFIX
@@ -52,6 +53,14 @@ class Damage:
         if path not in self._odd:
             self._odd.add(path)
             logger.warning("%s: can't be read (%s) and is passed over", path, error)
+
+    def report_foreign_metadata(self, path: Path) -> None:
+        """Log, once, that a session has metadata that we write nowhere."""
+        if path not in self._odd:
+            self._odd.add(path)
+            logger.warning(
+                "%s: its metadata is over %d bytes, and left out", path, MAX_METADATA_BYTES
+            )
 
     def count(self, path: Path) -> int:
         """Return the number of damaged places: those known in the file, and those set aside."""

@@ -20,7 +20,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
-from ..base import SessionInfo
+from ..base import MAX_METADATA_BYTES, SessionInfo
 from ..jsonl import _listing, _nanobot
 from ._alias import alias_of, alias_path
 from ._blocks import lines_backward
@@ -229,6 +229,9 @@ class FolderReader:
         tail.damaged_places = self._damage.count(path) + bool(tail.torn)
         if tail.info is not None:
             tail.info = msgspec.structs.replace(tail.info, damaged=tail.damaged_places)
+            if len(msgspec.json.encode(tail.info.metadata)) > MAX_METADATA_BYTES:
+                tail.info = msgspec.structs.replace(tail.info, metadata={})
+                self._damage.report_foreign_metadata(path)
         return tail
 
     def _mend(self, fd: int, path: Path, key: SessionKey, tail: Tail, write: bool) -> None:
