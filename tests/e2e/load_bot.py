@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import sys
 
 import discord
@@ -46,7 +47,13 @@ async def telegram() -> None:
 
 class DiscordBot(commands.Bot):
     async def setup_hook(self) -> None:
+        # Python 3.11's `wait_for`, in which discord.py connects, may swallow the cancellation by
+        # which asyncio answers Ctrl-C (https://github.com/python/cpython/issues/86296).
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.stop)
         await self.add_cog(SessionCog(self, STORE, busy="queue", backfill=100))
+
+    def stop(self) -> None:
+        self.stopping = asyncio.create_task(self.close())
 
     async def on_session_message(self, message: discord.Message, session: ChatSession) -> None:
         await answer(message.content, session)
