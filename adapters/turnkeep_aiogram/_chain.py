@@ -6,8 +6,9 @@ from aiogram.types import Message
 
 from turnkeep.adapter import Earlier
 
-from ._content import Hides, content_of, quoted_of
+from ._content import content_of, quoted_of
 from ._message import is_ephemeral, is_of_own_inline_mode, replied_to, sender_of, source_id
+from ._services import Hides
 
 
 def earlier_of(message: Message, hides: Hides) -> list[Earlier]:

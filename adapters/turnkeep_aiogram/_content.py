@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from aiogram.types import (
     CallbackQuery,
     Chat,
@@ -33,7 +30,7 @@ from ._commands import without_command
 from ._media import media_of, media_text
 from ._message import replied_to, source_id, source_id_at
 from ._rich import rich_text_of
-from ._services import service_lines
+from ._services import Hides, hides_nothing, service_lines
 
 
 class _Readable(TextDecoration):
@@ -81,17 +78,8 @@ def text_of(message: Message) -> str:
         return text
     try:
         return _READABLE.unparse(text, entities)
-    except UnicodeDecodeError:  # one of them ends inside of a character
+    except UnicodeError:  # one of them ends inside of a character, or the text is half of one
         return text
-
-
-Hides: TypeAlias = Callable[[int | None, str | None], bool]
-"""A function of an author's id and a source id: may nothing of that message be repeated?"""
-
-
-def hides_nothing(_author: int | None, _source: str | None) -> bool:
-    """Hide no message."""
-    return False
 
 
 def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
@@ -107,7 +95,7 @@ def content_of(message: Message, hides: Hides = hides_nothing) -> Content:
     text = text_of(message)
     if message.rich_message is None:  # the notes about its media are ours
         text = as_said(text)
-    said, media = [text, *service_lines(message)], media_of(message)
+    said, media = [text, *service_lines(message, hides)], media_of(message)
     if not media and not any(said):
         return ""
     lines = [_reply_line(message, hides), _forward_line(message), *said]
@@ -168,6 +156,10 @@ def _hides_answered(message: Message, hides: Hides) -> bool:
     origin = None if reply is None else reply.forward_origin
     if origin is not None and hides(_origin_id(origin), None):
         return True
+    elsewhere, story = message.external_reply, message.reply_to_story
+    chats = (None if one is None else one.chat for one in (elsewhere, story))
+    if any(chat is not None and hides(chat.id, None) for chat in chats):
+        return True
     return answered is not None and hides(*answered)
 
 
@@ -178,7 +170,7 @@ def _reply_line(message: Message, hides: Hides = hides_nothing) -> str:
     reply = replied_to(message)
     if reply is not None:
         said = quoted or _part_of(message, reply) or text_of(reply) or media_text(reply)
-        return reply_note(_author_name(reply), said or "\n".join(service_lines(reply)))
+        return reply_note(_author_name(reply), said or "\n".join(service_lines(reply, hides)))
     if message.external_reply is not None:
         elsewhere = message.external_reply
         return reply_note(_origin_name(elsewhere.origin), quoted or media_text(elsewhere))

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from aiogram.types import Message
 
 from turnkeep.adapter import as_said, note
 
 from ._amounts import amount
+from ._message import source_id
+
+Hides: TypeAlias = Callable[[int | None, str | None], bool]
+"""A function of an author's id and a source id: may nothing of that message be repeated?"""
 
 
-def service_lines(message: Message) -> list[str]:
-    """Return what a person did, such as `[users shared: Bob]`; empty for any other message."""
+def hides_nothing(_author: int | None, _source: str | None) -> bool:
+    """Hide no message."""
+    return False
+
+
+def service_lines(message: Message, hides: Hides = hides_nothing) -> list[str]:
+    """Return what a person did, such as `[users shared: Bob]`; empty for any other message.
+
+    Of the tasks of a checklist that `hides` names, the numbers are told.
+    """
     if (web_app := message.web_app_data) is not None:
         return [note("web app", web_app.button_text), as_said(web_app.data)]
     if (users := message.users_shared) is not None:
@@ -26,15 +39,17 @@ def service_lines(message: Message) -> list[str]:
         return [note("refund", amount(refund.total_amount, refund.currency))]
     if (over := message.giveaway_completed) is not None:
         return [note("giveaway completed", f"{over.winner_count} winners")]
-    return _of_checklist(message)
+    return _of_checklist(message, hides)
 
 
-def _of_checklist(message: Message) -> list[str]:
+def _of_checklist(message: Message, hides: Hides) -> list[str]:
     if (added := message.checklist_tasks_added) is not None:
         return [note("checklist tasks added", " / ".join(one.text for one in added.tasks))]
     if (done := message.checklist_tasks_done) is None:
         return []
     about = done.checklist_message
+    if about is not None and (author := about.sender_chat or about.from_user) is not None:
+        about = None if hides(author.id, source_id(about)) else about
     tasks = about.checklist.tasks if about is not None and about.checklist is not None else ()
     texts = {one.id: one.text for one in tasks}
 

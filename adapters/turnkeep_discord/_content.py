@@ -47,11 +47,13 @@ def _embeds(part: discord.Message | discord.MessageSnapshot) -> list[discord.Emb
     return part.embeds
 
 
-Hides: TypeAlias = Callable[[discord.Message], bool]
-"""A function of a message that another one replies to: may nothing of it be repeated?"""
+Hides: TypeAlias = Callable[[discord.Message | discord.MessageReference], bool]
+"""A function of a message that another one replies to, or of a reference to one that it forwards:
+may nothing of it be repeated?
+"""
 
 
-def hides_nothing(_: discord.Message) -> bool:
+def hides_nothing(_: object) -> bool:
     """Hide no message."""
     return False
 
@@ -66,7 +68,7 @@ def content_of(
     neither text nor author is repeated. The `title` of a thread that the message begins precedes
     its text; that of a forum post is known.
     """
-    lines, media = _lines(message), media_of(message)
+    lines, media = _lines(message, hides), media_of(message, hides)
     if not media and not any(line.strip() for line in lines):
         return ""
     above = [_reply_line(message, hides), title or post_line(message)]
@@ -85,18 +87,29 @@ def post_line(message: discord.Message) -> str:
     return note("post", thread.name) if begins and isinstance(thread, discord.Thread) else ""
 
 
-def _lines(message: discord.Message) -> list[str]:
+def _lines(message: discord.Message, hides: Hides) -> list[str]:
     """Return the lines that the message says, without what it replies to."""
     lines = [as_said(line) for line in _texts(message, message)]
-    for snapshot in message.message_snapshots:
+    lines += [note("forwarded")] * _forwards_hidden(message, hides)
+    for snapshot in _snapshots(message, hides):
         lines += [note("forwarded"), *(as_said(line) for line in _texts(snapshot, message))]
     return lines
 
 
-def media_of(message: discord.Message) -> list[Media]:
+def _snapshots(message: discord.Message, hides: Hides) -> list[discord.MessageSnapshot]:
+    return [] if _forwards_hidden(message, hides) else message.message_snapshots
+
+
+def _forwards_hidden(message: discord.Message, hides: Hides) -> bool:
+    reference = message.reference
+    is_forward = reference is not None and reference.type is discord.MessageReferenceType.forward
+    return is_forward and reference is not None and hides(reference)
+
+
+def media_of(message: discord.Message, hides: Hides = hides_nothing) -> list[Media]:
     """Return the media of a message, and of those that it forwards."""
     media: list[Media] = []
-    parts: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
+    parts: list[discord.Message | discord.MessageSnapshot] = [message, *_snapshots(message, hides)]
     for part in parts:
         media += [*_attachments(part), *_stickers(part.stickers)]
         media += embed_media(_embeds(part), part.content)
@@ -120,8 +133,8 @@ def _reply_line(message: discord.Message, hides: Hides) -> str:
         return ""
     if hides(original):
         return reply_note(None, "")
-    said = "\n".join(_lines(original)).strip("\n")
-    said = said or " ".join(media.text for media in media_of(original))
+    said = "\n".join(_lines(original, hides)).strip("\n")
+    said = said or " ".join(media.text for media in media_of(original, hides))
     return reply_note(original.author.display_name, said)
 
 
@@ -130,7 +143,7 @@ def _replied_media(message: discord.Message, hides: Hides) -> list[Media]:
     original = original_of(message)
     if original is None or hides(original):
         return []
-    return as_repeated(one for one in media_of(original) if one.file_id or one.url)
+    return as_repeated(one for one in media_of(original, hides) if one.file_id or one.url)
 
 
 def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Media]:

@@ -67,8 +67,16 @@ class Reading:
         """Return the message that another one repeats, if it may be repeated."""
         return quoted_of(message, self.ignores)
 
-    def ignores(self, where: Where) -> bool:
-        """Return whether its author, its channel, thread or server is ignored."""
+    def ignores(self, where: Where | discord.MessageReference) -> bool:
+        """Return whether its author, its channel, thread or server is ignored.
+
+        Discord says of a forwarded message where it is from. Its author is known if the bot has
+        seen it.
+        """
+        if isinstance(where, discord.MessageReference):
+            original = where.cached_message
+            is_elsewhere = self._recorder.ignores(where.channel_id, where.guild_id)
+            return is_elsewhere or (original is not None and self.ignores(original))
         channel = where.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
         ids = (None if one is None else one.id for one in (author_of(where), channel, where.guild))

@@ -23,7 +23,7 @@ from turnkeep_aiogram import SessionMiddleware, privacy_router
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
-ADA, BOB, GROUP = 7, 8, -1001234567890
+ADA, BOB, GROUP, AWAY = 7, 8, -1001234567890, -1009
 OURS = f"telegram:{ADA}"
 
 
@@ -319,6 +319,70 @@ async def test_an_ignored_persons_words_are_not_kept_where_others_repeat_them(
     assert "[forwarded]" in kept
     assert "secret" not in kept
     assert "Bob" not in kept
+
+
+def _of(user: int, name: str, chat: int = GROUP, **fields: Any) -> dict[str, Any]:
+    author = {"id": user, "is_bot": False, "first_name": name}
+    group = {"id": chat, "type": "supergroup", "title": "The secret place"}
+    return {"message_id": 90, "date": 1, "chat": group, "from": author, **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        (
+            {
+                "checklist_tasks_done": {
+                    "checklist_message": _of(
+                        BOB,
+                        "Bob",
+                        checklist={"title": "Shop", "tasks": [{"id": 1, "text": "secret"}]},
+                    ),
+                    "marked_as_done_task_ids": [1],
+                }
+            },
+            "[checklist tasks done: task 1]",
+        ),
+        (
+            {
+                "text": "what?",
+                "external_reply": {
+                    "origin": {
+                        "type": "user",
+                        "date": 1,
+                        "sender_user": {"id": 5, "is_bot": False, "first_name": "Eve secret"},
+                    },
+                    "chat": {"id": AWAY, "type": "supergroup", "title": "The secret place"},
+                    "message_id": 5,
+                },
+                "quote": {"text": "secret", "position": 0},
+            },
+            "[reply to a message]\nwhat?",
+        ),
+        (
+            {
+                "text": "what?",
+                "reply_to_story": {
+                    "chat": {"id": AWAY, "type": "supergroup", "title": "The secret place"},
+                    "id": 5,
+                },
+            },
+            "[reply to a message]\nwhat?",
+        ),
+    ],
+    ids=["checklist", "another chat", "story"],
+)
+async def test_an_ignored_persons_or_places_words_are_not_kept_by_any_way_of_repeating_them(
+    store: SessionStore, telegram: TelegramEmulator, fields: dict[str, Any], shown: str
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, ignore={BOB, AWAY}).setup(dispatcher)
+    dispatcher.message.register(lambda message: None)
+    text = fields.get("text", "")
+    async with polling(telegram, dispatcher):
+        telegram.say(GROUP, text, user_id=ADA, **{k: v for k, v in fields.items() if k != "text"})
+        await telegram.wait_taken()
+    assert await said(store, f"telegram:{GROUP}") == [f"user: {shown}"]
 
 
 async def test_capture_keeps_to_the_topic_that_a_message_was_sent_in(

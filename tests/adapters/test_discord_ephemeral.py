@@ -230,3 +230,25 @@ async def test_an_ignored_persons_words_are_not_kept_where_others_reply_to_them(
         await server.say(place, ada, "I see", reply_to=secret)
         await bot.hears(server, 2)
     assert await said(store, key_of(place)) == ["user: [reply to a message]\nI see"]
+
+
+@pytest.mark.parametrize("ignored", ["author", "channel", "server"])
+async def test_an_ignored_persons_or_places_words_are_not_kept_where_others_forward_them(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload, ignored: str
+) -> None:
+    bob = server.user("Bob")
+    guild = server.guild() if ignored == "server" else {"id": place["guild_id"]}
+    elsewhere = server.channel(guild["id"], "elsewhere")
+    ids = {"author": bob, "channel": elsewhere, "server": guild}
+    async with connected(server, bot := RecordingBot(store, ignore={int(ids[ignored]["id"])})):
+        files = {"plan.pdf": b"%PDF"}
+        secret = await server.say(elsewhere, bob, "my secret", attachments=files)
+        await bot.hears(server, 1)
+        forwarded = await server.forward(secret, place, ada)
+        await server.say(place, ada, "I see", reply_to=forwarded)
+        await bot.hears(server, 3)
+    kept = await said(store, key_of(place))
+    assert kept == [
+        "user: [forwarded]",
+        "user: [reply to Ada: (forwarded)]\nI see",
+    ]
