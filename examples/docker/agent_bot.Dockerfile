@@ -1,7 +1,7 @@
 # In a checkout of turnkeep:
 #   docker build -f examples/docker/agent_bot.Dockerfile -t agent_bot .
 #   docker run --env-file .env -v agent_bot:/data --stop-timeout 20 agent_bot
-FROM python:3.13-slim
+FROM python:3.13.11-slim-trixie
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 
 # Beside a bot of your own, with turnkeep from the registry, these lines are

@@ -1,7 +1,7 @@
 # In a checkout of turnkeep:
 #   docker build -f examples/docker/both_channels.Dockerfile -t both_channels .
 #   docker run --env-file .env -v both_channels:/data --stop-timeout 20 both_channels
-FROM python:3.13-slim
+FROM python:3.13.11-slim-trixie
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 
 # Beside a bot of your own, with turnkeep from the registry, these lines are

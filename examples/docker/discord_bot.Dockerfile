@@ -1,7 +1,7 @@
 # In a checkout of turnkeep:
 #   docker build -f examples/docker/discord_bot.Dockerfile -t discord_bot .
 #   docker run --env-file .env -v discord_bot:/data --stop-timeout 20 discord_bot
-FROM python:3.13-slim
+FROM python:3.13.11-slim-trixie
 RUN useradd --uid 1000 bot && mkdir -p /data/sessions && chown -R bot /data
 
 # Beside a bot of your own, with turnkeep from the registry, these lines are

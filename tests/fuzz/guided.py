@@ -1,4 +1,7 @@
-"""One target under atheris, which follows the coverage: `python -m fuzz.guided TARGET FOLDER …`."""
+"""Targets under atheris, which follows the coverage: `python -m fuzz.guided TARGET … -- FOLDER …`.
+
+Of several targets the first byte of an input chooses one.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,14 @@ with atheris.instrument_imports(
 
 
 def main() -> None:
-    name = sys.argv.pop(1)
+    at = sys.argv.index("--")
+    names, sys.argv[1:] = sys.argv[1:at], sys.argv[at + 1 :]
 
     def one(data: bytes) -> None:
-        fuzz_one(name, data)
+        if len(names) == 1:
+            fuzz_one(names[0], data)
+        elif data:
+            fuzz_one(names[data[0] % len(names)], data[1:])
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()
