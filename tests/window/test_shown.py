@@ -61,6 +61,24 @@ async def test_turns_of_which_a_function_says_so_are_left_out_with_their_answers
             await session.get_history(leaving_out=[2])  # type: ignore[call-overload]
 
 
+def test_answers_that_name_no_question_go_with_the_one_that_is_left_out() -> None:
+    call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "first"},
+        {"role": "user", "content": "secret"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "found", "tool_call_id": "c"},
+        {"role": "assistant", "content": "an answer to it"},
+        {"role": "user", "content": "two"},
+    ]
+    for number in (0, 1):
+        window = build_window(
+            turns[2 * number :], leaving_out=lambda turn: "secret" in turn.text
+        ).messages
+        assert [message["content"] for message in window] == ["one", "first", "two"][2 * number :]
+
+
 @many(150)
 @given(CHATS)
 def test_a_window_over_any_turns_is_legal(chat: Chat) -> None:

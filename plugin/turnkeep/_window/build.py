@@ -23,7 +23,7 @@ from .ledger import one_message
 from .merge import merged
 from .message import Message, is_plain
 from .options import WindowOptions
-from .sight import View, begins_in, consolidated, in_epoch, narrows, visible
+from .sight import View, begins_in, chosen_turns, consolidated, in_epoch, narrows, visible
 from .summary import summary_within
 from .tail import Tail
 
@@ -142,7 +142,7 @@ def _arranged(
     if tail is None or chosen or narrows(view, turns):
         shown, complete = visible(info, turns, view, complete=complete)
         if options.leaving_out is not None:
-            shown = [turn for turn in shown if not options.leaving_out(turn)]
+            shown = chosen_turns(shown, options.leaving_out)
         chat = arrange(
             shown,
             unanswered=options.unanswered,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .._records.info import SessionInfo
 from .._records.turn import Turn
 from .message import is_said_by_user
 
-__all__ = ["View", "as_of", "begins_in", "consolidated", "in_epoch", "narrows", "visible"]
+__all__ = [
+    "View",
+    "as_of",
+    "begins_in",
+    "chosen_turns",
+    "consolidated",
+    "in_epoch",
+    "narrows",
+    "visible",
+]
 
 
 @dataclass(slots=True)
@@ -71,6 +80,25 @@ def narrows(view: View, turns: Sequence[Turn]) -> bool:
         if turn.role == "user" or turn.answers is None or turn.answers == before_answer:
             return True
     return False
+
+
+def chosen_turns(turns: Iterable[Turn], leaving_out: Callable[[Turn], bool]) -> list[Turn]:
+    """Return the turns that a caller does not leave out.
+
+    An answer that names no question answers the latest user turn, and goes with it. (`arrange`
+    leaves out one that names a user turn which is not there.)
+    """
+    chosen: list[Turn] = []
+    is_out = False
+    for turn in turns:
+        is_left = leaving_out(turn)
+        if turn.role == "user":
+            is_out = is_left
+        elif is_out and turn.answers is None and turn.role != "system":
+            continue
+        if not is_left:
+            chosen.append(turn)
+    return chosen
 
 
 def as_of(turns: Iterable[Turn], view: View) -> list[Turn]:
