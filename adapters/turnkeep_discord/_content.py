@@ -119,18 +119,28 @@ def media_of(message: discord.Message, hides: Hides = hides_nothing) -> list[Med
     return media
 
 
+def about(original: discord.Message, hides: Hides = hides_nothing) -> Content:
+    """Return a line about a message, and its media, as in a reply to it."""
+    return as_content([_line_about(original, hides)], _media_about(original, hides))
+
+
 def quoted_of(message: discord.Message, hides: Hides = hides_nothing) -> Quoted | None:
     """Return the message that the first line of this one repeats; None without such a line."""
     original = original_of(message)
-    if original is None or hides(original):
-        return None
-    return Quoted(source_id(original), str(author_id(original)))
+    return None if original is None else quoted(original, hides)
+
+
+def quoted(original: discord.Message, hides: Hides = hides_nothing) -> Quoted | None:
+    """Return a message that a line repeats, unless that says nothing of it."""
+    return None if hides(original) else Quoted(source_id(original), str(author_id(original)))
 
 
 def _reply_line(message: discord.Message, hides: Hides) -> str:
     original = original_of(message)
-    if original is None:
-        return ""
+    return "" if original is None else _line_about(original, hides)
+
+
+def _line_about(original: discord.Message, hides: Hides) -> str:
     if hides(original):
         return reply_note(None, "")
     said = "\n".join(_lines(original, hides)).strip("\n")
@@ -141,7 +151,11 @@ def _reply_line(message: discord.Message, hides: Hides) -> str:
 def _replied_media(message: discord.Message, hides: Hides) -> list[Media]:
     """Return the files and pictures of the message that this one replies to."""
     original = original_of(message)
-    if original is None or hides(original):
+    return [] if original is None else _media_about(original, hides)
+
+
+def _media_about(original: discord.Message, hides: Hides) -> list[Media]:
+    if hides(original):
         return []
     return as_repeated(one for one in media_of(original, hides) if one.file_id or one.url)
 

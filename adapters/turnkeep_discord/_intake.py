@@ -14,14 +14,14 @@ from turnkeep.adapter import (
     AS_MADE,
     ChatSession,
     Content,
-    Quoted,
     Recorder,
     RecordFilter,
     RecordOption,
+    as_said,
     private_key,
 )
 
-from ._asked import asked_of, source_of
+from ._asked import Asked, asked_of, source_of
 from ._backfill import Backfill
 from ._chain import earlier_of
 from ._changes import Changes
@@ -225,7 +225,7 @@ class Intake:
                 await self._record_missed(channel_id, key=key)
             session = await self._session_at(where, key, ephemeral)
             interaction = interaction_of(where)
-            content: Content | None = prompt
+            content: Content | None = None if prompt is None else as_said(prompt)
             if prompt is None and interaction is not None and interaction.type in PRESSED:
                 content = pressed_of(interaction) if await self._accepts(interaction) else None
             user, source = author_of(where), source_of(where)
@@ -254,12 +254,14 @@ class Intake:
         """Return a session that records the question of a command when its handler asks it."""
 
         async def ask(prompt: Content | None) -> ChatSession | None:
-            content = asked_of(where, self._reading.ignores) if prompt is None else prompt
+            asked = (
+                await asked_of(where, self._reading.ignores) if prompt is None else Asked(prompt)
+            )
+            content, quoted = asked
             if not content or self._reading.ignores(where):
                 return None
             user, source = author_of(where), source_of(where)
             sender = Sender(str(user.id), user.display_name)
-            quoted: Quoted | None = None
             if isinstance(where, commands.Context) and where.interaction is None:
                 await self._record_earlier(session, where.message)
                 quoted = self._reading.quoted_of(where.message)

@@ -58,8 +58,8 @@ def _form(data: Any) -> Content:
             files += map(str, part.get("values") or ())
         else:
             fields.append(_field_value(part, data, labels.get(part.get("custom_id", ""), {})))
-    uploads = _uploads(data)
-    media = [uploads[one] for one in files if one in uploads]
+    sent = uploads(data)
+    media = [sent[one] for one in files if one in sent]
     line = note("form", " / ".join(fields))
     is_short = len(line) <= _SHORT and not any("\n" in one for one in fields)
     return as_content([line] if is_short else [note("form"), *map(as_said, fields)], media)
@@ -76,8 +76,8 @@ def _field_value(part: Any, data: Any, labels: dict[str, str]) -> str:
     return "" if value is None else labels.get(str(value), str(value))
 
 
-def _uploads(data: Any) -> dict[str, Media]:
-    """Return the uploaded files by their ids."""
+def uploads(data: Any) -> dict[str, Media]:
+    """Return the files that somebody sent with an interaction, by their ids."""
     attached: dict[str, Any] = (data.get("resolved") or {}).get("attachments", {})
     return {
         id: Media(

@@ -10,6 +10,7 @@ from emulators.discord_payloads import Payload, Ref, World, bare, ident
 
 SLASH, USER, MESSAGE = 1, 2, 3
 _GROUPS: Final = (1, 2)
+_ATTACHMENT: Final = 11
 
 
 class Commands:
@@ -46,7 +47,10 @@ class Commands:
         return self._commands[guild]
 
     def slash(self, channel: Ref, name: str, options: Mapping[str, Any]) -> Payload:
-        """The data of a slash command that is used with the options it has."""
+        """The data of a slash command that is used with the options it has.
+
+        An attachment is given as its name and its bytes.
+        """
         root, *path = name.split()
         command = self._registered(channel, root, SLASH)
         leaf, nodes = command, []
@@ -57,13 +61,23 @@ class Commands:
         needed = {option for option, about in known.items() if about.get("required")}
         if not needed <= options.keys() <= known.keys():
             raise LookupError(f"/{name} takes {sorted(known)} and needs {sorted(needed)}")
+        files = {
+            option: self.world.files.attach(self.world.bot["id"], *value, ephemeral=True)
+            for option, value in options.items()
+            if known[option]["type"] == _ATTACHMENT
+        }
         given = [
-            {"name": option, "type": known[option]["type"], "value": value}
+            {
+                "name": option,
+                "type": known[option]["type"],
+                "value": files[option]["id"] if option in files else value,
+            }
             for option, value in options.items()
         ]
         for node in reversed(nodes):
             given = [{"name": node["name"], "type": node["type"], "options": given}]
-        return {**_named(command), "options": given}
+        resolved = {"attachments": {file["id"]: file for file in files.values()}}
+        return {**_named(command), "options": given, **({"resolved": resolved} if files else {})}
 
     def on_user(self, channel: Ref, name: str, target: Ref) -> Payload:
         """The data of a command in a person's context menu."""

@@ -23,6 +23,7 @@ from ._bounds import RefusedError
 from ._buttons import under_way
 from ._chain import Chained
 from ._content import Content
+from ._notes import as_said
 from ._outlet import Looks, Outlet
 from ._question import ChatReply, check_question
 from ._sent import is_part_of
@@ -155,6 +156,8 @@ class ChatSession(Session):
 
     async def _record_question(self, prompt: Content | None) -> bool:
         """Record the question, and bind the handle to it; return False if it is unknown."""
+        if isinstance(prompt, str):
+            prompt = as_said(prompt)  # as a message of the person
         if self._ask is not None:
             bound = await self._ask(prompt)
         else:
