@@ -96,6 +96,45 @@ async def test_a_content_that_can_not_be_stored_is_an_error() -> None:
             await store.session("web:1").append("user", "hello")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"usage": ("x",)}, {"items": [1], "shape": "a"}, {"items": [{}], "shape": 5}, {"extra": {1}}],
+)
+async def test_fields_that_can_not_be_stored_are_an_error(fields: dict[str, Any]) -> None:
+    async with SessionStore("memory:", redact=lambda key, turn: replace(turn, **fields)) as store:
+        with pytest.raises(InvalidTurnError):
+            await store.session("web:1").append("user", "hello")
+        assert await store.session("web:1").info() is None
+
+
+async def test_what_a_provider_said_beyond_a_redacted_text_is_not_stored(tmp_path: Path) -> None:
+    item = {"item": {"type": "message", "text": "it is 1234567812345678"}}
+    async with SessionStore(tmp_path, redact=without_cards) as store:
+        session = store.session("web:1")
+        for text in ("it is 1234567812345678", "it is fine"):
+            await session.append("assistant", text, shape="openai-responses", items=[item])
+        turns = [turn async for turn in session.turns()]
+        assert [(turn.text, turn.items) for turn in turns] == [
+            ("it is [card]", None),
+            ("it is fine", [item]),
+        ]
+
+
+async def test_items_that_the_function_changed_too_are_stored() -> None:
+    changed = [{"item": {"type": "message", "text": "[card]"}}]
+
+    def both(key: SessionKey, turn: Turn) -> Turn:
+        return replace(without_cards(key, turn), items=changed)
+
+    async with SessionStore("memory:", redact=both) as store:
+        session = store.session("web:1")
+        item = {"item": {"type": "message", "text": "1234567812345678"}}
+        turn = await session.append(
+            "assistant", "1234567812345678", shape="openai-responses", items=[item]
+        )
+        assert (turn.text, turn.shape, turn.items) == ("[card]", "openai-responses", changed)
+
+
 def test_redact_is_a_function() -> None:
     with pytest.raises(ValueError, match="redact is a function"):
         SessionStore("memory:", redact="cards")  # type: ignore[arg-type]

@@ -22,14 +22,19 @@ _IDENTITY: Final = (
     *("id", "role", "time", "source_ids", "answers", "also_answers", "epoch"),
     *("interrupted", "hidden", "variant", "token", "generation", "tool_call_id"),
 )
-_CHECKED: Final = ("content", "name", "tool_calls", "sender", "extra")
+_CHECKED: Final = ("content", "name", "tool_calls", "sender", "extra", "shape", "items", "usage")
+
+
+def _says(turn: Turn) -> object:
+    return turn.content, turn.tool_calls
 
 
 def redactor(redact: Redact, max_bytes: int) -> Callable[[SessionKey, Turn], Turn]:
     """Return the function that gives each turn to `redact`, and checks what comes back.
 
-    The turn keeps what identifies it and places it. It raises `TurnRefusedError` for None, and
-    `InvalidTurnError` for what can't be stored.
+    The turn keeps what identifies it and places it. Its items may repeat its text, so other
+    content or calls take them away, unless `redact` changed them too. It raises
+    `TurnRefusedError` for None, and `InvalidTurnError` for what can't be stored.
     """
 
     def redacted(key: SessionKey, turn: Turn) -> Turn:
@@ -44,6 +49,8 @@ def redactor(redact: Redact, max_bytes: int) -> Callable[[SessionKey, Turn], Tur
                 f"{where}redact returns the turn to store, or None to refuse it, not "
                 f"{kind_of(made)}: change it with msgspec.structs.replace(turn, content=…)"
             )
+        if made.items is turn.items and _says(made) != _says(turn):
+            made = msgspec.structs.replace(made, shape=None, items=None)
         checked = new_turn(
             turn.role,
             tool_call_id=turn.tool_call_id,

@@ -19,6 +19,7 @@ _REMEDIES: Final = {
     "SessionStore(…, read_only=True)",
     "42501": "Grant the role its rights on the schema, or let an administrator apply the schema; "
     "see docs/storages.md",
+    "42703": "The schema was removed or changed: open the store again",
     "42P01": "The schema was removed or changed: open the store again",
     "42883": "The schema was removed or changed: open the store again",
     "3F000": "The schema was removed or changed: open the store again",
@@ -40,7 +41,9 @@ def refused(place: Place, error: psycopg.Error) -> StorageError:
 
 def lost(place: Place, error: Exception) -> LostAcknowledgementError:
     """Return the error for a change whose connection ended before the answer came."""
-    said = place.hidden(" ".join(str(error).split()))
+    # Without the server's context, which repeats the statement.
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    said = place.hidden(" ".join((primary or str(error)).split()))
     return LostAcknowledgementError(
         f"{place.name}: the connection ended before the server answered ({said}), so the change "
         "was made or was not. Call it again, which is safe: an append under this error's token"
