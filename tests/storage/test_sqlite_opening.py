@@ -139,6 +139,64 @@ async def test_a_file_that_can_not_be_used_is_left_as_it_is_and_the_error_names_
     assert not file.with_name("chats.db-wal").exists()
 
 
+async def test_a_link_leads_to_the_same_sessions_and_what_is_erased_is_gone_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "chats.db").symlink_to(tmp_path / "data" / "sessions.db")
+    (tmp_path / "folder").symlink_to(tmp_path / "data")
+    places = ("data/sessions.db", "link/chats.db", "folder/sessions.db")
+    for place in places:
+        async with SessionStore(f"sqlite:{tmp_path}/{place}") as store:
+            await store.session(KEY).append("user", f"herring by {place}")
+    async with SessionStore(f"sqlite:{tmp_path}/{places[1]}") as store:
+        assert len(await store.session(KEY).get_history()) == 3
+        assert len(await store.search("herring")) == 3
+        await store.forget(KEY)
+        files = [one for one in tmp_path.rglob("*") if one.is_file()]
+        assert all(b"herring" not in one.read_bytes() for one in files)
+        (tmp_path / "data" / "sessions.db.bak").write_bytes(b"... herring by data/sessions.db")
+        await store.session(KEY).append("user", "herring by data/sessions.db")
+        assert "sessions.db.bak" in str((await store.forget(KEY)).remains)
+    async with SessionStore(f"sqlite:{tmp_path}/{places[1]}", read_only=True) as store:
+        assert await store.list_sessions() == []
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "moved"])
+async def test_nothing_is_acknowledged_that_is_not_in_the_file_of_that_name(
+    how: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "chats.db"
+    await filled(tmp_path / "other.db", "other")
+    async with SessionStore(f"sqlite:{file}") as store:
+        session = store.session(KEY)
+        await session.append("user", "a")
+        away = [file.with_name(f"chats.db{end}") for end in ("", "-wal", "-shm")]
+        for one in away:
+            one.rename(one.with_name(f"kept-{one.name}"))
+        if how == "replaced":
+            (tmp_path / "other.db").rename(file)
+        for verb in (session.append("user", "b"), session.update_metadata({"a": 1})):
+            with pytest.raises(StorageError, match=r"moved, removed or replaced.*nothing was stor"):
+                await verb
+        if how == "moved":
+            for one in away:
+                one.with_name(f"kept-{one.name}").rename(one)
+            await session.append("user", "c")
+    async with SessionStore(f"sqlite:{file}") as store:
+        found = [turn.text async for turn in store.session(KEY).turns()]
+        assert found == {"removed": [], "replaced": ["other"], "moved": ["a", "c"]}[how]
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE turns", "ALTER TABLE turns DROP COLUMN epoch"])
+async def test_tables_that_another_program_changed_are_said(statement: str, tmp_path: Path) -> None:
+    await filled(tmp_path / "chats.db", "a")
+    execute(tmp_path / "chats.db", statement)
+    with pytest.raises(StorageError, match="put a backup in its place"):
+        await filled(tmp_path / "chats.db", "b")
+
+
 async def test_a_name_that_the_system_refuses_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"too long.*check the folder and its permissions"):
         await opened(SqliteStorage(tmp_path / ("x" * 300)))

@@ -34,16 +34,31 @@ class Place(Struct, frozen=True):
     lock_timeout: float
     search: Kind | None
 
+    @property
+    def file(self) -> Path:
+        """The path without links."""
+        return Path(os.path.realpath(self.path))
+
+    def identity(self) -> tuple[int, int] | None:
+        """Return what tells the file that is there now from others; None if there is none."""
+        try:
+            found = os.stat(self.path)  # noqa: PTH116  # it is asked at each commit
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def connect(self, *, waits: float = 0, zeroing: bool = False) -> apsw.Connection:
         """Return a connection, which waits so many seconds for other processes' locks."""
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         if self.read_only:
             flags = apsw.SQLITE_OPEN_READONLY
-        name = str(self.path.absolute())
-        is_still = self.read_only and not os.access(self.path.absolute().parent, os.W_OK)
+        # Of a link SQLite keeps the log beside the file itself; apsw follows none by itself.
+        file = self.file
+        name = str(file)
+        is_still = self.read_only and not os.access(file.parent, os.W_OK)
         if is_still and not self.log_bytes():
             # SQLite needs two files beside it, unless nobody is writing.
-            name = f"{self.path.absolute().as_uri()}?immutable=1"
+            name = f"{file.as_uri()}?immutable=1"
             flags |= apsw.SQLITE_OPEN_URI
         db = apsw.Connection(name, flags=flags, vfs=_zeroing.NAME if zeroing else None)
         if waits:
@@ -152,7 +167,7 @@ class Place(Struct, frozen=True):
     def log_bytes(self) -> int:
         """Return the size of the write-ahead log."""
         try:
-            return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116  # no suffix is replaced
+            return os.stat(f"{self.file}-wal").st_size  # noqa: PTH116  # no suffix is replaced
         except FileNotFoundError:
             return 0
 

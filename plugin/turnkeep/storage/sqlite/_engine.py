@@ -21,7 +21,7 @@ from ..strangers import warn_of_strangers
 from ._appending import Appending, AppendOp
 from ._connect import Place, close_all
 from ._erasing import erase_some, is_due
-from ._faults import storage_error, unerased
+from ._faults import moved, storage_error, unerased
 from ._held import Cache, Held
 from ._lane import Op
 from ._schema import new_stamp
@@ -60,6 +60,7 @@ class Engine:
         self._coming = 0
         self._log_pages = 0
         self._unerased = False
+        self._file: tuple[int, int] | None = None
         self._given_up = False
         self._waiting: list[tuple[float, Op]] = []
         self._parked: list[tuple[float, Op]] = []
@@ -89,6 +90,7 @@ class Engine:
         try:
             self._db = db
             warn_of_strangers(place.path)
+            self._file = place.identity()
             self._known = self._coming = 0
             self.sessions = Sessions(db, self.cache, self.damaged)
             db.set_wal_hook(self._logged)
@@ -153,6 +155,7 @@ class Engine:
                 erase_some(self.sessions)
             if writing:
                 self._stamp()
+                self._check_file()
             self._db.execute("COMMIT")
         except BaseException as error:
             self._fail(taken, error)
@@ -176,6 +179,11 @@ class Engine:
             self.cache.clear()
             self._known = self._coming = stamp
             self.sessions.search = search
+
+    def _check_file(self) -> None:
+        """Raise `StorageError` if what is stored now would not be in the file of that name."""
+        if self._place.identity() != self._file:
+            raise moved(self._place.path)
 
     def _stamp(self) -> None:
         assert self._db is not None
@@ -223,7 +231,9 @@ class Engine:
                 self._db.execute("ROLLBACK")
         self._known = self._coming = 0
         for op in ops:
-            if isinstance(error, apsw.Error):
+            if isinstance(error, StorageError):
+                op.error = StorageError(str(error))
+            elif isinstance(error, apsw.Error):
                 op.error = storage_error(self._place.path, error)
             else:
                 op.error = StorageError(f"{self._place.path}: {error!r}; nothing was stored")

@@ -32,6 +32,10 @@ _REMEDIES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
         apsw.CorruptError,
         "the file is damaged: copy what is readable with `sqlite3 FILE .recover | sqlite3 NEW`",
     ),
+    (
+        apsw.SQLError,
+        "its tables are not as turnkeep made them: put a backup in its place, or move it away",
+    ),
     (apsw.IOError, "the disk failed: check its space and its health"),
 )
 
@@ -42,6 +46,14 @@ def storage_error(path: Path, error: apsw.Error) -> StorageError:
     return StorageError(
         f"{path}: {error or type(error).__name__}; nothing was stored of this call"
         f"{': ' if remedy else ''}{remedy}"
+    )
+
+
+def moved(path: Path) -> StorageError:
+    """Return the error of a change whose file is not at its path any more."""
+    return StorageError(
+        f"{path}: the file was moved, removed or replaced while the store had it open; nothing "
+        "was stored of this call. Put it back, or open the store again"
     )
 
 

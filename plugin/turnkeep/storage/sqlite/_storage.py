@@ -201,12 +201,16 @@ class SqliteStorage(SingleChanges):
         return await self._change(partial(_moving.forget, key=key), key)
 
     async def files(self) -> list[str]:
-        path = self._place.path
+        # A link, and the file that it leads to, may have copies beside them.
+        paths = {self._place.path.absolute(), self._place.file}
         return await to_thread.run_sync(
             lambda: sorted(
-                str(one)
-                for one in path.absolute().parent.iterdir()
-                if one.name.startswith(path.stem) and one.is_file()
+                {
+                    str(one)
+                    for path in paths
+                    for one in path.parent.iterdir()
+                    if one.name.startswith(path.stem) and one.is_file()
+                }
             )
         )
 
