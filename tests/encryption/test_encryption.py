@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -13,9 +14,18 @@ import anyio
 import msgspec
 import pytest
 
-from turnkeep import InvalidMetadataError, SessionStore, StorageError, UnsupportedError, Usage
+from storage.valkey import fresh_url, values
+from turnkeep import (
+    InvalidMetadataError,
+    SessionKey,
+    SessionStore,
+    StorageError,
+    UnsupportedError,
+    Usage,
+)
 from turnkeep.encryption import EncryptedStorage, KeyRing, encrypted, rotate
 from turnkeep.moving import copy_sessions
+from turnkeep.storage.base import Claim
 from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +79,7 @@ async def fill(store: SessionStore) -> None:
     await session.edit(1, "Secret edit.")
     async with store.desk.use(write=True) as storage:
         payload = {"Secret": "Secret payload"}
-        await storage.claim(session.key, "work", owner="me", ttl=60, payload=payload)
+        await storage.claim(session.key, "Secret work", owner="me", ttl=60, payload=payload)
     await store.session("telegram:2").append("user", "Secret other.", source_id="2")
     await store.rename("telegram:2", "telegram:1")
 
@@ -255,6 +265,84 @@ async def test_a_key_is_changed_while_the_bot_goes_on(where: str, tmp_path: Path
     with pytest.raises(StorageError, match="give the right key"):
         async with store_at(where, KEY):
             pass
+
+
+async def test_a_message_that_is_being_answered_is_named_nowhere_in_the_clear(
+    where: str, tmp_path: Path
+) -> None:
+    url = fresh_url()
+    async with store_at(where) as local, store_at(url) as remote:
+        for store in (local, remote):
+            message = await store.session("telegram:1").receive("Hello.", source_id="Secret 77")
+            async with message.reply() as reply:
+                async with store.desk.use(write=True) as storage:
+                    work = await storage.claim(
+                        message.key, "answer:Secret 78", owner="me", ttl=0, payload={"n": 1}
+                    )
+                    claims = await storage.claims(key=message.key)
+                assert work in claims
+                files = [path for path in tmp_path.rglob("*") if path.is_file()]
+                seen = b"".join(path.read_bytes() for path in files) + values(url)
+                assert b"ecret" not in seen
+                assert b"answer:" not in seen
+                reply.add_text("Good day.")
+
+
+async def test_processes_with_different_rings_of_a_rotation_know_each_others_leases() -> None:
+    place, new = MemoryStorage(shared=True), KeyRing.new_key()
+    rings = [(KEY,), (KEY, new), (new, KEY), (new,)]
+    key = SessionKey("telegram", "1")
+    for number, (mine, theirs) in enumerate(itertools.pairwise(rings)):
+        if theirs == (new,):
+            await rotate(store_at(place, *mine))
+        async with (
+            store_at(place, *mine) as one,
+            store_at(place, *theirs) as two,
+            one.desk.use(write=True) as first,
+            two.desk.use(write=True) as second,
+        ):
+            name, payload = f"answer:{number}", {"n": number}
+            claim = await first.claim(key, name, owner="one", ttl=60, payload=payload)
+            assert claim is not None
+            assert await second.claim(key, name, owner="two", ttl=60) is None
+            assert claim in await second.claims(key=key)
+            assert await first.renew(claim, ttl=0)
+            taken = await second.claim(key, name, owner="two", ttl=60)
+            assert taken is not None
+            assert (taken.payload, taken.taken_over) == (payload, True)
+            assert not await first.release(claim)
+            assert await second.release(taken)
+            assert await second.claims() == []
+
+
+async def test_several_processes_that_take_the_first_lease_at_once_hide_it_alike() -> None:
+    place, key = MemoryStorage(shared=True), SessionKey("telegram", "1")
+    storages = [EncryptedStorage(place, KeyRing(KEY)) for _ in range(8)]
+    taken: list[Claim | None] = []
+
+    async def take(number: int) -> None:
+        taken.append(await storages[number].claim(key, "work", owner=f"{number}", ttl=60))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(take, number)
+    assert len([claim for claim in taken if claim]) == 1
+    assert [claim.name for claim in await storages[0].claims()] == ["work"]
+
+
+async def test_a_key_of_names_that_was_changed_is_an_error_with_the_remedy() -> None:
+    place, key = MemoryStorage(shared=True), SessionKey("telegram", "1")
+    storage = EncryptedStorage(place, KeyRing(KEY))
+    await storage.claim(key, "work", owner="me", ttl=60)
+    (held,) = await place.claims(prefix="turnkeep:")
+    sealed = {**held.payload["sealed"], "data": "AAAA"}
+    await place.claim(held.key, held.name, owner=held.owner, ttl=60, payload={"sealed": sealed})
+    other = EncryptedStorage(place, KeyRing(KEY))
+    assert await other.claims() == []
+    with pytest.raises(StorageError, match=r"call forget\('turnkeep:names'\)"):
+        await other.claim(key, "work", owner="me", ttl=60)
+    await place.forget(held.key)
+    assert await other.claim(key, "work", owner="me", ttl=60)
 
 
 async def test_a_session_that_was_merged_very_often_still_opens() -> None:

@@ -126,6 +126,22 @@ async def test_a_session_ends_by_itself_after_its_ttl() -> None:
 # What goes over the wire.
 
 
+async def test_a_lease_of_years_does_not_end_with_its_session() -> None:
+    url = fresh_url(ttl=1000)
+    storage = from_url(url)
+    await storage.open()
+    await storage.claim(KEY, "short", owner="me", ttl=60)
+    await storage.claim(OTHER, "for ever", owner="me", ttl=float("inf"))
+    await storage.aclose()
+    with client(url) as redis:
+        prefix = url.partition("prefix=")[2].partition("&")[0]
+        ends = {key: redis.ttl(key) for key in redis.scan_iter(f"{prefix}:*:claims:*")}
+    assert {key.endswith(OTHER.text.encode()): end > 0 for key, end in ends.items()} == {
+        False: True,
+        True: False,
+    }
+
+
 async def test_an_append_and_a_window_are_one_round_trip_each(proxy: Proxy) -> None:
     url = fresh_url(f"redis://127.0.0.1:{proxy.port}")
     storage = from_url(url)

@@ -229,19 +229,22 @@ class Seals:
             return payload
         return {_PAYLOAD: msgspec.to_builtins(self.ring.seal(payload, ("claim", name)))}
 
-    def claim(self, claim: Claim) -> Claim:
-        """Return a stored claim as it was given; its payload is empty if the seal is broken."""
+    def opened_payload(self, name: str, claim: Claim) -> dict[str, Any]:
+        """Return the payload that a stored claim was given; it is empty if the seal is broken."""
         if not claim.payload:
-            return claim
+            return {}
         try:
             sealed = msgspec.convert(claim.payload.get(_PAYLOAD), Sealed)
-            payload = _decode_payload(self.ring.open(sealed, ("claim", claim.name)))
+            return _decode_payload(self.ring.open(sealed, ("claim", name)))
         except msgspec.ValidationError as error:
             raise self._unsealed() from error
         except BrokenSealError:
-            logger.error("session %s: claim %s was changed outside", claim.key, claim.name)
-            payload = {}
-        return replace(claim, payload=payload)
+            logger.error("session %s: a lease's payload was changed outside", claim.key)
+            return {}
+
+    def claim(self, name: str, claim: Claim) -> Claim:
+        """Return a stored claim as it was given."""
+        return replace(claim, name=name, payload=self.opened_payload(name, claim))
 
     def is_old(self, claim: Claim) -> bool:
         """Return True if a stored claim's payload is not of the current key."""

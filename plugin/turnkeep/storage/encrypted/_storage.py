@@ -31,6 +31,7 @@ from ..base import (
 )
 from ..rules import SingleChanges, applied, is_expected, merge_metadata
 from ._appending import append
+from ._names import Names
 from ._ring import KeyRing
 from ._seals import Seals
 
@@ -53,6 +54,7 @@ class EncryptedStorage(SingleChanges):
     def __init__(self, inner: Storage, keys: KeyRing) -> None:
         self._inner = inner
         self._seals = Seals(keys, repr(inner))
+        self._names = Names(inner, self._seals)
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._targets: dict[str, str] = {}
 
@@ -65,6 +67,7 @@ class EncryptedStorage(SingleChanges):
 
     async def open(self) -> None:
         await self._inner.open()
+        self._names.forget()
         try:
             for info in (await self._inner.sessions(limit=1)).sessions:
                 await self._seals.check_end(self._inner, info.key)
@@ -319,21 +322,23 @@ class EncryptedStorage(SingleChanges):
         ttl: float,
         payload: Mapping[str, Any] | None = None,
     ) -> Claim | None:
-        sealed = self._seals.payload(name, payload)
-        claim = await self._inner.claim(key, name, owner=owner, ttl=ttl, payload=sealed)
-        return None if claim is None else self._seals.claim(claim)
+        sealed, hidden = self._seals.payload(name, payload), await self._names.hidden(name)
+        claim = await self._inner.claim(key, hidden, owner=owner, ttl=ttl, payload=sealed)
+        return None if claim is None else self._seals.claim(name, claim)
 
     async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        return await self._inner.renew(replace(claim, payload={}), ttl=ttl)
+        hidden = await self._names.hidden(claim.name)
+        return await self._inner.renew(replace(claim, name=hidden, payload={}), ttl=ttl)
 
     async def release(self, claim: Claim) -> bool:
-        return await self._inner.release(replace(claim, payload={}))
+        hidden = await self._names.hidden(claim.name)
+        return await self._inner.release(replace(claim, name=hidden, payload={}))
 
     async def claims(
         self, *, key: SessionKey | None = None, prefix: str = "", expired: bool | None = None
     ) -> list[Claim]:
         found = await self._inner.claims(key=key, prefix=prefix, expired=expired)
-        return [self._seals.claim(claim) for claim in found]
+        return [self._seals.claim(*one) for one in await self._names.shown(found)]
 
     # Rotation.
 
@@ -381,8 +386,9 @@ class EncryptedStorage(SingleChanges):
 
     async def reseal_claims(self) -> None:
         """Seal the payloads of all claims with the current key; their expiry stays."""
-        for claim in await self._inner.claims():
+        for name, claim in await self._names.stored():
             if self._seals.is_old(claim):
                 left = (claim.expires_at - datetime.now(claim.expires_at.tzinfo)).total_seconds()
-                take = partial(self.claim, claim.key, claim.name, owner=claim.owner)
-                await take(ttl=max(0.0, left), payload=self._seals.claim(claim).payload)
+                payload = self._seals.payload(name, self._seals.opened_payload(name, claim))
+                take = partial(self._inner.claim, claim.key, claim.name, owner=claim.owner)
+                await take(ttl=max(0.0, left), payload=payload)

@@ -23,5 +23,6 @@ end
 text = cjson.encode(there)
 redis.call('HSET', at('claims'), name_, text)
 redis.call('SADD', index('claimed'), key)
-if ttl > 0 then redis.call('PEXPIREAT', at('claims'), whole(math.floor(time / 1000) + ttl)) end
+-- A lease of years outlives its session.
+if ttl > 0 and tonumber(lasts) < 3e15 then redis.call('PEXPIREAT', at('claims'), whole(math.floor(time / 1000) + ttl)) end
 return {0, key, text}
