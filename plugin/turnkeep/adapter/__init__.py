@@ -50,6 +50,7 @@ from ._notes import as_said, note, reply_note
 from ._options import AdapterOptions, split_options
 from ._outlet import Looks, MessageGoneError, Outlet, SlowDownError, UnreachableError
 from ._overlap import Busy, Overlap
+from ._pieces import Answer
 from ._privacy import EXPORT_NAME, Texts, export_file, forget_and_report, texts_for
 from ._privacy_texts import PrivacyTexts, privacy_texts
 from ._recent import Recent
@@ -58,7 +59,7 @@ from ._reset import ResetPolicy
 from ._resume import RESUME, Resumer, TooOld
 from ._scope import AccountScope, as_key, private_key
 from ._sent import AS_SENT, is_as_sent, is_part_of
-from ._speak import Answer, Footer
+from ._speak import Footer
 from ._split import split_text
 from ._tables import tables_as_code
 from ._unfinished import close_marks

@@ -25,9 +25,10 @@ from ._chain import Chained
 from ._content import Content
 from ._notes import as_said
 from ._outlet import Looks, Outlet
+from ._pieces import Answer, check_answer
 from ._question import ChatReply, check_question
 from ._sent import is_part_of
-from ._speak import Answer, CutOffError, Footer, Speaker
+from ._speak import CutOffError, Footer, Speaker
 from ._wishes import Failed, Undelivered
 
 __all__ = ["FAILURES", "ChatSession"]
@@ -246,9 +247,10 @@ class ChatSession(Session):
     ) -> Reply:
         """Send an answer to the chat while it grows, and store it once, as one turn.
 
-        `says` is text, an async iterable of pieces of text, or a function that gets the reply
-        and returns such an iterable. In that function `await reply.get_history()` is the window,
-        and an agent adds its tool calls and results to the reply.
+        `says` is text, an async iterable of pieces of text, or a function that gets the reply:
+        `async def` with `yield` for a stream, or with `return` for a whole text. In that function
+        `await reply.get_history()` is the window, and an agent adds its tool calls and results to
+        the reply.
 
         The sent message is edited at the pace that the platform allows, and split at its limit.
         The stored turn has the model's own text, and is linked to the sent messages. If the model
@@ -284,6 +286,7 @@ class ChatSession(Session):
                 f"session {self.key}: the chat to answer in is not known here: "
                 "use session.reply(), send the text, and link the reply to it"
             )
+        check_answer(says, self.conversation.where)
         replace = replace or self._replaces
         try:
             if not replace and (
@@ -317,6 +320,7 @@ class ChatSession(Session):
                         keep_interrupted=keep_interrupted and not self._replaces,
                         progress=reply.progress,
                         footer=footer,
+                        where=self.conversation.where,
                     )
                     await self._let_speak(speaker, says, reply, nothing)
         if self._replaces:

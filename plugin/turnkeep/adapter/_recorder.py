@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from anyio import Lock
 
-from .._errors import LostAcknowledgementError, TurnkeepError
+from .._errors import LostAcknowledgementError, TurnkeepError, kind_of
 from .._records.key import SessionKey
 from .._records.quote import reply_to
 from .._records.turn import Sender, Turn
@@ -115,6 +115,11 @@ class Recorder:
         resume: timedelta = RESUME,
         too_old: TooOld | None = None,
     ) -> None:
+        if not isinstance(store, SessionStore):
+            raise TypeError(
+                f"a SessionStore is needed here, not {kind_of(store)}: write "
+                "SessionStore('./sessions')"
+            )
         if edits not in ("update", "ignore"):
             raise ValueError(f"edits is 'update' or 'ignore', not {edits!r}")
         if on_storage_error not in ("raise", "later"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from anyio import CancelScope
@@ -14,22 +14,16 @@ from .._session.reply import Reply
 from ._cap import Cap
 from ._growing import GrowingMessage
 from ._outlet import UNDELIVERED, Outlet, Progress
+from ._pieces import Answer, check_piece, pieces_of
 from ._split import close_fence
 from ._wishes import AnswerOptions
 
-__all__ = ["Answer", "CutOffError", "Footer", "Speaker"]
+__all__ = ["CutOffError", "Footer", "Speaker"]
 
 logger: Final = logging.getLogger("turnkeep")
 
-Answer: TypeAlias = str | AsyncIterable[str] | Callable[[Reply], AsyncIterable[str]]
-"""A bot's answer: text, a stream of text, or a function that gets the open reply."""
-
-
 Footer: TypeAlias = str | Callable[[Reply], str]
 """A text that is shown below an answer, and not stored; or a function of the reply."""
-
-
-_END: Final = object()
 
 
 class CutOffError(Exception):
@@ -51,8 +45,10 @@ class Speaker:
         keep_interrupted: bool,
         progress: Progress | None,
         footer: Footer = "",
+        where: str = "",
     ) -> None:
         self._outlet = outlet
+        self._where = where
         self._footer = footer
         self._stopping = CancelScope()
         self._is_stopped = False
@@ -94,9 +90,7 @@ class Speaker:
             else:
                 await self._outlet.working()
                 async with self._message.kept_alive():
-                    await self._say_stream(
-                        says if isinstance(says, AsyncIterable) else says(reply), reply, cap
-                    )
+                    await self._say_stream(pieces_of(says, reply, self._where), reply, cap)
             self._has_ended = True
             if self._said.strip():
                 await self._message.finish(self._whole(reply), buttons=not reply.discarded)
@@ -127,14 +121,11 @@ class Speaker:
         footer = _text_of(self._footer, reply, "")
         return f"{close_fence(self._said.rstrip())}\n\n{footer}" if footer else self._said
 
-    async def _say_stream(self, stream: AsyncIterable[str], reply: Reply, cap: Cap) -> None:
-        pieces = aiter(stream)
+    async def _say_stream(self, pieces: AsyncIterator[str], reply: Reply, cap: Cap) -> None:
         self._said = reply.said  # by an earlier try
         with self._stopping:
             try:
-                while (piece := await self._next(pieces)) is not _END:
-                    if piece is None:  # a provider's chunk without text
-                        continue
+                while (piece := await self._next(pieces)) is not None:
                     fitting = cap.cut(piece)
                     reply.add_text(fitting)
                     self._said += fitting
@@ -146,16 +137,18 @@ class Speaker:
                 if (close := getattr(pieces, "aclose", None)) is not None:
                     await close()
 
-    async def _next(self, pieces: AsyncIterator[Any]) -> Any:
-        """Return the model's next piece; `_END` at its end, or when the answer is stopped."""
+    async def _next(self, pieces: AsyncIterator[str]) -> str | None:
+        """Return the model's next piece; None at its end, or when the answer is stopped."""
         if self._is_stopped:
-            return _END
+            return None
         self._is_waiting = True
         try:
-            piece = await anext(pieces, _END)
+            piece = await anext(pieces)
+        except StopAsyncIteration:
+            return None
         finally:
             self._is_waiting = False
-        return _END if self._is_stopped else piece
+        return None if self._is_stopped else check_piece(piece, self._where)
 
     def _end_undelivered(self, error: Exception, reply: Reply) -> None:
         wish = self._options.undelivered
