@@ -272,3 +272,15 @@ async def test_chat_session_outside_of_a_handler_is_a_clear_error(store: Session
     assert len(kept) == 2
     with pytest.raises(TurnkeepError, match=r"store\.session"):
         chat_session(kept[0])
+
+
+async def test_a_command_without_a_question_in_a_new_chat_tells_the_way(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    bot = Bot(store)
+    async with polling(telegram, bot.dispatcher):
+        telegram.say(8, "/ask")
+        await telegram.wait_taken()
+    assert bot.windows == []
+    assert ["session telegram:8: nothing is asked here" in error for error in bot.errors] == [True]
+    assert ["the session has no message" in error for error in bot.errors] == [True]

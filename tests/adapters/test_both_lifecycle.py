@@ -26,7 +26,7 @@ async def test_the_store_opens_before_the_first_message_and_is_left_with_the_bot
 ) -> None:
     for _ in range(2):
         await platform.start()
-        with pytest.raises(TimeoutError, match="another process owns this folder"):
+        with pytest.raises(TimeoutError, match="another SessionStore of this process owns"):
             await SessionStore(platform.folder, lock_timeout=0).__aenter__()
         await platform.stop()
         assert await is_closed(platform.store)

@@ -67,8 +67,19 @@ async def test_a_malformed_key(going_on: Session, key: Any) -> None:
 
 @pytest.mark.parametrize("role", ["", "User", "developer", "function", None, 7, ["user"]])
 async def test_an_unknown_role(going_on: Session, role: Any) -> None:
-    with pytest.raises(InvalidTurnError, match=r"unknown role .* use one of assistant, system"):
+    with pytest.raises(InvalidTurnError, match=r"a role is one of assistant, system.*, not "):
         await going_on.append(role, "Hi")
+
+
+async def test_a_role_in_the_wrong_place_is_told_without_what_was_said(going_on: Session) -> None:
+    swapped: Any = ("my secret", "user")
+    with pytest.raises(InvalidTurnError, match="the role comes first, as in append") as caught:
+        await going_on.append(*swapped)
+    assert "secret" not in str(caught.value)
+    whole: Any = {"role": "user", "content": "my secret"}
+    with pytest.raises(InvalidTurnError, match=r"store dicts with extend") as caught:
+        await going_on.append(whole)
+    assert "secret" not in str(caught.value)
 
 
 class Odd:
@@ -203,7 +214,7 @@ async def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     store = SessionStore(tmp_path / "file" / "sessions")
     for _ in range(2):
-        with pytest.raises(StorageError, match=r"file.sessions: .* the folder's permissions"):
+        with pytest.raises(StorageError, match=r"file.sessions: .* A file is in the place of"):
             await store.session("t:1").append("user", "Hi")
         with pytest.raises(StorageError):
             async with store:

@@ -126,7 +126,8 @@ async def test_a_medium_that_can_not_be_fetched_is_logged_without_its_address(
         await session.get_history(media=fetch)
     (line,) = caplog.messages
     assert line == (
-        "turn 1: its photo is left as text: OSError: 404 for https://api.telegram.org/…"
+        "session telegram:7: turn 1: the function media= failed, and the photo stays a short text: "
+        "OSError: 404 for https://api.telegram.org/…"
     )
 
 
@@ -195,9 +196,10 @@ async def test_what_a_callers_function_raises_is_told_without_its_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "turnkeep")
+    told = "unexpected: my secret"  # a traceback shows the line that raises
 
     def fail(*_: object) -> int:
-        raise ForeignError("unexpected: my secret")
+        raise ForeignError(told)
 
     async with SessionStore("memory:") as store:
         session = store.session("telegram:7")
@@ -207,3 +209,18 @@ async def test_what_a_callers_function_raises_is_told_without_its_message(
             await session.get_history(max_tokens=100, count_tokens=fail)
     assert "secret" not in f"{caught.value}{caplog.text}"
     assert "ForeignError" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_mistake_in_the_function_for_media_is_logged_with_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fetch(media: Media) -> None:
+        """Take one argument, and not the turn."""
+
+    async with SessionStore("memory:") as store:
+        session = store.session("telegram:7")
+        await session.append("user", ["my words", Media("photo", file_id="1")])
+        await session.get_history(media=fetch)  # type: ignore[arg-type]
+    assert "Traceback" in caplog.text
+    assert "resolver(media" in caplog.text

@@ -231,7 +231,9 @@ async def test_a_cancelled_block_closes_its_store_and_leaves_the_folder(place: P
 async def test_a_second_store_over_an_owned_folder_is_refused(tmp_path: Path) -> None:
     async with SessionStore(tmp_path / "s") as store:
         await store.session("t:1").append("user", "Hi")
-        with pytest.raises(StoreLockedError, match=r"process \d+, which .*read_only=True"):
+        with pytest.raises(
+            StoreLockedError, match=r"another SessionStore of this process .*read_only=True"
+        ):
             async with SessionStore(tmp_path / "s", lock_timeout=0):
                 pass
         async with SessionStore(tmp_path / "s", read_only=True) as reader:

@@ -95,7 +95,7 @@ async def test_what_tells_no_usage_is_an_error(store: SessionStore) -> None:
     async with session.reply() as reply:
         junks: list[Any] = [None, 7, {"usage": None}, {"choices": []}]
         for junk in junks:
-            with pytest.raises(InvalidTurnError, match="session a:1: usage is told by"):
+            with pytest.raises(InvalidTurnError, match="session a:1: usage takes a response"):
                 reply.usage(junk)
 
 
@@ -112,6 +112,8 @@ async def test_prices_make_money_of_tokens_and_a_limit_can_be_asked(store: Sessi
     assert not spent.over_budget(2.5, PRICES)
     assert spent.over_budget(1_100_000)
     assert not spent.over_budget(1_200_000)
+    with pytest.raises(ValueError, match=r"whole number, not 0\.5: give the prices"):
+        spent.over_budget(0.5)
     with pytest.raises(ValueError, match="no price for the model 'gpt-5"):
         spent.cost({"claude": Price(1, 1)})
 

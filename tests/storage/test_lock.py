@@ -111,7 +111,7 @@ async def test_the_note_of_the_owner_is_never_trusted(tmp_path: Path) -> None:
 
 async def test_two_stores_of_one_process_do_not_own_one_folder(tmp_path: Path) -> None:
     async with opened(tmp_path):
-        with pytest.raises(StoreLockedError, match="this very process"):
+        with pytest.raises(StoreLockedError, match="another SessionStore of this process owns"):
             async with opened(tmp_path, lock_timeout=0):
                 pass
 

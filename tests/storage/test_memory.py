@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage.tools import user
-from turnkeep import SessionKey
+from turnkeep import SessionKey, SessionStore
 from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
@@ -45,3 +45,9 @@ async def operations(verb: Awaitable[Any]) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+async def test_a_receipt_names_the_storage() -> None:
+    async with SessionStore("memory:") as store:
+        await store.session("telegram:7").append("user", "Hi!", sender="7")
+        assert (await store.forget("telegram:7")).looked_in == ["MemoryStorage()"]

@@ -53,7 +53,7 @@ def test_a_legal_list_has_no_fault(legal: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("messages", "fault"),
     [
-        (["Hi"], "message 0: it is no dict but a str"),
+        (["Hi"], "message 0: it is a str, not a dict"),
         ([USER, {"content": "Hi"}], "message 1: the role None is none of"),
         ([{"role": ["user"], "content": "Hi"}], "message 0: the role ['user'] is none of"),
         ([ANSWER], "message 0: the first message is an assistant's, not a user's"),

@@ -59,7 +59,8 @@ def clean_json(value: object, what: str, depth: int = 0) -> Any:
         case list() | tuple():
             return [clean_json(item, what, depth + 1) for item in value]
     raise ValueError(
-        f"{what} holds a {type(value).__name__}, which is not JSON: convert it to text first"
+        f"{what} holds a value of type {type(value).__name__}, which is not JSON: convert it to "
+        "text first"
     )
 
 

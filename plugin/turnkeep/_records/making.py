@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from .._errors import InvalidTurnError, TurnTooLargeError
+from .._errors import InvalidTurnError, TurnTooLargeError, kind_of
 from .clean import checked_json, clean_text
 from .content import as_call_id, as_content, as_tool_calls
 from .items import as_items, as_usage, fitting_items, items_beside
@@ -62,9 +62,7 @@ def new_turn(
 ) -> Turn:
     """Return a new turn. `where` names the session in errors."""
     if not isinstance(role, str) or role not in ROLES:
-        raise InvalidTurnError(
-            f"{where}unknown role {role!r}: use one of {', '.join(sorted(ROLES))}"
-        )
+        raise InvalidTurnError(f"{where}{_wrong_role(role, content)}")
     if role == "tool" or tool_call_id is not None:
         tool_call_id = as_call_id(tool_call_id, f"{where}tool_call_id")
     if name is not None and not isinstance(name, str):
@@ -98,7 +96,8 @@ def new_turn(
         usage=as_usage(usage, where) if usage else (),
     )
     if turn.content is None and not (turn.tool_calls or turn.items):
-        raise InvalidTurnError(f"{where}a {role} turn needs content (or, an assistant's, calls)")
+        needed = "content or tool calls" if role == "assistant" else "content"
+        raise InvalidTurnError(f"{where}a turn of the role {role!r} needs {needed}")
     # The turn is encoded to be measured. The same bytes show what no storage can hold.
     try:
         encoded = _encode(turn)
@@ -189,6 +188,17 @@ def as_source_ids(source_id: object, where: str) -> tuple[str, ...]:
                 f"{where}a source_id is non-empty text or a whole number, not {one!r:.80}"
             )
     return tuple(dict.fromkeys(map(_id, ids)))
+
+
+def _wrong_role(role: object, content: object) -> str:
+    """Return what is wrong with a role, without words that people may have said."""
+    roles = ", ".join(sorted(ROLES))
+    if isinstance(content, str) and content in ROLES:
+        return "the role comes first, as in append('user', text)"
+    if isinstance(role, Mapping):
+        return f"a role is one of {roles}, not {kind_of(role)}: store dicts with extend([…])"
+    word = repr(role) if isinstance(role, str) and role.isidentifier() else kind_of(role)
+    return f"a role is one of {roles}, not {word:.40}"
 
 
 def _is_id(id: object) -> bool:

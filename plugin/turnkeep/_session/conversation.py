@@ -94,6 +94,7 @@ class Conversation:
                     most=bounds.max_media,
                     is_chat=shape == "openai",
                     known=remembered.of(life, bounds.media),
+                    where=self.where,
                 )
                 remembered.keep(life, bounds.media, given)
             return shown(window, bounds, turns)

@@ -47,7 +47,7 @@ def read_usage(response: object, where: str) -> list[Usage]:
     tokens = tokens_of_response(response)
     if not tokens:
         raise InvalidTurnError(
-            f"{where}usage is told by a response of a model, or a Usage, not {kind_of(response)}"
+            f"{where}usage takes a response of a model, or a Usage, not {kind_of(response)}"
         )
     return _usage(tokens)
 

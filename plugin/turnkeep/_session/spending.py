@@ -75,8 +75,17 @@ class Spent:
         return sum(_price(model, prices).of(usage) for model, usage in self.models.items())
 
     def over_budget(self, limit: float, prices: Mapping[str, Price] | None = None) -> bool:
-        """Return True if `limit` is reached: in money by these prices, else in tokens."""
+        """Return True if `limit` is reached: in money by these prices, else in tokens.
+
+        Raises `ValueError` for a limit in tokens that is no whole number, which is one in money
+        whose prices are missing.
+        """
         if prices is None:
+            if limit != int(limit):
+                raise ValueError(
+                    f"a limit in tokens is a whole number, not {limit!r}: give the prices for a "
+                    "limit in money"
+                )
             total = self.total
             return total.input + total.output >= limit
         return self.cost(prices) >= limit

@@ -75,7 +75,7 @@ def check_messages(
     for index, message in enumerate(messages):
         here = f"message {index}"
         if not isinstance(message, Mapping):
-            faults.append(f"{here}: it is no dict but a {type(message).__name__}")
+            faults.append(f"{here}: it is a {type(message).__name__}, not a dict")
             continue
         role = message.get("role")
         if role not in _ROLES:

@@ -46,10 +46,11 @@ async def resolve(
     most: int | None = None,
     is_chat: bool = True,
     known: Known | None = None,
+    where: str = "",
 ) -> tuple[Sequence[Turn], Known]:
     """Return the turns with the media of user turns and tool results resolved, and the answers.
 
-    The function is not asked for what is `known`.
+    The function is not asked for what is `known`. `where` names the session in the log.
 
     The newest `most` media are asked, the newest first; the others stay short texts. In a
     result of a chat-completions window (`is_chat`) only texts replace a medium.
@@ -82,10 +83,17 @@ async def resolve(
             try:
                 answer = resolver(media, turns[at[0]])
                 answers[at] = await answer if isawaitable(answer) else answer
-            except Exception as error:  # noqa: BLE001 (whatever failed, the chat goes on)
-                kind = media.kind
+            except Exception as error:
+                # A platform's or a disk's failure says enough; a mistake in the function needs
+                # its place.
+                trace = None if isinstance(error, OSError) else error
                 logger.warning(
-                    "turn %d: its %s is left as text: %s", turns[at[0]].id, kind, told(error)
+                    "%sturn %d: the function media= failed, and the %s stays a short text: %s",
+                    where,
+                    turns[at[0]].id,
+                    media.kind,
+                    told(error),
+                    exc_info=trace,
                 )
 
     async with anyio.create_task_group() as tasks:

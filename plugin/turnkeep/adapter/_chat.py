@@ -139,8 +139,8 @@ class ChatSession(Session):
         """Bind the handle to the question, if it is bound to no message.
 
         `prompt` is the question, if the event itself does not tell it. Raises `TurnkeepError` if
-        the question is unknown and the latest message has an answer: the window would end with
-        something else.
+        the question is unknown and no message waits for an answer: the window would end with
+        something else, or be empty.
         """
         if self.turn is not None:
             if prompt is not None:
@@ -269,7 +269,7 @@ class ChatSession(Session):
         - `max_wait`: the seconds to wait in all for a platform that says "slow down".
         - `prompt`: the question of a command or another event that is not recorded. Without it,
           the arguments of a command are the question (`/ask what is it?`). Raises
-          `TurnkeepError` if nothing tells the question, and the latest message has an answer.
+          `TurnkeepError` if nothing tells the question, and no message waits for an answer.
         - `reply_to`: in a group, send the first message as a reply to the question.
         - `buttons`: the platform's own, under the last message when the answer has ended: a
           keyboard of aiogram, or a `discord.ui.View`.

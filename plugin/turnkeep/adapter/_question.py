@@ -135,16 +135,20 @@ class ChatReply(Reply):
 
 
 async def check_question(conversation: Conversation) -> None:
-    """Raise `TurnkeepError` if the latest question of a session has an answer already."""
+    """Raise `TurnkeepError` if a session has no question, or its latest one has an answer."""
     latest = await read_latest_exchange(conversation.desk, conversation.key)
-    if latest is None or latest.user is None:
+    asked = None if latest is None else latest.user
+    if latest is None or asked is None:
+        why = "the session has no message"
+    elif any(_answers(turn, asked) for turn in latest.answers):
+        why = "the latest message has an answer"
+    else:
         return
-    if any(_answers(turn, latest.user) for turn in latest.answers):
-        raise TurnkeepError(
-            f"{conversation.where}nothing is asked here: the event in hand is not recorded, and "
-            "the latest message has an answer. Give the question, answer(…, prompt=…), or store "
-            "what the bot says by itself with append('assistant', …)"
-        )
+    raise TurnkeepError(
+        f"{conversation.where}nothing is asked here: the event in hand is not recorded, and {why}. "
+        "Give the question, answer(…, prompt=…), or store what the bot says by itself with "
+        "append('assistant', …)"
+    )
 
 
 def _answers(turn: Turn, asked: Turn) -> bool:

@@ -30,6 +30,9 @@ LOCK_NAME: Final = "lock"
 OWNER_NAME: Final = "owner"
 POLL_SECONDS: Final = 0.05
 
+_owned: Final[set[tuple[int, str]]] = set()
+"""The locks that this process holds, by its id (a fork owns none of its parent's) and path."""
+
 
 class FolderLock:
     """The ownership of `folder`, by a lock file in its folder `workplace`."""
@@ -40,6 +43,7 @@ class FolderLock:
         self._timeout = timeout
         self._path = workplace / LOCK_NAME
         self._lock = FileLock(self._path, mode=0o600, thread_local=False)
+        self._name = os.path.realpath(self._path)
 
     def acquire_now(self) -> bool:
         """Take the folder if it has no owner; return whether it did."""
@@ -61,9 +65,10 @@ class FolderLock:
                 f"folder, and one process at a time can write a JSONL folder. {self._remedy()}"
             )
         logger.info(
-            "%s: waiting up to %g seconds for another process to leave this folder (%s)",
+            "%s: waiting up to %g seconds for another %s to leave this folder (%s)",
             self._folder,
             self._timeout,
+            "SessionStore of this process" if self._is_ours() else "process",
             self._owner(),
         )
         with anyio.move_on_after(self._timeout):
@@ -71,16 +76,23 @@ class FolderLock:
             while not (self._lock.is_locked or self._try()):  # noqa: ASYNC110
                 await anyio.sleep(POLL_SECONDS)
         if not self._lock.is_locked and not self._try():
+            if self._is_ours():
+                raise StoreLockedError(
+                    f"{self._folder}: another SessionStore of this process owns this folder, and "
+                    f"did not close within {self._timeout:g} seconds. Make one SessionStore and "
+                    "share it, or open with read_only=True to read alone"
+                )
             raise StoreLockedError(
                 f"{self._folder}: another process owns this folder ({self._owner()}) and did "
                 f"not leave within {self._timeout:g} seconds. One process at a time can write a "
-                "JSONL folder: stop that one, share one SessionStore inside a process, or open "
-                f"with read_only=True. {self._remedy()}"
+                "JSONL folder: stop that one, or open with read_only=True to read alone. "
+                f"{self._remedy()}"
             )
         self._write_note()
 
     def release(self) -> None:
         """Leave the folder to the next one."""
+        _owned.discard((os.getpid(), self._name))
         self._lock.release()
 
     def _try(self) -> bool:
@@ -88,7 +100,11 @@ class FolderLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
+        _owned.add((os.getpid(), self._name))
         return True
+
+    def _is_ours(self) -> bool:
+        return (os.getpid(), self._name) in _owned
 
     def _write_note(self) -> None:
         note = {
@@ -129,7 +145,6 @@ class FolderLock:
     def _owner(self) -> str:
         try:
             note = json.loads(read_side_file(self._note))
-            own = ", which is this very process," if note["pid"] == os.getpid() else ""
-            return f"process {note['pid']}{own} on {note['host']}, since {note['since']}"
+            return f"process {note['pid']} on {note['host']}, since {note['since']}"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "it left no note of who it is"

@@ -71,7 +71,10 @@ class Workers:
 
 def storage_error(where: str, error: BaseException) -> StorageError:
     """Return what a verb raises when the disk failed it."""
-    remedy = "Check the disk's space and the folder's permissions"
+    if isinstance(error, NotADirectoryError):
+        remedy = "A file is in the place of a folder: name a folder, or a database: 'sqlite:PATH'"
+    else:
+        remedy = "Check the disk's space and the folder's permissions"
     if isinstance(error, UnsyncedError):
         return LostAcknowledgementError(
             f"{where}: the change was made, but could not be synced ({error}), so that a power "

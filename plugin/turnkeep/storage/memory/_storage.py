@@ -54,6 +54,10 @@ class MemoryStorage(SingleChanges):
         self._claims = Claims(clock)
         self._order = Order(self._resolve)
 
+    def __repr__(self) -> str:
+        """Return what `SessionStore` calls it."""
+        return "MemoryStorage()"
+
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(shared=self._shared, search=True)

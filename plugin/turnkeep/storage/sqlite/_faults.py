@@ -27,7 +27,7 @@ _REMEDIES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
         "the file can't be opened: mend the path, or the permissions of the file and its folder",
     ),
     (apsw.PermissionsError, "mend the permissions of the file and its folder"),
-    (apsw.NotADBError, "this file is no SQLite database: give another path, or move it away"),
+    (apsw.NotADBError, "give another path, or move this file away"),
     (
         apsw.CorruptError,
         "the file is damaged: copy what is readable with `sqlite3 FILE .recover | sqlite3 NEW`",
