@@ -93,6 +93,10 @@ class SessionCog(commands.Cog):
     ) -> None:
         if isinstance(backfill, bool) or backfill < 0:
             raise ValueError(f"backfill is a whole number of messages, 0 or more, not {backfill!r}")
+        if render is not None and not callable(render):
+            raise ValueError(
+                f"render is a function, not {render!r}; Discord shows a model's Markdown by itself"
+            )
         self.bot = bot
         self.store = store
         recorder_options, self._answer_options = split_options(options)

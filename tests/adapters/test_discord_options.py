@@ -23,7 +23,9 @@ from turnkeep_discord import (
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 
-@pytest.mark.parametrize("options", [{"scope": "planet"}, {"record": "some"}, {"edits": "never"}])
+@pytest.mark.parametrize(
+    "options", [{"scope": "planet"}, {"record": "some"}, {"edits": "never"}, {"render": "markdown"}]
+)
 async def test_what_is_no_choice_is_refused(store: SessionStore, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not '"):
         SessionCog(commands.Bot("!", intents=discord.Intents.none()), store, **options)
