@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 import pytest
 
-from turnkeep import InvalidMetadataError, Session, SessionKey, SessionStore
+from turnkeep import InvalidMetadataError, Session, SessionKey, SessionStore, Turn
 from turnkeep._session import reading
 from turnkeep._session.desk import Desk
+from turnkeep._window.arrange import Arrangement
 from turnkeep.storage.base import Snapshot
 
 from .conftest import Place
@@ -263,3 +265,29 @@ async def test_the_turns_of_each_epoch_are_found_whatever_its_length_and_what_wa
     for epoch in range(1, 9):
         found = [turn.text async for turn in session.turns(epoch=epoch)]
         assert found == expected.get(epoch, [])
+
+
+async def test_a_window_of_one_of_many_waiting_messages_arranges_no_more_than_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arranged = 0
+    real = Arrangement.extend
+
+    def counting(self: Arrangement, turns: Iterable[Turn]) -> None:
+        nonlocal arranged
+        given = [*turns]
+        arranged += len(given)
+        real(self, given)
+
+    monkeypatch.setattr(Arrangement, "extend", counting)
+    async with SessionStore("memory:") as store:
+        session = store.session("test:1")
+        waiting = [await session.receive(f"{number}") for number in range(600)]
+        for number, message in enumerate(waiting):
+            async with message.reply() as reply:
+                window = await reply.get_history(max_messages=20)
+                assert window[-1]["content"] == f"{number}"
+                if number:
+                    assert window[-2]["content"] == f"to {number - 1}"
+                reply.add_text(f"to {number}")
+        assert arranged < 20 * len(waiting)  # it was half of 600 for each

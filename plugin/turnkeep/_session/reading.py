@@ -12,6 +12,7 @@ from .._records.info import SessionInfo
 from .._records.key import SessionKey
 from .._records.turn import Turn
 from .._window.arrange import View, is_said_by_user
+from .._window.behind import FAR
 from .._window.build import Window, build_window
 from .._window.options import WindowOptions
 from .._window.parted import first_answers, parted_questions, with_questions
@@ -80,12 +81,22 @@ async def read_window(
     draft: Draft,
 ) -> Window:
     """Return the window over a session's end, with a reply's turns so far."""
-    limit = options.first_read
+    limit = near = options.first_read
     while True:
         info, turns, complete = await desk.read(key, limit=limit)
         view, tail = View(), None
+        far = False
         if info is not None:
             view = sight.view(info)
+            behind = info.last_id - (view.as_of or info.last_id)
+            far = behind >= FAR and not info.origins
+            if far and not complete and limit < behind + near:
+                limit = behind + near
+                continue
+            if far:
+                seen = desk.tails.of(info.generation, len(turns)).behind
+                turns, is_all = seen.sight(turns, view.as_of or 0, near)
+                complete = complete and is_all
             past = bool(info.origins) and sight.is_past(info, view)
             if past:
                 found = await _read_past(desk, info, view, limit)
@@ -101,7 +112,7 @@ async def read_window(
                 turns += draft.placed(info, sight.shift(view))
             elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
-                if not complete and limit < tail.needed:
+                if not (complete or far) and limit < tail.needed:
                     # The last window needed more than a first read.
                     limit = tail.needed
                     continue
@@ -109,10 +120,10 @@ async def read_window(
                 turns = await beside_questions(desk, info, turns, complete=complete)
         window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
-            if tail is not None and info is not None and window.turns:
+            if tail is not None and info is not None and window.turns and not far:
                 tail.needed = min(limit, 2 * (info.last_id - window.turns[0].id))
             return window
-        limit *= 2
+        near, limit = 2 * near, 2 * limit
 
 
 async def _read_past(desk: Desk, info: SessionInfo, view: View, limit: int) -> Snapshot:

@@ -19,6 +19,7 @@ import msgspec
 from .._records.info import SessionInfo
 from .._records.turn import Turn
 from .arrange import Arrangement
+from .behind import Behind
 from .choices import Results, Unanswered
 from .copies import Copies
 from .ledger import Cost, one_message
@@ -31,6 +32,9 @@ KEPT_TURNS: Final = 64 * 1024
 """Each costs some 350 bytes, beside the turn itself, which the storage mostly holds too."""
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
+
+_MOST_NEW: Final = 256
+"""More turns than that are arranged with all others."""
 
 _TAIL_OVERHEAD: Final = 8
 """The weight of a tail beside its turns, in turns."""
@@ -47,6 +51,7 @@ class Tail:
         "_first_id",
         "_rules",
         "_turns",
+        "behind",
         "copies",
         "needed",
         "weight",
@@ -63,6 +68,7 @@ class Tail:
         self._counting: WindowOptions | None = None
         self._cost: Cost = one_message
         self.copies: Copies = Copies()
+        self.behind: Behind = Behind()
         self.needed: int = 0
         """The number of turns that the last window had to read."""
 
@@ -115,8 +121,11 @@ class Tail:
         known = self._turns
         if not known or not turns:
             return None
-        old = len(turns) - (turns[-1].id - known[-1].id)
-        if not 0 < old <= min(len(turns), len(known)):
+        old, last = len(turns), known[-1].id
+        lowest = max(0, old - _MOST_NEW)
+        while old > lowest and turns[old - 1].id != last:
+            old -= 1
+        if not lowest < old <= len(known):
             return None
         there, kept = turns[:old], known[-old:]
         if there != kept:
