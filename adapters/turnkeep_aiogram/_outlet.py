@@ -38,6 +38,7 @@ from turnkeep.adapter import (
 )
 
 from ._keyboards import keyboard
+from ._mentions import Unmentioned
 from ._message import Place, message_at, place_of, source_id
 from ._patience import patiently
 
@@ -114,6 +115,7 @@ class TelegramOutlet:
       is sent as that, unless the server refuses it.
     - Telegram's servers would fetch the first link of a message for its preview. They are told
       not to, unless `options.link_previews` or a field of `render` says otherwise.
+    - In a group, `@name` and links to people mention whoever asked, and nobody else.
     - Drafts work in private chats only. Telegram removes one after 30 seconds
       (https://core.telegram.org/bots/api#sendmessagedraft), and "typing" after five
       (https://core.telegram.org/bots/api#sendchataction); both are renewed before.
@@ -142,6 +144,7 @@ class TelegramOutlet:
         self.place: Place = place_of(message, None)
         self._render = render
         self._rich = rich
+        self._unmentioned = Unmentioned(message)
         self._on_migration = migrated
         self._sent: list[Message] = []
         private = message.chat.type == "private"
@@ -292,7 +295,7 @@ class TelegramOutlet:
 
     async def _call_rendered(self, text: str, call: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
         """Call with the formatted text, and with the plain text if Telegram refuses the first."""
-        plain: dict[str, Any] = {"text": text, "parse_mode": None, **self._previews}
+        plain = self._unmentioned.text({"text": text, "parse_mode": None, **self._previews})
         async with _as_part_of_an_answer():
             rich = (
                 None
@@ -301,7 +304,7 @@ class TelegramOutlet:
             )
             if rich is not None:
                 try:
-                    return await call({"rich_message": rich})
+                    return await call({"rich_message": self._unmentioned.rich(rich)})
                 except (TelegramNotFound, TelegramBadRequest) as error:
                     if any(words in error.message for words in (*_UNREACHABLE, *_NOT_CONTENT)):
                         raise
@@ -311,7 +314,7 @@ class TelegramOutlet:
             if self._render is None:
                 return await call(plain)
             rendered = {k: v for k, v in self._render(text).items() if k not in _PLACE}
-            fields = self._previews | rendered
+            fields = self._unmentioned.text(self._previews | rendered)
             try:
                 return await call(fields)
             except TelegramBadRequest as error:

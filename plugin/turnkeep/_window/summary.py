@@ -17,7 +17,13 @@ __all__ = ["SUMMARY_HEAD", "checked_summary", "summary_message", "summary_within
 
 SUMMARY_HEAD: Final = "Summary of the conversation so far:\n<summary>\n"
 _SUMMARY_END: Final = "\n</summary>"
-_MARK: Final = re.compile(r"<(?=\s*/?\s*summary)", re.IGNORECASE)
+_HIDDEN: Final = r"[^\w<>]*"
+_MARK: Final = re.compile(
+    r"[<\uff1c\ufe64\u2039\u2329\u27e8](?=" + "".join(_HIDDEN + one for one in "summary") + ")",
+    re.IGNORECASE,
+)
+"""Any sign that looks like the beginning of a mark, with invisible characters anywhere in it."""
+
 MAX_SUMMARY: Final = 8000
 """Characters, some 2,000 tokens; keeps a summary of summaries from growing."""
 
