@@ -50,10 +50,11 @@ def texts() -> dict[str, str]:
         f"{dice.randrange(10**5)},{dice.random():.4f},2026-11-{dice.randrange(1, 29):02},failed"
         for _ in range(15)
     ]
-    scripts = (HERE / "scripts.txt").read_text(encoding="utf-8").splitlines()
+    files = [HERE / "scripts.txt", HERE / "data.txt"]
+    lines_of_files = [line for file in files for line in file.read_text("utf-8").splitlines()]
     return {
         **ENGLISH,
-        **dict(line.split("\t") for line in scripts),
+        **dict(line.split("\t") for line in lines_of_files),
         "JSON": json.dumps(rows),
         "JSON, compact": json.dumps(rows, separators=(",", ":")),
         "JSON, indented": json.dumps(rows, indent=2),

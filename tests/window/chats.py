@@ -263,7 +263,8 @@ def id_of(content: Any) -> int | None:
     """Which turn a content came from, if its text says so."""
     if isinstance(content, list):
         content = content[0].get("text") if content else None
-    found = re.match(r"#(\d+) ", content) if isinstance(content, str) else None
+    # A mark behind the number says that it may be cut, too.
+    found = re.match(r"#(\d+) (?!\[…\])", content) if isinstance(content, str) else None
     return int(found[1]) if found else None
 
 
