@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiogram import Bot, Dispatcher, Router
 from aiogram.exceptions import TelegramAPIError
@@ -15,7 +15,6 @@ from aiogram.types import (
     BotCommandScopeAllPrivateChats,
     BotCommandScopeDefault,
     Message,
-    MessageEntity,
 )
 
 logger: Final = logging.getLogger("turnkeep")
@@ -25,6 +24,7 @@ _SCOPES: Final = (
     BotCommandScopeAllPrivateChats,
     BotCommandScopeAllGroupChats,
 )
+_UNKNOWN: Final = re.compile(r"(\s*)([^\w\s]\S+)\s*(.*)", re.DOTALL)
 _OBSERVED: Final = ("message", "business_message", "channel_post")
 
 
@@ -54,23 +54,26 @@ class Commands:
         """Return whether the message is a command, and not a text that begins with a slash.
 
         It is if it has no other words, if it names a bot (`/reset@my_bot …`), if it is `/start`,
-        whose payload Telegram itself adds, or if the bot has this command.
+        whose payload Telegram itself adds, or if the bot has this command. One that Telegram does
+        not know, such as `!reset` or one in Cyrillic, is a command if a handler takes it.
         """
-        entity = _command_in(message)
-        if entity is None:
+        command = _command_in(message)
+        if command is None:
             return False
-        text = message.text or message.caption or ""
-        command = entity.extract_from(text)
-        name, at, _ = command[1:].partition("@")
-        stands_alone = command == text.rstrip()
+        name, at, _ = command.word[1:].partition("@")
+        if not command.is_known:
+            return self._takes(command.word[0], name)
+        stands_alone = command.begin == "" and command.words == ""
         return stands_alone or bool(at) or name == "start" or self._knows(name, bot)
 
     def _knows(self, name: str, bot: Bot) -> bool:
-        if name.lower() in self._set.get(bot.id, ()):  # commands have lower-case letters only
-            return True
+        # Commands that are set have lower-case letters only.
+        return name.lower() in self._set.get(bot.id, ()) or self._takes("/", name)
+
+    def _takes(self, prefix: str, name: str) -> bool:
         if self._dispatcher is None:
             return False
-        return any(_takes(one, name) for one in _filters_of(self._dispatcher))
+        return any(_takes(one, prefix, name) for one in _filters_of(self._dispatcher))
 
 
 def without_command(message: Message) -> Message:
@@ -79,8 +82,8 @@ def without_command(message: Message) -> Message:
     if command is None:
         return message
     text = message.text or message.caption or ""
-    words = text[command.length :].lstrip()  # a command has one unit of UTF-16 per character
-    cut = len(text) - len(words)
+    behind = text[: len(text) - len(command.words)]
+    cut = len(behind.encode("utf-16-le", "surrogatepass")) // 2
     moved = [
         one.model_copy(
             update={
@@ -92,16 +95,29 @@ def without_command(message: Message) -> Message:
         if one.offset + one.length > cut
     ]
     if message.text is not None:
-        return message.model_copy(update={"text": words, "entities": moved})
-    return message.model_copy(update={"caption": words, "caption_entities": moved})
+        return message.model_copy(update={"text": command.words, "entities": moved})
+    return message.model_copy(update={"caption": command.words, "caption_entities": moved})
 
 
-def _command_in(message: Message) -> MessageEntity | None:
+class _Written(NamedTuple):
+    """A command as it is written: the spaces before it, its word, and the words behind it."""
+
+    begin: str
+    word: str
+    words: str
+    is_known: bool
+    """True if Telegram itself says that it is a command."""
+
+
+def _command_in(message: Message) -> _Written | None:
     """Return the command that the message begins with, or None."""
+    text = message.text or message.caption or ""
     for entity in message.entities or message.caption_entities or ():
         if entity.type == "bot_command" and entity.offset == 0:
-            return entity
-    return None
+            word = entity.extract_from(text)
+            return _Written("", word, text[len(word) :].lstrip(), is_known=True)
+    found = _UNKNOWN.match(text)
+    return None if found is None else _Written(found[1], found[2], found[3], is_known=False)
 
 
 def _filters_of(dispatcher: Dispatcher) -> Iterator[Command]:
@@ -127,8 +143,8 @@ def _commands_in(filters: Iterable[Any]) -> Iterator[Command]:
         yield from _commands_in(getattr(callback, "targets", ()))
 
 
-def _takes(command: Command, name: str) -> bool:
-    if "/" not in command.prefix:
+def _takes(command: Command, prefix: str, name: str) -> bool:
+    if prefix not in command.prefix:
         return False
     for allowed in command.commands:
         if isinstance(allowed, re.Pattern):

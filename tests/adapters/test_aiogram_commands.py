@@ -14,6 +14,7 @@ from aiogram.types import BotCommand, Message
 from adapters.tools import feed, polling, said
 from emulators.telegram import TelegramEmulator
 from turnkeep import SessionStore
+from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
 pytestmark = pytest.mark.asyncio
@@ -113,3 +114,36 @@ async def test_a_bot_whose_commands_telegram_does_not_tell_starts_all_the_same(
         telegram.say(7, SENTENCE)
         await telegram.wait_taken()
     assert await said(store, "telegram:7") == [f"user: {SENTENCE}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("!ask why?", ["user: why?"]),
+        ("\N{ROBOT FACE}ask why **so**?", ["user: why **so**?"]),
+        ("/спроси why?", ["user: why?"]),
+        (" /ask why?", ["user: why?"]),
+        ("!other why?", ["user: !other why?"]),
+        ("/вопрос why?", ["user: /вопрос why?"]),
+        ("!ask", []),
+        ("!", ["user: !"]),
+        ("?!ask", ["user: ?!ask"]),
+    ],
+)
+async def test_a_command_that_telegram_does_not_know_is_one_if_a_handler_takes_it(
+    store: SessionStore, text: str, lines: list[str]
+) -> None:
+    telegram, dispatcher = TelegramEmulator(), Dispatcher()
+    SessionMiddleware(store).setup(dispatcher)
+    taken: list[str] = []
+
+    @dispatcher.message(Command("ask", prefix="!/\N{ROBOT FACE}"))
+    @dispatcher.message(Command("спроси"))
+    async def ask(message: Message, chat_session: ChatSession) -> None:
+        taken.append(message.text or "")
+        if message.text != "!ask":
+            await chat_session.get_history()
+
+    await feed(dispatcher, telegram.say(7, text))
+    assert await said(store, "telegram:7") == lines
+    assert bool(taken) == (lines != [f"user: {text}"])
