@@ -23,9 +23,10 @@ from turnkeep import (
     UnsupportedError,
     Usage,
 )
+from turnkeep._records.making import new_turn
 from turnkeep.encryption import EncryptedStorage, KeyRing, encrypted, rotate
 from turnkeep.moving import copy_sessions
-from turnkeep.storage.base import Claim
+from turnkeep.storage.base import Appended, Claim, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
@@ -343,6 +344,44 @@ async def test_a_key_of_names_that_was_changed_is_an_error_with_the_remedy() -> 
         await other.claim(key, "work", owner="me", ttl=60)
     await place.forget(held.key)
     assert await other.claim(key, "work", owner="me", ttl=60)
+
+
+async def test_an_old_duplicate_beside_a_new_turn_is_known(where: str) -> None:
+    async with store_at(where) as store:
+        session = store.session("telegram:1")
+        await session.extend([{"role": "user", "content": f"{n}"} for n in range(3)])
+        await session.append("user", "old", source_id="old")
+        await session.extend([{"role": "user", "content": f"{n}"} for n in range(900)])
+        both = [
+            {"role": "user", "content": text, "source_id": text} for text in ("old", "new", "old")
+        ]
+        assert [turn.id for turn in await session.extend(both)] == [4, 905, 4]
+
+
+async def test_an_append_after_another_one_takes_one_step() -> None:
+    steps: list[str] = []
+
+    class Counting(MemoryStorage):
+        async def read(self, *arguments: Any, **options: Any) -> Snapshot:
+            steps.append("read")
+            return await super().read(*arguments, **options)
+
+        async def append(self, *arguments: Any, **options: Any) -> Appended | None:
+            steps.append("append")
+            return await super().append(*arguments, **options)
+
+    place, key = Counting(shared=True), SessionKey("telegram", "1")
+    one, two = (EncryptedStorage(place, KeyRing(KEY)) for _ in range(2))
+    await one.append(key, [new_turn("user", "first")])
+    steps.clear()
+    await one.append(key, [new_turn("user", "second")])
+    assert steps == ["append"]
+    await two.append(key, [new_turn("user", "from another process")])
+    steps.clear()
+    await one.append(key, [new_turn("user", "third")])
+    assert steps == ["append", "read", "append"]
+    texts = [turn.text for turn in (await two.read(key)).turns]
+    assert texts == ["first", "second", "from another process", "third"]
 
 
 async def test_a_session_that_was_merged_very_often_still_opens() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,7 +14,12 @@ from ..base import DEDUPE_TURNS, Appended, SessionInfo, Snapshot, Storage
 from ..rules import is_expected
 from ._seals import Seals
 
-__all__ = ["append"]
+__all__ = ["Places", "append"]
+
+_LOOK: Final = 16
+"""So many turns are read to see what came between; if more did, the next try sees them."""
+
+_MOST_PLACES: Final = 10_000
 
 
 class _Plan(NamedTuple):
@@ -56,9 +61,35 @@ def _names(turns: Sequence[Turn], *, dedupe: bool) -> dict[str, Turn]:
     return known
 
 
+class Places:
+    """The names that the next turns of sessions will get, as far as this process knows.
+
+    An append that knows one needs no look at its session. If it is not the right one any more,
+    nothing is stored, and the append looks.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, TurnRef] = {}
+
+    def get(self, key: SessionKey) -> TurnRef | None:
+        """Return the name of the next turn, or None."""
+        return self._next.get(key.text)
+
+    def keep(self, key: SessionKey, info: SessionInfo | None) -> None:
+        """Remember what comes behind the last turn of this record."""
+        if len(self._next) >= _MOST_PLACES:
+            self._next.clear()
+        self._next[key.text] = _next(info)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._next.clear()
+
+
 async def append(
     inner: Storage,
     seals: Seals,
+    places: Places,
     key: SessionKey,
     turns: Sequence[Turn],
     *,
@@ -67,12 +98,15 @@ async def append(
     at: TurnRef | None,
 ) -> Appended | None:
     """Do what `Storage.append` does, again for each other append that came between."""
-    # Nothing is written beside another key.
-    found, known = await seals.check_end(inner, key), dict[str, Turn]()
+    found, known = Snapshot(None, []), dict[str, Turn]()
+    place = at or places.get(key)
+    if place is None:
+        # Nothing is written beside another key.
+        found = await seals.check_end(inner, key)
+        place = _next(found.info)
     while True:
         # Among turns that get names, the storage itself looks for duplicates.
         plan = _planned(seals, turns, known, dedupe=dedupe and at is None)
-        place = at or _next(found.info)
         sealed = [
             seals.turn(turn, TurnRef(place.generation, place.id + number))
             for number, turn in enumerate(plan.sent)
@@ -87,14 +121,43 @@ async def append(
             at=place if sealed else None,
         )
         if done is not None:
+            places.keep(key, done.info)
             new = _renewed(plan, done)
             return _appended(seals, turns, plan._replace(new=new), done.turns, done.info, sealed)
         if at is not None:
             return None
-        found = await inner.read(key, limit=DEDUPE_TURNS)
+        tried, found = place, await inner.read(key, limit=_LOOK)
+        place = _next(found.info)
+        if place == tried:
+            # Nobody came between: some of the turns are stored, or the session is not as expected.
+            found = await inner.read(key, limit=DEDUPE_TURNS)
+            place = _next(found.info)
+        if found.info is not None:
+            seals.all_opened(found.info, found.turns)
         if not await _is_as(inner, key, found, expected):
             return None
         known = _names(found.turns, dedupe=dedupe)
+        if place == tried and dedupe:
+            known |= await _older(inner, seals, key, turns, known)
+
+
+async def _older(
+    inner: Storage,
+    seals: Seals,
+    key: SessionKey,
+    turns: Sequence[Turn],
+    known: Mapping[str, Turn],
+) -> dict[str, Turn]:
+    """Return the turns with the source ids that are not known, however old, by their names."""
+    names = [
+        name
+        for turn in turns
+        for source in turn.source_ids
+        for name in seals.ring.names("source", source)
+        if name not in known
+    ]
+    found = {name: await inner.find(key, name) for name in names}
+    return {name: turn for name, turn in found.items() if turn is not None}
 
 
 def _next(info: SessionInfo | None) -> TurnRef:

@@ -30,7 +30,7 @@ from ..base import (
     Storage,
 )
 from ..rules import SingleChanges, applied, is_expected, merge_metadata
-from ._appending import append
+from ._appending import Places, append
 from ._names import Names
 from ._ring import KeyRing
 from ._seals import Seals
@@ -55,6 +55,7 @@ class EncryptedStorage(SingleChanges):
         self._inner = inner
         self._seals = Seals(keys, repr(inner))
         self._names = Names(inner, self._seals)
+        self._places = Places()
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._targets: dict[str, str] = {}
 
@@ -68,6 +69,7 @@ class EncryptedStorage(SingleChanges):
     async def open(self) -> None:
         await self._inner.open()
         self._names.forget()
+        self._places.clear()
         try:
             for info in (await self._inner.sessions(limit=1)).sessions:
                 await self._seals.check_end(self._inner, info.key)
@@ -108,7 +110,14 @@ class EncryptedStorage(SingleChanges):
     ) -> Appended | None:
         async with self._in_line(key):
             return await append(
-                self._inner, self._seals, key, turns, expected=expected, dedupe=dedupe, at=at
+                self._inner,
+                self._seals,
+                self._places,
+                key,
+                turns,
+                expected=expected,
+                dedupe=dedupe,
+                at=at,
             )
 
     async def restore(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
