@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import anyio
 
@@ -13,9 +14,15 @@ from .moving import CopyProgress, CopyReport, copy_sessions
 
 __all__ = ["main"]
 
+_INTERRUPTED: Final = 130
+"""What a shell says of a program that Ctrl-C ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the exit status: 1 if it failed, in part or as a whole."""
+    """Run a command, and return the exit status.
+
+    It is 1 if the command failed, in part or as a whole, and 130 if it was interrupted.
+    """
     parser = argparse.ArgumentParser(prog="python -m turnkeep")
     commands = parser.add_subparsers(required=True)
     copy = commands.add_parser(
@@ -41,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TurnkeepError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped: the same command goes on where it ended\n")
+        return _INTERRUPTED
     sys.stdout.write(
         f"{len(report.digests)} sessions are the same on both sides; {sum(report.turns.values())} "
         f"turns, {report.aliases} aliases and {report.claims} leases were copied\n"

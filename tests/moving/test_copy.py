@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -209,6 +210,25 @@ async def test_a_prefix_chooses_the_sessions_and_their_aliases() -> None:
         assert aliases == {}
         with pytest.raises(ValueError, match="source itself"):
             await copy_sessions(source, source)
+
+
+async def test_a_command_that_is_interrupted_says_how_to_go_on(tmp_path: Path) -> None:
+    async with SessionStore(f"sqlite:{tmp_path}/a.db") as store:
+        for number in range(60):
+            await store.session(f"web:{number}").extend(
+                [{"role": "user", "content": f"{n}"} for n in range(400)]
+            )
+    command = [sys.executable, "-m", "turnkeep", "copy", f"sqlite:{tmp_path}/a.db", "b"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as copying:
+        assert copying.stderr is not None
+        copying.stderr.readline()
+        copying.send_signal(signal.SIGINT)
+        said = copying.stderr.read()
+    assert copying.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.endswith("stopped: the same command goes on where it ended\n")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "60 sessions are the same on both sides" in done.stdout
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
