@@ -72,11 +72,10 @@ class SessionMiddleware(BaseMiddleware):
       of `sendMessage`, see `Render`.
     - `drain_timeout`: the seconds that shutdown waits for running handlers, so that their replies
       are stored.
-    - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,
-      `ignore`: see
-      `turnkeep.adapter.RecorderOptions`.
-    - `failed`, `undelivered`, `max_wait`, `max_length`, `link_previews`: answers; see
-      `turnkeep.adapter.AnswerOptions`.
+    - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `delete_answers`,
+      `on_storage_error`, `ignore`, `resume`, `too_old`: see `turnkeep.adapter.RecorderOptions`.
+    - `failed`, `undelivered`, `max_wait`, `max_length`, `link_previews`, `stop`, `regenerate`:
+      answers; see `turnkeep.adapter.AnswerOptions`.
 
     A handler's flag overrides some of them: `flags={"turnkeep": {"busy": "drop", "debounce": 0,
     "record": False}}`.

@@ -66,12 +66,12 @@ class SessionCog(commands.Cog):
     - `render`: a function from a piece of an answer to the fields of `send`; see `Render`.
     - `drain_timeout`: the seconds to wait for running handlers (all tasks that asked for a
       session) when the cog is removed or the bot closes, so that their replies are stored.
-    - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `on_storage_error`,
-      `ignore`: see
-      `turnkeep.adapter.RecorderOptions`.
-    - `failed`, `undelivered`, `max_wait`, `max_length`, `link_previews`: answers; see
-      `turnkeep.adapter.AnswerOptions`. Unless the bot has a `max_ratelimit_timeout`, the cog sets
-      it to `max_wait`, at least 30 seconds: discord.py would sleep as long as Discord asks for.
+    - `busy`, `debounce`, `max_waiting`, `limit`, `refused`, `reset`, `edits`, `delete_answers`,
+      `on_storage_error`, `ignore`, `resume`, `too_old`: see `turnkeep.adapter.RecorderOptions`.
+    - `failed`, `undelivered`, `max_wait`, `max_length`, `link_previews`, `stop`, `regenerate`:
+      answers; see `turnkeep.adapter.AnswerOptions`. Unless the bot has a
+      `max_ratelimit_timeout`, the cog sets it to `max_wait`, at least 30 seconds: discord.py would
+      sleep as long as Discord asks for.
     """
 
     def __init__(

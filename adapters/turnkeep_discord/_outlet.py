@@ -120,8 +120,8 @@ class DiscordOutlet:
                 self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
         if self._is_ephemeral and not self._is_for_one:
             raise TurnkeepError(
-                f"interaction {interaction.id}: only one user is to see the answer, and the "
-                "session is that of the whole channel: call chat_session or in_turn after "
+                f"interaction {interaction.id}: only one user may see this answer, but the "
+                "session belongs to the whole channel: call chat_session or in_turn after "
                 "defer(ephemeral=True), or give it ephemeral=True"
             )
 

@@ -13,7 +13,7 @@ TurnkeepError
 ├── MissingExtraError        (ImportError)   a missing package that an extra installs
 ├── StoreClosedError         (RuntimeError)  a store used after its last `aclose()`
 ├── ReadOnlyError            (RuntimeError)  a write through a read-only store
-├── StoreLockedError         (TimeoutError)  a folder that another process owns
+├── StoreLockedError         (TimeoutError)  a folder that another store owns
 ├── StorageError             (OSError)       the storage failed to read or write
 │   ├── LostAcknowledgementError             … or has done it, and its answer was lost
 │   ├── PartlyDoneError                      … in some of many sessions
@@ -109,7 +109,7 @@ class ReadOnlyError(TurnkeepError, RuntimeError):
 
 
 class StoreLockedError(TurnkeepError, TimeoutError):
-    """Another process owned the folder for all of `lock_timeout`."""
+    """Another process, or another store of this one, owned the folder for all of `lock_timeout`."""
 
 
 class StorageError(TurnkeepError, OSError):

@@ -56,7 +56,7 @@ def _shortened(found: re.Match[str]) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Return an exception in one line: its type, and its message if that holds nobody's words.
+    """Return an exception in one line: its type, and its message if that repeats no person's words.
 
     The messages of turnkeep, of the operating system and of the platforms stay. Those of others
     may repeat what people said: a parser's its input, a model's client the request.

@@ -251,7 +251,7 @@ class SessionStore:
     async def unanswered(
         self, *, prefix: str = "", max_age: timedelta | None = None
     ) -> list[Unanswered]:
-        """Return the questions that nobody answers any more, the oldest first.
+        """Return the stored questions that no process is answering, the oldest first.
 
         These are messages that an adapter's handler, or in a storage for several processes an
         open reply, had in hand when its process died or stopped. The adapters handle them again

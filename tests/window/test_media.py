@@ -232,7 +232,7 @@ async def test_a_resolver_that_fails_is_logged_and_the_short_text_stays(
 )
 async def test_a_resolver_that_gives_no_part_is_told_so(session: Session, given_back: Any) -> None:
     await session.append("user", PHOTO)
-    with pytest.raises(WindowError, match=r"^session test:1: the function for media gave"):
+    with pytest.raises(WindowError, match=r"^session test:1: the function media= returned"):
         await last(session, media=lambda media, turn: given_back)
     await session.store.aclose()
 

@@ -19,7 +19,7 @@ __all__ = ["Unanswered", "claimed_turn", "dead_claims", "message_of", "take_over
 
 
 class Unanswered(NamedTuple):
-    """A recorded question that nobody answers any more.
+    """A stored question that no process is answering.
 
     - `key` is its session, and `turn` is the question.
     - `since` is the time when a process took it in hand, aware, in UTC.

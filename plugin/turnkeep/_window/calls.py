@@ -37,7 +37,7 @@ class CallGroup(msgspec.Struct, gc=False):
     results: dict[str, Turn] = {}
     """The result of each call, by the window's id."""
     missing: dict[str, Turn] = {}
-    """What stands for the results that are not there, the same turns in each window."""
+    """The turns in the place of missing results, the same ones in each window."""
 
     def add_result(self, stored_id: str, turn: Turn, results: Results) -> None:
         """Give the result to its call; of calls with one id, to each in turn."""

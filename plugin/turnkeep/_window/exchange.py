@@ -30,7 +30,7 @@ class Exchange(msgspec.Struct, gc=False):
     plain: bool = True
     """True if the message of every turn is just its role and text."""
     condensed: tuple[Cost, int, Exchange] | None = None
-    """What an earlier exchange becomes for a counter and a bound; see `fit.condensed`."""
+    """The form of an earlier exchange for a counter and a bound; see `fit.condensed`."""
     _ledger: Ledger | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 import msgspec
 
-from .._errors import WindowError
+from .._errors import WindowError, kind_of
 from .._logs import told
 from .._records.media import Media, media_of
 from .._records.text import shortened
@@ -32,7 +32,7 @@ MediaResolver: TypeAlias = Callable[[Media, Turn], Resolved | Awaitable[Resolved
 TextCost: TypeAlias = Callable[[str], int]
 
 Known: TypeAlias = dict[tuple[int, int, Media], Resolved]
-"""What the function gave, by the turn's id, the place in its content, and the medium."""
+"""The results of the function, by the turn's id, the place in its content, and the medium."""
 
 _AT_ONCE: Final = 8
 """The number of media that are fetched at the same time."""
@@ -133,8 +133,8 @@ def _parts(answer: Resolved) -> list[dict[str, Any]]:
             (part.get("type") == "text" and isinstance(part.get("text"), str)) or fits("user", part)
         ):
             raise WindowError(
-                "the function for media gave what is no content part of a user's message: "
-                f"{part!r:.120}: give text, or a part of type 'text', 'image_url' (with a url), "
+                f"the function media= returned {kind_of(part)}, which is not a content part of a "
+                "user's message: return text, or a part of type 'text', 'image_url' (with a url), "
                 "'input_audio' (wav or mp3) or 'file'"
             )
         if part["type"] != "text" or part["text"].strip():

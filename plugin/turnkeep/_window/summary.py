@@ -65,8 +65,8 @@ def checked_summary(summary: object, where: str) -> str:
     summary = clean_text(summary).strip()
     if not summary:
         raise SummaryError(
-            f"{where}the summary is empty, and what it stands for would be out of sight: "
-            "nothing was changed"
+            f"{where}the summary is empty, so the model would see nothing of the turns that it "
+            "replaces: nothing was changed"
         )
     if len(summary) > MAX_SUMMARY:
         summary = f"{summary[: MAX_SUMMARY - 4]} […]"

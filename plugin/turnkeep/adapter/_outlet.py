@@ -35,7 +35,7 @@ class UnreachableError(Exception):
 
 
 class MessageGoneError(Exception):
-    """Raised by an outlet's `edit`: this message cannot be edited any more, but another sent."""
+    """Raised by an outlet's `edit`: this message cannot be edited any more; send a new one."""
 
 
 UNDELIVERED: Final = (SlowDownError, UnreachableError)

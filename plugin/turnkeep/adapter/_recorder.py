@@ -72,11 +72,12 @@ class RecorderOptions(TypedDict, total=False):
       is not handled. With `"later"` the error is logged, the message is answered without
       history, and recorded when the storage works again. Until then it is in memory, and lost
       with the process.
-    - `resume` (15 minutes): a message whose handler a crash or a restart cut off is handled again
-      at the next start, or by another process with the same storage, at most twice. This is the
-      age up to which it is; `timedelta(0)` switches it off.
-    - `too_old` (None): a function of each such question (`turnkeep.Unanswered`) that is older, or
-      was handled again twice already. Without it a warning is logged.
+    - `resume` (15 minutes): the age up to which a message is handled again after a crash or a
+      restart has cut its handler off: at the next start, or by another process with the same
+      storage, at most twice. `timedelta(0)` switches it off.
+    - `too_old` (None): a function that is called with each older question
+      (`turnkeep.Unanswered`), and with each one that was handled again twice. Without it, a
+      warning is logged.
     - `ignore` (none): the ids, as whole numbers, of users and chats that are never recorded. A
       set may change later.
     """

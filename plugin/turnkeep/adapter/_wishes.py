@@ -19,7 +19,7 @@ MAX_LENGTH: Final = 40_000
 _WORDS: Final = ("store", "drop", "raise")
 
 Failed: TypeAlias = str | Callable[[Exception], str]
-"""What the bot says when its model fails: text, or a function of the exception.
+"""The bot's words when its model fails: text, or a function of the exception.
 
 An empty text says nothing.
 """
@@ -27,7 +27,7 @@ An empty text says nothing.
 Undelivered: TypeAlias = (
     Literal["store", "drop", "raise"] | Callable[[Exception], Literal["store", "drop", "raise"]]
 )
-"""What becomes of an answer that cannot be delivered, or not to its end.
+"""The fate of an answer that cannot be delivered, or not to its end.
 
 That is so when the user blocked the bot, when the chat is gone (`UnreachableError`), or when the
 platform asks to wait longer than `max_wait` (`SlowDownError`).

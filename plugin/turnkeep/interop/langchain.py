@@ -53,7 +53,7 @@ class ChatHistory(BaseChatMessageHistory):
 
     Messages come back as they were given, with artifacts and usage. Turns of other sources come
     as messages too, and a summary as a human's. A `RemoveMessage` deletes the message with its
-    id for good, and `__remove_all__` begins anew.
+    id for good, and `__remove_all__` begins a new epoch.
 
     - `session` may be bound to a message, as in a bot's handler. Then `aget_messages` ends before
       that message, it is not stored again, and the final text answers it.
@@ -105,7 +105,7 @@ class ChatHistory(BaseChatMessageHistory):
         await store(self.session, [turn for turn in turns if turn is not None])
 
     async def aclear(self) -> None:
-        """Begin anew. The turns stay readable in the store, in an earlier epoch."""
+        """Begin a new epoch. The earlier turns stay readable in the store."""
         await self.session.clear()
 
     @property

@@ -138,7 +138,7 @@ class AgentsSession:
         return True
 
     async def clear_session(self) -> None:
-        """Begin anew. The turns stay readable in the store, in an earlier epoch."""
+        """Begin a new epoch. The earlier turns stay readable in the store."""
         await self.session.clear()
 
     def _turns(self, items: Sequence[Item]) -> Iterator[Turn]:

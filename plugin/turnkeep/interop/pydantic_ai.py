@@ -93,7 +93,7 @@ class MessageHistory:
         await store(self.session, turns)
 
     async def clear(self) -> None:
-        """Begin anew. The turns stay readable in the store, in an earlier epoch."""
+        """Begin a new epoch. The earlier turns stay readable in the store."""
         await self.session.clear()
 
     def _answer(self, message: ModelResponse) -> Turn:

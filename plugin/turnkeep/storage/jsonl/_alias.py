@@ -92,7 +92,7 @@ def all_resolved(folder: Path, prefix: str) -> dict[SessionKey, SessionKey]:
     for alias in _aliases(folder):
         key, target = _key_of(alias), alias_of(alias)
         if key is None:
-            logger.error("%s: nothing says which key this alias is of", alias)
+            logger.error("%s: the key of this alias is unknown; it is ignored", alias)
         elif target is not None and not session_path(folder, key).exists():
             leads[key] = target
     ends: dict[SessionKey, SessionKey] = {}

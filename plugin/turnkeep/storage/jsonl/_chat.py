@@ -97,7 +97,7 @@ class Chat:
         self.key = key
         self.path = path
         self.line = Line()
-        """Where all that can't be done without waiting has its turn."""
+        """The queue of what can't be done without waiting."""
         self.users = 0
         self.keep = KEEP_TURNS
         self.batch: Batch | None = None

@@ -140,7 +140,9 @@ class Edits:
         """Let go of the file; nothing in it is needed any more."""
         with self._lock:
             if self._unfinished:
-                logger.error("%s: an edit is finished when the folder is next opened", self._path)
+                logger.error(
+                    "%s: an edit is unfinished; the next opening of the folder ends it", self._path
+                )
             elif self._noted is not None:
                 with suppress(OSError):  # what is there was done, and is compared at opening
                     self._clear()

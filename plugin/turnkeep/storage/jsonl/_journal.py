@@ -185,8 +185,8 @@ class Journal:
                         self._older.remove(segment)
             except OSError as error:
                 logger.error(
-                    "%s: files could not be synced (%s); what was appended stays in the "
-                    "journal, and they are when the folder is next closed or opened",
+                    "%s: files could not be synced (%s); the journal keeps what was appended, and "
+                    "the next closing or opening of the folder syncs them",
                     self._folder,
                     error,
                 )

@@ -66,7 +66,7 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
     origins: list[Origin] | msgspec.UnsetType = msgspec.UNSET
     earlier: int | msgspec.UnsetType = msgspec.UNSET
     last_archived: int | msgspec.UnsetType = msgspec.UNSET
-    """How many of the messages nanobot's model does not get any more; see `encode_metadata`."""
+    """The number of messages that nanobot's model does not get any more; see `encode_metadata`."""
 
     def info(self, key: SessionKey) -> SessionInfo:
         """Return the record that this line holds."""

@@ -82,7 +82,7 @@ def index(folder: Path) -> dict[SessionKey, list[Path]]:
             logger.warning("%s: can't be read (%s) and is passed over", path, error)
             continue
         if key is None:
-            logger.warning("%s: no session key can be told from this file; it is left alone", path)
+            logger.warning("%s: the session key of this file is unknown; it is not opened", path)
         else:
             found.setdefault(key, []).append(path)
     for key, several in found.items():
