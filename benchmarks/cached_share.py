@@ -197,7 +197,7 @@ def open_share(windows: Sequence[Sequence[Turn]]) -> float:
 def limit(turns: Sequence[Turn], others: int) -> float:
     """Return the most that a rule can reach which shows each answer directly behind its question.
 
-    See `docs/window.md` for the proof. `turns` are those of the chat without overlap.
+    See `docs/caching.md` for the proof. `turns` are those of the chat without overlap.
     """
     windows = open_windows(turns)
     user, answer = (sum(map(cost, turns[at::2])) / len(windows) for at in (0, 1))

@@ -1,4 +1,4 @@
-"""The rules that cut come near the limits that `docs/window.md` tells."""
+"""The rules that cut come near the limits that `docs/caching.md` tells."""
 
 from __future__ import annotations
 
