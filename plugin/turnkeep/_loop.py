@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from anyio import CancelScope, Event, get_cancelled_exc_class
+from anyio import CancelScope, Event, get_cancelled_exc_class, move_on_after
 from anyio.lowlevel import current_token
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "until_set",
     "wait_to_the_end",
 ]
+
+LOOK_SECONDS: Final = 0.5
 
 asyncio_loop: Final = _get_running_loop
 """Return asyncio's running loop, or None under trio, where the public function raises.
@@ -59,22 +61,31 @@ def own_call() -> Callable[..., object]:
     return call
 
 
-async def until_set(event: Event) -> None:
-    """Wait for the event, and let no cancellation through."""
+async def until_set(event: Event, ended: Callable[[], bool]) -> None:
+    """Wait for the event, and let no cancellation through.
+
+    A thread has the loop set it. Ctrl-C may come in the place of that call, so `ended` is asked
+    now and then whether there is still something to wait for.
+    """
     with CancelScope(shield=True):
-        while not event.is_set():
+        while not (event.is_set() or ended()):
             with suppress(get_cancelled_exc_class()):
-                await event.wait()
+                await until_set_or_ended(event, ended)
 
 
-async def wait_to_the_end(event: Event, give_up: Callable[[], object] | None = None) -> None:
-    """Wait for the event; a cancellation calls `give_up`, and is raised behind the event."""
+async def until_set_or_ended(event: Event, ended: Callable[[], bool]) -> None:
+    """Wait for the same, until a cancellation."""
+    while not (event.is_set() or ended()):
+        with move_on_after(LOOK_SECONDS):
+            await event.wait()
+
+
+async def wait_to_the_end(event: Event, ended: Callable[[], bool]) -> None:
+    """Wait for the same; a cancellation is raised behind the event."""
     try:
-        await event.wait()
+        await until_set_or_ended(event, ended)
     except get_cancelled_exc_class():
-        if give_up is not None:
-            give_up()
-        await until_set(event)
+        await until_set(event, ended)
         raise
 
 

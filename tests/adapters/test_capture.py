@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import anyio
 import discord
 import pytest
 import pytest_asyncio
@@ -83,10 +85,18 @@ async def test_a_captured_message_on_telegram_waits_until_the_open_reply_ends(
     assert await said(store, "telegram:7") == ["user: where?", "assistant: all of it"]
 
 
+@pytest.mark.parametrize("by", ["the next message", "a middleware"])
 async def test_what_a_handler_sent_before_it_was_cancelled_is_recorded(
-    store: SessionStore, telegram: TelegramEmulator
+    store: SessionStore, telegram: TelegramEmulator, by: str
 ) -> None:
-    dispatcher, waits = Dispatcher(), asyncio.Event()
+    dispatcher, waits, scopes = Dispatcher(), asyncio.Event(), list[anyio.CancelScope]()
+
+    async def limit(handler: Any, event: Any, data: Any) -> Any:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            return await handler(event, data)
+
+    dispatcher.update.outer_middleware.register(limit)
     SessionMiddleware(store, capture=True, busy="latest").setup(dispatcher)
 
     @dispatcher.message()
@@ -99,6 +109,8 @@ async def test_what_a_handler_sent_before_it_was_cancelled_is_recorded(
     async with polling(telegram, dispatcher):
         telegram.say(7, "one")
         await waits.wait()
+        if by == "a middleware":
+            scopes[0].cancel()
         telegram.say(7, "two")
         await telegram.wait_sent(7, 2)
         await telegram.wait_for(lambda: telegram.pending() == 0)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import anyio
 import pytest
 
+from patience import PATIENCE
 from storage.tools import (
     KEY,
     OTHER,
@@ -30,6 +34,7 @@ from storage.tools import (
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl._folder import Folder
 from turnkeep.storage.jsonl._writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -215,6 +220,47 @@ async def test_ctrl_c_inside_an_append_leaves_no_turn(
                 await storage.append(KEY, [user("two")])
         assert await contents(storage) == ["one"]
         assert (await put(storage, "three")).turns[0].id == 2
+
+
+async def test_ctrl_c_behind_the_start_of_an_edit_waits_for_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, rewrite, ended = ThreadPoolExecutor.submit, Folder.rewrite, list[str]()
+    begun, may_end = threading.Event(), threading.Event()
+
+    def interrupted(*arguments: Any) -> None:
+        submit(*arguments)
+        if any(getattr(one, "__func__", None) is slow for one in arguments):
+            assert begun.wait(PATIENCE)
+            raise KeyboardInterrupt
+
+    def slow(*arguments: Any) -> Any:
+        begun.set()
+        assert may_end.wait(PATIENCE)
+        try:
+            return rewrite(*arguments)
+        finally:
+            ended.append("rewrite")
+
+    async def edit() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            await storage.edit(KEY, 1, Change(content="ONE"))
+        ended.append("edit")
+
+    async with opened(tmp_path) as storage:
+        await put(storage, "one", "two")
+        with monkeypatch.context() as patched:
+            patched.setattr(ThreadPoolExecutor, "submit", interrupted)
+            patched.setattr(Folder, "rewrite", slow)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(edit)
+                await anyio.wait_all_tasks_blocked()
+                may_end.set()
+        assert ended == ["rewrite", "edit"]
+        await put(storage, "three")
+        assert await contents(storage) == ["ONE", "two", "three"]
+    async with opened(tmp_path) as storage:
+        assert await contents(storage) == ["ONE", "two", "three"]
 
 
 # What is no session.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from storage.tools import (
     user,
     watched,
 )
-from turnkeep import SessionKey, StorageError
+from turnkeep import LostAcknowledgementError, SessionKey, StorageError
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl._folder import Folder
 
@@ -48,8 +47,13 @@ async def test_an_edit_that_fails_leaves_no_copy_of_what_is_deleted_later(
         await put(storage, "one", *[f"a secret {number}" for number in range(40)], "last")
         with monkeypatch.context() as patched:
             patched.setattr(os, name, full_at(name, at))
-            with suppress(StorageError):
+            error: StorageError | None = None
+            try:
                 await storage.edit(KEY, 1, Change(content="ONE"))
+            except StorageError as raised:
+                error = raised
+        if not isinstance(error, LostAcknowledgementError):  # then it is still to be finished
+            assert not grep(tmp_path / ".turnkeep", "a secret")
         await storage.delete(KEY, range(2, 42))
         assert not grep(tmp_path, "a secret")
         assert (await contents(storage))[-1] == "last"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -212,6 +213,34 @@ def test_the_signature_of_a_message_without_text_is_that_of_its_first_call() -> 
     ]
     asking = to_shape(messages, "google")["contents"][1]["parts"][0]
     assert asking["thought_signature"] == b"abc"
+
+
+def test_the_signature_of_a_message_is_on_its_last_text_and_else_on_its_first_call() -> None:
+    texts = [{"type": "text", "text": text} for text in ("I look.", "Now.")]
+    calls = {"content": None, "tool_calls": [call("c1"), call("c2")]}
+    for said, expected in (
+        ({"content": texts}, [None, b"abc"]),
+        (calls, [b"abc", None]),
+        ({**calls, "content": texts}, [None, b"abc", None, None]),
+    ):
+        messages: Messages = [
+            {"role": "user", "content": "Where?"},
+            {"role": "assistant", **said, **signed("YWJj")},
+        ]
+        parts = to_shape(messages, "google")["contents"][1]["parts"]
+        assert [part.get("thought_signature") for part in parts] == expected
+
+
+@pytest.mark.parametrize(
+    "response", [{"output": "Ulm", "zip": 89073}, {"output": {"city": "Ulm"}}, {"zip": 89073}]
+)
+def test_a_result_with_more_than_its_output_comes_back_whole(response: dict[str, Any]) -> None:
+    asking = {"role": "model", "parts": [{"function_call": {"id": "c1", "name": "f"}}]}
+    result = {"function_response": {"id": "c1", "name": "f", "response": response}}
+    window: dict[str, Any] = {"contents": [asking, {"role": "user", "parts": [result]}]}
+    back = from_shape(window, "google")
+    assert json.loads(back[-1]["content"]) == response
+    assert to_shape(back, "google")["contents"][-1]["parts"] == [result]
 
 
 def test_a_signature_that_is_no_base64_is_left_out() -> None:

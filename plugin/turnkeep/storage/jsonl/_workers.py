@@ -5,7 +5,7 @@ A session's lock must not be left while a thread still writes its file.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from anyio import Event
 
 from ..._errors import LostAcknowledgementError, StorageError
-from ..._loop import loop_call, wait_to_the_end
+from ..._loop import loop_call, until_set
 from ._disk import UnsyncedError, is_shortage
 
 T = TypeVar("T")
@@ -59,14 +59,31 @@ class Workers:
             with suppress(RuntimeError):  # that loop is closed, and nobody waits in it any more
                 call(ended.set)
 
-        future = self._pool.submit(function, *args)
+        future: Future[T] = Future()
         future.add_done_callback(wake)
-        await wait_to_the_end(ended, future.cancel)
+        try:
+            self._pool.submit(_fulfil, future, function, args)
+            await ended.wait()
+        except BaseException:  # a cancellation; or Ctrl-C, which may come behind any call
+            future.cancel()
+            await until_set(ended, future.done)
+            raise
         return future.result()
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
+
+
+def _fulfil(future: Future[T], function: Callable[..., T], args: Sequence[Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function(*args)
+    except BaseException as error:  # noqa: BLE001 - who waits raises it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def storage_error(where: str, error: BaseException) -> StorageError:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, Literal
@@ -96,7 +97,12 @@ class Writer:
         if asyncio_loop() is not self._loop:
             self._answer_here()
         if not batch.finished:
-            await batch.done.wait()
+            try:
+                await batch.done.wait()
+            except BaseException:
+                if self._gathering is not None:
+                    self._send(self._gathering)  # Ctrl-C may have come in the place of that call
+                raise
 
     async def aclose(self) -> None:
         """Wait, even when cancelled, until all that was staged is written; end the thread."""
@@ -111,7 +117,7 @@ class Writer:
             self._writing = last
             self._queue.put(last)
             try:
-                await wait_to_the_end(last.done)
+                await wait_to_the_end(last.done, lambda: last.finished)
             except get_cancelled_exc_class() as error:
                 cancelled = error
             self._thread.join()
@@ -123,9 +129,15 @@ class Writer:
         """Wait, even when cancelled, until all that was staged so far is written."""
         self._answer_here()
         cancelled: BaseException | None = None
-        while (batch := self._gathering or self._writing) is not None and not batch.finished:
+        while True:
+            batch = self._writing
+            if batch is None or batch.finished:
+                batch = self._gathering
+                if batch is None:
+                    break
+                self._send(batch)  # Ctrl-C may have come in the place of the call that does it
             try:
-                await wait_to_the_end(batch.done)
+                await wait_to_the_end(batch.done, partial(_is_finished, batch))
             except get_cancelled_exc_class() as error:
                 cancelled = error
         if cancelled is not None:
@@ -160,18 +172,23 @@ class Writer:
         if self._writing is not None and not self._writing.finished:
             return  # sent when that one comes back
         self._gathering, self._writing = None, batch
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="turnkeep-jsonl-writer", daemon=True
-            )
-            self._thread.start()
-        self._queue.put(batch)
+        try:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="turnkeep-jsonl-writer", daemon=True
+                )
+                self._thread.start()
+        finally:  # also at Ctrl-C
+            self._queue.put(batch)
 
     def _come_back(self, batch: Batch) -> None:
-        self._writing = None
-        if self._gathering is not None:
-            self._send(self._gathering)
-        batch.done.set()
+        if batch is self._writing:
+            self._writing = None
+        try:
+            if self._gathering is not None:
+                self._send(self._gathering)
+        finally:
+            batch.done.set()
 
     # On the thread.
 
@@ -202,3 +219,7 @@ class Writer:
                 if call != self._call:
                     continue
             return
+
+
+def _is_finished(batch: Batch) -> bool:
+    return batch.finished

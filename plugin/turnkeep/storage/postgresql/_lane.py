@@ -39,6 +39,7 @@ class Request:
         self.later = False
         self.error: BaseException | None = None
         self.begun = False
+        self.answered = False
         self.withdrawn = False
 
     def alone(self, connection: Connection) -> Any:
@@ -84,7 +85,7 @@ class Lane:
         except get_cancelled_exc_class():
             request.withdrawn = True
             if request.begun:
-                await until_set(request.done)
+                await until_set(request.done, lambda: request.answered)
             raise
         if request.error is not None:
             raise request.error
@@ -92,15 +93,16 @@ class Lane:
 
     async def aclose(self) -> None:
         """Answer all requests, and end the thread and the connection."""
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             return
         # Nothing is asked of the server for this, which may be gone.
         self._ended = Event()
         self._queue.put(None)
         try:
-            await wait_to_the_end(self._ended)
+            await wait_to_the_end(self._ended, lambda: not thread.is_alive())
         finally:
-            self._thread.join()
+            thread.join()
             self._thread = None
 
     # On the thread.
@@ -143,6 +145,8 @@ class Lane:
         self._deliver(requests)
 
     def _deliver(self, requests: list[Request]) -> None:
+        for request in requests:
+            request.answered = True
         with suppress(RuntimeError):  # that loop is closed, and nobody waits in it any more
             self._call(_deliver, requests)
 

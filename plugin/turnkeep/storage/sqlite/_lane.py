@@ -104,7 +104,7 @@ class Lane:
             self._loop, self._call = running_loop(), loop_call()
         self._send()
         self._queue.put(None)
-        await until_set(self._closed)
+        await until_set(self._closed, lambda: not thread.is_alive())
         thread.join()
 
     async def run(self, op: Op) -> Any:
@@ -117,7 +117,8 @@ class Lane:
             await event.wait()
         except BaseException:
             if not op.take():
-                await until_set(event)
+                await until_set(event, lambda: op.finished)
+            self._send()  # it is still to come if Ctrl-C took its place
             raise
         if op.error is not None:
             raise op.error
@@ -142,10 +143,10 @@ class Lane:
         return self._event
 
     def _send(self) -> None:
-        if self._gathering:
-            self._queue.put(self._gathering)
-            self._gathering = []
-        self._event = None
+        # At once, since Ctrl-C may come behind any call.
+        gathering, self._gathering, self._event = self._gathering, [], None
+        if gathering:
+            self._queue.put(gathering)
 
     # From any thread.
 
