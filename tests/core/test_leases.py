@@ -33,8 +33,8 @@ class Clocked(Shared):
     def time(self) -> datetime:
         return self.now
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        done = await super().renew(claim, ttl=ttl)
+    async def renew(self, claim: Claim, **options: Any) -> bool:
+        done = await super().renew(claim, **options)
         renewed, self.renewed = self.renewed, anyio.Event()
         renewed.set()
         return done
@@ -129,7 +129,7 @@ async def test_a_storage_that_fails_to_renew_is_asked_again(
     storage = Clocked()
     renew, failed = storage.renew, anyio.Event()
 
-    async def fail(claim: Claim, *, ttl: float) -> bool:
+    async def fail(claim: Claim, **options: Any) -> bool:
         storage.renew = renew  # type: ignore[method-assign]
         failed.set()
         raise StoreClosedError("the server is away")

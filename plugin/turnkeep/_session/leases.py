@@ -177,12 +177,19 @@ class Leases:
         A lease that went with its session, which was forgotten, stays away: the payload repeats
         what was said.
         """
-        if self._held.get(lease.mark) is lease:
-            await self._renew_one(lease)
-        if self._held.get(lease.mark) is lease:
-            claim = await self._claim(lease.claim.key, lease.claim.name, payload)
-            if claim is not None:
-                lease.claim = claim
+        if self._held.get(lease.mark) is not lease:
+            return
+        claim = lease.claim
+        async with self._opening.use(claim.key, write=True) as storage:
+            renew = partial(storage.renew, claim, ttl=TTL, payload=payload)
+            try:
+                is_ours = await renew()
+            except LostAcknowledgementError:
+                is_ours = await renew()
+        if is_ours:
+            lease.claim = structs.replace(claim, payload=dict(payload))
+        else:
+            self._lose(lease)
 
     def holds(self, claim: Claim) -> bool:
         """Return True if this store has the lease with that name."""
@@ -243,8 +250,13 @@ class Leases:
                 "session %s: the lease %r is not renewed: %s", claim.key, claim.name, error
             )
             return
-        if not is_ours and self._held.get(lease.mark) is lease:
-            logger.warning("session %s: the lease %r was lost", claim.key, claim.name)
+        if not is_ours:
+            self._lose(lease)
+
+    def _lose(self, lease: Lease) -> None:
+        """Hold a lease no more that another store has taken over, or that is gone."""
+        if self._held.get(lease.mark) is lease:
+            logger.warning("session %s: the lease %r was lost", lease.claim.key, lease.claim.name)
             del self._held[lease.mark]
 
     async def aclose(self) -> None:

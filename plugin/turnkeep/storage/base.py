@@ -453,10 +453,13 @@ class Storage(Protocol):
         """
         ...
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
         """Extend a claim to `ttl` seconds from now; return False if its owner has lost it.
 
-        An expired claim is renewed if no other owner has taken it over.
+        An expired claim is renewed if no other owner has taken it over. With `payload`, that
+        takes the place of the claim's payload, in the same step.
         """
         ...
 

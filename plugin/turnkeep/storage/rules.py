@@ -190,6 +190,12 @@ def taken(
     )
 
 
+def renewed(there: Claim, expires_at: datetime, payload: Mapping[str, Any] | None) -> Claim:
+    """Return a claim of its owner's as `Storage.renew` stores it."""
+    given = there.payload if payload is None else dict(payload)
+    return replace(there, expires_at=expires_at, payload=given)
+
+
 def lasting_until(now: datetime, ttl: float) -> datetime:
     """Return the end of a lease of so many seconds; years from now it is for ever."""
     return now + timedelta(seconds=bounded(ttl)) if now.year < _FAR else _FOR_EVER

@@ -107,6 +107,20 @@ class ClaimContract(Hooks):
         assert (await take(lab.storage, KEY, "work", "you")).taken_over
 
     @clause()
+    async def test_renew_takes_a_new_payload_and_keeps_it_without_one(self, lab: Lab) -> None:
+        claim = await take(lab.storage, KEY, "work", "me", ttl=10, payload={"a": 1})
+        assert await lab.storage.renew(claim, ttl=1000, payload={"b": ["ä", None]})
+        assert await lab.storage.renew(claim, ttl=1000)
+        renewed = await _only(lab.storage)
+        assert (renewed.owner, renewed.payload) == ("me", {"b": ["ä", None]})
+        storage = await lab.again()
+        assert (await _only(storage)).payload == {"b": ["ä", None]}
+        assert await storage.renew(claim, ttl=0, payload={})
+        assert (await take(storage, KEY, "work", "you")).payload == {}
+        assert not await storage.renew(claim, ttl=1000, payload={"late": True})
+        assert (await _only(storage)).payload == {}
+
+    @clause()
     async def test_renew_gives_false_where_the_owner_has_the_claim_no_more(self, lab: Lab) -> None:
         claim = await take(lab.storage, KEY, "work", "me", ttl=0)
         yours = await take(lab.storage, KEY, "work", "you")

@@ -122,7 +122,7 @@ _arguments: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
         "ttl": _times,
         "payload": _payloads,
     },
-    "renew": {"claim": _claims, "ttl": _times},
+    "renew": {"claim": _claims, "ttl": _times, "payload": _payloads},
     "release": {"claim": _claims},
     "claims": {
         "key": st.none() | _keys,

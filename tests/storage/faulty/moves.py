@@ -238,16 +238,28 @@ class ReleasesAnotherOwnersClaim(Server):
 
 @found_by("test_renew_gives_false_where_the_owner_has_the_claim_no_more")
 class RenewsALostClaim(Server):
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+    async def renew(self, claim: Claim, **options: Any) -> bool:
         self._claims._claims[claim.key, claim.name] = claim
+        return await super().renew(claim, **options)
+
+
+@found_by("test_renew_takes_a_new_payload_and_keeps_it_without_one")
+class RenewsWithoutThePayload(Server):
+    async def renew(self, claim: Claim, *, ttl: float, **_: Any) -> bool:
         return await super().renew(claim, ttl=ttl)
+
+
+@found_by("test_renew_takes_a_new_payload_and_keeps_it_without_one")
+class RenewsWithAnEmptyPayload(Server):
+    async def renew(self, claim: Claim, *, ttl: float, payload: Any = None) -> bool:
+        return await super().renew(claim, ttl=ttl, payload=payload or {})
 
 
 @found_by("test_an_expired_claim_is_renewed_if_nobody_took_it_over")
 class RenewsNoExpiredClaim(Server):
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+    async def renew(self, claim: Claim, **options: Any) -> bool:
         expired = await self.claims(key=claim.key, expired=True)
-        return claim not in expired and await super().renew(claim, ttl=ttl)
+        return claim not in expired and await super().renew(claim, **options)
 
 
 @found_by("test_claims_lists_those_that_have_expired_or_that_have_not")

@@ -335,9 +335,13 @@ class EncryptedStorage(SingleChanges):
         claim = await self._inner.claim(key, hidden, owner=owner, ttl=ttl, payload=sealed)
         return None if claim is None else self._seals.claim(name, claim)
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
+        sealed = self._seals.payload(claim.name, payload)
         hidden = await self._names.hidden(claim.name)
-        return await self._inner.renew(replace(claim, name=hidden, payload={}), ttl=ttl)
+        renewed = replace(claim, name=hidden, payload={})
+        return await self._inner.renew(renewed, ttl=ttl, payload=sealed)
 
     async def release(self, claim: Claim) -> bool:
         hidden = await self._names.hidden(claim.name)

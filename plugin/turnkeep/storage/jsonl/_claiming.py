@@ -33,9 +33,12 @@ class ClaimVerbs(OpenedFolder):
         await self._claims.stored(key, taken[1])
         return taken[0]
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
         self._check_writable(claim.key)
-        batch = await self._in_session(claim.key, partial(self._claims.renew, claim=claim, ttl=ttl))
+        renew = partial(self._claims.renew, claim=claim, ttl=ttl, payload=payload)
+        batch = await self._in_session(claim.key, renew)
         await self._claims.stored(claim.key, batch)
         return batch is not None
 

@@ -15,7 +15,7 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, taken
+from ..rules import lasting_until, renewed, taken
 from . import _clock
 from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
@@ -103,12 +103,17 @@ class Claims:
         )
         return None if claim is None else (_own(claim), self._stage([*self._put(claim)]))
 
-    def renew(self, key: SessionKey, claim: Claim, ttl: float) -> Batch | None:
+    def renew(
+        self, key: SessionKey, claim: Claim, ttl: float, payload: Mapping[str, Any] | None
+    ) -> Batch | None:
         """Let a claim last so long from now; None if its owner has it no more."""
         there = self._held.get((key.text, claim.name))
         if there is None or there.claim.owner != claim.owner:
             return None
-        lasting = replace(there.claim, expires_at=lasting_until(_clock.now(), ttl))
+        given = None if payload is None else _copy(payload)
+        lasting = renewed(there.claim, lasting_until(_clock.now(), ttl), given)
+        if given is not None:
+            return self._stage([*self._put(lasting)])
         self._held[key.text, claim.name] = there._replace(claim=lasting)
         return self._stage([there.lasting_until(lasting.expires_at)])
 

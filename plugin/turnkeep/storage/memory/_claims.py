@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, taken
+from ..rules import lasting_until, renewed, taken
 
 
 class Claims:
@@ -44,12 +44,14 @@ class Claims:
             self._claims[key, name] = claim
         return claim
 
-    def renew(self, key: SessionKey, claim: Claim, ttl: float) -> bool:
+    def renew(
+        self, key: SessionKey, claim: Claim, ttl: float, payload: Mapping[str, Any] | None
+    ) -> bool:
         there = self._held(key, claim)
         if there is None:
             return False
         expires_at = lasting_until(self._clock(), ttl)
-        self._claims[key, claim.name] = replace(there, expires_at=expires_at)
+        self._claims[key, claim.name] = renewed(there, expires_at, payload)
         return True
 
     def release(self, key: SessionKey, claim: Claim) -> bool:

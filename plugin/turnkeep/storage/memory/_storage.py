@@ -298,8 +298,10 @@ class MemoryStorage(SingleChanges):
         key = self._resolve(key)
         return self._claims.take(key, name, owner=owner, ttl=ttl, payload=payload)
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        return self._claims.renew(self._resolve(claim.key), claim, ttl)
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
+        return self._claims.renew(self._resolve(claim.key), claim, ttl, payload)
 
     async def release(self, claim: Claim) -> bool:
         return self._claims.release(self._resolve(claim.key), claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, taken
+from ..rules import lasting_until, renewed, taken
 from ._pairs import Pairs, below, path, utc_now, value
 
 __all__ = ["Claims"]
@@ -51,11 +52,13 @@ class Claims:
             self._put(claim)
         return claim
 
-    def renew(self, key: SessionKey, claim: Claim, ttl: float) -> bool:
+    def renew(
+        self, key: SessionKey, claim: Claim, ttl: float, payload: Mapping[str, Any] | None
+    ) -> bool:
         there = self._get(key, claim.name)
         if there is None or there.owner != claim.owner:
             return False
-        self._put(replace(there, expires_at=lasting_until(utc_now(), ttl)))
+        self._put(renewed(there, lasting_until(utc_now(), ttl), payload))
         return True
 
     def release(self, key: SessionKey, claim: Claim) -> bool:

@@ -202,9 +202,11 @@ class OrderedStorage(SingleChanges):
             lambda held: held.claims.take(held.resolve(key), name, owner, ttl, given)
         )
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
         return await self._transact(
-            lambda held: held.claims.renew(held.resolve(claim.key), claim, ttl)
+            lambda held: held.claims.renew(held.resolve(claim.key), claim, ttl, payload)
         )
 
     async def release(self, claim: Claim) -> bool:

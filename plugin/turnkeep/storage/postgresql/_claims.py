@@ -12,14 +12,14 @@ from ._link import Connection
 from ._place import Place
 from ._terms import Terms
 
-__all__ = ["ClaimCall"]
+__all__ = ["CHANGE", "TAKE", "ClaimCall"]
 
-_TAKE: Final = "SELECT * FROM turnkeep.take_claim(%s, %s, %s, %s, %s, %s, %s)"
-_CHANGE: Final = "SELECT * FROM turnkeep.change_claim(%s, %s, %s, %s, %s, %s)"
+TAKE: Final = "SELECT * FROM turnkeep.take_claim(%s, %s, %s, %s, %s, %s, %s)"
+CHANGE: Final = "SELECT * FROM turnkeep.change_claim(%s, %s, %s, %s, %s, %s, %s)"
 
 
 class ClaimCall(Request):
-    """A call about one claim: to take it, with a payload; to renew it; or to end it without a ttl.
+    """A call about one claim: to take it; to change it, which without a ttl is its end.
 
     The answer has the rows of the server's function.
     """
@@ -28,17 +28,18 @@ class ClaimCall(Request):
         self,
         place: Place,
         terms: Terms,
+        query: str,
         key: SessionKey,
         name: str,
         owner: str,
         ttl: float | None,
-        *payload: str | None,
+        payload: str | None,
     ) -> None:
         super().__init__(changes=True)
         self.claim = (key.text, name)
-        self.query = place.sql(_TAKE if payload else _CHANGE)
+        self.query = place.sql(query)
         lasts = None if ttl is None else bounded(ttl)
-        self.parameters = (*terms, key.text, name, owner, lasts, *payload)
+        self.parameters = (*terms, key.text, name, owner, lasts, payload)
 
     def alone(self, connection: Connection) -> list[tuple[Any, ...]]:
         """Make this call by itself."""

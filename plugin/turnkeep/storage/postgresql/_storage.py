@@ -26,7 +26,7 @@ from ..base import (
 from ..rules import SingleChanges
 from . import _changes, _moves
 from ._appends import Append
-from ._claims import ClaimCall
+from ._claims import CHANGE, TAKE, ClaimCall
 from ._lane import Lane, Work
 from ._link import Connection, Link
 from ._place import Place
@@ -250,22 +250,30 @@ class PostgresqlStorage(SingleChanges):
         ttl: float,
         payload: Mapping[str, Any] | None = None,
     ) -> Claim | None:
-        given = None if payload is None else msgspec.json.encode(payload).decode()
-        rows = await self._claim(key, name, owner, ttl, given)
+        rows = await self._claim(TAKE, key, name, owner, ttl, payload)
         return as_claim(rows[0]) if rows else None
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        ((done,),) = await self._claim(claim.key, claim.name, claim.owner, ttl)
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
+        ((done,),) = await self._claim(CHANGE, claim.key, claim.name, claim.owner, ttl, payload)
         return bool(done)
 
     async def release(self, claim: Claim) -> bool:
-        ((done,),) = await self._claim(claim.key, claim.name, claim.owner, None)
+        ((done,),) = await self._claim(CHANGE, claim.key, claim.name, claim.owner, None, None)
         return bool(done)
 
     async def _claim(
-        self, key: SessionKey, name: str, owner: str, ttl: float | None, *payload: str | None
+        self,
+        query: str,
+        key: SessionKey,
+        name: str,
+        owner: str,
+        ttl: float | None,
+        payload: Mapping[str, Any] | None,
     ) -> list[tuple[Any, ...]]:
-        call = ClaimCall(self._place, self._terms, key, name, owner, ttl, *payload)
+        given = None if payload is None else msgspec.json.encode(payload).decode()
+        call = ClaimCall(self._place, self._terms, query, key, name, owner, ttl, given)
         rows: list[tuple[Any, ...]] = await self._changes.ask(call)
         return rows
 

@@ -318,10 +318,11 @@ BEGIN
     RETURNING c.key, c.name, c.owner, micros(c.expires_at), c.payload, c.taken_over;
 END $$;
 
--- Extend a lease, or end it where "seconds" is NULL; false if its owner has lost it.
+-- Extend a lease, with a new payload if that is given, or end it where "seconds" is NULL; false if
+-- its owner has lost it.
 CREATE FUNCTION change_claim(
     durable boolean, milliseconds integer,
-    asked text, wanted text, holder text, seconds double precision
+    asked text, wanted text, holder text, seconds double precision, given text
 ) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     place text;
@@ -332,7 +333,9 @@ BEGIN
     IF seconds IS NULL THEN
         DELETE FROM claim c WHERE c.key = place AND c.name = wanted AND c.owner = holder;
     ELSE
-        UPDATE claim c SET expires_at = clock() + make_interval(secs => seconds)
+        UPDATE claim c SET
+            expires_at = clock() + make_interval(secs => seconds),
+            payload = coalesce(given, c.payload)
         WHERE c.key = place AND c.name = wanted AND c.owner = holder;
     END IF;
     RETURN FOUND;

@@ -34,20 +34,27 @@ class Claiming:
         ttl: float,
         payload: Mapping[str, Any] | None,
     ) -> Claim | None:
-        given = b"" if payload is None else _encode(payload)
-        return await self._ask(key, "take", name, owner, ttl, given)
+        return await self._ask(key, "take", name, owner, ttl, payload)
 
-    async def renew(self, claim: Claim, ttl: float) -> bool:
-        return await self._ask(claim.key, "renew", claim.name, claim.owner, ttl) is not None
+    async def renew(self, claim: Claim, ttl: float, payload: Mapping[str, Any] | None) -> bool:
+        answer = await self._ask(claim.key, "renew", claim.name, claim.owner, ttl, payload)
+        return answer is not None
 
     async def release(self, claim: Claim) -> bool:
         return await self._ask(claim.key, "release", claim.name, claim.owner, 0) is not None
 
     async def _ask(
-        self, key: SessionKey, verb: str, name: str, owner: str, ttl: float, payload: bytes = b""
+        self,
+        key: SessionKey,
+        verb: str,
+        name: str,
+        owner: str,
+        ttl: float,
+        payload: Mapping[str, Any] | None = None,
     ) -> Claim | None:
+        given = b"" if payload is None else _encode(payload)
         lasts = str(round(bounded(ttl) * 1_000_000))
-        answer = await self._asking.change(key.text, "claim", verb, name, owner, lasts, payload)
+        answer = await self._asking.change(key.text, "claim", verb, name, owner, lasts, given)
         _, text, claim = answer
         if claim is None:
             return None

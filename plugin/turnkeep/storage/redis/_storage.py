@@ -184,8 +184,10 @@ class RedisStorage(SingleChanges):
     ) -> Claim | None:
         return await self._claiming.take(key, name, owner, ttl, payload)
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        return await self._claiming.renew(claim, ttl)
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
+        return await self._claiming.renew(claim, ttl, payload)
 
     async def release(self, claim: Claim) -> bool:
         return await self._claiming.release(claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import apsw
@@ -9,7 +10,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, taken
+from ..rules import lasting_until, renewed, taken
 from . import _clock
 from ._rows import micros, moment
 from ._sessions import Sessions
@@ -42,13 +43,12 @@ def take(
     return claim
 
 
-def renew(sessions: Sessions, claim: Claim, ttl: float) -> bool:
+def renew(sessions: Sessions, claim: Claim, ttl: float, payload: Mapping[str, Any] | None) -> bool:
     """Do what `Storage.renew` does."""
     there = _held(sessions, claim)
     if there is None:
         return False
-    expires_at = lasting_until(_clock.now(), ttl)
-    _put(sessions.db, msgspec.structs.replace(there, expires_at=expires_at))
+    _put(sessions.db, renewed(there, lasting_until(_clock.now(), ttl), payload))
     return True
 
 

@@ -233,8 +233,11 @@ class SqliteStorage(SingleChanges):
         )
         return await self._change(verb, key)
 
-    async def renew(self, claim: Claim, *, ttl: float) -> bool:
-        return await self._change(partial(_claims.renew, claim=claim, ttl=ttl), claim.key)
+    async def renew(
+        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
+    ) -> bool:
+        verb = partial(_claims.renew, claim=claim, ttl=ttl, payload=payload)
+        return await self._change(verb, claim.key)
 
     async def release(self, claim: Claim) -> bool:
         return await self._change(partial(_claims.release, claim=claim), claim.key)

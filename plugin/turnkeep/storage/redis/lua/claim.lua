@@ -15,6 +15,7 @@ elseif not there or there[1] ~= owner then
   return {0, key, false}
 elseif verb == 'renew' then
   there[2] = whole(time + lasts)
+  if payload ~= '' then there[4] = payload end
 else
   redis.call('HDEL', at('claims'), name_)
   if redis.call('EXISTS', at('claims')) == 0 then redis.call('SREM', index('claimed'), key) end
