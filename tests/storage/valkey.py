@@ -45,10 +45,22 @@ def fresh_url(at: str | None = None, **options: object) -> str:
     return f"{base}{'&' if '?' in base else '?'}prefix=t{secrets.token_hex(6)}{given}"
 
 
+def _free_port() -> int:
+    """Return a port that no other server takes when this one ends and starts again.
+
+    The package gives the first free one from 16379 on; a cluster's nodes take one 10,000 above.
+    The system gives ports from 32768 on to clients.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(2_700)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @contextmanager
 def server(folder: Path, **config: Any) -> Iterator[Any]:
     """Run a server of the test's own, which keeps its files in the folder."""
-    own = ValkeyServer(data_dir=folder, persist=True, config=config)
+    own = ValkeyServer(_free_port(), data_dir=folder, persist=True, config=config)
     own.start()
     try:
         yield own

@@ -49,7 +49,7 @@ _decode_claim: Final = msgspec.json.Decoder(_StoredClaim).decode
 
 def time_of(text: bytes) -> datetime:
     """Return the time of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=int(text))
+    return _EPOCH + int(text) * _MICROSECOND
 
 
 def microseconds(time: datetime) -> int:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+from hiredis import pack_command
 from redis import exceptions as redis_errors
 
 from ._place import Address, Place
 from ._scripts import Scripts
 
 __all__ = ["Answer", "Server"]
+
+_pack: Any = pack_command
+"""Its stub takes a tuple of one."""
 
 Answer: TypeAlias = Any
 Request: TypeAlias = Sequence[str | bytes | int]
@@ -57,9 +61,9 @@ class Server:
 
     def send(self, requests: Iterable[Request]) -> None:
         """Send requests, whose answers come in the same order."""
-        self._connection.send_packed_command(
-            self._connection.pack_commands(requests), check_health=False
-        )
+        # redis-py's own packing takes three times as long.
+        packed = b"".join(_pack(tuple(request)) for request in requests)
+        self._connection.send_packed_command([packed], check_health=False)
 
     def answer(self) -> Answer:
         """Return the next answer; raise what the server, or the lack of one, says."""
