@@ -520,6 +520,13 @@ async def test_nothing_is_erased_that_the_archive_does_not_give_back(
     assert await said(session) == ["a?", "a."]
 
 
+async def test_an_archive_that_is_no_store_is_refused_with_what_to_write() -> None:
+    async with SessionStore("memory:") as store:
+        policy = RetentionPolicy(max_turns=1)
+        with pytest.raises(ValueError, match=r"write SessionStore\('\./archive'\)"):
+            await apply_retention(store, policy, archive="./archive")  # type: ignore[arg-type]
+
+
 async def test_an_archive_in_the_place_of_the_sessions_is_refused() -> None:
     place = MemoryStorage(shared=True)
     redacting = SessionStore("memory:", redact=lambda key, turn: turn)

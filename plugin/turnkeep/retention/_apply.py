@@ -53,6 +53,8 @@ async def apply_retention(
 
     Raises `ValueError` if the archive is the place of the sessions themselves, or has a `redact`.
     """
+    if archive is not None and not isinstance(archive, SessionStore):
+        raise ValueError(f"archive is a store: write SessionStore({archive!r:.80})")
     run = _Run(store.desk, policy, dry_run, None if archive is None else archive.desk)
     if run.archive is run.desk:
         raise ValueError("the archive is the store itself: name another place")
