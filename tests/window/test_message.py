@@ -45,7 +45,7 @@ def test_parts_keep_their_other_fields() -> None:
 def test_a_part_that_a_role_cannot_hold_is_named_in_words(role: str) -> None:
     fields: dict[str, Any] = {"tool_call_id": "c1"} if role == "tool" else {}
     (part,) = message(role, [IMAGE], **fields)["content"]
-    assert part == {"type": "text", "text": f"[image: {IMAGE['image_url']['url']}]"}
+    assert part == {"type": "text", "text": "[image: https://example.org/cat.png]"}
 
 
 @pytest.mark.parametrize(
