@@ -37,9 +37,9 @@ class KeptOut:
 
     async def load(self, bot_id: int) -> None:
         """Read the marks of earlier processes, once for each bot; a storage error is logged."""
-        if bot_id in self._marks:
+        if bot_id in self._marks and not self._loading.locked():
             return
-        async with self._loading:  # who waits goes on in the order of arrival
+        async with self._loading:  # who waits goes on in the order of arrival, and before others
             if bot_id in self._marks:
                 return
             marks = Handled(self._store, CHANNEL, bot_id, kind="kept-out", seconds=_YEAR)

@@ -111,7 +111,7 @@ class SessionCog(commands.Cog):
             record=record,
             record_commands=record_commands,
             backfill=self._backfill,
-            announce=self._resume.announce,
+            resume=self._resume,
             render=render,
         )
         self._buttons = Buttons(self.recorder, self._answer_options, self._intake)

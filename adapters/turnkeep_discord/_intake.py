@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 import discord
@@ -40,6 +39,7 @@ from ._order import ChannelOrder
 from ._outlet import DiscordOutlet
 from ._pressed import pressed_of
 from ._reading import Reading
+from ._resume import Resume
 from ._threads import Threads
 
 Bot = commands.Bot | commands.AutoShardedBot
@@ -74,7 +74,7 @@ class Intake:
         record: Record,
         record_commands: bool,
         backfill: Backfill | None,
-        announce: Callable[[SessionKey, discord.Message], Awaitable[None]],
+        resume: Resume,
         render: Render | None,
     ) -> None:
         self._render = render
@@ -85,7 +85,7 @@ class Intake:
         self._filter: RecordFilter[RecordedEvent] = RecordFilter(record)
         self._record_commands = record_commands
         self._backfill = backfill
-        self._announce = announce
+        self._resume = resume
         self._in_flight = MessagesInFlight()
         self._threads = Threads(bot, recorder, reading.sender_of, reading.ignores)
         self.order: Final = ChannelOrder()
@@ -151,7 +151,7 @@ class Intake:
         await self._record_earlier(session, message)
         source = source_id(message)
         if is_owed:
-            await self._announce(key, message)
+            await self._resume.announce(key, message)
         try:
             received = await self._recorder.receive(
                 session,
@@ -262,12 +262,22 @@ class Intake:
                 return None
             user, source = author_of(where), source_of(where)
             sender = Sender(str(user.id), user.display_name)
+            message: discord.Message | None = None
             if isinstance(where, commands.Context) and where.interaction is None:
-                await self._record_earlier(session, where.message)
-                quoted = self._reading.quoted_of(where.message)
-            return await self._recorder.receive(
-                session, content, source_id=source, sender=sender, extra=AS_MADE, quoted=quoted
-            )
+                message = where.message
+                await self._record_earlier(session, message)
+                quoted = self._reading.quoted_of(message)
+                await self._resume.announce(session.key, message)
+            try:
+                asked_in = await self._recorder.receive(
+                    session, content, source_id=source, sender=sender, extra=AS_MADE, quoted=quoted
+                )
+            except Exception:  # any: what is not recorded is owed no answer
+                await self._recorder.debts.withdraw(source or "")
+                raise
+            if message is not None:
+                await self._resume.take(asked_in, message)
+            return asked_in
 
         return session.asking(ask, by=str(author_id(where)))
 
