@@ -1,4 +1,4 @@
-"""The storage of docs/storages.md is small, and certified by the test that stands behind it."""
+"""The storage of docs/own-storage.md is small, and certified by the test that stands behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "storages.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "own-storage.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

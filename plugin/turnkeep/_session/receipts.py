@@ -138,7 +138,7 @@ async def receipt(
         remedy = "look into it: it is a copy, or somebody else wrote the same; delete a copy"
         remains += [Remains(kind="copy", where=path, remedy=remedy) for path in found]
     if erased and not storage.capabilities.erases:
-        remedy = "see the page Storages: the server's files and backups keep it for a while"
+        remedy = "see the page of this storage: the server's files and backups keep it for a while"
         remains.append(Remains(kind="engine", where=repr(storage), remedy=remedy))
     return Receipt(
         erased=dict(erased), looked_in=looked_in, searched_for=len(texts or ()), remains=remains

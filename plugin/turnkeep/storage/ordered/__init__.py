@@ -2,7 +2,7 @@
 
 Most databases can keep pairs of bytes in the order of their keys, and change several of them
 in one transaction. That is all a storage needs: `OrderedStorage` has the verbs, and a subclass
-the transaction. `docs/storages.md` makes one over the standard library's `sqlite3`.
+the transaction. `docs/own-storage.md` makes one over the standard library's `sqlite3`.
 
 The keys, whose parts a NUL byte separates (no session key and no id has one):
 

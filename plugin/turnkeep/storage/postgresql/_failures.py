@@ -18,7 +18,7 @@ _REMEDIES: Final = {
     "25006": "The server is read-only, like a standby: use the address of the primary, or "
     "SessionStore(…, read_only=True)",
     "42501": "Grant the role its rights on the schema, or let an administrator apply the schema; "
-    "see docs/storages.md",
+    "see docs/postgresql.md",
     "42703": "The schema was removed or changed: open the store again",
     "42P01": "The schema was removed or changed: open the store again",
     "42883": "The schema was removed or changed: open the store again",
