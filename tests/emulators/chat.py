@@ -41,8 +41,6 @@ ADA: Final = 7
 class Chat(ABC):
     """One person's chat with the bot."""
 
-    server: TelegramEmulator | DiscordEmulator
-
     @abstractmethod
     def environment(self) -> dict[str, str]:
         """Return the variables that lead the bot to the emulator."""
@@ -85,7 +83,7 @@ class Chat(ABC):
 
 class OnTelegram(Chat):
     def __init__(self, server: TelegramEmulator) -> None:
-        self.server: TelegramEmulator = server
+        self.server = server
 
     def environment(self) -> dict[str, str]:
         return {
@@ -125,7 +123,7 @@ def _buttons(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 class OnDiscord(Chat):
     def __init__(self, server: DiscordEmulator) -> None:
-        self.server: DiscordEmulator = server
+        self.server = server
         self._channel = server.channel(server.guild("Guild"), "general")
         self._ada = server.user("Ada")
 

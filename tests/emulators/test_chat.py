@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ def block(page: str, heading: str) -> str:
 @asynccontextmanager
 async def talking(
     folder: Path, source: str, *options: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     (folder / "bot.py").write_text(source)
     ours = {"OPENAI_API_KEY", "OPENAI_BASE_URL", "TELEGRAM_TOKEN", "DISCORD_TOKEN"}
     process = await asyncio.create_subprocess_exec(

@@ -236,6 +236,15 @@ async def on_message(message: Message, bot: Bot, chat_session: ChatSession) -> N
         await chat_session.answer(ask, failed="Sorry.")
 
 
+async def ask_without_a_stream(reply: Reply) -> str:
+    return f"{len(await reply.get_history())} messages"
+
+
+@router.message(F.caption)
+async def on_caption(message: Message, chat_session: ChatSession) -> None:
+    await chat_session.answer(ask_without_a_stream)
+
+
 @router.callback_query()
 async def on_button(query: CallbackQuery, chat_session: ChatSession) -> None:
     await query.answer()
