@@ -103,6 +103,7 @@ async def test_what_a_handler_sent_before_it_was_cancelled_is_recorded(
     async def handle(message: Message, chat_session: ChatSession) -> None:
         await message.answer(f"to {message.text}")
         if message.text == "one":
+            await message.answer("and more")
             waits.set()
             await asyncio.Event().wait()
 
@@ -112,9 +113,15 @@ async def test_what_a_handler_sent_before_it_was_cancelled_is_recorded(
         if by == "a middleware":
             scopes[0].cancel()
         telegram.say(7, "two")
-        await telegram.wait_sent(7, 2)
+        await telegram.wait_sent(7, 3)
         await telegram.wait_for(lambda: telegram.pending() == 0)
-    expected = ["assistant: to one", "assistant: to two", "user: one", "user: two"]
+    expected = [
+        "assistant: and more",
+        "assistant: to one",
+        "assistant: to two",
+        "user: one",
+        "user: two",
+    ]
     assert sorted(await said(store, "telegram:7")) == expected
 
 

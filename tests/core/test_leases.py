@@ -43,6 +43,53 @@ class Clocked(Shared):
         self.now += timedelta(seconds=seconds)
 
 
+class Unheard(Shared):
+    """A shared storage that gives claims, and whose answers do not come while it is `silent`."""
+
+    silent = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = anyio.Event()
+
+    async def claim(self, *arguments: Any, **options: Any) -> Claim | None:
+        claim = await super().claim(*arguments, **options)
+        if self.silent:
+            self.given.set()
+            await anyio.sleep_forever()
+        return claim
+
+
+@pytest.mark.parametrize("work", ["a reply", "a consolidation"])
+async def test_who_is_cancelled_while_a_lease_is_taken_holds_none(work: str) -> None:
+    storage = Unheard()
+    async with SessionStore(storage) as store, SessionStore(storage) as other:
+        session = store.session(KEY)
+        for number in range(9):
+            await session.append("user", f"{number}")
+        mine = await session.receive("Hi", source_id="m1")
+
+        async def do() -> None:
+            if work == "a reply":
+                async with mine.reply() as reply:
+                    reply.add_text("hello")
+            else:
+                await session.consolidate(Summarizer(), keep=1)
+
+        storage.silent = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(do)
+            await storage.given.wait()
+            storage.silent = False
+            tasks.cancel_scope.cancel()
+        assert await storage.claims() == []
+        theirs = await other.session(KEY).receive("Hi", source_id="m1")
+        assert not theirs.already_answered
+        async with theirs.reply() as reply:
+            reply.add_text("hello")
+        assert not reply.discarded
+
+
 async def test_a_killed_owners_lease_expires_and_another_store_answers(
     anyio_backend: str,
 ) -> None:

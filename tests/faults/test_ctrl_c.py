@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
 from faults.conftest import Tally
 from storage.tools import run
+from turnkeep import SessionStore
 
 # Three tasks talk until KeyboardInterrupt is raised somewhere in the loop. Then they are cancelled,
 # as asyncio.run does, a last turn is stored in each chat, and the store is closed.
@@ -89,3 +93,42 @@ def test_ctrl_c_anywhere_loses_nothing_and_lets_the_store_close(
         seed = tally.dice.randrange(1_000_000)
         assert run(TALKS, tmp_path, where, durability, seed) == "done", f"seed {seed}"
         tally.count(f"{storage}, {durability}")
+
+
+class Interrupted(SimpleQueue[Any]):
+    """A queue behind whose next handing over Ctrl-C comes."""
+
+    armed = False
+
+    def put(self, *arguments: Any, **options: Any) -> None:
+        super().put(*arguments, **options)
+        if self.armed:
+            type(self).armed = False
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("module", ["sqlite._lane", "jsonl._writer"])
+def test_ctrl_c_behind_the_handing_over_of_a_batch_gives_no_verb_a_wrong_answer(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"turnkeep.storage.{module}.SimpleQueue", Interrupted)
+    storage = module.partition(".")[0]
+    where = f"{storage}:{tmp_path / 'here'}"
+    loop = asyncio.new_event_loop()
+    try:
+        store = SessionStore(where)
+        session = store.session("test:1")
+        loop.run_until_complete(store.__aenter__())
+        loop.run_until_complete(session.append("user", "one"))
+        Interrupted.armed = True
+        task = loop.create_task(session.append("user", "two"))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        third = loop.run_until_complete(session.append("user", "three"))
+        assert (third.id, third.content) == (3, "three")
+        assert loop.run_until_complete(task).id == 2
+        window = loop.run_until_complete(session.get_history())
+        assert [message["content"] for message in window] == ["one", "two", "three"]
+        loop.run_until_complete(store.aclose())
+    finally:
+        loop.close()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime, timezone
 from functools import partial
 from itertools import count
 from typing import Any, Final
 
-from anyio import CancelScope, Event, sleep
+from anyio import CancelScope, Event, get_cancelled_exc_class, sleep
 from msgspec import structs
 
 from .._errors import LostAcknowledgementError, TurnkeepError
@@ -72,6 +74,8 @@ class Leases:
         self._opening = opening
         self._counter = count(1)
         self._held: dict[Hashable, Lease] = {}
+        self._taken: Counter[Hashable] = Counter()
+        """The leases that are being taken now, and how often."""
         self._keeper: object = None
         self._scope: CancelScope | None = None
         self._ended: Event | None = None
@@ -101,7 +105,19 @@ class Leases:
         mark = (name, key.text if mark is None else mark)
         lease = self._held.get(mark)
         if lease is None:
-            claim = await self._claim(key, name, payload)
+            self._taken[mark] += 1
+            try:
+                claim = await self._claim(key, name, payload)
+            except get_cancelled_exc_class():
+                # It may have been given all the same, and would be held until it expires.
+                if self._taken[mark] == 1 and mark not in self._held:
+                    with CancelScope(shield=True):
+                        await self._release(self._own(key, name))
+                raise
+            finally:
+                self._taken[mark] -= 1
+                if not self._taken[mark]:
+                    del self._taken[mark]
             if claim is None:
                 return None
             lease = self._held.setdefault(mark, Lease(claim, mark))
@@ -162,7 +178,13 @@ class Leases:
         if lease.times or self._held.get(lease.mark) is not lease:
             return  # still in use, or lost, or the store was closed meanwhile
         del self._held[lease.mark]
-        claim = lease.claim
+        await self._release(lease.claim)
+
+    def _own(self, key: SessionKey, name: str) -> Claim:
+        now = datetime.now(timezone.utc)
+        return Claim(key=key, name=name, owner=self.owner, expires_at=now)
+
+    async def _release(self, claim: Claim) -> None:
         try:
             async with self._opening.use(claim.key, write=True) as storage:
                 await storage.release(claim)

@@ -39,7 +39,7 @@ class Request:
         self.later = False
         self.error: BaseException | None = None
         self.begun = False
-        self.answered = False
+        self.is_over = False
         self.withdrawn = False
 
     def alone(self, connection: Connection) -> Any:
@@ -85,7 +85,7 @@ class Lane:
         except get_cancelled_exc_class():
             request.withdrawn = True
             if request.begun:
-                await until_set(request.done, lambda: request.answered)
+                await until_set(request.done, lambda: request.is_over)
             raise
         if request.error is not None:
             raise request.error
@@ -146,7 +146,7 @@ class Lane:
 
     def _deliver(self, requests: list[Request]) -> None:
         for request in requests:
-            request.answered = True
+            request.is_over = True
         with suppress(RuntimeError):  # that loop is closed, and nobody waits in it any more
             self._call(_deliver, requests)
 
