@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -120,6 +121,8 @@ class Debts:
     def __init__(self, desk: Desk) -> None:
         self._desk: Desk = proxy(desk)  # a desk that nobody else has goes, and its debts with it
         self._open: dict[TurnRef, Debt] = {}
+        self._leased: Counter[str] = Counter()
+        """The names of the open debts' leases."""
         self._announced: dict[str, Announced] = {}
         self.closing: set[str] = set()
         """The bots that are about to stop: what is cut off now is still owed."""
@@ -149,9 +152,7 @@ class Debts:
         `begin` goes on with it. A storage error is logged: the message is recorded all the same.
         """
         name = f"{ANSWER}{source_id}"
-        if name in self._announced or any(
-            one.lease.claim.name == name for one in self._open.values()
-        ):
+        if name in self._announced or name in self._leased:
             return
         payload = _payload(by, update)
         may_be_owed = by in self._resumed
@@ -235,6 +236,17 @@ class Debts:
             lease.times -= 1
             return self._open[name]
         debt = self._open[name] = Debt(self._desk, lease, payload)
+        self._leased[lease.claim.name] += 1
+        return debt
+
+    def _close(self, name: TurnRef) -> Debt | None:
+        """Take a debt away, and return it."""
+        debt = self._open.pop(name, None)
+        if debt is not None:
+            leased = debt.lease.claim.name
+            self._leased[leased] -= 1
+            if not self._leased[leased]:
+                del self._leased[leased]
         return debt
 
     async def count_try(self, turns: Iterable[Turn]) -> None:
@@ -265,7 +277,7 @@ class Debts:
         names = {f"{ANSWER}{one}" for one in source_ids}
         for name, debt in list(self._open.items()):
             if debt.lease.claim.name in names:
-                del self._open[name]
+                self._close(name)
                 await debt.noted()
                 with suppress(TurnkeepError):  # an open reply may still have the lease
                     await self._desk.leases.note(debt.lease, name._asdict())
@@ -277,7 +289,7 @@ class Debts:
             return
         for turn in turns:
             name = self._desk.answers.name(turn)
-            debt = self._open.pop(name, None)
+            debt = self._close(name)
             if debt is None or (cut_off and debt.by in self.closing):
                 continue
             with CancelScope(shield=True), suppress(TurnkeepError):
