@@ -79,8 +79,9 @@ class Names:
         if self._cipher is None:
             for claim in await self._inner.claims(key=_PLACE):
                 key = self._seals.opened_payload(_NAME, claim).get(_KEY)
-                with suppress(ValueError, TypeError):
-                    self._cipher = AESSIV(base64.b64decode(key))
+                with suppress(ValueError):
+                    if isinstance(key, str):
+                        self._cipher = AESSIV(base64.b64decode(key))
         return self._cipher
 
 
