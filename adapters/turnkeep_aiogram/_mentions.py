@@ -1,4 +1,4 @@
-"""Answers in groups mention whoever asked, and nobody else that a model was talked into."""
+"""Answers in groups mention whoever asked and whom they called themselves, and nobody else."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ _PERSON: Final = re.compile(r"tg:/*(?:user|openmessage|resolve)\b", re.IGNORECAS
 
 
 class Unmentioned:
-    """Takes mentions out of what is sent in answer to a message, except those of its author."""
+    """Takes mentions out of what is sent in answer to a message.
+
+    Those of its author stay, and of the names that it mentions: they were called already.
+    """
 
     def __init__(self, question: Message | InaccessibleMessage) -> None:
         user = question.from_user if isinstance(question, Message) else None
-        self._name = "" if user is None or not user.username else user.username.casefold()
+        asked = question.text or question.caption or "" if isinstance(question, Message) else ""
+        names = [found[1] for found in _MENTION.finditer(asked)]
+        names += [user.username] if user is not None and user.username else []
+        self._names = frozenset(name.casefold() for name in names)
         self._id = "" if user is None else str(user.id)
         self._is_needed = question.chat.type != "private"  # nobody else is there to be called
 
@@ -69,8 +75,8 @@ class Unmentioned:
 
     def _without(self, text: str, is_code: Callable[[int], bool]) -> str:
         def shown(found: re.Match[str]) -> str:
-            is_asker = bool(self._name) and found[1].casefold() == self._name
-            return "@" if is_asker or is_code(found.start()) else _AT
+            is_called = found[1].casefold() in self._names
+            return "@" if is_called or is_code(found.start()) else _AT
 
         return _MENTION.sub(shown, text)
 

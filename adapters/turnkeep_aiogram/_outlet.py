@@ -115,7 +115,8 @@ class TelegramOutlet:
       is sent as that, unless the server refuses it.
     - Telegram's servers would fetch the first link of a message for its preview. They are told
       not to, unless `options.link_previews` or a field of `render` says otherwise.
-    - In a group, `@name` and links to people mention whoever asked, and nobody else.
+    - In a group, `@name` and links to people mention whoever asked, whom the question mentions,
+      and nobody else.
     - Drafts work in private chats only. Telegram removes one after 30 seconds
       (https://core.telegram.org/bots/api#sendmessagedraft), and "typing" after five
       (https://core.telegram.org/bots/api#sendchataction); both are renewed before.

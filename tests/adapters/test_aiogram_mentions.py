@@ -20,7 +20,7 @@ from turnkeep_aiogram import SessionMiddleware
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 ADA, GROUP = 7, -1001234567890
-ANSWER = """**@boss**, @ada and @all: see [Bob](tg://user?id=8), <tg://user?id=9>, [me](tg://user?id=7),
+ANSWER = """**@boss**, @ada, @carl and @all: see [Bob](tg://user?id=8), <tg://user?id=9>, [me](tg://user?id=7),
 [x](TG://resolve?domain=boss) @**bo**ss \\@boss &#64;boss a@example.org, and `@property`.
 
 ```python
@@ -53,10 +53,10 @@ async def shown(telegram: TelegramEmulator, store: SessionStore, chat: int, **op
     async with polling(telegram, dispatcher):
         ada: Any = {"id": ADA, "is_bot": False, "first_name": "Ada", "username": "Ada"}
         fields: dict[str, Any] = {"from": ada}
-        telegram.say(chat, "hello", user_id=ADA, **fields)
+        telegram.say(chat, "hello @Carl", user_id=ADA, **fields)
         await telegram.wait_for(lambda: ended)
     key = f"telegram:{chat}"
-    assert await said(store, key) == ["user: hello", f"assistant: {answer}"]
+    assert await said(store, key) == ["user: hello @Carl", f"assistant: {answer}"]
     calls = [call.params for call in telegram.calls if "Message" in call.method]
     return json.dumps(calls[-2:], ensure_ascii=False)
 
@@ -68,9 +68,9 @@ async def test_an_answer_in_a_group_mentions_whoever_asked_and_nobody_else(
     sent = await shown(telegram, store, GROUP, render=render)
     called = {*re.findall(r"(?<![\w.])@(\w+)", sent)}
     if render is None:
-        assert called == {"ada"}
+        assert called == {"ada", "carl"}
     else:
-        assert called == {"ada", "property", "dataclass", "code"}  # the last three in code
+        assert called == {"ada", "carl", "property", "dataclass", "code"}  # the last three in code
         assert {*re.findall(r'"url": "(tg:.*?)"', sent, re.IGNORECASE)} == {"tg://user?id=7"}
     assert "a@example.org" in sent
     assert "＠boss" in sent

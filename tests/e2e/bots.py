@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from e2e import forks
 from emulators.discord import DiscordEmulator
@@ -29,8 +31,15 @@ __all__ = ["Bot", "Turns", "free_port", "is_noted", "reads", "run", "said", "tur
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 
-SECRETS: Final = ("TELEGRAM_TOKEN", "DISCORD_TOKEN")
+SECRETS: Final = ("TELEGRAM_TOKEN", "DISCORD_TOKEN", "OPENAI_API_KEY", "WEBHOOK_SECRET")
 """The variables whose values stand in no line of a bot's log."""
+
+PRINTING: Final = ("console_bot.py", "long_memory_bot.py")
+"""They show the conversation itself."""
+
+MEDIA: Final = re.compile(r"/file/bot\S+|[?&](?:ex|hm|is)=[0-9a-f]+")
+MIN_WORDS: Final = 8
+"""The length of a text from which on it is nothing that a log says by itself."""
 
 Turns = list[dict[str, Any]]
 
@@ -145,10 +154,22 @@ async def run(
     finally:
         bot.reap()
         print(f"--- {bot.log.name}, exit status {bot._process.returncode}\n{bot.output}")
-    said = [
-        name for name in SECRETS if environment.get(name, "") and environment[name] in bot.output
-    ]
-    assert not said, f"its log holds the values of {said}"
+    if script not in PRINTING:
+        assert_log_is_for_anybody(bot, environment)
+
+
+def assert_log_is_for_anybody(bot: Bot, environment: Mapping[str, str]) -> None:
+    """Look through all that a bot has logged for secrets, media's addresses, and people's words."""
+    secrets = {name: environment.get(name, "") for name in SECRETS}
+    secrets["the store's password"] = urlsplit(environment.get("TURNKEEP_STORE", "")).password or ""
+    told = [name for name, one in secrets.items() if len(one) >= MIN_WORDS and one in bot.output]
+    assert not told, f"its log holds the values of {told}"
+    assert MEDIA.findall(bot.output) == []
+    sessions = (bot.log.parent / "sessions").glob("*/*.jsonl")
+    lines = [line for file in sessions for line in file.read_text().split("\n")[:-1]]
+    words = {str(json.loads(line).get("content", "")) for line in lines}
+    heard = [text for text in words if len(text) >= MIN_WORDS and text in bot.output]
+    assert not heard, f"its log holds what was said: {heard}"
 
 
 def free_port() -> int:
