@@ -124,9 +124,9 @@ def test_ctrl_c_behind_the_handing_over_of_a_batch_gives_no_verb_a_wrong_answer(
         task = loop.create_task(session.append("user", "two"))
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(task)
+        assert loop.run_until_complete(task).id == 2
         third = loop.run_until_complete(session.append("user", "three"))
         assert (third.id, third.content) == (3, "three")
-        assert loop.run_until_complete(task).id == 2
         window = loop.run_until_complete(session.get_history())
         assert [message["content"] for message in window] == ["one", "two", "three"]
         loop.run_until_complete(store.aclose())
