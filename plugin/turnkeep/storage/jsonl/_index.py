@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
@@ -256,7 +257,7 @@ class Index:
 
 def _has_sqlite() -> bool:
     try:
-        import sqlite3  # noqa: F401, PLC0415
+        import_module("sqlite3")
     except ImportError:  # a Python that was built without it
         return False
     return True
