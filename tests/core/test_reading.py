@@ -12,7 +12,8 @@ from turnkeep import InvalidMetadataError, Session, SessionKey, SessionStore, Tu
 from turnkeep._session import reading
 from turnkeep._session.desk import Desk
 from turnkeep._window.arrange import Arrangement
-from turnkeep.storage.base import Snapshot
+from turnkeep.storage.base import Change, Snapshot
+from turnkeep.storage.memory import MemoryStorage
 
 from .conftest import Place
 from .tools import answer, said, stored
@@ -291,3 +292,53 @@ async def test_a_window_of_one_of_many_waiting_messages_arranges_no_more_than_it
                     assert window[-2]["content"] == f"to {number - 1}"
                 reply.add_text(f"to {number}")
         assert arranged < 20 * len(waiting)  # it was half of 600 for each
+
+
+async def test_a_session_that_has_nothing_to_show_is_read_whole_once(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.session("test:1")
+    for number in range(30):
+        await session.extend([{"role": "system", "content": f"note {number}"}] * 2)
+    assert await session.get_history(max_messages=2) == []
+    limits: list[Any] = []
+    real = Desk.read
+
+    async def read(desk: Desk, key: SessionKey, **selection: Any) -> Snapshot:
+        limits.append(selection["limit"])
+        return await real(desk, key, **selection)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Desk, "read", read)
+        assert await session.get_history(max_messages=2) == []
+    assert len(limits) == 1
+    await session.append("user", "Hi")
+    assert [one["content"] for one in await session.get_history(max_messages=2)] == ["Hi"]
+
+
+async def test_a_window_behind_much_that_is_not_shown_is_that_of_a_store_that_knows_nothing() -> (
+    None
+):
+    random, storage = Random(19), MemoryStorage(shared=True)
+    key = SessionKey("test", "1")
+    async with SessionStore(storage) as store:
+        session = store.session(key)
+        for _ in range(400):
+            match random.randrange(9):
+                case 0:
+                    await session.append("user", f"said {random.random()}")
+                case 1:
+                    await session.append("assistant", "an answer")
+                case 2 if (info := await session.info()) is not None and info.last_id:
+                    change = Change(hidden=random.random() < 0.8)
+                    await storage.edit(key, random.randint(1, info.last_id), change)
+                case 3 if random.random() < 0.1:
+                    await session.clear()
+                case 4:
+                    for turn in [one async for one in session.turns() if one.role == "user"]:
+                        await storage.edit(key, turn.id, Change(hidden=True))
+                case _:
+                    await session.extend([{"role": "system", "content": "note"}] * 9)
+            mine = await session.get_history(max_messages=3)
+            async with SessionStore(storage) as other:
+                assert mine == await other.session(key).get_history(max_messages=3)

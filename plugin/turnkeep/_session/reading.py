@@ -85,7 +85,7 @@ async def read_window(
     while True:
         info, turns, complete = await desk.read(key, limit=limit)
         view, tail = View(), None
-        far = False
+        far = bare = False
         if info is not None:
             view = sight.view(info)
             behind = info.last_id - (view.as_of or info.last_id)
@@ -112,6 +112,10 @@ async def read_window(
                 turns += draft.placed(info, sight.shift(view))
             elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
+                bare = sight.up_to is None and options.shows_all
+                bare = bare and not (info.origins or info.last_consolidated)
+                if bare:
+                    turns, complete = tail.past_empty(info, turns, complete=complete)
                 if not (complete or far) and limit < tail.needed:
                     # The last window needed more than a first read.
                     limit = tail.needed
@@ -122,6 +126,8 @@ async def read_window(
         if window is not None:
             if tail is not None and info is not None and window.turns and not far:
                 tail.needed = min(limit, 2 * (info.last_id - window.turns[0].id))
+            elif bare and tail is not None and info is not None:
+                tail.note_empty(info)
             return window
         near, limit = 2 * near, 2 * limit
 

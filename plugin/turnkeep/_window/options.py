@@ -155,6 +155,11 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     @property
+    def shows_all(self) -> bool:
+        """True if they choose among the turns as windows do by default."""
+        return self.system == "drop" and self.leaving_out is None
+
+    @property
     def first_read(self) -> int:
         """The number of turns to read first, which is enough for most windows."""
         if self.max_tokens is None:

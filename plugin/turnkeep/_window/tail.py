@@ -47,6 +47,7 @@ class Tail:
         "_arrangement",
         "_cost",
         "_counting",
+        "_empty",
         "_epoch",
         "_first_id",
         "_rules",
@@ -69,6 +70,8 @@ class Tail:
         self._cost: Cost = one_message
         self.copies: Copies = Copies()
         self.behind: Behind = Behind()
+        self._empty: tuple[int, int, int] | None = None
+        """The epoch, the revision, and the id up to which there is nothing to show in it."""
         self.needed: int = 0
         """The number of turns that the last window had to read."""
 
@@ -80,6 +83,26 @@ class Tail:
         if self._counting is None or not options.counts_as(self._counting):
             self._counting, self._cost = options, options.cost
         return self._cost
+
+    def note_empty(self, info: SessionInfo) -> None:
+        """Remember that a look at the whole epoch found nothing to show."""
+        self._empty = info.epoch, info.revision, info.last_id
+        self._arrangement, self._turns = Arrangement(*self._rules), []
+
+    def past_empty(
+        self, info: SessionInfo, turns: Sequence[Turn], *, complete: bool
+    ) -> tuple[Sequence[Turn], bool]:
+        """Return the turns, and whether the epoch has none to show before them.
+
+        Where nothing was to be shown of it before, its turns up to there are left out: whatever
+        has changed since has raised the revision.
+        """
+        if complete or self._empty is None or not turns:
+            return turns, complete
+        epoch, revision, last = self._empty
+        if (epoch, revision) != (info.epoch, info.revision) or turns[0].id > last + 1:
+            return turns, complete
+        return [turn for turn in turns if turn.id > last], True
 
     def arranged(
         self,
