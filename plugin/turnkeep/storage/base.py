@@ -267,7 +267,7 @@ class Storage(Protocol):
 
         Return False, and store nothing, if the key is an alias, or if the session there is of
         another generation, or has a later `updated_at`, or a higher `last_id`. `last_id` of
-        `info` is not lower than any of the ids.
+        `info` is not lower than any of the ids, and `last_consolidated` not higher than it.
         """
         ...
 

@@ -123,12 +123,13 @@ class _Player:
             for id, turn in enumerate(turns, first)
             if id > 0
         ]
+        last_id = max([info.last_id, *(turn.id for turn in stored)])
         info = replace(
             info,
             metadata={"r": gap},
-            last_id=max([info.last_id, *(turn.id for turn in stored)]),
+            last_id=last_id,
             epoch=max(2, info.epoch),
-            last_consolidated=gap,
+            last_consolidated=min(gap, last_id),  # no record points behind its last turn
             summary="restored" if gap else None,
             revision=info.revision + 1,
         )
