@@ -288,8 +288,10 @@ async def test_a_window_of_one_of_many_waiting_messages_arranges_no_more_than_it
             async with message.reply() as reply:
                 window = await reply.get_history(max_messages=20)
                 assert window[-1]["content"] == f"{number}"
-                if number:
-                    assert window[-2]["content"] == f"to {number - 1}"
+                assert [one["content"] for one in window[-3:-1]] in (
+                    [],  # a step of the cut
+                    [f"{number - 1}", f"to {number - 1}"],
+                )
                 reply.add_text(f"to {number}")
         assert arranged < 20 * len(waiting)  # it was half of 600 for each
 
