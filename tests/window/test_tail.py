@@ -129,6 +129,17 @@ def test_system_turns_are_in_the_next_window_as_that_one_asks(first: Any) -> Non
     assert ("system" in [one["role"] for one in shown]) is (then == "keep")
 
 
+def test_texts_that_came_with_calls_behind_them_are_in_the_next_window() -> None:
+    said = [Turn(id=number, role="assistant", content=f"{number}", time=NOW) for number in (4, 5)]
+    call = replace(LINES[2], id=6, tool_calls=[{**(LINES[2].tool_calls or [{}])[0], "id": "d"}])
+    plain = WindowOptions()
+    tail, turns = Tail(), [*LINES, *said, call]
+    assert messages(info_of(3), LINES, plain, View(), tail) is not None
+    shown = messages(info_of(6), turns, plain, View(), tail)
+    assert shown == messages(info_of(6), turns, plain, View(), None)
+    assert [one["content"] for one in shown if one["role"] == "assistant"] == [None, "4", "5", None]
+
+
 def test_a_chat_that_grows_is_arranged_once() -> None:
     chat = plain_chat([2] * 200)
     options = WindowOptions(max_messages=20, slack=0)

@@ -290,7 +290,7 @@ class _GrowingExchange(msgspec.Struct, gc=False):
         These are whole groups. The exchange is the one that `settled` has returned.
         """
         shown = self.shown
-        first = min(self.unsettled, default=len(shown))
+        first = min([len(shown), *self.unsettled])  # what came before new calls is new, too
         out = sum(map(len, shown[first:]))
         shown += self.groups[len(shown) :]
         for place, calls in self.unsettled.items():
