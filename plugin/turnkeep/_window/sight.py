@@ -104,14 +104,15 @@ def chosen_turns(turns: Iterable[Turn], leaving_out: Callable[[Turn], bool]) -> 
 def as_of(turns: Iterable[Turn], view: View) -> list[Turn]:
     """Return the turns that a view with `as_of` leaves in sight."""
     latest, before_answer = view.as_of or 0, view.before_answer
-    # An answer to a user turn after `latest` finds no exchange, so `arrange` leaves it out.
+    # An answer to a user turn after `latest` finds no exchange, so `arrange` leaves it out; so
+    # does one that a damaged file has before its question.
     return [
         turn
         for turn in turns
         if (
             turn.id <= latest
             if turn.role == "user" or turn.answers is None
-            else turn.answers != before_answer
+            else turn.answers != before_answer or turn.id < turn.answers
         )
     ]
 
