@@ -329,16 +329,21 @@ class SessionStore:
         """Delete a session for good, with its record.
 
         Return a receipt, which is false if there was no session. Afterwards the words of its
-        turns are searched for in all files of the storage, unless `search` is False.
+        turns are searched for in all files of the storage, unless `search` is False. A session
+        that can't be read is deleted too; then the receipt says that not all was searched for.
 
         Where an adapter fetches messages that are not stored (reply chains, threads), the time
         of the call is kept with the key: nothing older is fetched again.
         """
         key, texts, count = as_key(key), Texts(), 0
-        info = await self.desk.info(key)
-        if info is not None and search:
-            async for turn in self.session(key).turns(epoch="all"):
-                texts.add([turn])
+        info, unread = None, False
+        try:
+            info = await self.desk.info(key)
+            if info is not None and search:
+                async for turn in self.session(key).turns(epoch="all"):
+                    texts.add([turn])
+        except StorageError:  # a session that can't be read can be forgotten
+            unread = True
         async with self.desk.use(key, write=True) as storage:
             is_fetched = fetches(info) or await fetched_since(storage, key) is not None
             forgotten = await storage.forget(key)
@@ -346,7 +351,7 @@ class SessionStore:
                 await end_fetching(storage, key if info is None else info.key)
             count = info.turns if info is not None else 0
             erased = {key.text if info is None else info.key.text: count} if forgotten else {}
-            report = await receipt(storage, erased, (), texts if search else None)
+            report = await receipt(storage, erased, (), texts if search else None, unread=unread)
         if info is not None:
             self.desk.tails.forget(info.generation)
             self.desk.remembered.forget(info.generation)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from turnkeep import Receipt, SessionStore
+from turnkeep import Receipt, SessionStore, StorageError
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +51,25 @@ async def test_nothing_of_what_was_forgotten_is_in_the_files(where: str, tmp_pat
         assert receipt.erased == {"telegram:1": 1}
         assert receipt.remains == []
     assert all(b"1234" not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+async def test_a_session_that_cannot_be_read_is_forgotten_and_the_receipt_says_so(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SessionStore(where) as store:
+        await fill(store)
+
+        async def unreadable(*args: Any, **options: Any) -> Any:
+            raise StorageError("session telegram:1 can't be read")
+
+        async with store.desk.use() as storage:
+            kind = type(storage)
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "read", unreadable)
+            receipt = await store.forget("telegram:1")
+        assert [*receipt] == ["telegram:1"]
+        assert [(one.kind, one.where) for one in receipt.remains] == [("damaged", "telegram:1")]
+        assert await store.session("telegram:1").info() is None
 
 
 @pytest.mark.parametrize("form", ["copy", "text", "json"])

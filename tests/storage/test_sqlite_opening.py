@@ -368,3 +368,29 @@ async def test_a_page_of_a_million_sessions_is_walked_along_an_index(
     plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", (prefix, 0, ""))]
     db.close()
     assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+COLUMNS = (
+    *("created", "updated", "turns", "last_id", "epoch", "last_consolidated", "revision"),
+    *("summary", "generation", "metadata", "origins"),
+)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("value", ["x'ff00'", "1.5"])
+async def test_a_value_of_a_wrong_type_in_a_sessions_row_is_an_error_that_names_the_session(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    file = tmp_path / "chats.db"
+    await filled(file, "a")
+    execute(file, f"UPDATE sessions SET {column} = {value}")
+    async with SessionStore(f"sqlite:{file}") as store:
+        await store.session(OTHER).append("user", "goes on")
+        if value != "1.5" or column not in ("summary", "generation"):  # SQLite makes texts of these
+            with pytest.raises(StorageError, match=f"session {KEY}.*'sessions' is unreadable"):
+                await store.session(KEY).get_history()
+            assert [info.key for info in await store.list_sessions()] == [OTHER]
+        receipt = await store.forget(KEY)
+        assert [*receipt] == [KEY.text]
+        await store.session(KEY).append("user", "begins anew")
+        assert len(await store.session(KEY).get_history()) == 1

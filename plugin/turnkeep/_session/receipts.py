@@ -28,8 +28,8 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True):
     """Something of an erased person or session that may still be there.
 
     - `kind` is `"summary"` (a session's summary was made of erased turns, too), `"damaged"` (a
-      session has places that can't be read), `"copy"` (a file has the words of an erased turn),
-      or `"engine"` (the server keeps old bytes for a while).
+      session has, or had, places that can't be read), `"copy"` (a file has the words of an erased
+      turn), or `"engine"` (the server keeps old bytes for a while).
     - `where` is the key of a session, the path of a file, or the storage.
     - `remedy` says what to do about it.
     """
@@ -116,13 +116,22 @@ class Texts:
 
 
 async def receipt(
-    storage: Storage, erased: Mapping[str, int], infos: Iterable[SessionInfo], texts: Texts | None
+    storage: Storage,
+    erased: Mapping[str, int],
+    infos: Iterable[SessionInfo],
+    texts: Texts | None,
+    *,
+    unread: bool = False,
 ) -> Receipt:
     """Return the receipt of an erasure that is done; `infos` are the sessions that stay.
 
-    `texts` are searched for in the storage's files, unless they are None.
+    `texts` are searched for in the storage's files, unless they are None. `unread` is true if
+    they are not all, since what was erased could not be read.
     """
     remains: list[Remains] = []
+    if erased and unread and texts is not None:
+        remedy = "it could not be read, so its words were not all searched for in other files"
+        remains += [Remains(kind="damaged", where=key, remedy=remedy) for key in erased]
     for info in infos:
         if info.summary is not None:
             remedy = "clear(erase=True) deletes it, with all turns"

@@ -88,18 +88,19 @@ def moment(count: int) -> datetime:
 def info_of(row: tuple[Any, ...], damaged: int = 0) -> SessionInfo:
     """Return the record of a row of `COLUMNS`. Raises `StorageError` if it is unreadable."""
     try:
-        metadata, origins = row[11:]
+        _check_types(row)
+        summary, generation, revision, metadata, origins = row[8:]
         return SessionInfo(
             key=SessionKey.parse(row[1]),
             created_at=moment(row[2]),
             updated_at=moment(row[3]),
-            turns=row[4] + 0,
-            last_id=row[5] + 0,
-            epoch=row[6] + 0,
-            last_consolidated=row[7] + 0,
-            summary=row[8],
-            generation=row[9],
-            revision=row[10] + 0,
+            turns=row[4],
+            last_id=row[5],
+            epoch=row[6],
+            last_consolidated=row[7],
+            summary=summary,
+            generation=generation,
+            revision=revision,
             metadata={} if metadata is None else _decode_metadata(metadata),
             origins=() if origins is None else _decode_origins(origins),
             damaged=damaged,
@@ -109,6 +110,15 @@ def info_of(row: tuple[Any, ...], damaged: int = 0) -> SessionInfo:
             f"session {row[1]}: its row in the table 'sessions' is unreadable ({error}); mend it, "
             "or forget the session"
         ) from error
+
+
+def _check_types(row: tuple[Any, ...]) -> None:
+    """Raise `TypeError` for a value of another type: SQLite takes any in any column."""
+    counts, summary, generation = (*row[2:8], row[10]), row[8], row[9]
+    if not all(type(one) is int for one in counts):
+        raise TypeError("a time or a count is no whole number")
+    if type(generation) is not str or not (summary is None or type(summary) is str):
+        raise TypeError("its generation or its summary is no text")
 
 
 def row_of(info: SessionInfo) -> tuple[Any, ...]:
