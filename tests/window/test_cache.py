@@ -7,12 +7,18 @@ import random
 from functools import cache
 
 import pytest
+from msgspec.structs import replace
 
-from turnkeep import estimate_tokens
+from turnkeep import Turn, estimate_tokens
+from turnkeep._window.arrange import Arrangement
+from turnkeep._window.cut import first_kept
+from turnkeep._window.fit import Bound
+from turnkeep._window.ledger import one_message
 from turnkeep._window.message import to_message
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import message_tokens
 
+from .chats import NOW
 from .grown import Call, calls, cuts, plain_chat, share, talk
 
 # Long chats are simulated, which costs seconds, and counting is the same on each Python.
@@ -103,3 +109,19 @@ def test_a_loop_with_a_long_user_turn_is_cut_in_steps_too() -> None:
     made = [*calls(chat, WindowOptions(max_tokens=1000))]
     assert len(cuts(made)) <= len(made) / 3
     assert min(len(call.window) for call in made[20:]) > 5
+
+
+def test_where_messages_wait_in_line_a_step_leaves_a_fourth_of_the_window() -> None:
+    # The answers to a hundred waiting questions come one by one, far behind all of them.
+    waiting = [Turn(id=id, role="user", content=f"{id}", time=NOW) for id in range(1, 101)]
+    turns, starts = [*waiting], []
+    for done, turn in enumerate(waiting):
+        arranged = Arrangement()
+        arranged.extend([one for one in turns if one.role != "user" or one.id <= turn.id])
+        cut = first_kept(arranged, 0, Bound(20, one_message, 0.5), complete=True)
+        assert cut is not None
+        shown = len(arranged.turns) - arranged.starts[cut.start]
+        assert min(5, 2 * done + 1) <= shown <= 20
+        starts.append(cut.start)
+        turns.append(replace(turn, id=101 + done, role="assistant", answers=turn.id))
+    assert len({*starts}) <= 2 * len(starts) / 10 + 1  # it moves in steps

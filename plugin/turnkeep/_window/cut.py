@@ -53,10 +53,10 @@ def first_kept(
             return Cut(start, shown)
     if within == first:
         return Cut(first, shown) if complete else None
-    start, last = _on_grid(chat.ids, within - 1, messages), len(chat.ids) - 1
+    start, last = _on_grid(chat, within - 1, messages), len(chat.ids) - 1
     # A step comes a little earlier if a reminder would not stay in the window until then.
     while messages.slack and start < last and _is_full(chat, start, messages):
-        start = _on_grid(chat.ids, start, messages)
+        start = _on_grid(chat, start, messages)
     return Cut(start, shown)
 
 
@@ -97,13 +97,22 @@ def _over_tokens(
     return None
 
 
-def _on_grid(ids: Sequence[int], over: int, bound: Bound) -> int:
+def _on_grid(chat: Arrangement, over: int, bound: Bound) -> int:
     """Return the first exchange after the next multiple of the step among the ids.
 
     `over` is the newest exchange that no longer fits, and a step is the bound times its
-    slack. The cut stays where it is until the id of `over` has passed that multiple.
+    slack. The cut stays where it is until the id of `over` has passed that multiple. Where
+    messages had to wait, the answers' ids are far behind, and a step of ids is two of messages:
+    such a step is halved, or the window would begin anew with the message in hand.
     """
-    last = len(ids) - 1
+    ids, last = chat.ids, len(chat.ids) - 1
+    if over >= last:
+        return last
     step = max(1, int(bound.most * bound.slack))
-    edge = math.ceil(ids[over] / step) * step
-    return bisect_right(ids, edge, over + 1, last) if over < last else last
+    most = step * 3 // 2
+    while True:
+        edge = math.ceil(ids[over] / step) * step
+        start = bisect_right(ids, edge, over + 1, last)
+        if step == 1 or chat.starts[start] - chat.starts[over + 1] <= most:
+            return start
+        step //= 2
