@@ -51,6 +51,9 @@ logger: Final = logging.getLogger("turnkeep")
 
 WORKPLACE: Final = ".turnkeep"
 STEADY_TRIES: Final = 5
+MOST_TRIES: Final = 200
+"""After so many reads that met a change, the last one counts: somebody writes without end."""
+
 PAUSE_SECONDS: Final = 0.001
 _MAY_NOT_WRITE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -198,8 +201,10 @@ class FolderReader:
             before = self.edits.steady(path), self._settled(fd)
             found = read()
             tries += 1
-            if tries == STEADY_TRIES or before == (self.edits.steady(path), self._times(fd)):
+            if before == (self.edits.steady(path), self._times(fd)) or tries == MOST_TRIES:
                 return found
+            if tries >= STEADY_TRIES:
+                sleep(PAUSE_SECONDS)  # the writer may wait for this processor
 
     def _times(self, fd: int) -> tuple[int, int] | None:
         """Return what shows that another process wrote to a file; None if that is not looked at."""
