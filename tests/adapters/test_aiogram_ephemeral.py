@@ -169,7 +169,7 @@ async def test_an_ephemeral_answer_grows_and_is_split_for_that_person_alone(
 
     @dispatcher.message()
     async def answer(message: Message, chat_session: ChatSession) -> None:
-        await chat_session.answer(stream())
+        await chat_session.answer(stream(), prompt="Tell me a secret.")
 
     async with polling(telegram, dispatcher) as bot:
         telegram.promote(GROUP)

@@ -135,12 +135,14 @@ class ChatSession(Session):
             self._admission.by = by
         return asking
 
-    async def take_question(self, prompt: Content | None = None) -> None:
+    async def take_question(
+        self, prompt: Content | None = None, *, asks_model: bool = False
+    ) -> None:
         """Bind the handle to the question, if it is bound to no message.
 
         `prompt` is the question, if the event itself does not tell it. Raises `TurnkeepError` if
-        the question is unknown and no message waits for an answer: the window would end with
-        something else, or be empty.
+        the question is unknown and the latest message has an answer: the window would end with
+        something else. So it does if a model is to answer where nobody has said anything.
         """
         if self.turn is not None:
             if prompt is not None:
@@ -153,7 +155,7 @@ class ChatSession(Session):
         is_recorded = await self._record_question(prompt)
         await self.begin_asking()
         if not is_recorded and self._ask is not None:
-            await check_question(self.conversation)
+            await check_question(self.conversation, asks_model=asks_model)
 
     async def _record_question(self, prompt: Content | None) -> bool:
         """Record the question, and bind the handle to it; return False if it is unknown."""
@@ -292,7 +294,7 @@ class ChatSession(Session):
             if not replace and (
                 prompt is not None or (self.turn is None and not isinstance(says, str))
             ):
-                await self.take_question(prompt)
+                await self.take_question(prompt, asks_model=not isinstance(says, str))
             elif not isinstance(says, str):
                 await self.begin_asking()
         except RefusedError:

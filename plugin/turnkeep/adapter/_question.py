@@ -134,11 +134,16 @@ class ChatReply(Reply):
             await self._session.end_asking()
 
 
-async def check_question(conversation: Conversation) -> None:
-    """Raise `TurnkeepError` if a session has no question, or its latest one has an answer."""
+async def check_question(conversation: Conversation, *, asks_model: bool) -> None:
+    """Raise `TurnkeepError` if the latest question of a session has an answer already.
+
+    Where there is none, a bot may speak by itself; a model that is asked would get nothing.
+    """
     latest = await read_latest_exchange(conversation.desk, conversation.key)
     asked = None if latest is None else latest.user
     if latest is None or asked is None:
+        if not asks_model:
+            return
         why = "the session has no message"
     elif any(_answers(turn, asked) for turn in latest.answers):
         why = "the latest message has an answer"
