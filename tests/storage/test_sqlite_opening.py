@@ -122,7 +122,7 @@ def newer(file: Path) -> Path:
         (pipe, "give the path of a file"),
         (device, "give the path of a file"),
         (no_text, "names in UTF-8"),
-        (text, "no SQLite database"),
+        (text, "not a database.*give another path"),
         (other_program, "a file of their own"),
         (newer, "pip install -U turnkeep"),
     ],
