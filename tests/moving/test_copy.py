@@ -219,7 +219,14 @@ async def test_a_command_that_is_interrupted_says_how_to_go_on(tmp_path: Path) -
                 [{"role": "user", "content": f"{n}"} for n in range(400)]
             )
     command = [sys.executable, "-m", "turnkeep", "copy", f"sqlite:{tmp_path}/a.db", "b"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as copying:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and hand that on to what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as copying:
         assert copying.stderr is not None
         copying.stderr.readline()
         copying.send_signal(signal.SIGINT)

@@ -18,8 +18,8 @@ from turnkeep._window.message import to_message
 from turnkeep._window.options import WindowOptions
 from turnkeep._window.tokens import message_tokens
 
-from .chats import NOW
 from .grown import Call, calls, cuts, plain_chat, share, talk
+from .writer import NOW
 
 # Long chats are simulated, which costs seconds, and counting is the same on each Python.
 pytestmark = pytest.mark.once
