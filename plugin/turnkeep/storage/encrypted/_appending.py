@@ -31,9 +31,19 @@ class _Plan(NamedTuple):
 
 
 def _planned(
-    seals: Seals, turns: Sequence[Turn], known: Mapping[str, Turn], *, dedupe: bool
+    seals: Seals,
+    turns: Sequence[Turn],
+    known: Mapping[str, Turn],
+    *,
+    dedupe: bool,
+    looked: bool,
 ) -> _Plan:
-    """Return what becomes of each turn; `known` are stored turns by their names."""
+    """Return what becomes of each turn; `known` are stored turns by their names.
+
+    If nobody has `looked` at the session, a turn with a token may be stored. Then all are sent,
+    and the storage itself looks which are duplicates of others in the batch.
+    """
+    folds = looked or not any(turn.token for turn in turns)
     plan = _Plan([], [], [])
     names: dict[str, int] = {}
     for turn in turns:
@@ -42,7 +52,9 @@ def _planned(
         for source in turn.source_ids if dedupe else ():
             for name in seals.ring.names("source", source):
                 if found is None:
-                    found = known.get(name, names.get(name))
+                    found = known.get(name)
+                if found is None and folds:
+                    found = names.get(name)
         plan.new.append(token is not None or found is None)
         if found is None:
             found = len(plan.sent)
@@ -98,7 +110,7 @@ async def append(
     at: TurnRef | None,
 ) -> Appended | None:
     """Do what `Storage.append` does, again for each other append that came between."""
-    found, known = Snapshot(None, []), dict[str, Turn]()
+    found, known, looked = Snapshot(None, []), dict[str, Turn](), at is not None
     place = at or places.get(key)
     if place is None:
         # Nothing is written beside another key.
@@ -106,7 +118,7 @@ async def append(
         place = _next(found.info)
     while True:
         # Among turns that get names, the storage itself looks for duplicates.
-        plan = _planned(seals, turns, known, dedupe=dedupe and at is None)
+        plan = _planned(seals, turns, known, dedupe=dedupe and at is None, looked=looked)
         sealed = [
             seals.turn(turn, TurnRef(place.generation, place.id + number))
             for number, turn in enumerate(plan.sent)
@@ -136,7 +148,7 @@ async def append(
             seals.all_opened(found.info, found.turns)
         if not await _is_as(inner, key, found, expected):
             return None
-        known = _names(found.turns, dedupe=dedupe)
+        known, looked = _names(found.turns, dedupe=dedupe), True
         if place == tried and dedupe:
             known |= await _older(inner, seals, key, turns, known)
 

@@ -43,6 +43,10 @@ _MANY_ORIGINS = 32
 _PAGE = 200
 
 
+def _place_of_claim(claim: Claim) -> tuple[datetime, str, str]:
+    return claim.expires_at, claim.key.text, claim.name
+
+
 class EncryptedStorage(SingleChanges):
     """Keeps sessions in another storage, and seals what people wrote with AES-256-GCM.
 
@@ -351,7 +355,8 @@ class EncryptedStorage(SingleChanges):
         self, *, key: SessionKey | None = None, prefix: str = "", expired: bool | None = None
     ) -> list[Claim]:
         found = await self._inner.claims(key=key, prefix=prefix, expired=expired)
-        return [self._seals.claim(*one) for one in await self._names.shown(found)]
+        shown = [self._seals.claim(*one) for one in await self._names.shown(found)]
+        return sorted(shown, key=_place_of_claim)  # not by hidden names
 
     # Rotation.
 
