@@ -22,7 +22,7 @@ from storage.placed import PlacedContract
 from turnkeep.encryption import EncryptedStorage, KeyRing
 from turnkeep.storage.base import Storage
 from turnkeep.storage.encrypted._ring import Sealed
-from turnkeep.testing import StorageContract
+from turnkeep.testing import Hooks, StorageContract
 
 
 class RememberingRing(KeyRing):
@@ -58,6 +58,24 @@ def inner(storage: Storage) -> Storage:
     return storage._inner
 
 
+class OverAnEngine(Hooks):
+    """The hooks of a storage whose engine can be killed and fail."""
+
+    def make_storage(self, place: Path) -> Storage:
+        return EncryptedStorage(super().make_storage(place), KEYS)
+
+    async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
+        return KEYS.revealed(await super().raw_bytes(storage, place))
+
+    async def kill(self, storage: Storage, place: Path) -> Path:
+        return await super().kill(inner(storage), place)
+
+    @contextmanager
+    def failing(self, storage: Storage, place: Path, after: int) -> Iterator[None]:
+        with super().failing(inner(storage), place, after):
+            yield
+
+
 class TestEncryptedMemory(PlacedContract):
     def make_storage(self, place: Path) -> Storage:
         return EncryptedStorage(super().make_storage(place), KEYS)
@@ -85,43 +103,15 @@ class TestEncryptedJsonl(jsonl.TestJsonl):
             yield
 
 
-class TestEncryptedSqlite(sqlite.TestSqlite):
-    def make_storage(self, place: Path) -> Storage:
-        return EncryptedStorage(super().make_storage(place), KEYS)
-
-    async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
-        return KEYS.revealed(await super().raw_bytes(storage, place))
-
-    async def kill(self, storage: Storage, place: Path) -> Path:
-        return await super().kill(inner(storage), place)
-
-    @contextmanager
-    def failing(self, storage: Storage, place: Path, after: int) -> Iterator[None]:
-        with super().failing(inner(storage), place, after):
-            yield
-
+class TestEncryptedSqlite(OverAnEngine, sqlite.TestSqlite):
     async def work(self, storage: Storage, place: Path) -> int:
         return await super().work(inner(storage), place)
 
 
 @pytest.mark.once
-class TestEncryptedRedis(redis.OnRedis, StorageContract):
+class TestEncryptedRedis(OverAnEngine, redis.OnRedis, StorageContract):
     backends = postgresql.BACKENDS
     examples = 15
-
-    def make_storage(self, place: Path) -> Storage:
-        return EncryptedStorage(super().make_storage(place), KEYS)
-
-    async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
-        return KEYS.revealed(await super().raw_bytes(storage, place))
-
-    async def kill(self, storage: Storage, place: Path) -> Path:
-        return await super().kill(inner(storage), place)
-
-    @contextmanager
-    def failing(self, storage: Storage, place: Path, after: int) -> Iterator[None]:
-        with super().failing(inner(storage), place, after):
-            yield
 
     @contextmanager
     def losing(self, storage: Storage, place: Path) -> Iterator[None]:
