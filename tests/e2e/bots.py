@@ -210,9 +210,10 @@ def turns(folder: Path, key: str) -> Turns:
     return messages
 
 
-def is_noted(folder: Path) -> bool:
-    """Return True if the message that carries a growing answer is on disk."""
-    return b'"sent"' in (folder / "sessions" / ".turnkeep" / "claims").read_bytes()
+def is_noted(folder: Path, key: str = "telegram:7") -> bool:
+    """Return True if the message that carries a session's growing answer is on disk."""
+    notes = (folder / "sessions" / ".turnkeep" / "claims").read_bytes().split(b"\n")
+    return any(b'"sent"' in note and key.encode() in note for note in notes)
 
 
 def said(folder: Path, key: str) -> list[str]:

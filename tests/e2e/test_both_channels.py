@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.bots import Bot, reads, run, said
+from e2e.bots import Bot, is_noted, reads, run, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.openai import OpenAIEmulator
@@ -97,13 +97,17 @@ async def test_both_channels_remember_across_a_kill_9_and_do_not_mix(
         await world.telegram.wait_for(
             lambda: world.telegram.polling and not world.telegram.pending()
         )
+        await first.wait_for(lambda: is_noted(world.folder), "it noted Telegram's message")
         await first.kill()
     llm.release()
     await world.discord.wait_for(lambda: not world.discord.connections)
     async with world.start() as second:
         await up(second, world)
+        # The question is answered in the message that had begun to grow, and then once more.
+        await world.reads("echo: hello", "echo: a long question")
+        await world.said(second, 4)
         await world.command("retry")
-        await world.reads("echo: hello", "echo:", "echo: a long question")
+        await world.reads("echo: hello", "echo: a long question", "echo: a long question")
         assert await world.said(second, 4) == [
             "user: hello",
             "assistant: echo: hello",
