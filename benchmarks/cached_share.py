@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from itertools import accumulate, pairwise
 from statistics import fmean
@@ -86,7 +86,7 @@ class Chat:
 
 
 def ours(chat: Chat) -> list[int]:
-    """The rule of `turnkeep._window.cut`, a pure function of the window's own turns."""
+    """The rule of `turnkeep._window.cut`, a pure function of the end of the chat."""
     costs = {turn.id: tokens for turn, tokens in zip(chat.turns, chat.costs, strict=True)}
     messages = Bound(10**9, one_message, SLACK)
     tokens = Bound(MOST, lambda turn: costs[turn.id], SLACK)
@@ -99,10 +99,13 @@ def ours(chat: Chat) -> list[int]:
     return starts
 
 
-def followed(chat: Chat, questions: Sequence[int], start: int) -> list[int]:
-    """Keep the start until the window is full; then cut it to the smallest that is allowed."""
-    starts = []
-    for question in questions:
+def with_memory(chat: Chat) -> list[int]:
+    """The rule that knows its last cut: the most that any rule with this slack can reach.
+
+    It keeps the start until the window is full; then it cuts to the smallest that is allowed.
+    """
+    start, starts = 0, []
+    for question in chat.questions:
         if chat.tokens(start, question) > MOST:
             while start < question and chat.tokens(start + 1, question) >= (1 - SLACK) * MOST:
                 start += 1
@@ -110,31 +113,6 @@ def followed(chat: Chat, questions: Sequence[int], start: int) -> list[int]:
                 start += 1
         starts.append(start)
     return starts
-
-
-def with_memory(chat: Chat) -> list[int]:
-    """The rule that knows its last cut: the most that any rule with this slack can reach."""
-    return followed(chat, chat.questions, 0)
-
-
-def anchored(stride: int) -> Callable[[Chat], list[int]]:
-    """The same as a pure function of more turns: followed from the last multiple of a stride.
-
-    The windows are followed from the exchange, before the window, whose id is such a multiple.
-    So every window reads up to `stride` turns more than it shows.
-    """
-
-    def rule(chat: Chat) -> list[int]:
-        starts = []
-        for question in chat.questions:
-            full = question
-            while full > 0 and chat.tokens(full, question) <= MOST:
-                full -= 1
-            anchor = full - full % (stride // 2)
-            starts.append(followed(chat, range(anchor, question + 1), anchor)[-1])
-        return starts
-
-    return rule
 
 
 # While several replies are open.
@@ -210,7 +188,6 @@ def main() -> None:
     """Print both tables."""
     rules = {
         "turnkeep": ours,
-        "256 turns more": anchored(256),
         "with memory": with_memory,
     }
     print(f"cached share at max_tokens={MOST}, least and mean of {len(SEEDS)} seeds")

@@ -25,15 +25,17 @@ def rules() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("medians", [(30, 30), (40, 160), (60, 180), (180, 180)])
-def test_by_tokens_the_share_is_at_most_4_points_below_a_rule_with_a_memory(
+@pytest.mark.parametrize(
+    "medians", [(30, 30), (30, 120), (40, 160), (60, 60), (60, 180), (120, 180), (180, 180)]
+)
+def test_at_4000_tokens_92_percent_are_cached_with_each_of_20_seeds_and_these_lengths(
     rules: ModuleType, medians: tuple[int, int]
 ) -> None:
-    for seed in (1, 2):
+    for seed in range(1, 21):
         chat = rules.Chat(rules.talk(500, seed, *medians))
         best = chat.share(rules.with_memory(chat))
-        assert best - 0.04 <= chat.share(rules.ours(chat)) <= best
-        assert chat.share(rules.anchored(256)(chat)) <= best + 0.002
+        # No rule has more, and ours nearly as much as one that remembers its last cut.
+        assert max(0.92, best - 0.01) <= chat.share(rules.ours(chat)) <= best, f"seed {seed}"
 
 
 @pytest.mark.parametrize(("others", "least"), [(0, 0.89), (1, 0.88), (2, 0.865), (4, 0.835)])

@@ -55,6 +55,36 @@ def talk(exchanges: int, seed: int) -> Chat:
     return Chat(turns, info_of(len(turns)))
 
 
+def mixed_talk(exchanges: int, seed: int, median: int) -> Chat:
+    """A talk in which the model calls tools, answers late, or writes first, now and then."""
+    chance = random.Random(seed)
+    turns: list[Turn] = []
+    late: list[int] = []
+
+    def add(role: str, to: int | None, **fields: object) -> int:
+        id = len(turns) + 1
+        size = max(2, int(chance.lognormvariate(math.log(median), 0.9)))
+        text = f"#{id} " + ("lorem ipsum dolor sit amet " * (size // 27 + 1))[:size]
+        turns.append(Turn(id=id, role=role, content=text, time=NOW, answers=to, **fields))  # type: ignore[arg-type]
+        return id
+
+    for _ in range(exchanges):
+        user = add("user", None)
+        for _ in range(chance.choice((0, 0, 0, 0, 1, 8))):
+            call = {"id": f"call_{user}", "function": {"name": "f", "arguments": "{}"}}
+            add("assistant", user, tool_calls=[call])
+            add("tool", user, tool_call_id=call["id"])
+        if chance.random() < 0.1:
+            late.append(user)
+            continue
+        add("assistant", user)
+        if chance.random() < 0.2:
+            add("assistant", None)
+        if late and chance.random() < 0.5:
+            add("assistant", late.pop())
+    return Chat(turns, info_of(len(turns)))
+
+
 @dataclass
 class Call:
     """One call of the model: the id of the chat's last turn, and what was sent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from profiles import many
 from turnkeep import WindowError
 from turnkeep._window.arrange import View
+from turnkeep._window.build import build_window
 from turnkeep._window.options import WindowOptions
+from turnkeep._window.tail import Tail
 
 from .chats import (
     CHATS,
@@ -27,7 +30,7 @@ from .chats import (
     window,
     window_or_error,
 )
-from .grown import plain_chat
+from .grown import mixed_talk, plain_chat
 from .writer import Writer
 
 
@@ -74,6 +77,31 @@ def test_every_tail_gives_the_window_of_the_whole_session_where_both_bounds_are_
         assert made is None or made == whole, f"from turn {start + 1} on"
 
 
+@many(60)
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from((300, 1000, 4000)),
+    st.sampled_from((0.5, 0, 0.25, 0.9)),
+    st.sampled_from((30, 120, 1000)),
+)
+def test_of_a_long_chat_each_reading_gives_the_window_of_the_whole(
+    seed: int, most: int, slack: float, median: int
+) -> None:
+    chat, chance = mixed_talk(500, seed, median), random.Random(seed)
+    options = WindowOptions(max_tokens=most, slack=slack, overflow="truncate")
+    tail = Tail()
+    for end in sorted(chance.sample(range(len(chat.turns) // 2, len(chat.turns)), 12)):
+        grown = Chat(chat.turns[:end], info_of(end))
+        whole = window(grown, options)
+        made, limit = read_window(grown, options)
+        assert made == whole
+        kept = build_window(
+            grown.info, grown.turns[-limit:], options, View(), complete=limit > end, tail=tail
+        )
+        assert kept is not None
+        assert kept.messages(options) == whole
+
+
 def test_system_turns_at_the_start_of_a_tail_do_not_move_its_cut() -> None:
     writer = Writer()
     writer.lose_ids(6)
@@ -103,8 +131,10 @@ def test_no_more_is_read_than_about_twice_the_bound_and_the_current_exchange(
     chat = plain_chat(exchanges)
     chat.info = info_of(len(chat.turns), consolidated=consolidated)
     _, limit = read_window(chat, options)
-    # Where a reading is not enough the next one asks for twice as much.
-    enough = options.max_messages + 6 + exchanges[-1]
+    # Where a reading is not enough the next one asks for twice as much. The start in tokens is
+    # chosen by up to 256 turns before the window.
+    before = 0 if options.max_tokens is None else 256
+    enough = options.max_messages + before + 6 + exchanges[-1]
     assert limit <= max(options.first_read, 2 * enough)
 
 
@@ -116,10 +146,10 @@ def test_a_large_bound_in_tokens_does_not_read_more_than_the_bound_in_messages_n
 
 def test_a_large_bound_in_messages_does_not_read_more_than_the_bound_in_tokens_needs() -> None:
     chat = plain_chat([2] * 1000)
-    # Each turn costs some 7 tokens: 200 hold 28 turns.
+    # Each turn costs some 7 tokens: 200 hold 28 turns, and what is before them is 128 at most.
     made, limit = read_window(chat, WindowOptions(max_messages=10_000, max_tokens=200))
     assert len(made) < 30
-    assert limit <= 120
+    assert limit <= 160
 
 
 def test_a_pointer_far_back_is_not_read_back_to() -> None:

@@ -125,7 +125,8 @@ async def read_window(
         window = build_window(info, turns, options, view, complete=complete, tail=tail)
         if window is not None:
             if tail is not None and info is not None and window.turns and not far:
-                tail.needed = min(limit, 2 * (info.last_id - window.turns[0].id))
+                # With room for the turns to come.
+                tail.needed = min(limit, (info.last_id - window.seen) * 5 // 4)
             elif bare and tail is not None and info is not None:
                 tail.note_empty(info)
             return window

@@ -41,6 +41,9 @@ class Window(NamedTuple):
     cut: int | None = None
     """The id of the first turn if the window leaves out others for a bound."""
 
+    seen: int = 0
+    """The id from which on the turns decide where the window begins."""
+
     copies: Copies | None = None
     """The messages of the session's earlier windows."""
 
@@ -102,6 +105,7 @@ def build_window(
         shown,
         plain,
         None if whole or not shown else shown[0].id,
+        chat.ids[cut.seen],
         None if tail is None else tail.copies,
     )
 

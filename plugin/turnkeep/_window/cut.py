@@ -11,14 +11,22 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .._records.turn import Turn
 from .arrange import Arrangement, bot_first
 from .exchange import Exchange
-from .fit import Bound, condensed
+from .fit import Bound
+from .totals import Totals
 
 __all__ = ["Cut", "first_kept", "reminder_before"]
+
+
+_FAR: Final = 256
+"""Windows are followed from up to so many ids before the one in hand. Nearer, they begin anew more
+often; farther, more turns are read for little. Long windows need half of their length."""
+
+_ROUND: Final = 16
 
 
 class Cut(NamedTuple):
@@ -28,6 +36,8 @@ class Cut(NamedTuple):
     """The index of the first exchange."""
     condensed: dict[int, Exchange]
     """Exchanges to show in place of the stored ones, by index."""
+    seen: int
+    """The index of the first exchange that the choice depends on."""
 
 
 def reminder_before(chat: Arrangement, first: int, start: int) -> Sequence[Turn]:
@@ -48,16 +58,18 @@ def first_kept(
     within = bisect_left(chat.starts, len(chat.turns) - messages.most, first)
     shown: dict[int, Exchange] = {}
     if tokens is not None:
-        start = _over_tokens(chat, first, within, tokens, shown)
-        if start is not None:
-            return Cut(start, shown)
+        totals = chat.totals(tokens)
+        over = _newest_over(chat, totals, max(within - 1, first))
+        if over is not None:
+            return _followed(chat, totals, first, over, complete=complete)
+        shown = totals.condensed(within)
     if within == first:
-        return Cut(first, shown) if complete else None
+        return Cut(first, shown, first) if complete else None
     start, last = _on_grid(chat, within - 1, messages), len(chat.ids) - 1
     # A step comes a little earlier if a reminder would not stay in the window until then.
     while messages.slack and start < last and _is_full(chat, start, messages):
         start = _on_grid(chat, start, messages)
-    return Cut(start, shown)
+    return Cut(start, shown, within - 1)
 
 
 def _is_full(chat: Arrangement, start: int, messages: Bound) -> bool:
@@ -65,36 +77,89 @@ def _is_full(chat: Arrangement, start: int, messages: Bound) -> bool:
     return bool(reminder) and len(chat.turns) - chat.starts[start] + 2 > messages.most
 
 
-def _over_tokens(
-    chat: Arrangement, first: int, within: int, bound: Bound, shown: dict[int, Exchange]
-) -> int | None:
-    """Return the start for the bound in tokens, or None if that bound is not reached first.
+def _newest_over(chat: Arrangement, totals: Totals, first: int) -> int | None:
+    """Return the newest exchange, from `first` on, that no longer fits into the bound."""
+    bound, sums, last = totals.bound, totals.sums, len(chat.ids) - 1
+    most = sums[last] + chat.exchanges[last].cost(bound.cost) - bound.most
+    totals.reach(first, most)
+    over = bisect_left(sums, most, max(first, totals.first), last + 1) - 1
+    return over if over >= first else None
 
-    Candidates are the exchanges at which a window of between `(1 - slack)` of the bound and
-    the bound can start. The cut lands on the roundest one: between its id and that of the
-    user turn before lies a multiple of the highest power of two. It stays the roundest while
-    the chat grows, so the cut stays until the window no longer fits. Condensed exchanges are
-    added to `shown`.
+
+def _followed(
+    chat: Arrangement, totals: Totals, first: int, over: int, *, complete: bool
+) -> Cut | None:
+    """Return the start for the bound in tokens, or None if more turns must be read.
+
+    The windows are followed from an exchange before `over`: each begins where the last one
+    did, until the chat no longer fits. Then it begins as late as the slack allows, and holds for
+    as long as it can.
     """
-    exchanges, ids = chat.exchanges, chat.ids
-    last = len(exchanges) - 1
-    cost = roundest = 0
-    best = last
-    for index in range(last, max(within - 1, first) - 1, -1):
-        exchange = exchanges[index]
-        own = exchange.cost(bound.cost)
-        if index < last and own > bound.most // 2 and not exchange.plain:
-            exchange = shown[index] = condensed(exchange, bound)
-            own = exchange.cost(bound.cost)
-        cost += own
-        if cost > bound.most:
-            return best if roundest else min(index + 1, last)
-        if max(first, within - 1) < index and cost >= (1 - bound.slack) * bound.most:
-            # The highest differing bit is the highest power of two with a multiple between them.
-            power = (ids[index - 1] ^ ids[index]).bit_length()
-            if power > roundest:
-                best, roundest = index, power
-    return None
+    last = len(chat.ids) - 1
+    if over == last:
+        return Cut(last, {}, last)
+    seen = _anchor(chat, totals, first, over, complete=complete)
+    if seen is None:
+        return None
+    start = _after(chat, totals, first, seen)
+    return Cut(start, totals.condensed(start), seen)
+
+
+def _anchor(
+    chat: Arrangement, totals: Totals, first: int, over: int, *, complete: bool
+) -> int | None:
+    """Return the exchange from which windows are followed, or None if it must be read.
+
+    It is behind a round id. How round, that depends on the length of a window that begins there,
+    and on no later turn. So the windows to come are followed from the same exchange, until there
+    is a newer one.
+    """
+    ids, sums, last = chat.ids, totals.sums, len(chat.ids) - 1
+    id = ids[over] // _ROUND * _ROUND
+    while id > ids[first]:
+        at = bisect_left(ids, id, first)
+        totals.reach(at)
+        end = bisect_right(sums, sums[at] + totals.bound.most, at + 1, last + 1) - 1
+        length = ids[end] - ids[at]
+        far = max(length // 2, min(4 * length, _FAR))
+        if id % (1 << (far - 1).bit_length()) == 0:
+            return at
+        id -= _ROUND
+    if not complete:
+        return None
+    totals.reach(first)
+    return first
+
+
+def _after(chat: Arrangement, totals: Totals, first: int, start: int) -> int:
+    """Return the start of the latest window if those before it began with this exchange."""
+    bound, sums, last = totals.bound, totals.sums, len(chat.ids) - 1
+    least, room = (1 - bound.slack) * bound.most, _room(chat, bound, first, start, 0)
+    index = start
+    while True:
+        # The next exchange that is too much at its end, or was before it was condensed.
+        full = bisect_right(sums, sums[start] + room, index + 1, last + 1) - 1
+        index = totals.next_condensed(index, full)
+        # There was a window for each step of the exchange.
+        steps = chat.exchanges[index].costs(bound.cost)
+        step = 0
+        while start < index:
+            step = bisect_right(steps, room - (sums[index] - sums[start]), step)
+            if step == len(steps):
+                break
+            end = sums[index] + steps[step]
+            latest = bisect_right(sums, end - least, start, index + 1) - 1
+            start = max(latest, bisect_left(sums, end - bound.most, start + 1, index))
+            room = _room(chat, bound, first, start, end - sums[start])
+        if index == last:
+            return start
+        index += 1
+
+
+def _room(chat: Arrangement, bound: Bound, first: int, start: int, cost: int) -> int:
+    """Return the room for a window's exchanges: it keeps a reminder that it has begun with."""
+    reminder = bound.of(reminder_before(chat, first, start))
+    return bound.most - (reminder if cost + reminder <= bound.most else 0)
 
 
 def _on_grid(chat: Arrangement, over: int, bound: Bound) -> int:

@@ -50,7 +50,11 @@ class Exchange(msgspec.Struct, gc=False):
 
     def cost(self, cost: Cost) -> int:
         """Return what its turns cost together; each of them is counted once."""
-        return self.ledger(cost).total(self.turns)
+        return self.costs(cost)[-1]
+
+    def costs(self, cost: Cost) -> Sequence[int]:
+        """Return what they cost up to each of them, from 0."""
+        return self.ledger(cost).sums(self.turns)
 
     def replace_end(self, turns: int, groups: Sequence[Group]) -> None:
         """Replace its last turns, which are whole groups, by these groups, in its place."""

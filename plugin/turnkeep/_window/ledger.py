@@ -37,15 +37,15 @@ class Ledger:
         """The groups before its newest one, once some had to go."""
         self._sums = [0]
 
-    def total(self, turns: Sequence[Turn]) -> int:
-        """Return what all turns of the exchange cost; only those that are new are counted."""
+    def sums(self, turns: Sequence[Turn]) -> Sequence[int]:
+        """Return what the turns of the exchange cost up to each; only new ones are counted."""
         sums = self._sums
         if len(sums) <= len(turns):
             cost, sum = self.cost, sums[-1]
             for turn in turns[len(sums) - 1 :]:
                 sum += cost(turn)
                 sums.append(sum)
-        return sums[-1]
+        return sums
 
     def cut(self, turns: int, groups: int) -> None:
         """Forget all behind so many turns and groups, which are no longer what they were."""

@@ -39,6 +39,8 @@ _DEFAULTS: Final = ("drop", "result", "last", "error", None, "user", None)
 """The defaults of these options; one comparison spares most windows the checks."""
 
 _READ_AHEAD: Final = 16
+_BEFORE: Final = 128
+"""Turns before the window by which its start in tokens is chosen; see `cut`."""
 _SHORT_TURN: Final = 32
 """Tokens that most turns cost at least; says how many turns a bound in tokens may hold."""
 
@@ -164,7 +166,7 @@ class WindowOptions(msgspec.Struct, frozen=True, kw_only=True):
         """The number of turns to read first, which is enough for most windows."""
         if self.max_tokens is None:
             return self.max_messages + _READ_AHEAD
-        return min(self.max_messages, self.max_tokens // _SHORT_TURN) + _READ_AHEAD
+        return min(self.max_messages, self.max_tokens // _SHORT_TURN) + _BEFORE + _READ_AHEAD
 
     def message(self, turn: Turn) -> dict[str, Any]:
         """Return the message of a turn in this window."""

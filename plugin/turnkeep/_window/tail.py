@@ -28,7 +28,7 @@ from .sight import begins_in, in_epoch
 
 __all__ = ["Tail", "Tails"]
 
-KEPT_TURNS: Final = 64 * 1024
+KEPT_TURNS: Final = 128 * 1024
 """Each costs some 350 bytes, beside the turn itself, which the storage mostly holds too."""
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
