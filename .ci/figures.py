@@ -24,7 +24,7 @@ FOLDERS = (ROOT / "plugin", ROOT / "adapters")
 QUESTIONS = ("What", "Whether", "Who", "Where", "Which", "How")
 PUBLIC_ALL_THE_SAME = {"_asdict", "_fields", "_make", "_replace"}  # of a named tuple
 INLINED = {"<listcomp>", "<setcomp>", "<dictcomp>"}  # part of their function since Python 3.12
-PROTOCOL = "turnkeep.storage.base"
+CORE = ("turnkeep._", "turnkeep.storage._", "turnkeep.storage.base")
 
 
 class Figure(NamedTuple):
@@ -80,7 +80,7 @@ def imports(trees: dict[Path, ast.Module]) -> Iterator[Figure]:
         circles.append(" > ".join(error.args[1]))
     yield Figure("import circles", len(circles), 0, circles)
     if not circles:
-        core = longest_chain(graph, lambda name: name.startswith("turnkeep._") or name == PROTOCOL)
+        core = longest_chain(graph, lambda name: name.startswith(CORE))
         house = longest_chain(graph, in_the_house)
         yield Figure("floors of the core (longest chain of imports)", len(core), 13, core)
         yield Figure("floors with what adapters share", len(house), 20, house)

@@ -5,24 +5,28 @@ record. It never interprets a conversation. The layers above make windows, excha
 of these verbs. Each verb is one atomic operation, never read, change, write. So a storage over a
 network needs one round trip for an append, and one for a window.
 
-`turnkeep.testing.StorageContract` checks every sentence below. `rules` has those of them that are
-the same computation in every storage.
+`turnkeep.testing.StorageContract` checks every sentence of it. `rules` has those that are the same
+computation in every storage. The values that the verbs take and return are in `_results`,
+`_change` and `_leases`; the last one has the verbs for leases too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple, Protocol
-
-import msgspec
+from typing import Any, Final, Literal, Protocol
 
 from .._records.identity import Expected, TurnRef
 from .._records.info import Merged, SessionInfo, merged
 from .._records.key import SessionKey
-from .._records.turn import Content, Turn
+from .._records.turn import Turn
+from ._change import Change
+from ._leases import Claim, Leases
+from ._results import Appended, Capabilities, Found, Hit, Page, Snapshot
 
 __all__ = [
+    "DEDUPE_TURNS",
+    "MAX_METADATA_BYTES",
     "Appended",
     "Capabilities",
     "Change",
@@ -43,139 +47,10 @@ DEDUPE_TURNS: Final = 1000
 """The number of latest turns that an append deduplicates against, at least."""
 
 MAX_METADATA_BYTES: Final = 8 * 1024
-
-_encode: Final = msgspec.json.Encoder(order="deterministic").encode
-_UNSET: Final = msgspec.UNSET
-_SAID: Final = ("content", "tool_calls", "shape", "items")
-_SET: Final = (*_SAID, "extra", "hidden", "variant", "answers")
-"""The fields of a turn that a change sets."""
+"""The most bytes of a session's metadata, encoded as JSON."""
 
 
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """The promises of a storage beyond those that every storage makes.
-
-    - `shared`: several stores, of several processes, may be open over the same place at once.
-    - `remote`: an acknowledgement may be lost on the network, so appends need a token for retries.
-    - `erases`: deleted bytes are gone from the storage's own files when the verb returns. An
-      engine without it keeps old pages for a while, and documents for how long.
-    - `search`: it has the verb `search`.
-    """
-
-    shared: bool = False
-    remote: bool = False
-    erases: bool = True
-    search: bool = False
-
-
-class Snapshot(NamedTuple):
-    """A session's record and some of its turns, as they stood at one moment.
-
-    `complete` is True if the read reached the end of what was asked for: no such turn stands
-    before the first of the newest, or behind the last of the oldest. A page that is shorter than
-    `limit` may be incomplete, and a full one complete. An incomplete page has at least one turn.
-    """
-
-    info: SessionInfo | None
-    turns: Sequence[Turn]
-    complete: bool = True
-
-
-class Appended(NamedTuple):
-    """The outcome of an append for each of its turns, and the session's record after it.
-
-    `turns` has one stored turn for each given one. `new` is True for a turn that this append
-    stored, or an earlier append under the same token. It is False for a duplicate: the stored
-    turn has one of its source ids. `info` is None if there is no session.
-    """
-
-    turns: list[Turn]
-    new: list[bool]
-    info: SessionInfo | None = None
-
-
-class Page(NamedTuple):
-    """Some of the sessions. `complete` is True if no more follow."""
-
-    sessions: list[SessionInfo]
-    complete: bool
-
-
-class Found(NamedTuple):
-    """Turns with a source id, each with its session's key.
-
-    `unread` are the sessions that could not be read. They may have such turns too.
-    """
-
-    turns: list[tuple[SessionKey, Turn]]
-    unread: list[SessionKey]
-
-
-class Hit(NamedTuple):
-    """A turn that a search found. `snippet` is the piece of its text around a word found."""
-
-    key: SessionKey
-    turn: Turn
-    snippet: str = ""
-
-
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease on a piece of work in a session. It expires by itself when its owner dies.
-
-    - `owner` names the store that holds it.
-    - `expires_at` is by the storage's clock.
-    - `payload` is JSON: the data for another process to take the work over.
-    - `taken_over` is True if it replaced another owner's expired claim. It keeps that claim's
-      payload unless a new one is given.
-    """
-
-    key: SessionKey
-    name: str
-    owner: str
-    expires_at: datetime
-    payload: dict[str, Any] = {}
-    taken_over: bool = False
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """The change that an edit makes to a turn. A field that is UNSET stays."""
-
-    content: Content | msgspec.UnsetType = _UNSET
-    """Other content also takes the turn's `items` away, unless others are given with it."""
-
-    tool_calls: list[dict[str, Any]] | msgspec.UnsetType | None = _UNSET
-    shape: str | msgspec.UnsetType | None = _UNSET
-    items: list[dict[str, Any]] | msgspec.UnsetType | None = _UNSET
-    extra: dict[str, Any] | msgspec.UnsetType = _UNSET
-    link: tuple[str, ...] = ()
-    """Source ids to add to those of the turn."""
-
-    hidden: bool | msgspec.UnsetType = _UNSET
-    variant: str | msgspec.UnsetType = _UNSET
-    answers: int | msgspec.UnsetType = _UNSET
-
-    @classmethod
-    def to_what(cls, turn: Turn) -> Change:
-        """Return the change after which a turn says what this one does."""
-        return cls(**{name: getattr(turn, name) for name in _SAID})
-
-    @property
-    def is_link(self) -> bool:
-        """True if it takes nothing of what a turn says away."""
-        return all(getattr(self, name) is _UNSET for name in (*_SAID, "extra"))
-
-    def apply(self, turn: Turn) -> Turn:
-        """Return the changed turn, or `turn` itself, the same object, if nothing changes."""
-        fields = {name: value for name in _SET if (value := getattr(self, name)) is not _UNSET}
-        sources = tuple(dict.fromkeys(turn.source_ids + self.link))
-        changed = msgspec.structs.replace(turn, source_ids=sources, **fields)
-        if changed.content != turn.content and self.items is _UNSET:
-            # The model's thoughts and citations are about what it said before.
-            changed = msgspec.structs.replace(changed, shape=None, items=None)
-        # Compared as JSON: Python takes True, 1 and 1.0 for the same.
-        return turn if _encode(changed) == _encode(turn) else changed
-
-
-class Storage(Protocol):
+class Storage(Leases, Protocol):
     """A place that keeps sessions.
 
     **Life.** The constructor does no I/O. `open` is called once before any other verb, and
@@ -435,46 +310,7 @@ class Storage(Protocol):
         """
         ...
 
-    async def claim(
-        self,
-        key: SessionKey,
-        name: str,
-        *,
-        owner: str,
-        ttl: float,
-        payload: Mapping[str, Any] | None = None,
-    ) -> Claim | None:
-        """Take a lease for `ttl` seconds; return None while another owner has it.
-
-        The same owner's claim is renewed. Another owner's expired claim is taken over. In both
-        cases the payload stays unless a new one is given. A `ttl` of 0 expires at once. One
-        of more than a hundred years, also an infinite one, lasts at least these. A claim needs
-        no session, and begins none.
-        """
-        ...
-
-    async def renew(
-        self, claim: Claim, *, ttl: float, payload: Mapping[str, Any] | None = None
-    ) -> bool:
-        """Extend a claim to `ttl` seconds from now; return False if its owner has lost it.
-
-        An expired claim is renewed if no other owner has taken it over. With `payload`, that
-        takes the place of the claim's payload, in the same step.
-        """
-        ...
-
-    async def release(self, claim: Claim) -> bool:
-        """End a claim; return False if its owner has lost it. Another owner's claim stays."""
-        ...
-
-    async def claims(
-        self, *, key: SessionKey | None = None, prefix: str = "", expired: bool | None = None
-    ) -> list[Claim]:
-        """Return the claims of one session, or of all with the prefix, the earliest expiry first.
-
-        `expired` selects those that have expired (True), or have not (False).
-        """
-        ...
+    # `claim`, `renew`, `release` and `claims` are in `Leases`.
 
     async def search(
         self,
