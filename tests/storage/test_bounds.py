@@ -55,7 +55,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     file.write(encode_turn(msgspec.structs.replace(user(f"{number}"), id=number)))
                     if number % 500 == 0:
                         there = msgspec.structs.replace(info, turns=number, last_id=number)
-                        file.write(encode_metadata(there, "checkpoint"))
+                        file.write(encode_metadata(there, "checkpoint", earlier=0))
 
     anyio.run(begin)
     assert path_of(folder).stat().st_size > 8_000_000

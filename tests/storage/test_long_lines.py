@@ -171,7 +171,7 @@ async def test_what_is_done_to_very_many_turns_is_a_line_that_is_read(tmp_path: 
         await put(storage, "one")
         info = (await storage.read(KEY)).info
     assert info is not None
-    line = _lines.encode_metadata(info, "delete", done)
+    line = _lines.encode_metadata(info, "delete", done, earlier=0)
     assert len(line) < 2 * MEGABYTE
     found = _lines.decode_line(line[:-1])
     assert isinstance(found, _lines.MetadataLine)

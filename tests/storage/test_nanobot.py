@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from storage.tools import (
     contents,
@@ -27,6 +28,8 @@ from storage.tools import (
 )
 from turnkeep import SessionKey, SessionStore, StorageError
 from turnkeep.storage.base import Change
+from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -365,6 +368,31 @@ async def test_nanobot_is_not_shown_what_was_before_a_reset_nor_hidden_turns(
         await session.clear(erase=True)
         await session.append("user", "erased")
         assert said(path) == ["erased"]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 200])
+@pytest.mark.parametrize("resets", [1, 2])
+async def test_nanobot_is_not_shown_what_was_before_a_reset_in_a_session_that_was_copied(
+    tmp_path: Path, at_once: int, resets: int
+) -> None:
+    source, target = MemoryStorage(), JsonlStorage(tmp_path)
+    async with SessionStore(source) as store:
+        session = store.session(CHAT)
+        for number in range(resets):
+            await session.extend([{"role": "user", "content": f"secret {number}"}] * 3)
+            await session.clear()
+        await session.append("user", "fresh")
+        await session.append("user", "last")
+        info, turns, _ = await source.read(CHAT)
+    assert info is not None
+    async with SessionStore(target) as store:
+        await store.list_sessions()
+        for start in range(0, len(turns), at_once):
+            part = turns[start : start + at_once]
+            assert await target.restore(replace(info, last_id=part[-1].id), part)
+        assert said(path_of(tmp_path, CHAT)) == ["fresh", "last"]
+        await store.session(CHAT).delete(1)
+        assert said(path_of(tmp_path, CHAT)) == ["fresh", "last"]
 
 
 async def test_the_folders_of_nanobots_workspaces_are_found(

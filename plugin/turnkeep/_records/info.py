@@ -30,8 +30,6 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     - `revision` rises with each change of an older turn: an edit, a deletion, a linked id.
     - `damaged` counts the unreadable places found so far, in storages that can have them.
     - `origins` are the generations that were merged into this one.
-    - `earlier` counts the stored turns of earlier epochs, in storages of files that other
-      programs read too.
     """
 
     key: SessionKey
@@ -47,11 +45,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     revision: int = 0
     damaged: int = 0
     origins: tuple[Origin, ...] = ()
-    earlier: int = 0
 
     def without_counts(self) -> SessionInfo:
-        """Return the record without what only some storages count: `damaged` and `earlier`."""
-        return msgspec.structs.replace(self, damaged=0, earlier=0)
+        """Return the record without `damaged`, which only some storages count."""
+        return msgspec.structs.replace(self, damaged=0)
 
     def ref(self, turn_id: int) -> TurnRef:
         """Return the first name that this turn ever had. A merge does not change it."""

@@ -154,7 +154,6 @@ class _Player:
                     created_at=NEVER,
                     updated_at=NEVER,
                     generation=self._generation(result.generation),
-                    earlier=0,  # only storages of files count them
                     origins=tuple(
                         origin._replace(generation=self._generation(origin.generation))
                         for origin in result.origins

@@ -71,6 +71,7 @@ class Chat:
         "batch",
         "complete",
         "damaged",
+        "earlier",
         "foreign",
         "info",
         "inode",
@@ -112,6 +113,8 @@ class Chat:
         self.at_hand = False
         """It was read, and is all that counts: the next line can be added to its file."""
         self.info: SessionInfo | None = None
+        self.earlier = 0
+        """The number of turns of earlier epochs, which nanobot's model is not to get."""
         self.turns: list[Turn] = []
         self.weights: list[int] = []
         self.weight = _CHAT_OVERHEAD
@@ -145,6 +148,7 @@ class Chat:
             self.complete = True
             self.weights = [_TURN_OVERHEAD] * len(found.turns)
         else:
+            self.earlier = found.earlier
             self.weights = found.weights
             self.complete = found.complete
             self.size = found.size
@@ -155,7 +159,7 @@ class Chat:
             self.since_metadata = found.since_metadata
         self.weight += sum(self.weights) + _TURN_OVERHEAD * len(self.turns)
         if self.info is not None:
-            self.weight += len(encode_metadata(self.info, ""))
+            self.weight += len(encode_metadata(self.info, "", earlier=self.earlier))
         if self.complete or len(self.turns) >= DEDUPE_TURNS:
             self.known = Known(self.turns)
             self.weight += ENTRY_BYTES * self.known.entries
@@ -272,6 +276,8 @@ class Chat:
         """Return the lines of turns that have their ids, and of the record behind them."""
         before = self.info or self._begun(record.created_at)
         info = replace(record, turns=before.turns, last_id=before.last_id)
+        if before.epoch < record.epoch:
+            self.earlier = before.turns
         lines = [self._metadata(info, "begin")] if self.info is None else []
         written = round(record.updated_at.timestamp() * 1_000_000)
         for turn in turns:
@@ -280,6 +286,7 @@ class Chat:
             if self.since_metadata and self.since_metadata + len(line) > METADATA_EVERY:
                 lines.append(self._metadata(info, "checkpoint"))
             info = replace(info, last_id=turn.id, turns=info.turns + 1)
+            self.earlier += turn.epoch < record.epoch
             self.since_metadata += len(line)
             lines.append(line)
             self._take_up(turn, line)
@@ -300,10 +307,15 @@ class Chat:
             self.weight += ENTRY_BYTES * self.known.add(turn)
 
     def edited(
-        self, there: Sequence[Turn], changes: Mapping[int, Turn | None], info: SessionInfo
+        self,
+        there: Sequence[Turn],
+        changes: Mapping[int, Turn | None],
+        info: SessionInfo,
+        earlier: int,
     ) -> None:
         """Take up that turns were changed in the file; `there` is what they were."""
         self.info = info
+        self.earlier = earlier
         for before in there:
             if before.id not in changes:
                 continue
@@ -351,7 +363,7 @@ class Chat:
 
     def _metadata(self, info: SessionInfo, op: str) -> bytes:
         self.since_metadata = 0
-        return encode_metadata(info, op)
+        return encode_metadata(info, op, earlier=self.earlier)
 
     def _trim(self) -> None:
         """Keep about as many turns as are asked for, and what tells duplicates of the newest."""

@@ -75,7 +75,12 @@ class Folder(FolderList):
     # One session: changing.
 
     def rewrite(
-        self, place: Place, changes: Mapping[int, Turn | None], info: SessionInfo, op: str
+        self,
+        place: Place,
+        changes: Mapping[int, Turn | None],
+        info: SessionInfo,
+        earlier: int,
+        op: str,
     ) -> int | None:
         """Change or leave out turns of a file, with the record at its end.
 
@@ -85,7 +90,16 @@ class Folder(FolderList):
         moved: list[tuple[int, int]] = []
         try:
             with self.index.touching(info.key):
-                return rewrite_turns(place, self.workplace, self.edits, changes, info, op, moved)
+                return rewrite_turns(
+                    place,
+                    self.workplace,
+                    self.edits,
+                    changes,
+                    info,
+                    earlier,
+                    op,
+                    moved,
+                )
         finally:
             self._damage.move(place.path, follow(moved))
 
@@ -97,7 +111,7 @@ class Folder(FolderList):
                 sync_folder(self.path)
             with writing_anew(path, self.workplace, info.updated_at) as target:
                 turns = foreign.turns if foreign else []
-                write_session(target, info, map(encode_turn, turns), op)
+                write_session(target, info, 0, map(encode_turn, turns), op)
         self._damage.forget(path)
         if foreign is not None and foreign.damaged:
             set_aside(path.with_suffix(DAMAGED_SUFFIX), foreign.damage())

@@ -65,6 +65,8 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
     revision: int = 0
     origins: list[Origin] | msgspec.UnsetType = msgspec.UNSET
     earlier: int | msgspec.UnsetType = msgspec.UNSET
+    """The number of turns of earlier epochs."""
+
     last_archived: int | msgspec.UnsetType = msgspec.UNSET
     """The number of messages that nanobot's model does not get any more; see `encode_metadata`."""
 
@@ -84,8 +86,12 @@ class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadat
             generation=self.generation or generation_from(self.created_at),
             revision=self.revision,
             origins=() if isinstance(self.origins, msgspec.UnsetType) else tuple(self.origins),
-            earlier=0 if isinstance(self.earlier, msgspec.UnsetType) else self.earlier,
         )
+
+    @property
+    def count_earlier(self) -> int:
+        """The number of turns of earlier epochs; 0 if the line does not say."""
+        return 0 if isinstance(self.earlier, msgspec.UnsetType) else self.earlier
 
 
 _Record = TypeVar("_Record", Turn, MetadataLine)
@@ -170,13 +176,15 @@ def is_unfinished(line: bytes) -> bool | None:
     return None if line.startswith(_META_PREFIX) and b'"op":"checkpoint"' in line else False
 
 
-def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> bytes:
-    """Return the metadata line of a session that stands so.
+def encode_metadata(
+    info: SessionInfo, op: str, about: Sequence[int] = (), *, earlier: int
+) -> bytes:
+    """Return the metadata line of a session that stands so, with `earlier` turns before its epoch.
 
     nanobot's model gets the messages of a file from its `last_archived` on, so that it does not
     see what was said before a reset.
     """
-    archived = min(info.turns, max(info.earlier, info.last_consolidated))
+    archived = min(info.turns, max(earlier, info.last_consolidated))
     line = MetadataLine(
         key=info.key.text,
         created_at=info.created_at,
@@ -192,7 +200,7 @@ def encode_metadata(info: SessionInfo, op: str, about: Sequence[int] = ()) -> by
         generation=info.generation,
         revision=info.revision,
         origins=list(info.origins) or msgspec.UNSET,
-        earlier=info.earlier or msgspec.UNSET,
+        earlier=earlier or msgspec.UNSET,
         last_archived=archived or msgspec.UNSET,
     )
     return encode(line) + b"\n"

@@ -54,6 +54,8 @@ class Tail:
     weights: list[int] = field(default_factory=list)
     """Bytes of each turn's line."""
     info: SessionInfo | None = None
+    earlier: int = 0
+    """The number of turns of earlier epochs, as far as it is known."""
     inode: int = 0
     modified: int = 0
     """The file's time of change, in nanoseconds."""
@@ -120,6 +122,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
     tail.weights = [length for _, _, length in placed]
     if record is not None:
         counted = sum(start > record_at for _, start, _ in placed)
+        tail.earlier = record.count_earlier
         info = carried_on(record.info(key), tail.turns, counted)
         tail.info = msgspec.structs.replace(info, last_id=info.last_id + damaged_last)
     elif tail.turns:
@@ -135,8 +138,7 @@ def read_tail(fd: int, key: SessionKey, *, limit: int) -> Tail:
         )
     if tail.info is not None and tail.complete and tail.info.epoch > 1:
         # Exact where all is at hand; a file of before this count, or a damaged one, tells less.
-        earlier = sum(turn.epoch < tail.info.epoch for turn in tail.turns)
-        tail.info = msgspec.structs.replace(tail.info, earlier=earlier)
+        tail.earlier = sum(turn.epoch < tail.info.epoch for turn in tail.turns)
     if tail.info is not None:
         said = [] if record is None else [record.updated_at]
         said += [] if written is None else [written]

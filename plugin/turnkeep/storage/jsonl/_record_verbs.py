@@ -29,8 +29,8 @@ class RecordVerbs(FolderVerbs):
         def note(chat: Chat) -> bytes | None:
             if chat.info is None:
                 return None
-            epoch, earlier = chat.info.epoch + 1, chat.info.turns
-            return chat.note("clear", epoch=epoch, summary=None, earlier=earlier)
+            chat.earlier = chat.info.turns
+            return chat.note("clear", epoch=chat.info.epoch + 1, summary=None)
 
         async def take(chat: Chat) -> bool:
             if chat.info is None or not await self._chats.is_expected(chat, expected):
@@ -41,7 +41,6 @@ class RecordVerbs(FolderVerbs):
                 epoch=epoch,
                 summary=None,
                 turns=0,
-                earlier=0,
                 revision=chat.info.revision + bool(chat.info.turns),
                 updated_at=_clock.now(),
             )

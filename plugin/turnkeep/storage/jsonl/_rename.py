@@ -61,6 +61,7 @@ class _Whole:
 
     path: Path
     info: SessionInfo | None = None
+    earlier: int = 0
     places: list[int] = field(default_factory=list)
     """Offsets of the turns' lines."""
     size: int = 0
@@ -222,11 +223,12 @@ class Renaming:
         """Write the files that `new` is to have."""
         moved, there = self._whole(old), self._whole(new)
         ids = epochs = 0
+        earlier = moved.earlier + there.earlier
         info = moved.info or there.info
         if moved.info is not None and there.info is not None:
             info, ids, epochs = merged(moved.info, there.info)
-            if epochs:
-                info = replace(info, earlier=moved.info.turns + there.info.earlier)
+            if epochs:  # all that moves is of earlier epochs now
+                earlier = moved.info.turns + there.earlier
         if moved.is_damaged or there.is_damaged:
             with self._writing(self._joined_damaged) as file:
                 file.writelines(chain(moved.damage(), there.damage()))
@@ -234,7 +236,8 @@ class Renaming:
         with writing_anew(self._joined, self._workplace, now) as file:
             if info is not None:
                 info = replace(info, key=new, updated_at=now)
-                write_session(file, info, _lines(moved, there, ids, epochs), "rename")
+                lines = _lines(moved, there, ids, epochs)
+                write_session(file, info, earlier, lines, "rename")
 
     def _whole(self, key: SessionKey) -> _Whole:
         path = session_path(self._folder, key)
@@ -242,6 +245,7 @@ class Renaming:
         with suppress(FileNotFoundError), reading(path) as fd:
             tail = read_tail(fd, key, limit=0)
             whole.size = tail.size
+            whole.earlier = tail.earlier
             ids: list[int] = []
             places: list[int] = []
             damaged: list[int] = []

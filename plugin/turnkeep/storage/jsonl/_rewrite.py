@@ -43,13 +43,14 @@ def rewrite_turns(
     edits: Edits,
     changes: Mapping[int, Turn | None],
     info: SessionInfo,
+    earlier: int,
     op: str,
     moved: list[tuple[int, int]],
 ) -> int | None:
     """Change or leave out turns of a file, with the record at its end.
 
-    Return the file's new size, or None if it is another file now. `moved` is given offsets,
-    ascending, and how far what stands behind each has moved.
+    Return the file's new size, or None if it is another file now. `earlier` goes into the
+    record. `moved` is given offsets, ascending, and how far what stands behind each has moved.
     """
     size = place.size
     moved.append((0, 0))
@@ -60,7 +61,7 @@ def rewrite_turns(
         begin = _begin(source, size, min(places, default=size))
         after = {start: changes[turn_id] for start, turn_id in places.items()}
         lines = _lines(source, begin, size, after, info, moved)
-        record = encode_metadata(info, op, sorted(changes))
+        record = encode_metadata(info, op, sorted(changes), earlier=earlier)
         if size - begin <= MAX_BYTES:
             old = read_part(source, begin, size)
             data = b"".join([*lines, record])
@@ -80,18 +81,24 @@ def follow(moved: list[tuple[int, int]]) -> Callable[[int], int]:
     return lambda place: place + next(by for start, by in reversed(moved) if start <= place)
 
 
-def write_session(file: IO[bytes], info: SessionInfo, lines: Iterable[bytes], op: str) -> None:
+def write_session(
+    file: IO[bytes], info: SessionInfo, earlier: int, lines: Iterable[bytes], op: str
+) -> None:
     """Write all of a session; each metadata line counts the turns that stand before it."""
-    file.write(encode_metadata(msgspec.structs.replace(info, turns=0), op))
+
+    def record(count: int) -> bytes:
+        return encode_metadata(msgspec.structs.replace(info, turns=count), op, earlier=earlier)
+
+    file.write(record(0))
     since = count = 0
     for line in lines:
         if since and since + len(line) > METADATA_EVERY:
-            file.write(encode_metadata(msgspec.structs.replace(info, turns=count), op))
+            file.write(record(count))
             since = 0
         file.write(line)
         since += len(line)
         count += 1
-    file.write(encode_metadata(msgspec.structs.replace(info, turns=count), op))
+    file.write(record(count))
 
 
 def _begin(fd: int, size: int, first: int) -> int:
@@ -120,7 +127,7 @@ def _lines(
     moved: list[tuple[int, int]],
 ) -> Iterator[bytes]:
     """Give the lines from `begin` on, with those at these offsets changed or left out."""
-    record, since = _record_before(fd, begin, info)
+    record, earlier, since = _record_before(fd, begin, info)
     last, count = b"", 0  # the turns behind the record
     position = begin
     if begin and os.pread(fd, 1, begin - 1) != b"\n":
@@ -142,6 +149,7 @@ def _lines(
             found = decode_line(line) if is_metadata(line) else None
             if isinstance(found, MetadataLine):
                 record, last, count = found.info(info.key), b"", 0
+                earlier = found.count_earlier
             if not (isinstance(found, MetadataLine) and found.op in _REPLACED):
                 new = without_more(line) + b"\n"
             if isinstance(found, MetadataLine) and new:
@@ -149,7 +157,8 @@ def _lines(
         if new and since > 0 and since + len(new) > METADATA_EVERY and record is not None:
             turn_before = decode_line(last)
             turns = [turn_before] if isinstance(turn_before, Turn) else []
-            checkpoint = encode_metadata(carried_on(record, turns, count), "checkpoint")
+            now = carried_on(record, turns, count)
+            checkpoint = encode_metadata(now, "checkpoint", earlier=earlier)
             yield checkpoint
             position += len(checkpoint)
             since = 0
@@ -163,17 +172,20 @@ def _lines(
                 last, count = new, count + 1
 
 
-def _record_before(fd: int, begin: int, info: SessionInfo) -> tuple[SessionInfo | None, int]:
-    """Return the record as it was at this place, and how many bytes before its line ends."""
+def _record_before(fd: int, begin: int, info: SessionInfo) -> tuple[SessionInfo | None, int, int]:
+    """Return the record as it was at this place, with the number of turns of earlier epochs.
+
+    The last value is how many bytes before this place its line ends.
+    """
     newest_first: list[Turn] = []
     for start, line in lines_backward(fd, begin):
         found = decode_line(line)
         if isinstance(found, MetadataLine):
             record = carried_on(found.info(info.key), newest_first[::-1], len(newest_first))
-            return record, begin - start - len(line) - 1
+            return record, found.count_earlier, begin - start - len(line) - 1
         if isinstance(found, Turn):
             newest_first.append(found)
-    return None, begin
+    return None, 0, begin
 
 
 def _places(fd: int, size: int, ids: Iterable[int]) -> list[tuple[int, int]]:

@@ -262,20 +262,21 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         gone = sum(1 for turn in changes.values() if turn is None)
         epoch = chat.info.epoch
         older = sum(changes.get(one.id, one) is None for one in there if one.epoch < epoch)
+        earlier = max(0, chat.earlier - older)
         info = replace(
             chat.info,
             turns=chat.info.turns - gone,
-            earlier=max(0, chat.info.earlier - older),
             revision=chat.info.revision + 1,
             updated_at=_clock.now(),
         )
         where, size = f"session {chat.key}", None
-        rewriting = self._folder.rewrite, chat.place, changes, info, "delete" if gone else "edit"
+        op = "delete" if gone else "edit"
+        rewriting = self._folder.rewrite, chat.place, changes, info, earlier, op
         try:
             size = await self._workers.run(where, *rewriting)
         finally:
             if size is None:
                 self._chats.drop(chat)
         if size is not None:
-            chat.edited(there, changes, info)
+            chat.edited(there, changes, info, earlier)
             self._chats.resized(chat, size)
