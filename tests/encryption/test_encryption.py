@@ -26,7 +26,7 @@ from turnkeep import (
 from turnkeep._records.making import new_turn
 from turnkeep.encryption import EncryptedStorage, KeyRing, encrypted, rotate
 from turnkeep.moving import copy_sessions
-from turnkeep.storage.base import Appended, Claim, Snapshot
+from turnkeep.storage.base import Appended, Claim, Page, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio
@@ -344,6 +344,30 @@ async def test_a_key_of_names_that_was_changed_is_an_error_with_the_remedy() -> 
         await other.claim(key, "work", owner="me", ttl=60)
     await place.forget(held.key)
     assert await other.claim(key, "work", owner="me", ttl=60)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_an_opening_that_is_cancelled_closes_the_storage_inside() -> None:
+    class Slow(MemoryStorage):
+        is_open = False
+
+        async def open(self) -> None:
+            self.is_open = True
+
+        async def aclose(self) -> None:
+            await anyio.sleep(0)
+            self.is_open = False
+
+        async def sessions(self, **_selection: Any) -> Page:
+            scope.cancel()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    inner = Slow()
+    with anyio.CancelScope() as scope:
+        await EncryptedStorage(inner, KeyRing(KEY)).open()
+    assert scope.cancelled_caught
+    assert not inner.is_open
 
 
 async def test_an_old_duplicate_beside_a_new_turn_is_known(where: str) -> None:

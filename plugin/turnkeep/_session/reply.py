@@ -165,7 +165,7 @@ class Reply(History):
                     await self._commit(interrupted=kind is not None)
             else:
                 self._happen(Event.FAIL)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a reply that could not be stored has ended
             if self.is_open:
                 self._happen(Event.FAIL)
             raise

@@ -83,7 +83,7 @@ async def resolve(
             try:
                 answer = resolver(media, turns[at[0]])
                 answers[at] = await answer if isawaitable(answer) else answer
-            except Exception as error:
+            except Exception as error:  # the user's function may raise anything
                 # A platform's or a disk's failure says enough; a mistake in the function needs
                 # its place.
                 trace = None if isinstance(error, OSError) else error

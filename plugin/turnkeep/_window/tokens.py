@@ -140,7 +140,7 @@ def _remembered(count: Hashable, length: int, hashed: int, ask: Callable[[], int
 def _ask(count: Callable[[Any], int], counted: object, what: str) -> int:
     try:
         tokens = count(counted)
-    except Exception as error:
+    except Exception as error:  # the user's function may raise anything
         raise WindowError(f"the token counter failed on {what}: {told(error)}") from error
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise WindowError(

@@ -64,7 +64,7 @@ class Admission:
                 return
             again = not self._is_managed
             await self._bounds.tell(session.key, person, outlet, refusal, again=again)
-        except BaseException:
+        except BaseException:  # a cancelled one leaves the line, too
             await self.end()
             raise
         await self.end()

@@ -85,7 +85,7 @@ class Line:
             event.set()
         try:
             await event.wait()  # a checkpoint in any case
-        except BaseException:
+        except BaseException:  # cancelled: those behind it go on
             if event in self._waiting:
                 del self._waiting[event]
             else:

@@ -187,7 +187,7 @@ class Overlap:
                     room.note_handled(session.name(turn) for turn in mine.turns)
         except StoreClosedError:
             raise
-        except Exception:
+        except Exception:  # the handler failed; one that is cut off is handled again
             cut_off = False
             raise
         else:

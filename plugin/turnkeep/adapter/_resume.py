@@ -114,7 +114,7 @@ class Resumer:
         logger.info("session %s: %s is answered after a restart", claim.key, claim.name)
         try:
             await self._handle(payload["update"])
-        except Exception:
+        except Exception:  # the bot's handlers may raise anything, and others wait
             logger.exception("session %s: %s can't be handled again", claim.key, claim.name)
             await debts.withdraw(claim.name.removeprefix(ANSWER))
             await debts.settle(turn)
@@ -133,7 +133,7 @@ class Resumer:
             told = self._too_old(late)
             if isawaitable(told):
                 await told
-        except Exception:
+        except Exception:  # the user's function may raise anything
             logger.exception("the function for questions that are too old has failed")
 
 

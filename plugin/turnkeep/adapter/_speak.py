@@ -98,7 +98,7 @@ class Speaker:
                 await self._message.finish(nothing)
         except UNDELIVERED as error:
             self._end_undelivered(error, reply)
-        except BaseException as error:
+        except BaseException as error:  # a cancelled answer ends as well
             # What the platform refused at the end was said, and shown in part.
             refused = self._has_ended and self._message.is_shown
             if isinstance(error, Exception) or _is_of_the_model(error):
@@ -172,7 +172,7 @@ class Speaker:
                 await self._message.finish(f"{close_fence(self._said.rstrip())}\n\n{text}")
             else:
                 await self._message.replace(text)
-        except Exception:
+        except Exception:  # the model's error is raised, not the platform's
             logger.warning("the user could not be told that an answer failed", exc_info=True)
 
 
@@ -186,6 +186,6 @@ def _text_of(says: str | Callable[[Any], str], of: object, otherwise: str) -> st
     """Return a text, or that of a function, and `otherwise` if the function fails."""
     try:
         return says(of) if callable(says) else says
-    except Exception:
+    except Exception:  # the user's function may raise anything
         logger.exception("a function for what is said at the end of an answer has failed")
         return otherwise

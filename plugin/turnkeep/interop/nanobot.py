@@ -113,7 +113,7 @@ class NanobotStore:
             portal = self._stack.enter_context(start_blocking_portal())
             try:
                 portal.call(self.store.__aenter__)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: the thread of a portal must end
                 self._stack.close()
                 raise
             self._portal = portal

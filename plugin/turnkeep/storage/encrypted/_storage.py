@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from anyio import CancelScope
 from msgspec.structs import replace
 
 from ..._errors import UnsupportedError
@@ -72,8 +73,9 @@ class EncryptedStorage(SingleChanges):
         try:
             for info in (await self._inner.sessions(limit=1)).sessions:
                 await self._seals.check_end(self._inner, info.key)
-        except BaseException:
-            await self._inner.aclose()
+        except BaseException:  # cancelled, too: nobody closes what did not open
+            with CancelScope(shield=True):
+                await self._inner.aclose()
             raise
 
     async def aclose(self) -> None:

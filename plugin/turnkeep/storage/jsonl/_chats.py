@@ -115,7 +115,7 @@ class Chats:
                 chat.users += 1
                 try:
                     served = await chat.line.turn(partial(self._quickly, chat, quick))
-                except BaseException:
+                except BaseException:  # cancelled, too
                     self._leave(chat)
                     raise
                 if served is not None:
@@ -123,7 +123,7 @@ class Chats:
                     return chat, served
                 try:
                     moved_to = await self._load(chat, needs)
-                except BaseException:
+                except BaseException:  # cancelled, too
                     self._exit(chat)
                     raise
                 if moved_to is None:

@@ -226,7 +226,7 @@ def writing_anew(
                 set_modified(file.fileno(), written)
             os.fsync(file.fileno())
         beside.replace(path)
-    except BaseException:
+    except BaseException:  # a failed write, or Ctrl-C, leaves no file behind
         beside.unlink(missing_ok=True)
         raise
     # What is appended next is synced in the new file, so its name must hold too.

@@ -65,7 +65,7 @@ class Line:
                 return served
         try:
             served = None if quick is None else quick()
-        except BaseException:
+        except BaseException:  # whatever it raised, those in line go on
             self.leave()
             raise
         if served is not None:

@@ -62,7 +62,7 @@ class OpenedFolder:
             if not await self._workers.run(where, self._open_now):
                 await self._own(where)
                 await self._workers.run(where, self._settle)
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody closes what did not open
             self._release()
             raise
 

@@ -99,9 +99,9 @@ class Writer:
         if not batch.finished:
             try:
                 await batch.done.wait()
-            except BaseException:
+            except BaseException:  # Ctrl-C may have come in the place of that call
                 if self._gathering is not None:
-                    self._send(self._gathering)  # Ctrl-C may have come in the place of that call
+                    self._send(self._gathering)
                 raise
 
     async def aclose(self) -> None:

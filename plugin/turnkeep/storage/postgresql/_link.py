@@ -98,9 +98,9 @@ class Link:
                 raise refused(self.place, error) from error
             except UnicodeError as error:
                 raise unstorable(self.place, error) from error
-            except BaseException:
+            except BaseException:  # whatever it was, no transaction stays open
                 if connection.info.transaction_status and not connection.closed:
-                    self.close()  # in the middle of a transaction
+                    self.close()
                 raise
 
     def close(self) -> None:

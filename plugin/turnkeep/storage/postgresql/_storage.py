@@ -93,7 +93,7 @@ class PostgresqlStorage(SingleChanges):
                     changes=False,
                 )
             )
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody closes what did not open
             await self._changes.aclose()
             raise
 

@@ -37,7 +37,7 @@ class Terms(NamedTuple):
                 connection.execute(first)
                 done = work(connection)
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it was, no transaction stays open
                 if not connection.closed:
                     connection.execute("ROLLBACK")
                 raise

@@ -121,7 +121,7 @@ class Link:
                 await waiter.wait()
             elif waiter is not None:
                 await waiter
-        except BaseException:
+        except BaseException:  # cancelled: nobody takes the answer
             work.is_abandoned = True
             raise
         if work.error is not None:

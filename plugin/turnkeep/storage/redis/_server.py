@@ -42,7 +42,7 @@ class Server:
         try:
             self._connection.connect()
             self.load(scripts)
-        except BaseException:
+        except BaseException:  # a connection without its scripts is none
             self.close()
             raise
         self._is_connected = True

@@ -82,7 +82,7 @@ class RedisStorage(SingleChanges):
         )
         try:
             await self._link.run(work)
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody closes what did not open
             await uninterrupted(self._link.stop)
             raise
 

@@ -90,7 +90,7 @@ class Place(Struct, frozen=True):
                     self._prepare(db)
                     # From here on those who read are not to wait behind those who write.
                     db.set_busy_handler(_patience(_LITTLE_SECONDS))
-                except BaseException:
+                except BaseException:  # nobody else has the connection
                     db.close()
                     raise
                 return db
@@ -143,7 +143,7 @@ class Place(Struct, frozen=True):
         try:
             _schema.migrate(db, self.path, self.search)
             db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever it was, no transaction stays open
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise

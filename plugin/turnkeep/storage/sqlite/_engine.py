@@ -103,7 +103,7 @@ class Engine:
         except apsw.Error as error:
             self.close()
             raise storage_error(place.path, error) from error
-        except BaseException:
+        except BaseException:  # nobody closes what did not open
             self.close()
             raise
 
@@ -157,7 +157,7 @@ class Engine:
                 self._stamp()
                 self._check_file()
             self._db.execute("COMMIT")
-        except BaseException as error:
+        except BaseException as error:  # those who wait raise it
             self._fail(taken, error)
             if not isinstance(error, Exception):
                 raise

@@ -87,7 +87,7 @@ class Lane:
         assert self._opened.event is not None
         try:
             await self._opened.event.wait()
-        except BaseException:
+        except BaseException:  # cancelled: nobody closes what did not open
             with anyio.CancelScope(shield=True):
                 await self.aclose()
             raise
@@ -115,7 +115,7 @@ class Lane:
         event = self._stage(op)
         try:
             await event.wait()
-        except BaseException:
+        except BaseException:  # cancelled; or Ctrl-C, which may come behind any call
             if not op.take():
                 await until_set(event, lambda: op.finished)
             self._send()  # it is still to come if Ctrl-C took its place

@@ -82,7 +82,7 @@ class SqliteStorage(SingleChanges):
         await self._writing.open()
         try:
             await self._looking.open()
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody closes what did not open
             await self._writing.aclose()
             raise
 
