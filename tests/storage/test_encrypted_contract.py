@@ -21,7 +21,7 @@ from storage import test_sqlite_contract as sqlite
 from storage.placed import PlacedContract
 from turnkeep.encryption import EncryptedStorage, KeyRing
 from turnkeep.storage.base import Storage
-from turnkeep.storage.encrypted._ring import Sealed
+from turnkeep.storage.encrypted._ring import Sealed as Seal
 from turnkeep.testing import Hooks, StorageContract
 
 
@@ -32,7 +32,7 @@ class RememberingRing(KeyRing):
         super().__init__(*keys)
         self.sealed: dict[str, bytes] = {}
 
-    def seal(self, value: Any, *arguments: Any, **options: Any) -> Sealed:
+    def seal(self, value: Any, *arguments: Any, **options: Any) -> Seal:
         sealed = super().seal(value, *arguments, **options)
         self.sealed[sealed.data] = msgspec.json.encode(value)
         return sealed
@@ -58,14 +58,18 @@ def inner(storage: Storage) -> Storage:
     return storage._inner
 
 
-class OverAnEngine(Hooks):
-    """The hooks of a storage whose engine can be killed and fail."""
+class Sealed(Hooks):
+    """The hooks of a storage, for an encrypted one around it."""
 
     def make_storage(self, place: Path) -> Storage:
         return EncryptedStorage(super().make_storage(place), KEYS)
 
     async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
         return KEYS.revealed(await super().raw_bytes(storage, place))
+
+
+class SealedOnDisk(Sealed):
+    """Those of a storage that can be killed and fail, too."""
 
     async def kill(self, storage: Storage, place: Path) -> Path:
         return await super().kill(inner(storage), place)
@@ -76,40 +80,22 @@ class OverAnEngine(Hooks):
             yield
 
 
-class TestEncryptedMemory(PlacedContract):
-    def make_storage(self, place: Path) -> Storage:
-        return EncryptedStorage(super().make_storage(place), KEYS)
-
-    async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
-        return KEYS.revealed(await super().raw_bytes(storage, place))
+class TestEncryptedMemory(Sealed, PlacedContract):
+    pass
 
 
-class TestEncryptedJsonl(jsonl.TestJsonl):
-    def make_storage(self, place: Path) -> Storage:
-        return EncryptedStorage(super().make_storage(place), KEYS)
-
+class TestEncryptedJsonl(SealedOnDisk, jsonl.TestJsonl):
     def second(self, storage: Storage, place: Path) -> Storage:
         return EncryptedStorage(super().second(inner(storage), place), KEYS)
 
-    async def raw_bytes(self, storage: Storage, place: Path) -> bytes:
-        return KEYS.revealed(await super().raw_bytes(storage, place))
 
-    async def kill(self, storage: Storage, place: Path) -> Path:
-        return await super().kill(inner(storage), place)
-
-    @contextmanager
-    def failing(self, storage: Storage, place: Path, after: int) -> Iterator[None]:
-        with super().failing(inner(storage), place, after):
-            yield
-
-
-class TestEncryptedSqlite(OverAnEngine, sqlite.TestSqlite):
+class TestEncryptedSqlite(SealedOnDisk, sqlite.TestSqlite):
     async def work(self, storage: Storage, place: Path) -> int:
         return await super().work(inner(storage), place)
 
 
 @pytest.mark.once
-class TestEncryptedRedis(OverAnEngine, redis.OnRedis, StorageContract):
+class TestEncryptedRedis(SealedOnDisk, redis.OnRedis, StorageContract):
     backends = postgresql.BACKENDS
     examples = 15
 

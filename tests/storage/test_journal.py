@@ -74,9 +74,8 @@ def after_a_power_cut(folder: Path, copy: Path) -> None:
             file.write(b"\0" * HEAD_BYTES)
 
 
-async def test_a_batch_for_many_sessions_is_synced_once_and_is_in_their_own_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def names_synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the name of each file that is synced from now on."""
     synced: list[str] = []
     real = os.fdatasync
 
@@ -84,9 +83,16 @@ async def test_a_batch_for_many_sessions_is_synced_once_and_is_in_their_own_file
         synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
         real(fd)
 
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    return synced
+
+
+async def test_a_batch_for_many_sessions_is_synced_once_and_is_in_their_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with opened(tmp_path, durability="disk") as storage:
         await put_all(storage, "one")
-        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        synced = names_synced(monkeypatch)
         await put_all(storage, "two")
         assert synced == ["journal-1"]
         for key in KEYS:
@@ -96,18 +102,11 @@ async def test_a_batch_for_many_sessions_is_synced_once_and_is_in_their_own_file
 async def test_closing_syncs_the_files_and_leaves_no_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
-    real = os.fdatasync
-
-    def fdatasync(fd: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
-        real(fd)
-
     async with opened(tmp_path, durability="disk") as storage:
         await put_all(storage, "one")
         await put_all(storage, "two")  # of these none is alone in its batch
         assert journals(tmp_path)
-        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        synced = names_synced(monkeypatch)
     assert set(synced) == {path_of(tmp_path, key).name for key in KEYS}
     assert not journals(tmp_path)
 

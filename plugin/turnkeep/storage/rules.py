@@ -21,6 +21,7 @@ __all__ = [
     "applied",
     "begun_info",
     "bounded",
+    "by_expiry",
     "have_duplicates",
     "is_expected",
     "is_next",
@@ -194,6 +195,11 @@ def renewed(there: Claim, expires_at: datetime, payload: Mapping[str, Any] | Non
     """Return a claim of its owner's as `Storage.renew` stores it."""
     given = there.payload if payload is None else dict(payload)
     return replace(there, expires_at=expires_at, payload=given)
+
+
+def by_expiry(claims: Iterable[Claim]) -> list[Claim]:
+    """Return claims in the order of `Storage.claims`: the earliest expiry first."""
+    return sorted(claims, key=lambda claim: (claim.expires_at, claim.key, claim.name))
 
 
 def lasting_until(now: datetime, ttl: float) -> datetime:

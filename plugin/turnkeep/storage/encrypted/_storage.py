@@ -25,7 +25,7 @@ from ..base import (
     Snapshot,
     Storage,
 )
-from ..rules import SingleChanges
+from ..rules import SingleChanges, by_expiry
 from ._appending import Places, append
 from ._changing import change, update_metadata
 from ._names import Names
@@ -38,10 +38,6 @@ __all__ = ["EncryptedStorage"]
 
 _MANY_ORIGINS = 32
 """A record remembers so many merged generations twice; see `identity.MAX_ORIGINS`."""
-
-
-def _place_of_claim(claim: Claim) -> tuple[datetime, str, str]:
-    return claim.expires_at, claim.key.text, claim.name
 
 
 class EncryptedStorage(SingleChanges):
@@ -266,7 +262,7 @@ class EncryptedStorage(SingleChanges):
     ) -> list[Claim]:
         found = await self._inner.claims(key=key, prefix=prefix, expired=expired)
         shown = [self._seals.claim(*one) for one in await self._names.shown(found)]
-        return sorted(shown, key=_place_of_claim)  # not by hidden names
+        return by_expiry(shown)  # not by hidden names
 
     # Rotation.
 

@@ -15,7 +15,7 @@ from anyio import Lock
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, renewed, taken
+from ..rules import by_expiry, lasting_until, renewed, taken
 from . import _clock
 from ._appender import Batch
 from ._claims_file import ANEW, SYNC, ClaimsFile, Held, Write, encode_claim
@@ -127,14 +127,13 @@ class Claims:
     def listed(self, prefix: str, key: SessionKey | None, expired: bool | None) -> list[Claim]:
         """Return claims as `Storage.claims` has them."""
         now = _clock.now()
-        chosen = [
+        return by_expiry(
             _own(claim)
             for claim, _, _ in self._held.values()
             if claim.key.text.startswith(prefix)
             and key in (None, claim.key)
             and expired in (None, claim.expires_at <= now)
-        ]
-        return sorted(chosen, key=lambda claim: (claim.expires_at, claim.key.text, claim.name))
+        )
 
     def move(self, old: SessionKey, new: SessionKey) -> Batch | None:
         """Move the claims of a session that is renamed; None if there are none."""

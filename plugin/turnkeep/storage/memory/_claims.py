@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, renewed, taken
+from ..rules import by_expiry, lasting_until, renewed, taken
 
 
 class Claims:
@@ -68,14 +68,13 @@ class Claims:
     def listed(self, key: SessionKey | None, prefix: str, expired: bool | None) -> list[Claim]:
         """Return the claims of a key or a prefix, the earliest expiry first."""
         now = self._clock()
-        found = [
+        return by_expiry(
             claim
             for claim in self._claims.values()
             if claim.key.text.startswith(prefix)
             and key in (None, claim.key)
             and expired in (None, claim.expires_at <= now)
-        ]
-        return sorted(found, key=lambda claim: (claim.expires_at, claim.key, claim.name))
+        )
 
     def move(self, old: SessionKey, new: SessionKey) -> None:
         for key, name in [place for place in self._claims if place[0] == old]:

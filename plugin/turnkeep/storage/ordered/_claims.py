@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import lasting_until, renewed, taken
+from ..rules import by_expiry, lasting_until, renewed, taken
 from ._pairs import Pairs, below, path, utc_now, value
 
 __all__ = ["Claims"]
@@ -71,8 +71,7 @@ class Claims:
     def of(self, key: SessionKey | None) -> list[Claim]:
         """Return the claims of one session, or of all, the oldest expiry first."""
         first = path("claim") if key is None else path("claim", key.text)
-        claims = [_decode(text) for _, text in below(self._pairs, first)]
-        return sorted(claims, key=lambda claim: (claim.expires_at, claim.key, claim.name))
+        return by_expiry(_decode(text) for _, text in below(self._pairs, first))
 
     def move(self, old: SessionKey, new: SessionKey) -> None:
         for claim in self.of(old):

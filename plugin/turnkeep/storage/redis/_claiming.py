@@ -9,7 +9,7 @@ import msgspec
 
 from ..._records.key import SessionKey
 from ..base import Claim
-from ..rules import bounded
+from ..rules import bounded, by_expiry
 from ._asking import Asking
 from ._decode import claim_of, time_of
 from ._listing import Listing
@@ -81,4 +81,4 @@ class Claiming:
             for claim in (claim_of(SessionKey.parse(text.decode()), name, value),)
             if expired in (None, claim.expires_at <= time_of(now))
         ]
-        return sorted(listed, key=lambda claim: (claim.expires_at, claim.key, claim.name))
+        return by_expiry(listed)
