@@ -56,6 +56,12 @@ async def kept_open(store: SessionStore) -> AsyncIterator[None]:
         yield
 
 
+@pytest.fixture
+def log_of_aiogram(caplog: pytest.LogCaptureFixture) -> None:
+    """aiogram's line for each update that it has handled is in the log."""
+    caplog.set_level("INFO", "aiogram.event")
+
+
 @pytest_asyncio.fixture(params=[Telegram, Discord], ids=["telegram", "discord"])
 async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
     """Each platform, with no bot on it yet."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Bot, Dispatcher
 from aiogram.filters import Command
 from aiogram.methods import SendMessage
@@ -20,7 +19,7 @@ from turnkeep import Reply, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 GROUP = -1001234567890
 
@@ -38,13 +37,6 @@ def saying(says: Callable[[Message], Any]) -> Callable[..., Any]:
         await chat_session.answer(says(message))
 
     return handle
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
 
 
 async def echo(message: Message, chat_session: ChatSession) -> None:

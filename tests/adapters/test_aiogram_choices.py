@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher, F
 from aiogram.filters import Command
 from aiogram.types import Message
@@ -17,14 +15,7 @@ from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 
 async def test_a_handlers_flag_keeps_its_messages_out(store: SessionStore) -> None:

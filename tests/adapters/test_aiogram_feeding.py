@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher
 from aiogram.types import Message, Update
 
@@ -21,13 +19,7 @@ from turnkeep.adapter import ChatSession
 from turnkeep.storage.memory import MemoryStorage
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    async with store:
-        yield
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 
 class Hook:

@@ -9,22 +9,14 @@ import pytest
 from aiogram import Dispatcher
 from aiogram.types import Message
 
-from adapters.tools import polling, said
+from adapters.tools import is_closed, polling, said
 from emulators.telegram import TelegramEmulator
-from turnkeep import Session, SessionStore, StoreClosedError
+from turnkeep import Session, SessionStore
 from turnkeep_aiogram import SessionMiddleware
 
 pytestmark = pytest.mark.asyncio
 
 ADA = 7
-
-
-async def is_closed(store: SessionStore) -> bool:
-    try:
-        await store.session("telegram:7").info()
-    except StoreClosedError:
-        return True
-    return False
 
 
 async def test_a_message_that_is_being_stored_at_shutdown_still_gets_its_answer(

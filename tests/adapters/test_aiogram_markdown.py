@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher
 from aiogram.types import Message
 from hypothesis import given
@@ -151,13 +150,6 @@ def test_indented_code_is_code_and_a_list_goes_on_behind_a_code_block() -> None:
 def test_another_word_for_render_is_refused() -> None:
     with pytest.raises(ValueError, match="'entities' or a function"):
         SessionMiddleware(SessionStore("memory:"), render="html")  # type: ignore[arg-type]
-
-
-@pytest_asyncio.fixture
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
 
 
 async def says() -> AsyncIterator[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher
 from aiogram.types import BusinessConnection, Message
 
@@ -19,17 +18,10 @@ from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, per_account
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 ADA = 7
 SHOP = f"telegram:{ADA}:business:shop"
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
 
 
 async def answer(message: Message, chat_session: ChatSession) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher
 from aiogram.types import Message
 
@@ -17,7 +15,7 @@ from turnkeep import Sender, SessionStore, Turn
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 ADA = 7
 GROUP = -1001234567890
@@ -48,13 +46,6 @@ WON = {
     "winners": [BOB],
 }
 STICKER = {**FILE, **SIZE, "type": "regular", "is_animated": False, "is_video": False}
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
 
 
 def paid(currency: str, amount: int) -> dict[str, Any]:

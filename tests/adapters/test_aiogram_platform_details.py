@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher, F
 from aiogram.types import CallbackQuery, Message
 
@@ -18,25 +17,13 @@ from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, per_account
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open", "log_of_aiogram")]
 
 ADA = 7
 OLD = -5
 GROUP = -1001234567890
 OWN = f"telegram:{ADA}"
 SHOP = f"{OWN}:business:shop"
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
-
-
-@pytest.fixture(autouse=True)
-def log_of_aiogram(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "aiogram.event")
 
 
 async def ended(caplog: pytest.LogCaptureFixture, telegram: TelegramEmulator, count: int) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Bot, Dispatcher
 from aiogram.types import (
     CallbackQuery,
@@ -24,7 +22,7 @@ from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open", "log_of_aiogram")]
 
 ADA = 7
 GROUP = -1001234567890
@@ -40,13 +38,6 @@ ARTICLE = InlineQueryResultArticle(
 )
 
 
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
-
-
 def recording(store: SessionStore, **options: Any) -> Dispatcher:
     """A dispatcher without any handler."""
     dispatcher = Dispatcher()
@@ -57,11 +48,6 @@ def recording(store: SessionStore, **options: Any) -> Dispatcher:
 async def ended(caplog: pytest.LogCaptureFixture, telegram: TelegramEmulator, count: int) -> None:
     """Until aiogram is done with so many updates."""
     await telegram.wait_for(lambda: caplog.text.count("handled. Duration") >= count)
-
-
-@pytest.fixture(autouse=True)
-def log_of_aiogram(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "aiogram.event")
 
 
 # What the bot asks Telegram for.

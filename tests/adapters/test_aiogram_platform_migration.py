@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher, F
 from aiogram.types import Message
 
@@ -18,23 +16,11 @@ from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open", "log_of_aiogram")]
 
 OLD = -5
 NEW = -1001234567890
 BOTH_ORDERS = pytest.mark.parametrize("new_first", [False, True], ids=["old first", "new first"])
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
-
-
-@pytest.fixture(autouse=True)
-def log_of_aiogram(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "aiogram.event")
 
 
 class Ended:

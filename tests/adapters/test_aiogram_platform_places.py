@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Bot, Dispatcher
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import Message
@@ -20,18 +19,11 @@ from turnkeep import Sender, SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware, per_account
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 ADA = 7
 GROUP = -1001234567890
 CHANNEL = -1009999999999
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
 
 
 async def answer(message: Message, chat_session: ChatSession) -> None:

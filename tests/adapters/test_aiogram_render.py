@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiogram import Dispatcher
 from aiogram.types import (
     InlineKeyboardButton,
@@ -23,14 +22,7 @@ from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
-pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 
 async def says() -> AsyncIterator[str]:

@@ -15,7 +15,7 @@ from emulators.telegram import TelegramEmulator
 from turnkeep import Session, SessionStore
 from turnkeep_aiogram import SessionMiddleware, source_id
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("log_of_aiogram")]
 
 ADA = 7
 RAW = "1 < 2 & *bold*\n\n- a list  \n"
@@ -82,11 +82,6 @@ def answering(store: SessionStore, model: Model, send: Send = send_whole) -> Dis
 async def handled(caplog: pytest.LogCaptureFixture, telegram: TelegramEmulator, n: int) -> None:
     """Until so many handlers have ended."""
     await telegram.wait_for(lambda: caplog.text.count("handled. Duration") >= n)
-
-
-@pytest.fixture(autouse=True)
-def log_of_aiogram(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "aiogram.event")
 
 
 @pytest.mark.parametrize("send", [send_whole, send_as_html, send_in_pieces])

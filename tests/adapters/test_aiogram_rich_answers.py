@@ -23,7 +23,7 @@ from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 from turnkeep_aiogram._blocks import rich_message
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 TABLE = "Sizes:\n\n| name | size |\n|---|---:|\n| x | **10** |\n"
 WORDS = "Do **this** and `that`."
@@ -33,13 +33,6 @@ WORDS = "Do **this** and `that`."
 async def telegram() -> AsyncIterator[TelegramEmulator]:
     async with TelegramEmulator(rich=True) as server:
         yield server
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
 
 
 class Model:

@@ -7,18 +7,11 @@ import asyncio
 import pytest
 
 from adapters.platforms import Platform, echo
+from adapters.tools import is_closed
 from turnkeep import SessionStore, StoreClosedError
 from turnkeep.adapter import ChatSession
 
 pytestmark = pytest.mark.asyncio
-
-
-async def is_closed(store: SessionStore) -> bool:
-    try:
-        await store.session("telegram:7").info()
-    except StoreClosedError:
-        return True
-    return False
 
 
 async def test_the_store_opens_before_the_first_message_and_is_left_with_the_bot(

@@ -10,24 +10,16 @@ import discord
 import pytest
 from discord.ext import commands
 
-from adapters.tools import RecordingBot, connected, said
+from adapters.tools import RecordingBot, connected, is_closed, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from patience import PATIENCE
-from turnkeep import Session, SessionStore, StoreClosedError, TurnkeepError
+from turnkeep import Session, SessionStore, TurnkeepError
 from turnkeep_discord import SessionCog, _reload, chat_session
 
 pytestmark = pytest.mark.asyncio
 
 EXTENSION = "turnkeep_discord.extension"
-
-
-async def is_closed(store: SessionStore) -> bool:
-    try:
-        await store.session("discord:1").info()
-    except StoreClosedError:
-        return True
-    return False
 
 
 def plain_bot() -> commands.Bot:

@@ -8,7 +8,6 @@ from typing import Any
 
 import discord
 import pytest
-import pytest_asyncio
 from discord import app_commands
 from discord.ext import commands
 
@@ -21,14 +20,7 @@ from turnkeep import SessionStore, TurnkeepError
 from turnkeep.adapter import ChatSession
 from turnkeep_discord import SessionCog, in_turn, record_sent, source_id
 
-pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture(autouse=True)
-async def kept_open(store: SessionStore) -> AsyncIterator[None]:
-    """The store stays open when the bot has stopped, to be looked into."""
-    async with store:
-        yield
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
 
 
 def key_of(place: Payload) -> str:

@@ -17,7 +17,7 @@ from discord.ext import commands
 from emulators.discord import DiscordEmulator, point_at
 from emulators.telegram import TelegramEmulator
 from patience import PATIENCE
-from turnkeep import Session, SessionStore, Turn
+from turnkeep import Session, SessionStore, StoreClosedError, Turn
 from turnkeep_discord import SessionCog, chat_session
 
 
@@ -104,6 +104,15 @@ async def all_turns(store: SessionStore, key: str) -> list[Turn]:
 async def said(store: SessionStore, key: str) -> list[str]:
     """What is stored of a session, in its order: `user: …`, `assistant: …`."""
     return [f"{turn.role}: {turn.content}" for turn in await all_turns(store, key)]
+
+
+async def is_closed(store: SessionStore) -> bool:
+    """True if nobody has the store open any more."""
+    try:
+        await store.session("telegram:7").info()
+    except StoreClosedError:
+        return True
+    return False
 
 
 async def keys(store: SessionStore) -> list[str]:
