@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, overload
 
 from .._errors import WindowError
-from ._anthropic import AnthropicWindow, from_anthropic, to_anthropic
+from ._anthropic import AnthropicWindow, to_anthropic
+from ._anthropic_read import from_anthropic
 from ._chat import to_chat
 from ._common import Messages, Shape, listed, read
-from ._google import GoogleWindow, from_google, to_google
+from ._google import GoogleWindow, to_google
+from ._google_read import from_google
 from ._responses import to_responses
 from ._responses_read import from_responses
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from .._errors import InvalidTurnError, kind_of
-from ._anthropic import answer_from_anthropic, from_anthropic
+from ._anthropic_read import answer_from_anthropic, from_anthropic
 from ._chat_read import PLAIN, SAID_FIELDS, answer_from_chat
 from ._common import Message, as_fields, mapping_or_empty
-from ._google import answer_from_google
+from ._google_read import answer_from_google
 from ._responses_read import answers_from_responses
 from ._usage import Tokens, tokens_of
 
