@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
-from ._errors import InvalidTurnError, PartlyDoneError, StorageError, UnsupportedError
+from ._errors import InvalidTurnError, PartlyDoneError, StorageError
 from ._records.info import SessionInfo, own_copy
 from ._records.key import SessionKey
 from ._records.making import MAX_TURN_BYTES, as_sender, as_source_ids
@@ -210,10 +210,6 @@ class SessionStore:
             raise ValueError(f"after needs a time zone: {after!r}")
         by = as_sender(sender, "search: ")
         async with self.desk.use() as storage:
-            if not storage.capabilities.search:
-                raise UnsupportedError(
-                    f"{storage!r} has no search: use 'sqlite:', 'postgresql:' or 'memory:'"
-                )
             return await storage.search(
                 text,
                 prefix=prefix,

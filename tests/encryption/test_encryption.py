@@ -20,7 +20,6 @@ from turnkeep import (
     SessionKey,
     SessionStore,
     StorageError,
-    UnsupportedError,
     Usage,
 )
 from turnkeep._records.making import new_turn
@@ -437,15 +436,6 @@ async def test_the_limit_of_metadata_is_the_same() -> None:
             await session.update_metadata({"x": "y" * 3000})
             with pytest.raises(InvalidMetadataError):
                 await session.update_metadata({"z": "y" * 8000})
-
-
-async def test_a_search_says_that_there_is_none(where: str) -> None:
-    async with store_at(where) as store:
-        with pytest.raises(UnsupportedError):
-            await store.search("word")
-        async with store.desk.use() as storage:
-            with pytest.raises(UnsupportedError, match="encrypted"):
-                await storage.search("word")
 
 
 @pytest.mark.parametrize("key", ["", "short", b"x" * 31, "x" * 43 + "\N{SNOWMAN}", 7])

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from turnkeep import InvalidTurnError, Sender, SessionStore
+from turnkeep import InvalidTurnError, Sender, SessionStore, UnsupportedError
+from turnkeep.encryption import KeyRing, encrypted
+from turnkeep.storage.base import Storage
 
 from .postgres_server import url_of
 
@@ -133,3 +135,24 @@ async def test_a_sender_without_an_id_is_an_error() -> None:
     async with SessionStore("memory:") as store:
         with pytest.raises(InvalidTurnError, match="sender is a Sender or a non-empty id"):
             await store.search("word", sender="")
+
+
+@pytest.mark.parametrize(
+    ("made", "remedy"),
+    [
+        (lambda path: str(path / "chats"), "a storage that has one, such as 'sqlite:'"),
+        (lambda path: f"sqlite:{path}/chats.db?search=none", r"with '\?search=words'"),
+        (
+            lambda path: encrypted(f"sqlite:{path}/chats.db", KeyRing(KeyRing.new_key())),
+            "encrypted",
+        ),
+    ],
+    ids=["jsonl", "sqlite without an index", "encrypted"],
+)
+async def test_a_search_where_there_is_none_says_what_to_do(
+    tmp_path: Path, made: Callable[[Path], str | Storage], remedy: str
+) -> None:
+    async with SessionStore(made(tmp_path)) as store:
+        await store.session("telegram:1").append("user", "word")
+        with pytest.raises(UnsupportedError, match=remedy):
+            await store.search("word")

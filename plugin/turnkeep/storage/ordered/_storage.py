@@ -231,4 +231,7 @@ class OrderedStorage(SingleChanges):
         after: datetime | None = None,
         limit: int = 20,
     ) -> list[Hit]:
-        raise UnsupportedError(f"{type(self).__name__} has no search")
+        raise UnsupportedError(
+            f"{self!r} has no index of words: look through `turns()`, or use a storage that has "
+            "one, such as 'sqlite:'"
+        )
