@@ -2,6 +2,15 @@
 
 `schema_1.sql` has the tables, and the functions that make one round trip of what waits together.
 A `Lane` is a thread with a connection; requests that wait there share a statement and a commit.
+
+Where to find what, from the verbs down to the connection:
+
+- `_storage` the verbs, each on one of three lanes;
+- requests: `_appends`, `_changes` of one session, `_moves` renames, `_claims`, `_windows` reads of
+  one session, `_queries` reads of many, `_schema` the tables;
+- in a transaction: `_sessions`, `_terms` how durable it is and how long it waits;
+- the server: `_lane` a thread, `_link` its connection, `_failures` errors;
+- `_place` reads the URL, `_rows` what the server takes and gives.
 """
 
 from __future__ import annotations

@@ -19,11 +19,15 @@ hash tag, so a cluster keeps them on one node:
 The number in braces is one of 64 shards, by the CRC-32 of the session's key. So a session and
 the index that lists it change together on any cluster.
 
-From the bottom to the top: `_place` reads the URL, `_scripts` the Lua files, `_errors` says what
-a server's error means, `_server` is one connection, `_servers` knows who has which shard, `_link`
-is the thread that sends what waits in one pipeline, `_moves` finishes renames that were begun,
-`_lines` keeps the order of changes, `_asking` follows aliases and waits for renames, `_verbs`,
-`_listing`, `_claims` and `_rename` are the verbs, and `_storage` puts them together.
+Where to find what, from the verbs down to the socket:
+
+- verbs: `_storage` all of them, `_verbs` those of one session, `_listing` several, `_rename`,
+  `_claiming` leases;
+- order: `_asking` follows aliases and waits for renames, `_lines` keeps the order of changes,
+  `_moves` finishes renames that were begun, `_tails` remembers the ends of sessions in use;
+- servers: `_link` the thread, `_exchange` its pipelines, `_servers` who has which shard,
+  `_server` one connection, `_opening` the check at the start;
+- `_place` reads the URL, `_scripts` the Lua files, `_decode` what they answer, `_errors` an error.
 """
 
 from __future__ import annotations
