@@ -27,7 +27,7 @@ FIGURES = {
     "listing": ("sessions", "ms", "to_scan", *LATE),
     "million": ("sessions", "memory_mb", "most_mb", "per_second", *LATE),
     "imports": ("ms",),
-    "adapters": ("us_64", "added_64", "us_1", "added_1"),
+    "adapters": ("cpu_64", "added_64", "cpu_1", "added_1", "us_64", "us_1"),
 }
 
 
