@@ -151,6 +151,16 @@ def _answered(message: Message) -> tuple[int | None, str | None] | None:
     return _origin_id(elsewhere.origin), source
 
 
+def _repeats(message: Message) -> bool:
+    """Return whether a message replies to another one or to a story, or quotes something."""
+    return (
+        message.reply_to_message is not None
+        or message.external_reply is not None
+        or message.reply_to_story is not None
+        or message.quote is not None
+    )
+
+
 def _hides_answered(message: Message, hides: Hides) -> bool:
     answered, reply = _answered(message), replied_to(message)
     origin = None if reply is None else reply.forward_origin
@@ -164,6 +174,8 @@ def _hides_answered(message: Message, hides: Hides) -> bool:
 
 
 def _reply_line(message: Message, hides: Hides = hides_nothing) -> str:
+    if not _repeats(message):
+        return ""
     if _hides_answered(message, hides):
         return reply_note(None, "")
     quoted = message.quote.text if message.quote is not None else None

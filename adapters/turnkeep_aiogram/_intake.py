@@ -105,9 +105,14 @@ class Intake:
 
     def key(self, update: Update, data: dict[str, Any]) -> SessionKey | None:
         """Return the session's key, or None for an update without a chat that the bot is in."""
+        return self._key_at(update, subject_of(update), data)
+
+    def _key_at(
+        self, update: Update, subject: MaybeInaccessible | None, data: dict[str, Any]
+    ) -> SessionKey | None:
         if update.guest_message is not None:
             return None
-        key, subject = as_key(self._key_of(update, data)), subject_of(update)
+        key = as_key(self._key_of(update, data))
         if key is None or subject is None or not is_ephemeral(subject):
             return key
         bot: Bot = data["bot"]
@@ -116,8 +121,13 @@ class Intake:
 
     def is_change(self, update: Update) -> bool:
         """Return True for an edit or a deletion of messages."""
-        edited = any(getattr(update, kind) is not None for kind in EDITED)
-        return edited or update.deleted_business_messages is not None
+        changes = (
+            update.edited_message
+            or update.edited_channel_post
+            or update.edited_business_message
+            or update.deleted_business_messages
+        )
+        return changes is not None
 
     def content_of(self, message: Message) -> Content:
         """Return a message as it is recorded, without what may not be recorded of others."""
@@ -168,7 +178,8 @@ class Intake:
 
     def session_at(self, update: Update, data: dict[str, Any]) -> ChatSession | None:
         """Return the session of the place that an update comes from, bound to no message."""
-        key, subject = self.key(update, data), subject_of(update)
+        subject = subject_of(update)
+        key = self._key_at(update, subject, data)
         if key is None or subject is None:
             return None
         return self._recorder.session(key, self._outlet(update, subject, data["bot"]))
@@ -186,10 +197,10 @@ class Intake:
             key = self.key(update, data) if self._is_scope_known else None
             await self._delete(update, key, bot)
             return None if key is None else self._recorder.session(key)
-        key = self.key(update, data)
+        subject = subject_of(update)
+        key = self._key_at(update, subject, data)
         if key is None:
             return None
-        subject = subject_of(update)
         if subject is None:
             return self._recorder.session(key)
         chained = self._is_chained and subject.chat.type != "private"

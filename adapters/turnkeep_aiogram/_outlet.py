@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -76,6 +77,8 @@ _NOT_CONTENT: Final = ("not modified", "message to edit not found", "can't be ed
 _OLDER_SERVER: Final = ("method not found", "message text is empty")
 """The refusals of rich messages by a Bot API server that does not know them."""
 _FORMAT: Final = frozenset({"entities", "parse_mode", "text"})
+_OPTIONS: Final = AnswerOptions()
+_LOOKS: Final = Looks()
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 
 # The words of tdlib/telegram-bot-api (Client.cpp), tdlib/td, and Telegram's own servers for
@@ -137,20 +140,23 @@ class TelegramOutlet:
         migrated: Callable[[int, int], Awaitable[None]] | None = None,
         options: AnswerOptions | None = None,
     ) -> None:
-        self.options: AnswerOptions = options or AnswerOptions()
-        self.looks: Looks = Looks()
+        self.options: AnswerOptions = options or _OPTIONS
+        self.looks: Looks = _LOOKS
         self._bot = bot
         self._message = message
         self.chat_id: int = message.chat.id
         self.place: Place = place_of(message, None)
         self._render = render
         self._rich = rich
-        self._unmentioned = Unmentioned(message)
         self._on_migration = migrated
         self._sent: list[Message] = []
         private = message.chat.type == "private"
         self.pace: float = 1.0 if private else 3.0
         self.drafts: bool = drafts and private and "business_connection_id" not in self._target
+
+    @cached_property
+    def _unmentioned(self) -> Unmentioned:
+        return Unmentioned(self._message)
 
     @property
     def _target(self) -> dict[str, Any]:

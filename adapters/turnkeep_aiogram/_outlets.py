@@ -39,11 +39,19 @@ class Outlets:
     def of(self, update: Update, message: MaybeInaccessible, bot: Bot) -> TelegramOutlet:
         """Return a new outlet, which answers where the message is."""
         render, rich = self._render, self._rich
-        outlet = ephemeral_outlet(update, message, bot, render, rich) or TelegramOutlet(
-            message, bot, drafts=self._drafts, render=render, rich=rich, migrated=self._migrated
+        private = ephemeral_outlet(update, message, bot, render, rich)
+        if private is not None:
+            private.options = self._options
+            return private
+        return TelegramOutlet(
+            message,
+            bot,
+            drafts=self._drafts,
+            render=render,
+            rich=rich,
+            migrated=self._migrated,
+            options=self._options,
         )
-        outlet.options = self._options
-        return outlet
 
 
 def _as_render(render: Render | str | None) -> Render | None:

@@ -12,7 +12,7 @@ class PendingUpdates:
 
     def __init__(self) -> None:
         self._chats: dict[Hashable, int] = {}
-        self._ended = anyio.Event()
+        self._ended: anyio.Event | None = None  # for those who wait
 
     def begin(self, update: Hashable, chat_id: int) -> None:
         """Add an update."""
@@ -20,12 +20,13 @@ class PendingUpdates:
 
     def end(self, update: Hashable) -> None:
         """Remove an update that is recorded, or won't be; a second call does nothing."""
-        if self._chats.pop(update, None) is not None:
+        if self._chats.pop(update, None) is not None and self._ended is not None:
             self._ended.set()
-            self._ended = anyio.Event()
+            self._ended = None
 
     async def wait(self, chat_id: int) -> None:
         """Wait for the chat's updates that are pending now."""
         before = {update for update, chat in self._chats.items() if chat == chat_id}
         while before & self._chats.keys():
+            self._ended = self._ended or anyio.Event()
             await self._ended.wait()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -30,7 +28,7 @@ class Confirmation(RequestMiddleware):
         super().__init__()
         self._before_first = before_first
         self._recording: Counter[int] = Counter()
-        self._recorded = anyio.Event()
+        self._recorded: anyio.Event | None = None  # for those who wait
 
     async def before(self, bot: Bot, method: TelegramMethod[Any]) -> None:
         """Hold a request for updates."""
@@ -40,35 +38,39 @@ class Confirmation(RequestMiddleware):
         # aiogram handles updates in tasks; those that it has just created start here.
         await anyio.lowlevel.checkpoint()
         while self._recording[bot.id]:
+            self._recorded = self._recorded or anyio.Event()
             await self._recorded.wait()
 
-    @contextmanager
-    def held(self, bot: Bot, *, at_most: float | None = None) -> Generator[None, None, None]:
+    def held(self, bot: Bot, *, at_most: float | None = None) -> Held:
         """Hold the requests inside the block, where an update is recorded, or for some seconds."""
         self._recording[bot.id] += 1
-        end = _Once(partial(self._end, bot))
-        timer = None if at_most is None else asyncio.get_running_loop().call_later(at_most, end)
-        try:
-            yield
-        finally:
-            if timer is not None:
-                timer.cancel()
+        return Held(lambda: self._end(bot.id), at_most)
+
+    def _end(self, bot_id: int) -> None:
+        self._recording[bot_id] -= 1
+        if self._recorded is not None and not self._recording[bot_id]:
+            self._recorded.set()
+            self._recorded = None
+
+
+class Held:
+    """A hold on a bot's requests. It ends once: with its block, or after `at_most` seconds."""
+
+    def __init__(self, end: Callable[[], None], at_most: float | None) -> None:
+        self._end: Callable[[], None] | None = end
+        self._timer: asyncio.TimerHandle | None = None
+        if at_most is not None:
+            self._timer = asyncio.get_running_loop().call_later(at_most, self.end)
+
+    def end(self) -> None:
+        """Let the requests go; a second call does nothing."""
+        end, self._end = self._end, None
+        if end is not None:
             end()
 
-    def _end(self, bot: Bot) -> None:
-        self._recording[bot.id] -= 1
-        if not self._recording[bot.id]:
-            self._recorded.set()
-            self._recorded = anyio.Event()
+    def __enter__(self) -> None: ...
 
-
-class _Once:
-    """A function that runs at its first call only."""
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function: Callable[[], None] | None = function
-
-    def __call__(self) -> None:
-        function, self._function = self._function, None
-        if function is not None:
-            function()
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.end()

@@ -13,6 +13,7 @@ from aiogram.types import Update
 
 from turnkeep.adapter import Recorder, Resumer, ToHandle
 
+from ._as_json import as_json
 from ._feeding import feed_update
 
 logger: Final = logging.getLogger("turnkeep")
@@ -23,9 +24,7 @@ _STARTUP: Final = 1.0
 
 def to_handle(update: Update, bot: Bot) -> ToHandle:
     """Return what is needed to handle an update again."""
-    # Without what Telegram did not send: aiogram's own defaults are no JSON.
-    data = update.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return ToHandle(_name(bot.id), data)
+    return ToHandle(_name(bot.id), as_json(update))
 
 
 def _name(bot_id: int) -> str:

@@ -192,10 +192,12 @@ class SessionCog(commands.Cog):
         """Record the message, and run the listeners to it; called by discord.py."""
         if self._capture is not None and message.author == self.bot.user:
             return self._capture.on_sent(message)
-        if self._intake.by_handlers and not self._listeners():
+        if not self._listeners():
+            if not (self._intake.by_handlers or await self._intake.has_recorded(message)):
+                await self.record(message)
             return None
         session = await self.record(message)
-        if session is None or session.turn is None or not self._listeners():
+        if session is None or session.turn is None:
             return None
 
         async def handle(bound: ChatSession) -> None:

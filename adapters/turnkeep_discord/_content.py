@@ -90,7 +90,8 @@ def post_line(message: discord.Message) -> str:
 def _lines(message: discord.Message, hides: Hides) -> list[str]:
     """Return the lines that the message says, without what it replies to."""
     lines = [as_said(line) for line in _texts(message, message)]
-    lines += [note("forwarded")] * _forwards_hidden(message, hides)
+    if _forwards_hidden(message, hides):
+        lines.append(note("forwarded"))
     for snapshot in _snapshots(message, hides):
         lines += [note("forwarded"), *(as_said(line) for line in _texts(snapshot, message))]
     return lines

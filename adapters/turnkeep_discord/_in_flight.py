@@ -34,6 +34,11 @@ class MessagesInFlight:
             in_flight = self._by_id[message.id] = InFlight(message)
         return in_flight
 
+    def known(self, message: discord.Message) -> InFlight | None:
+        """Return the object that other callers with this message share; None if there are none."""
+        in_flight = self._by_id.get(message.id)
+        return in_flight if in_flight is not None and in_flight.message is message else None
+
     def outdate(self, message_id: int) -> None:
         """Let later callers look the message up again: its turn is about to change."""
         if (in_flight := self._by_id.get(message_id)) is not None:

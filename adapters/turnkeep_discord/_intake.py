@@ -115,6 +115,17 @@ class Intake:
                 in_flight.session = recorded
             return recorded
 
+    async def has_recorded(self, message: discord.Message) -> bool:
+        """Return True if another task has just recorded this message, or is about to.
+
+        The bot's own handlers often ask first: then the cog has nothing left to do.
+        """
+        in_flight = self._in_flight.known(message)
+        if in_flight is None:
+            return False
+        async with self.order.admit(message.channel.id):
+            return in_flight.session is not None
+
     async def record_missed(self, channel_id: int) -> None:
         """Record the messages of a channel that the bot missed."""
         async with self.order.admit(channel_id):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -20,9 +18,8 @@ class ChannelOrder:
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         """The tasks that asked for a session, or record an event."""
 
-    @asynccontextmanager
-    async def admit(self, channel_id: int | None) -> AsyncGenerator[None, None]:
-        """Admit one task at a time per channel, in the order of arrival.
+    def admit(self, channel_id: int | None) -> Admitted:
+        """Admit one task at a time per channel, in the order of arrival: `async with admit(…)`.
 
         Nothing is awaited before the task has its place in the queue. Raises `TurnkeepError` if
         the task waits for itself.
@@ -36,10 +33,31 @@ class ChannelOrder:
                 "chooses among them (a command_prefix, a record=) asks for the session, which "
                 "waits for that function: read store.session(session_key(channel.id)) there"
             )
-        lock = self._queues.setdefault(channel, asyncio.Lock())
-        async with lock:
-            self._recording[channel] = task
-            try:
-                yield
-            finally:
-                self._recording.pop(channel, None)
+        queue = self._queues.get(channel)
+        if queue is None:
+            queue = self._queues[channel] = asyncio.Lock()
+        return Admitted(self._recording, channel, task, queue)
+
+
+class Admitted:
+    """The time in which one task records what happens in a channel."""
+
+    __slots__ = ("_channel", "_queue", "_recording", "_task")
+
+    def __init__(
+        self,
+        recording: dict[int, asyncio.Task[Any] | None],
+        channel: int,
+        task: asyncio.Task[Any] | None,
+        queue: asyncio.Lock,
+    ) -> None:
+        self._recording, self._channel, self._task = recording, channel, task
+        self._queue = queue
+
+    async def __aenter__(self) -> None:
+        await self._queue.acquire()
+        self._recording[self._channel] = self._task
+
+    async def __aexit__(self, *_: object) -> None:
+        self._recording.pop(self._channel, None)
+        self._queue.release()

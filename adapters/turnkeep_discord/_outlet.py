@@ -30,6 +30,8 @@ T = TypeVar("T")
 logger: Final = logging.getLogger("turnkeep")
 
 # https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
+_OPTIONS: Final = AnswerOptions()
+_LOOKS: Final = Looks()
 _UNKNOWN_CHANNEL: Final = 10003
 _UNKNOWN_WEBHOOK: Final = 10015
 _UNKNOWN_INTERACTION: Final = 10062
@@ -73,8 +75,8 @@ class DiscordOutlet:
         mentions: discord.AllowedMentions | None = None,
         render: Render | None = None,
     ) -> None:
-        self.options: AnswerOptions = options or AnswerOptions()
-        self.looks: Looks = Looks()
+        self.options: AnswerOptions = options or _OPTIONS
+        self.looks: Looks = _LOOKS
         self._render = render
         interaction = where.interaction if isinstance(where, commands.Context) else where
         self._interaction = interaction if isinstance(interaction, discord.Interaction) else None
@@ -83,13 +85,16 @@ class DiscordOutlet:
         self._name: str | None = None
         self.deferral: Deferral | None = None
         """The deferral of the interaction, while its handler waits."""
-        mentions_nobody = mentions is not None and mentions.users is False
-        self._mentions = discord.AllowedMentions(
-            everyone=False, roles=False, users=False if mentions_nobody else [author_of(where)]
-        )
+        self._where = where
+        self._mentions_nobody = mentions is not None and mentions.users is False
         self._is_for_one = ephemeral or is_private(where)
         self._is_ephemeral: bool | None = True if ephemeral else None
         """True if only one user sees the answer; None as long as that is unknown."""
+
+    @property
+    def _mentions(self) -> discord.AllowedMentions:
+        users = False if self._mentions_nobody else [author_of(self._where)]
+        return discord.AllowedMentions(everyone=False, roles=False, users=users)
 
     def begin(self, name: str, sent: Sequence[str]) -> None:
         """Name the messages, and edit those of an earlier try; see `turnkeep.adapter.Outlet`.

@@ -79,5 +79,9 @@ class Reading:
             return is_elsewhere or (original is not None and self.ignores(original))
         channel = where.channel
         parent = channel.parent_id if isinstance(channel, discord.Thread) else None
-        ids = (None if one is None else one.id for one in (author_of(where), channel, where.guild))
-        return self._recorder.ignores(*ids, parent)
+        return self._recorder.ignores(
+            author_of(where).id,
+            None if channel is None else channel.id,
+            None if where.guild is None else where.guild.id,
+            parent,
+        )

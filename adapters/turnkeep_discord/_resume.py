@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import discord
@@ -19,6 +20,9 @@ logger: Final = logging.getLogger("turnkeep")
 
 _LINGER: Final = 5.0
 """The seconds in which another handler may ask for a message that none has in hand."""
+
+_AT_ONCE: Final = 0.1
+"""The seconds by which it may end earlier, together with others."""
 
 
 class Resume:
@@ -35,7 +39,9 @@ class Resume:
         self._resumer: Resumer | None = None
         self._has_begun = False
         self._held: dict[asyncio.Task[Any], list[Turn]] = {}
-        self._timers: dict[asyncio.TimerHandle, Turn] = {}
+        self._lingering: deque[tuple[float, Turn]] = deque()
+        """The messages that no task has in hand, and the time until which they are kept."""
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -70,12 +76,23 @@ class Resume:
                 self._settle_later(turn)
 
     def _settle_later(self, turn: Turn) -> None:
-        def settle() -> None:
-            del self._timers[timer]
-            self._start(self._recorder.debts.settle(turn))
+        loop = asyncio.get_running_loop()
+        self._lingering.append((loop.time() + _LINGER, turn))
+        if self._timer is None:
+            self._timer = loop.call_later(_LINGER, self._settle_due)
 
-        timer = asyncio.get_running_loop().call_later(_LINGER, settle)
-        self._timers[timer] = turn
+    def _settle_due(self) -> None:
+        """End what nobody has in hand any more, all of it in one task."""
+        loop, due, self._timer = asyncio.get_running_loop(), list[Turn](), None
+        while self._lingering and self._lingering[0][0] <= loop.time() + _AT_ONCE:
+            due.append(self._lingering.popleft()[1])
+        if self._lingering:
+            self._timer = loop.call_at(self._lingering[0][0], self._settle_due)
+        self._start(self._settle(due))
+
+    async def _settle(self, turns: Iterable[Turn]) -> None:
+        for turn in turns:
+            await self._recorder.debts.settle(turn)
 
     def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -116,9 +133,9 @@ class Resume:
 
     async def settle_all(self) -> None:
         """End what no handler has in hand; called before the cog leaves the store."""
-        turns = list(self._timers.values())
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        for turn in turns:
-            await self._recorder.debts.settle(turn)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        turns = [turn for _, turn in self._lingering]
+        self._lingering.clear()
+        await self._settle(turns)

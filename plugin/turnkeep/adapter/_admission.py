@@ -41,7 +41,7 @@ class Admission:
         self._waits = waits
         self._is_managed = is_managed  # whoever runs the handler calls `end`
         self._is_begun = False
-        self._stack = AsyncExitStack()
+        self._stack: AsyncExitStack | None = None
 
     async def begin(self, session: Session, outlet: Outlet | None) -> None:
         """Wait for the handler's turn; raise `RefusedError` if it may not ask the model now.
@@ -106,7 +106,9 @@ class Admission:
     async def end(self) -> None:
         """Leave the line. The next question of the same handler begins a new admission."""
         self._is_begun = False
-        await self._stack.aclose()
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
 
 
 def person_of(session: Session, turn: Turn | None) -> str:

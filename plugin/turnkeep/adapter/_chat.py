@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from .._errors import StorageError, StoreLockedError, TurnkeepError
 from .._records.key import SessionKey
 from .._records.turn import Turn, TurnFields
 from .._session.conversation import Conversation
+from .._session.handle import copied
 from .._session.history import ShownWindow
 from .._session.reply import Reply
 from .._store import Session, SessionStore
@@ -64,11 +64,12 @@ class ChatSession(Session):
         *,
         outlet: Outlet | None = None,
         conversation: Conversation | None = None,
+        admission: Admission | None = None,
     ) -> None:
         super().__init__(store, conversation or Conversation(store.desk, key))
         self.outlet = outlet
         self._ask: Ask | None = None
-        self._admission: Admission | None = None
+        self._admission = admission
         self._replaces = False
         self._replies: list[Reply] = []  # shared with the handles that are bound to a message
 
@@ -84,7 +85,7 @@ class ChatSession(Session):
 
     def unbound(self) -> Self:
         """Return a copy of the handle that is bound to no message."""
-        free = copy.copy(self)
+        free = copied(self)
         free.turn, free.joined, free.was_answered = None, (), False
         return free
 
@@ -94,9 +95,9 @@ class ChatSession(Session):
         The earlier answer, and the messages that it was sent as, stay until the new one is
         stored.
         """
-        copied = copy.copy(self)
-        copied._replaces = True  # noqa: SLF001 (a handle just made)
-        return copied
+        other = copied(self)
+        other._replaces = True  # noqa: SLF001 (a handle just made)
+        return other
 
     # The admission to the model.
 
@@ -105,11 +106,11 @@ class ChatSession(Session):
 
         None is for a handler that is in line already.
         """
-        copied = copy.copy(self)
+        other = copied(self)
         if admission is not None and self._admission is not None:
             admission.by = self._admission.by
-        copied._admission = admission  # noqa: SLF001 (a handle just made)
-        return copied
+        other._admission = admission  # noqa: SLF001 (a handle just made)
+        return other
 
     async def begin_asking(self) -> None:
         """Wait for the handler's turn; raise `RefusedError` if it may not ask the model now."""
@@ -129,7 +130,7 @@ class ChatSession(Session):
         It does so when the handler asks the model: in `get_history`, `answer` and `reply`. `by`
         is the id of the person who asks.
         """
-        asking = copy.copy(self)
+        asking = copied(self)
         asking._ask = ask  # noqa: SLF001 (a handle just made)
         if self._admission is not None:
             self._admission.by = by

@@ -40,8 +40,8 @@ class _Message:
 
     def __init__(self, session: Session, turn: Turn) -> None:
         self.own = (*session.joined, turn)
-        self.since = current_time()
-        self.scope = CancelScope()
+        self.since = 0.0
+        self.scope: CancelScope | None = None  # while another message may take this one over
         self.superseded = False
         self.is_late = False  # its turn came when the store was closed
         self._before: list[_Message] = []
@@ -50,13 +50,16 @@ class _Message:
         """Take over an earlier message: this one's handler answers it too."""
         if before is not None:
             before.superseded = True
-            before.scope.cancel()
+            if before.scope is not None:
+                before.scope.cancel()
             self._before.append(before)
             self.since = before.since
 
     @property
     def turns(self) -> tuple[Turn, ...]:
         """The turns to answer: its own, and those of all messages that it took over."""
+        if not self._before and len(self.own) == 1:
+            return self.own
         taken: dict[tuple[int, datetime], Turn] = {}
         left = [self]
         while left:
@@ -169,22 +172,26 @@ class Overlap:
         if session.turn is None:
             return await self._run_unrecorded(session, handle, busy)
         name = session.name(session.turn)
-        room = _rooms.setdefault(session.store, _Room())
+        room = _room_of(session.store)
         if session.already_answered or room.knows(name):
             return None  # delivered again
         room.in_hand.add(name)
         debts = debts_of(session.store.desk)
         debts.enter_line(session.turn)
-        line = room.line(session.lives(session.turn))
         mine = _Message(session, session.turn)
         result: T | None = None
         cut_off = True
         try:
-            with mine.scope:
-                await self._burst(line, mine, album, debounce)
-                result = await self._in_line(line, mine, session, handle, busy)
-                if not mine.superseded:
-                    room.note_handled(session.name(turn) for turn in mine.turns)
+            if busy == "parallel" and album is None and not debounce:
+                result = await self._handle(mine, session, handle)  # nothing takes it over
+            else:
+                line = room.line(session.lives(session.turn))
+                mine.since = current_time()
+                with CancelScope() as mine.scope:
+                    await self._burst(line, mine, album, debounce)
+                    result = await self._in_line(line, mine, session, handle, busy)
+            if not mine.superseded:
+                room.note_handled(session.name(turn) for turn in mine.turns)
         except StoreClosedError:
             raise
         except Exception:  # the handler failed; one that is cut off is handled again
@@ -279,7 +286,7 @@ class Overlap:
             await self._refuse(session, mine, refusal)
             return None
         await debts_of(session.store.desk).count_try(turns)
-        bound = session.bind(latest, joined=left)
+        bound = session if len(turns) == 1 else session.bind(latest, joined=left)
         if isinstance(bound, ChatSession):
             bound = bound.admitted_by(None)
         return await handle(bound)
@@ -292,7 +299,11 @@ class Overlap:
 
 def _line_of(session: Session, turn: Turn) -> Line:
     """Return the line of a turn's session, in which its recorded messages stand, too."""
-    return _rooms.setdefault(session.store, _Room()).line(session.lives(turn))
+    return _room_of(session.store).line(session.lives(turn))
+
+
+def _room_of(store: SessionStore) -> _Room:
+    return _rooms.get(store) or _rooms.setdefault(store, _Room())
 
 
 def _is_answered(session: Session, turn: Turn) -> bool:
