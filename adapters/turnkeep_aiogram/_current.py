@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
@@ -62,11 +60,14 @@ def _ids(message: Message) -> tuple[object, ...]:
     return message.chat.id, message.message_id, *own
 
 
-@contextmanager
-def in_hand(event: TelegramObject, session: ChatSession) -> Generator[None, None, None]:
+class in_hand:  # noqa: N801 (it is called as a function)
     """Make this the session of the event inside the block."""
-    token = _current.set(_Current(event, session))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    def __init__(self, event: TelegramObject, session: ChatSession) -> None:
+        self._now = _Current(event, session)
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._now)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

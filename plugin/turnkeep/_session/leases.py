@@ -252,8 +252,10 @@ class Leases:
     async def _renew(self, scope: CancelScope, ended: Event) -> None:
         try:
             with scope:
-                while self._held:
+                while True:  # for a while without any: the next message takes one
                     await sleep(TTL / 3)
+                    if not self._held:
+                        break
                     for lease in list(self._held.values()):
                         await self._renew_one(lease)
         finally:

@@ -56,7 +56,7 @@ class GrowingMessage:
         self._progress = progress
         self._clock = clock
         self._max_wait = max_wait
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)  # a checkpoint costs more than most pieces
         self._text = ""
         self._brought = ""
         self._shown: list[tuple[str, Any]] = [("", None)] * len(sent)
@@ -76,8 +76,10 @@ class GrowingMessage:
 
     async def show(self, text: str) -> None:
         """Show the text if it is time to; most of what goes wrong is left to `finish`."""
+        self._text = text
+        if self._failure is None and self._clock() < self._next:
+            return
         async with self._lock:
-            self._text = text
             if self._failure is not None:
                 raise self._failure
             await self._show()
@@ -151,7 +153,8 @@ class GrowingMessage:
         waited = max(0.0, self._refused_until - self._clock())
         if waited and waited >= self._max_wait:
             raise SlowDownError(waited)
-        await anyio.sleep(waited)
+        if waited:
+            await anyio.sleep(waited)
         while True:
             try:
                 await self._bring(text, below, done=True)

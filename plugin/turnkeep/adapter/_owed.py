@@ -292,9 +292,12 @@ class Debts:
             debt = self._close(name)
             if debt is None or (cut_off and debt.by in self.closing):
                 continue
-            with CancelScope(shield=True), suppress(TurnkeepError):
-                await debt.noted()
-                await self._desk.leases.drop(debt.lease)
+            with CancelScope(shield=True):
+                try:
+                    await debt.noted()
+                    await self._desk.leases.drop(debt.lease)
+                except TurnkeepError:
+                    continue  # it was logged
 
 
 def _payload(by: str, update: Mapping[str, Any]) -> dict[str, Any]:

@@ -243,7 +243,8 @@ class Recorder:
             "time": time,
             "extra": extra,
         }
-        received = await self._receive_now_or_later(session, content, fields)
+        receive = self._receive if self._later is None else self._receive_now_or_later
+        received = await receive(session, content, fields)
         if quoted is not None:  # a link may have led elsewhere
             self._note(None, received.conversation.key, quoted, time)
         return received
@@ -251,8 +252,7 @@ class Recorder:
     async def _receive_now_or_later(
         self, session: ChatSession, content: object, fields: dict[str, Any]
     ) -> ChatSession:
-        if self._later is None:
-            return await self._receive(session, content, fields)
+        assert self._later is not None
         if self._later.holds(session.key):
             await self._later.settle()
         if not self._later.holds(session.key):
@@ -272,23 +272,24 @@ class Recorder:
     async def _receive(
         self, session: ChatSession, content: object, fields: dict[str, Any]
     ) -> ChatSession:
-        received = await self._begin(session, content, fields)
+        if self._reset is None:
+            received = await session.receive(content, **fields)
+        else:
+            received = await self._begin(self._reset, session, content, fields)
         source_id, key = fields["source_id"], received.conversation.key
-        if source_id is not None and key != session.key:
+        if source_id is not None and key is not session.key and key != session.key:
             self._places.move(source_id, session.key, key)
         return received
 
     async def _begin(
-        self, session: ChatSession, content: object, fields: dict[str, Any]
+        self, policy: ResetPolicy, session: ChatSession, content: object, fields: dict[str, Any]
     ) -> ChatSession:
         """Record a message, as the first one of a new epoch if that is due."""
-        if self._reset is None:
-            return await session.receive(content, **fields)
         # Of two messages at once only one may end the silence, and start over.
         lock = self._locks.setdefault(session.key.text, Lock())
         async with lock:
             now = fields["time"] or datetime.now(timezone.utc)
-            await self._begin_again(self._reset, session, fields["source_id"], now)
+            await self._begin_again(policy, session, fields["source_id"], now)
             return await session.receive(content, **fields)
 
     def _note(

@@ -27,7 +27,8 @@ class ClaimVerbs(OpenedFolder):
     ) -> Claim | None:
         self._check_writable(key)
         take = partial(self._claims.claim, name=name, owner=owner, ttl=ttl, payload=payload)
-        taken = await self._in_session(key, take)
+        there = self._key_at_hand(key)
+        taken = take(there) if there is not None else await self._in_session(key, take)
         if taken is None:
             return None
         await self._claims.stored(key, taken[1])
@@ -38,13 +39,16 @@ class ClaimVerbs(OpenedFolder):
     ) -> bool:
         self._check_writable(claim.key)
         renew = partial(self._claims.renew, claim=claim, ttl=ttl, payload=payload)
-        batch = await self._in_session(claim.key, renew)
+        there = self._key_at_hand(claim.key)
+        batch = renew(there) if there is not None else await self._in_session(claim.key, renew)
         await self._claims.stored(claim.key, batch)
         return batch is not None
 
     async def release(self, claim: Claim) -> bool:
         self._check_writable(claim.key)
-        batch = await self._in_session(claim.key, partial(self._claims.release, claim=claim))
+        end = partial(self._claims.release, claim=claim)
+        there = self._key_at_hand(claim.key)
+        batch = end(there) if there is not None else await self._in_session(claim.key, end)
         await self._claims.stored(claim.key, batch)
         return batch is not None
 
@@ -58,11 +62,15 @@ class ClaimVerbs(OpenedFolder):
         await self._refresh_claims()
         return self._claims.listed(prefix, None, expired)
 
+    def _key_at_hand(self, key: SessionKey) -> SessionKey | None:
+        """Return the resolved key; None if the session or the claims have to be read first."""
+        chat = None if self._claims.void else self._chats.at_hand(key)
+        return None if chat is None else chat.key
+
     async def _in_session(self, key: SessionKey, function: Callable[[SessionKey], T]) -> T:
         """Call the function with the resolved key, which stays the session's meanwhile."""
-        chat = self._chats.at_hand(key)
-        if chat is not None and not self._claims.void:
-            return function(chat.key)
+        if (there := self._key_at_hand(key)) is not None:
+            return function(there)
         async with self._chats.session(key) as chat:
             await self._refresh_claims()
             return function(chat.key)
