@@ -7,6 +7,7 @@ import asyncio
 import discord
 import pytest
 
+from adapters.discord_bots import settles
 from adapters.tools import RecordingBot, connected, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
@@ -36,6 +37,32 @@ async def test_a_message_that_the_cog_and_a_handler_ask_for_at_once_is_recorded_
             await bot.hears(server, 1)
         assert asked == ["scope", "record"]
         assert await said(store, f"discord:{place['id']}") == ["user: hello"]
+
+
+async def test_a_message_that_a_handler_fails_to_record_is_recorded_by_the_cog(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    asked = list[str]()
+    failed = asyncio.Event()
+
+    class Bot(RecordingBot):
+        async def on_message(self, message: discord.Message) -> None:
+            try:
+                await chat_session(self, message)
+            except OSError:
+                failed.set()
+
+    def record(event: discord.Message | discord.Interaction) -> bool:
+        asked.append("record")
+        if len(asked) == 1:
+            raise OSError("not now")
+        return True
+
+    async with store, connected(server, Bot(store, record=record)):
+        await server.say(place, ada, "hello")
+        await failed.wait()
+        await settles(store, f"discord:{place['id']}", ["user: hello"])
+    assert len(asked) == 2
 
 
 async def test_a_handler_that_asks_after_an_edit_gets_the_edited_turn(
