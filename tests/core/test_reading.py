@@ -12,6 +12,7 @@ from turnkeep import InvalidMetadataError, Session, SessionKey, SessionStore, Tu
 from turnkeep._session import reading
 from turnkeep._session.desk import Desk
 from turnkeep._window.arrange import Arrangement
+from turnkeep._window.options import HistoryOptions
 from turnkeep.storage.base import Change, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
@@ -344,3 +345,72 @@ async def test_a_window_behind_much_that_is_not_shown_is_that_of_a_store_that_kn
             mine = await session.get_history(max_messages=3)
             async with SessionStore(storage) as other:
                 assert mine == await other.session(key).get_history(max_messages=3)
+
+
+@pytest.mark.parametrize("before", ["nothing", "a question", "an answered question"])
+async def test_a_bot_that_speaks_by_itself_is_read_whole_once(
+    store: SessionStore, read: list[int], before: str
+) -> None:
+    session = store.session("test:1")
+    if before != "nothing":
+        await session.append("user", "Hi")
+    for _ in range(20):
+        await session.extend([{"role": "assistant", "content": "news"}] * 50)
+    if before == "an answered question":
+        await answer(await session.receive("And now?"), "Nothing.")
+        await session.extend([{"role": "assistant", "content": "news"}] * 1000)
+    first = await session.get_history(max_messages=5)
+    read.clear()
+    assert await session.get_history(max_messages=5) == first
+    for _ in range(3):
+        await session.extend([{"role": "assistant", "content": "more"}] * 30)
+        assert (await session.get_history(max_messages=5))[-1]["content"] == "more"
+    bound = await session.receive("What is new?")
+    assert (await bound.get_history(max_messages=5))[-1]["content"] == "What is new?"
+    async with bound.reply() as reply:
+        assert (await reply.get_history(max_messages=5))[-1]["content"] == "What is new?"
+        reply.add_text("All of that.")
+    assert sum(read) < 600
+
+
+async def test_a_window_of_a_bot_that_speaks_by_itself_is_that_of_a_store_that_knows_nothing() -> (
+    None
+):
+    random, storage = Random(12), MemoryStorage(shared=True)
+    key = SessionKey("test", "1")
+    async with SessionStore(storage) as store:
+        session = store.session(key)
+        for number in range(500):
+            info = await session.info()
+            last = info.last_id if info is not None else 0
+            match random.randrange(24):
+                case 0 | 1:
+                    await session.append("user", f"said {number}")
+                case 2:
+                    await answer(await session.receive(f"asked {number}"), f"to {number}")
+                case 3 if last:
+                    await storage.edit(key, random.randint(1, last), Change(hidden=True))
+                case 4 if last:
+                    change = Change(content=f"edited {number}")
+                    await storage.edit(key, random.randint(max(1, last - 9), last), change)
+                case 5 if last:
+                    await session.delete(random.randint(max(1, last - 300), last))
+                case 6 if random.random() < 0.2:
+                    await session.clear()
+                case 7:
+                    call = {"id": f"c{number}", "function": {"name": "f", "arguments": "{}"}}
+                    await session.append("assistant", None, tool_calls=[call])
+                case 8:
+                    await session.append("tool", "found", tool_call_id=f"c{number - 1}")
+                case _:
+                    count = random.choice((1, 3, 40))
+                    await session.extend(
+                        [{"role": "assistant", "content": f"{number}, {at}"} for at in range(count)]
+                    )
+            options: HistoryOptions = random.choice(
+                ({}, {"max_tokens": 60}, {"slack": 0.2}, {"merge": True})
+            )
+            bound = random.choice((2, 5))
+            mine = await session.get_history(bound, **options)
+            async with SessionStore(storage) as other:
+                assert mine == await other.session(key).get_history(bound, **options)

@@ -105,6 +105,21 @@ async def test_the_cost_of_an_edit_of_the_latest_1000_turns_does_not_depend_on_t
         assert long < 2_500_000
 
 
+async def test_the_changes_of_many_turns_are_found_in_one_reading_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as storage:
+        await storage.append(KEY, [user("x" * 100, source_id=f"{n}") for n in range(2_000)])
+        few = await io_of(storage.change(KEY, {1: Change(content="edited")}), monkeypatch)
+        many = {id: Change(content="also") if id % 2 else None for id in range(1, 2_000, 3)}
+        assert await io_of(storage.change(KEY, many), monkeypatch) < 2.5 * few
+        turns = (await storage.read(KEY)).turns
+    assert [turn.id for turn in turns] == [
+        id for id in range(1, 2_001) if not (id in many and many[id] is None)
+    ]
+    assert {turn.id for turn in turns if turn.content == "also"} == {*range(1, 2_000, 6)}
+
+
 async def test_a_session_stays_at_hand_after_a_change_near_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

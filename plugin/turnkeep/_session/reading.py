@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 PAGE_TURNS: Final = 500
+_NEWEST_TURNS: Final = 50
+"""A storage has so many of a session's newest turns at hand, if it is in use."""
+
 _PAGE_SESSIONS: Final = 1000
 
 
@@ -85,7 +88,7 @@ async def read_window(
     while True:
         info, turns, complete = await desk.read(key, limit=limit)
         view, tail = View(), None
-        far = bare = False
+        far = simple = False
         if info is not None:
             view = sight.view(info)
             behind = info.last_id - (view.as_of or info.last_id)
@@ -98,6 +101,9 @@ async def read_window(
                 turns, is_all = seen.sight(turns, view.as_of or 0, near)
                 complete = complete and is_all
             past = bool(info.origins) and sight.is_past(info, view)
+            simple = options.shows_all and not (far or info.origins or info.last_consolidated)
+            if simple:
+                turns, complete = desk.tails.beginnings.past(info, turns, complete=complete)
             if past:
                 found = await _read_past(desk, info, view, limit)
                 info, turns, complete = found.info or info, found.turns, found.complete
@@ -112,11 +118,7 @@ async def read_window(
                 turns += draft.placed(info, sight.shift(view))
             elif not past:
                 tail = desk.tails.of(info.generation, len(turns))
-                bare = sight.up_to is None and options.shows_all
-                bare = bare and not (info.origins or info.last_consolidated)
-                if bare:
-                    turns, complete = tail.past_empty(info, turns, complete=complete)
-                if not (complete or far) and limit < tail.needed:
+                if not (complete or far or tail.is_kept(info)) and limit < tail.needed:
                     # The last window needed more than a first read.
                     limit = tail.needed
                     continue
@@ -127,8 +129,8 @@ async def read_window(
             if tail is not None and info is not None and window.turns and not far:
                 # With room for the turns to come.
                 tail.needed = min(limit, (info.last_id - window.seen) * 5 // 4)
-            elif bare and tail is not None and info is not None:
-                tail.note_empty(info)
+            if simple and tail is not None and info is not None and tail is not draft.tail:
+                desk.tails.beginnings.note(info, tail.shows_from(info))
             return window
         near, limit = 2 * near, 2 * limit
 
@@ -277,6 +279,8 @@ class Turns(AsyncIterator[Turn]):
             await self._turn_over()
 
     async def _turn_over(self) -> None:
+        if self._epoch is None and self._last is None and await self._is_at_end():
+            return
         after, last = self._after, self._last
         limit, newest = (PAGE_TURNS, False) if last is None else (last, True)
         page = await self._desk.read(self._key, after=after, limit=limit, newest=newest)
@@ -292,6 +296,21 @@ class Turns(AsyncIterator[Turn]):
             self._ended = newest_read.epoch > epoch
             if newest_read.epoch < epoch:
                 self._after = await self._before(epoch, newest_read.id, page.info.last_id)
+
+    async def _is_at_end(self) -> bool:
+        """Turn to the current epoch; return True if all of it is among the newest turns."""
+        limit = min(PAGE_TURNS, _NEWEST_TURNS)
+        info, turns, complete = await self._desk.read(self._key, after=self._after, limit=limit)
+        if info is None:
+            self._ended = True
+            return True
+        self._epoch = info.epoch
+        if complete or turns[0].epoch < info.epoch:
+            self._page, self._ended = iter(turns), True
+            return True
+        if info.epoch > 1:
+            self._after = await self._before(info.epoch, self._after, turns[0].id)
+        return False
 
     async def _before(self, epoch: int, low: int, high: int) -> int:
         """Return the id of a turn not long before this epoch, which begins between these ids.

@@ -84,7 +84,37 @@ def build_window(
     """
     if info is None:
         return Window(None, ())
-    chat, first, complete = _arranged(info, turns, options, view, complete, tail)
+    parts = info.last_consolidated or info.origins
+    if tail is None or parts or _chooses(options) or narrows(view, turns):
+        return _built(info, turns, options, view, tail, complete=complete)
+    if not complete and tail.is_parted(info, turns):
+        return _built(info, turns, options, view, None, complete=False)
+    window = _built(info, turns, options, view, tail, complete=complete)
+    if window is None and tail.is_kept(info):
+        complete = tail.reaches_beginning
+        return _built(info, turns, options, view, tail, complete=complete, whole=True)
+    if window is not None:
+        tail.keep(whole=len(turns) > 4 * max(len(window.turns), options.first_read))
+    return window
+
+
+def _chooses(options: WindowOptions) -> bool:
+    return options.system == "keep" or options.leaving_out is not None
+
+
+def _built(
+    info: SessionInfo,
+    turns: Sequence[Turn],
+    options: WindowOptions,
+    view: View,
+    tail: Tail | None,
+    *,
+    complete: bool,
+    whole: bool = False,
+) -> Window | None:
+    chat, first, complete = _arranged(
+        info, turns, options, view, tail, complete=complete, whole=whole
+    )
     if first == len(chat.exchanges):
         return Window(None, ()) if complete else None
     bounds = [Bound(options.max_messages, one_message, options.slack)]  # then the bound in tokens
@@ -137,13 +167,14 @@ def _arranged(
     turns: Sequence[Turn],
     options: WindowOptions,
     view: View,
-    complete: bool,
     tail: Tail | None,
+    *,
+    complete: bool,
+    whole: bool,
 ) -> tuple[Arrangement, int, bool]:
     """Return the exchanges, the index of the first visible one, and True if it is the oldest."""
     keep_system = options.system == "keep"
-    chosen = keep_system or options.leaving_out is not None
-    if tail is None or chosen or narrows(view, turns):
+    if tail is None or _chooses(options) or narrows(view, turns):
         shown, complete = visible(info, turns, view, complete=complete)
         if options.leaving_out is not None:
             shown = chosen_turns(shown, options.leaving_out)
@@ -156,7 +187,8 @@ def _arranged(
         )
         return chat, 0, complete
     complete = complete or begins_in(info, turns)
-    chat, first = tail.arranged(info, turns, options.unanswered, options.results, complete=complete)
+    rules = options.unanswered, options.results
+    chat, first = tail.arranged(info, turns, *rules, complete=complete, whole=whole)
     if info.last_consolidated:
         floor = consolidated(info, in_epoch(info, turns), turns)
         if floor is not None:

@@ -19,6 +19,7 @@ import msgspec
 from .._records.info import SessionInfo
 from .._records.turn import Turn
 from .arrange import Arrangement
+from .beginnings import Beginnings
 from .behind import Behind
 from .choices import Results, Unanswered
 from .copies import Copies
@@ -44,17 +45,19 @@ class Tail:
     """The arranged turns of one session."""
 
     __slots__ = (
+        "_arranged_at",
         "_arrangement",
         "_cost",
         "_counting",
-        "_empty",
         "_epoch",
         "_first_id",
+        "_is_kept",
         "_rules",
         "_turns",
         "behind",
         "copies",
         "needed",
+        "reaches_beginning",
         "weight",
     )
 
@@ -70,8 +73,11 @@ class Tail:
         self._cost: Cost = one_message
         self.copies: Copies = Copies()
         self.behind: Behind = Behind()
-        self._empty: tuple[int, int, int] | None = None
-        """The epoch, the revision, and the id up to which there is nothing to show in it."""
+        self._arranged_at: tuple[int, int] | None = None
+        """The epoch, and the revision of what is arranged, or was compared with it since."""
+        self._is_kept = False
+        self.reaches_beginning: bool = False
+        """What is arranged is all of the epoch up to the last window."""
         self.needed: int = 0
         """The number of turns that the last window had to read."""
 
@@ -84,25 +90,39 @@ class Tail:
             self._counting, self._cost = options, options.cost
         return self._cost
 
-    def note_empty(self, info: SessionInfo) -> None:
-        """Remember that a look at the whole epoch found nothing to show."""
-        self._empty = info.epoch, info.revision, info.last_id
-        self._arrangement, self._turns = Arrangement(*self._rules), []
+    def shows_from(self, info: SessionInfo) -> int | None:
+        """Return the id of the first turn of the epoch that is shown; None if that is not known.
 
-    def past_empty(
-        self, info: SessionInfo, turns: Sequence[Turn], *, complete: bool
-    ) -> tuple[Sequence[Turn], bool]:
-        """Return the turns, and whether the epoch has none to show before them.
-
-        Where nothing was to be shown of it before, its turns up to there are left out: whatever
-        has changed since has raised the revision.
+        If there is nothing to show, it is the id of the next turn.
         """
-        if complete or self._empty is None or not turns:
-            return turns, complete
-        epoch, revision, last = self._empty
-        if (epoch, revision) != (info.epoch, info.revision) or turns[0].id > last + 1:
-            return turns, complete
-        return [turn for turn in turns if turn.id > last], True
+        if not self.reaches_beginning or self._arranged_at != (info.epoch, info.revision):
+            return None
+        return self._arrangement.ids[0] if self._arrangement.ids else info.last_id + 1
+
+    def is_kept(self, info: SessionInfo) -> bool:
+        """Return True if all that the last window needed is still arranged, and unchanged.
+
+        Whatever changes a turn since raises the revision.
+        """
+        return self._is_kept and self._arranged_at == (info.epoch, info.revision)
+
+    def is_parted(self, info: SessionInfo, turns: Sequence[Turn]) -> bool:
+        """Return True if it is kept up to a turn that is not among these newest ones."""
+        return self.is_kept(info) and self._new(turns) is None
+
+    @property
+    def kept(self) -> int:
+        """The number of turns that are kept also where few were read."""
+        return len(self._turns) if self._is_kept else 0
+
+    def keep(self, *, whole: bool) -> None:
+        """Keep all that is arranged, also where few of the newest turns are read next time.
+
+        It is for a window that shows few turns and depends on many: one of a bot that speaks by
+        itself begins with the latest user turn, or has to know that there is none. Else each such
+        window would read all of them.
+        """
+        self._is_kept = whole
 
     def arranged(
         self,
@@ -112,30 +132,37 @@ class Tail:
         results: Results = "last",
         *,
         complete: bool = False,
+        whole: bool = False,
     ) -> tuple[Arrangement, int]:
         """Return the arrangement, and the index of the first exchange of `turns` in it.
 
-        `turns` are the newest of the session. `complete` is true if the epoch begins there.
+        `turns` are the newest of the session. `complete` is true if the epoch begins there. With
+        `whole`, what is kept counts too, and both are said of it.
         """
         known = self._turns
         rules: tuple[Unanswered, Results] = (unanswered, results)
         first_id = _first_id(info, turns) if complete else None
         new = self._new(turns) if self._epoch == info.epoch and rules == self._rules else None
+        kept = new is not None and self.is_kept(info)
         # Up to four times the turns in hand are kept, so a rebuild is rare.
-        if (
+        if not kept and (
             new is None
             or (complete and first_id != self._first_id)
             or len(known) + len(new) > 4 * len(turns)
         ):
+            self._arranged_at = info.epoch, info.revision
+            self._is_kept, self.reaches_beginning = False, complete
             self._arrangement = Arrangement(unanswered, results, lead=complete)
             self._epoch, self._rules, self._first_id = info.epoch, rules, first_id
             self._turns = known = []
             new = turns
+        elif new is not None and len(turns) - len(new) >= len(known):
+            self._arranged_at = info.epoch, info.revision
         if new:
             known += new
             self._arrangement.extend(in_epoch(info, new))
         arranged = self._arrangement
-        first = bisect_left(arranged.ids, turns[0].id) if turns else 0
+        first = bisect_left(arranged.ids, turns[0].id) if turns and not whole else 0
         # The bot's first words are shown only if nothing can be missing before them.
         return arranged, max(first, 1) if arranged.bot_spoke_first and not complete else first
 
@@ -188,6 +215,7 @@ class Tails:
     def __init__(self) -> None:
         self._tails: OrderedDict[str, Tail] = OrderedDict()
         self._weight = 0
+        self.beginnings: Beginnings = Beginnings()
 
     def of(self, session: str, turns: int) -> Tail:
         """Return the tail of a session; `turns` is the number of turns read for its window."""
@@ -196,7 +224,7 @@ class Tails:
             tail = self._tails[session] = Tail()
         else:
             self._tails.move_to_end(session)
-        weight = 2 * turns + _TAIL_OVERHEAD  # the average, see `arranged`
+        weight = max(2 * turns, tail.kept) + _TAIL_OVERHEAD  # the average, see `arranged`
         if weight != tail.weight:
             self._weight += weight - tail.weight
             tail.weight = weight
@@ -206,6 +234,7 @@ class Tails:
 
     def forget(self, session: str) -> None:
         """Drop the turns of a session from memory."""
+        self.beginnings.forget(session)
         tail = self._tails.pop(session, None)
         if tail is not None:
             self._weight -= tail.weight

@@ -235,8 +235,17 @@ def turns_forward(
 
 
 def offset_of(fd: int, end: int, turn_id: int) -> int:
-    """Return the offset of the first line that holds a turn with `id >= turn_id`, or `end`."""
-    low, high = 0, end
+    """Return the offset of the first line that holds a turn with `id >= turn_id`, or `end`.
+
+    Most turns that are looked for are near the end, so that is left in steps that double.
+    """
+    low, high, step = 0, end, BLOCK
+    while step < high:
+        start, turn = _turn_behind(fd, high - step, end)
+        if turn is not None and turn.id < turn_id:
+            low = start + 1
+            break
+        high, step = high - step, 2 * step
     while low < high:
         middle = (low + high) // 2
         start, turn = _turn_behind(fd, middle, end)

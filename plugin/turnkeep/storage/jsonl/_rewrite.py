@@ -17,7 +17,7 @@ import msgspec
 
 from ..._records.turn import Turn
 from ..base import SessionInfo
-from ._blocks import LongLine, line_at, line_start, lines_backward, lines_forward
+from ._blocks import LongLine, line_start, lines_backward, lines_forward
 from ._disk import copy_bytes, pieces_of, read_part, writing_anew
 from ._edits import MAX_BYTES, Edit, Edits
 from ._lines import (
@@ -32,6 +32,9 @@ from ._lines import (
 )
 from ._place import FileChanged, Place, reading_place
 from ._read import carried_on, offset_of
+
+_NEAR: Final = 32
+"""So many ids behind a turn the next one is looked for line by line."""
 
 _REPLACED: Final = ("edit", "delete")
 """The metadata lines of these are needed only until the next one, which tells as much."""
@@ -191,18 +194,32 @@ def _record_before(fd: int, begin: int, info: SessionInfo) -> tuple[SessionInfo 
 def _places(fd: int, size: int, ids: Iterable[int]) -> list[tuple[int, int]]:
     """Return for these turns the offset of the line, and the id."""
     places: list[tuple[int, int]] = []
-    missing: set[int] = set()
-    for turn_id in ids:
-        start = offset_of(fd, size, turn_id)
-        turn = decode_line(line_at(fd, start, size))
-        if isinstance(turn, Turn) and turn.id == turn_id:
-            places.append((start, turn_id))
-        else:
-            missing.add(turn_id)
+    missing = {*ids}
+    reached = 0
+    for turn_id in sorted(missing):
+        if turn_id > reached and turn_id in missing:
+            reached = turn_id + _NEAR
+            lines = lines_forward(fd, offset_of(fd, size, turn_id), size)
+            for start, turn in _turns(lines):
+                if turn.id > reached:
+                    break
+                if turn.id in missing:
+                    # To go on from here costs less than to look for the next one.
+                    places.append((start, turn.id))
+                    missing.discard(turn.id)
+                    reached = turn.id + _NEAR
     if missing:
         # Damage has put ids out of order, where bisecting fails: look at every line.
-        for start, line in lines_forward(fd, 0, size):
-            turn = decode_line(line)
-            if isinstance(turn, Turn) and turn.id in missing:
-                places.append((start, turn.id))
+        places += [
+            (start, turn.id)
+            for start, turn in _turns(lines_forward(fd, 0, size))
+            if turn.id in missing
+        ]
     return places
+
+
+def _turns(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Turn]]:
+    for start, line in lines:
+        turn = decode_line(line)
+        if isinstance(turn, Turn):
+            yield start, turn

@@ -17,6 +17,9 @@ from ..rules import applied, is_expected, shifted
 
 by_id: Final = attrgetter("id")
 
+_FEW: Final = 100
+"""So many deleted turns are taken out one by one; for more the index is made again."""
+
 _CHUNK: Final = 1000
 """The turns that a merge moves before it lets the loop's other tasks run."""
 
@@ -24,9 +27,11 @@ _CHUNK: Final = 1000
 class Known:
     """The ids of a session's turns by their source ids and tokens, the latest of each."""
 
-    __slots__ = ("sources", "tokens")
+    __slots__ = ("repeated", "sources", "tokens")
 
     def __init__(self, turns: Iterable[Turn]) -> None:
+        self.repeated = False
+        """A source id or a token was on two turns: without the later one, the earlier counts."""
         self.sources: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
         for turn in turns:
@@ -35,10 +40,18 @@ class Known:
     def add(self, turn: Turn) -> None:
         """Add a turn, or what an edit has linked to it."""
         for source in turn.source_ids:
-            if self.sources.get(source, 0) < turn.id:
-                self.sources[source] = turn.id
+            before = self.sources.get(source, 0)
+            self.repeated = self.repeated or before not in (0, turn.id)
+            self.sources[source] = max(before, turn.id)
         if turn.token:
+            self.repeated = self.repeated or self.tokens.get(turn.token, turn.id) != turn.id
             self.tokens[turn.token] = turn.id
+
+    def remove(self, turn: Turn) -> None:
+        """Remove a deleted turn, where no other has one of its names."""
+        for source in turn.source_ids:
+            self.sources.pop(source, None)
+        self.tokens.pop(turn.token, None)
 
 
 @dataclass
@@ -69,6 +82,11 @@ class Held:
         self.turns[place] = turn
         self.known.add(turn)
 
+    def find(self, source_id: str) -> Turn | None:
+        """Return the latest turn with this source id."""
+        place = self.place(self.known.sources.get(source_id, 0))
+        return None if place is None else self.turns[place]
+
     def place(self, turn_id: int) -> int | None:
         place = bisect_left(self.turns, turn_id, key=by_id)
         return place if self.turns[place : place + 1] and self.turns[place].id == turn_id else None
@@ -90,9 +108,12 @@ class Held:
         for place, turn in differing.items():
             if turn is not None:
                 self.change(place, turn)
-        if None not in differing.values():
-            return self.turns
-        return [turn for place, turn in enumerate(self.turns) if differing.get(place, turn)]
+        gone = [place for place, turn in differing.items() if turn is None]
+        if len(gone) > _FEW or (gone and self.known.repeated):
+            return [turn for place, turn in enumerate(self.turns) if differing.get(place, turn)]
+        for place in sorted(gone, reverse=True):
+            self.known.remove(self.turns.pop(place))
+        return self.turns
 
     def is_as(self, expected: Expected | None) -> bool:
         if expected is None:

@@ -153,8 +153,7 @@ class MemoryStorage(SingleChanges):
 
     async def find(self, key: SessionKey, source_id: str) -> Turn | None:
         session = self._get(key)
-        turns = reversed(session.turns) if session else ()
-        return next((turn for turn in turns if source_id in turn.source_ids), None)
+        return session.find(source_id) if session else None
 
     async def find_all(
         self, source_ids: Sequence[str], *, prefix: str = "", since: datetime | None = None

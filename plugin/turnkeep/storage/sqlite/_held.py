@@ -16,6 +16,9 @@ from ._rows import Part
 KEEP: Final = 256
 """The turns that stay of a session's end, at least; they are cut at twice as many."""
 
+MOST_KEPT: Final = 16 * 1024
+"""For longer windows than that, turns are read each time."""
+
 MOST_TURNS: Final = 64 * 1024
 """The turns of all sessions in memory, at most."""
 
@@ -38,6 +41,8 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     turns: list[Turn]
     end: int
     after: int
+    keep: int = KEEP
+    """The turns that stay of its end: as many as its longest window takes."""
 
     def snapshot(
         self, after: int, before: int | None, limit: int | None, newest: bool
@@ -63,20 +68,20 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
     def appended(self, info: SessionInfo, added: Sequence[Turn]) -> Held:
         """Return the session with these turns behind the others."""
-        turns, end, after = self.turns, self.end, self.after
-        if end + len(added) > 2 * KEEP:
-            after = turns[end - KEEP - 1].id if end > KEEP else after
-            turns = turns[max(0, end - KEEP) : end]
+        turns, end, after, keep = self.turns, self.end, self.after, self.keep
+        if end + len(added) > 2 * keep:
+            after = turns[end - keep - 1].id if end > keep else after
+            turns = turns[max(0, end - keep) : end]
             end = len(turns)
         else:
             del turns[end:]  # of a transaction that failed
         turns.extend(added)
-        return Held(self.row, info, self.parts, turns, end + len(added), after)
+        return Held(self.row, info, self.parts, turns, end + len(added), after, keep)
 
     def changed(self, info: SessionInfo, turns: Sequence[Turn] | None = None) -> Held:
         """Return the session with another record, and other turns in place of these."""
         kept = self.turns[: self.end] if turns is None else list(turns)
-        return Held(self.row, info, self.parts, kept, len(kept), self.after)
+        return Held(self.row, info, self.parts, kept, len(kept), self.after, self.keep)
 
 
 class Cache:

@@ -13,7 +13,7 @@ from ..._records.turn import Turn
 from ..base import Expected, SessionInfo, Snapshot, TurnRef
 from ..rules import begun_info, is_expected
 from . import _clock
-from ._held import KEEP, Cache, Held
+from ._held import KEEP, MOST_KEPT, Cache, Held
 from ._rows import (
     COLUMNS,
     LAST_ID,
@@ -199,12 +199,13 @@ class Sessions(TurnRows):
         found = held.snapshot(after, before, limit, newest)
         if found is not None:
             return found
-        if newest and before is None and not after and limit is not None and limit <= 2 * KEEP:
+        if newest and before is None and not after and limit is not None and limit < MOST_KEPT:
+            keep = max(held.keep, limit + 1)
             end = self.read(held, 0, None, max(KEEP // 2, limit + 1), newest=True)
             assert end.info is not None
             turns = list(end.turns)
             reach = 0 if end.complete or not turns else turns[0].id - 1
-            held = Held(held.row, end.info, held.parts, turns, len(turns), reach)
+            held = Held(held.row, end.info, held.parts, turns, len(turns), reach, keep)
             self.keep(held)
             found = held.snapshot(after, before, limit, newest)
             if found is not None:
