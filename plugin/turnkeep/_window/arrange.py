@@ -16,11 +16,9 @@ import msgspec
 from .._records.turn import Turn
 from .calls import NO_RESULT, CallGroup, as_call_id, call_group, has_named_calls
 from .choices import Results, Unanswered
-from .exchange import Exchange, Group
-from .fit import Bound
+from .exchange import Exchange, Group, Totals
 from .message import is_blank, is_plain, is_said_by_user
 from .sight import View, visible
-from .totals import Totals
 
 __all__ = [
     "NO_RESULT",
@@ -67,6 +65,7 @@ class Arrangement:
     - `starts`: the index in `turns` at which each exchange begins.
     - `plain_from`: the index of the first exchange from which on all turns are plain.
     - `reminders`: the turn that the bot wrote by itself just before an exchange, by index.
+    - `totals`: the tokens of the exchanges, once a window was bounded by them.
     """
 
     def __init__(
@@ -93,15 +92,7 @@ class Arrangement:
         self.turns: list[Turn] = []
         self.plain_from = 0
         self.reminders: dict[int, Turn] = {}
-        self._totals: Totals | None = None
-
-    def totals(self, bound: Bound) -> Totals:
-        """Return what the exchanges before the last one cost; only new ones are counted."""
-        totals = self._totals
-        if totals is None or totals.bound != bound:
-            totals = self._totals = Totals(bound, self.exchanges)
-        totals.extend()
-        return totals
+        self.totals: Totals | None = None
 
     @property
     def bot_spoke_first(self) -> bool:
@@ -138,8 +129,8 @@ class Arrangement:
         if first < len(self.starts):
             del self.turns[self.starts[first] :]
             del self.starts[first:], self.ids[first:]
-        if self._totals is not None:
-            self._totals.cut(first)
+        if self.totals is not None:
+            self.totals.cut(first)
         self.plain_from = min(self.plain_from, first)
         for place in range(first, last + 1):
             self._append_to_lists(exchanges[place])

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from .._records.turn import Turn
 from .arrange import Arrangement, bot_first
-from .exchange import Exchange
-from .fit import Bound
-from .totals import Totals
+from .exchange import Exchange, Totals
+from .fit import Bound, condensed
 
 __all__ = ["Cut", "first_kept", "reminder_before"]
 
@@ -58,10 +58,10 @@ def first_kept(
     within = bisect_left(chat.starts, len(chat.turns) - messages.most, first)
     shown: dict[int, Exchange] = {}
     if tokens is not None:
-        totals = chat.totals(tokens)
-        over = _newest_over(chat, totals, max(within - 1, first))
+        totals = _totals(chat, tokens)
+        over = _newest_over(chat, totals, tokens, max(within - 1, first))
         if over is not None:
-            return _followed(chat, totals, first, over, complete=complete)
+            return _followed(chat, totals, tokens, first, over, complete=complete)
         shown = totals.condensed(within)
     if within == first:
         return Cut(first, shown, first) if complete else None
@@ -77,9 +77,19 @@ def _is_full(chat: Arrangement, start: int, messages: Bound) -> bool:
     return bool(reminder) and len(chat.turns) - chat.starts[start] + 2 > messages.most
 
 
-def _newest_over(chat: Arrangement, totals: Totals, first: int) -> int | None:
+def _totals(chat: Arrangement, bound: Bound) -> Totals:
+    """Return what the exchanges before the last one cost; only new ones are counted."""
+    totals = chat.totals
+    if totals is None or totals.bound != bound:
+        shown = partial(condensed, bound=bound)
+        totals = chat.totals = Totals(chat.exchanges, bound.cost, shown, bound)
+    totals.extend()
+    return totals
+
+
+def _newest_over(chat: Arrangement, totals: Totals, bound: Bound, first: int) -> int | None:
     """Return the newest exchange, from `first` on, that no longer fits into the bound."""
-    bound, sums, last = totals.bound, totals.sums, len(chat.ids) - 1
+    sums, last = totals.sums, len(chat.ids) - 1
     most = sums[last] + chat.exchanges[last].cost(bound.cost) - bound.most
     totals.reach(first, most)
     over = bisect_left(sums, most, max(first, totals.first), last + 1) - 1
@@ -87,7 +97,7 @@ def _newest_over(chat: Arrangement, totals: Totals, first: int) -> int | None:
 
 
 def _followed(
-    chat: Arrangement, totals: Totals, first: int, over: int, *, complete: bool
+    chat: Arrangement, totals: Totals, bound: Bound, first: int, over: int, *, complete: bool
 ) -> Cut | None:
     """Return the start for the bound in tokens, or None if more turns must be read.
 
@@ -98,15 +108,15 @@ def _followed(
     last = len(chat.ids) - 1
     if over == last:
         return Cut(last, {}, last)
-    seen = _anchor(chat, totals, first, over, complete=complete)
+    seen = _anchor(chat, totals, bound, first, over, complete=complete)
     if seen is None:
         return None
-    start = _after(chat, totals, first, seen)
+    start = _after(chat, totals, bound, first, seen)
     return Cut(start, totals.condensed(start), seen)
 
 
 def _anchor(
-    chat: Arrangement, totals: Totals, first: int, over: int, *, complete: bool
+    chat: Arrangement, totals: Totals, bound: Bound, first: int, over: int, *, complete: bool
 ) -> int | None:
     """Return the exchange from which windows are followed, or None if it must be read.
 
@@ -119,7 +129,7 @@ def _anchor(
     while id > ids[first]:
         at = bisect_left(ids, id, first)
         totals.reach(at)
-        end = bisect_right(sums, sums[at] + totals.bound.most, at + 1, last + 1) - 1
+        end = bisect_right(sums, sums[at] + bound.most, at + 1, last + 1) - 1
         length = ids[end] - ids[at]
         far = max(length // 2, min(4 * length, _FAR))
         if id % (1 << (far - 1).bit_length()) == 0:
@@ -131,9 +141,9 @@ def _anchor(
     return first
 
 
-def _after(chat: Arrangement, totals: Totals, first: int, start: int) -> int:
+def _after(chat: Arrangement, totals: Totals, bound: Bound, first: int, start: int) -> int:
     """Return the start of the latest window if those before it began with this exchange."""
-    bound, sums, last = totals.bound, totals.sums, len(chat.ids) - 1
+    sums, last = totals.sums, len(chat.ids) - 1
     least, room = (1 - bound.slack) * bound.most, _room(chat, bound, first, start, 0)
     index = start
     while True:

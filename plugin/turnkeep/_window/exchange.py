@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -10,7 +11,7 @@ from .._records.turn import Turn
 from .ledger import Cost, Group, Ledger
 from .message import is_plain
 
-__all__ = ["Exchange", "Group"]
+__all__ = ["Exchange", "Group", "Totals"]
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -75,3 +76,70 @@ class Exchange(msgspec.Struct, gc=False):
                     break
                 at += 1
             self._ledger.cut(at, kept)
+
+
+class Totals:
+    """The sums of what the exchanges of a chat cost, kept while it grows.
+
+    Each window is asked where it begins; with the sums that is a search. The last exchange is
+    left out, since it grows. The others are counted from the end, as far as windows need them,
+    each in the form in which a window shows it. `bound` tells those of two bounds apart.
+    """
+
+    __slots__ = ("_condensed", "_cost", "_exchanges", "_long", "_shown", "bound", "first", "sums")
+
+    def __init__(
+        self,
+        exchanges: Sequence[Exchange],
+        cost: Cost,
+        shown: Callable[[Exchange], Exchange],
+        bound: object,
+    ) -> None:
+        self.bound = bound
+        self._exchanges, self._cost, self._shown = exchanges, cost, shown
+        self._begin()
+
+    def _begin(self) -> None:
+        self.first: int = max(0, len(self._exchanges) - 1)
+        """The index of the first exchange that was counted."""
+        self.sums: list[int] = [0] * (self.first + 1)
+        """By index; the difference of two is the cost from the one exchange to the other."""
+        self._condensed: dict[int, Exchange] = {}
+        self._long: list[int] = []
+
+    def extend(self) -> None:
+        """Take up the exchanges that are no longer the last one."""
+        for index in range(len(self.sums) - 1, len(self._exchanges) - 1):
+            self.sums.append(self.sums[-1] + self._count(index))
+
+    def reach(self, first: int, most: int | None = None) -> None:
+        """Count the exchanges back to `first`, or until a sum is below `most`."""
+        while self.first > first and (most is None or self.sums[self.first] >= most):
+            self.first -= 1
+            self.sums[self.first] = self.sums[self.first + 1] - self._count(self.first)
+
+    def cut(self, first: int) -> None:
+        """Forget the exchanges from this one on, which have changed."""
+        if first < self.first:
+            self._begin()
+            return
+        del self.sums[first + 1 :]
+        while self._long and self._long[-1] >= first:
+            del self._condensed[self._long.pop()]
+
+    def condensed(self, start: int) -> dict[int, Exchange]:
+        """Return the exchanges that are condensed, from this one on, by index."""
+        return {at: self._condensed[at] for at in self._long[bisect_left(self._long, start) :]}
+
+    def next_condensed(self, start: int, end: int) -> int:
+        """Return the index of the next one that is condensed, from `start` on, or `end`."""
+        at = bisect_left(self._long, start)
+        return min(end, self._long[at]) if at < len(self._long) else end
+
+    def _count(self, index: int) -> int:
+        exchange = self._exchanges[index]
+        shown = self._shown(exchange)
+        if shown is not exchange:
+            self._condensed[index] = shown
+            insort(self._long, index)
+        return shown.cost(self._cost)
