@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,22 @@ def counted_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     with monkeypatch.context() as patched:
         patched.setattr(os, "pread", pread)
         yield sizes
+
+
+async def io_of(call: Awaitable[object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The bytes that a call reads and writes."""
+    written: list[int] = []
+    real = os.pwrite
+
+    def pwrite(fd: int, data: bytes, at: int) -> int:
+        written.append(len(data))
+        return real(fd, data, at)
+
+    with counted_reads(monkeypatch) as read:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", pwrite)
+            await call
+        return sum(read) + sum(written)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from faults.disk import Disk
-from storage.test_bounds import counted_reads
+from storage.test_bounds import counted_reads, io_of
 from storage.tools import (
     KEY,
     OTHER,
@@ -65,22 +65,6 @@ async def test_edits_between_appends_leave_a_file_within_twice_what_it_holds(
         for line in path_of(tmp_path).read_bytes().splitlines(keepends=True):
             since = 0 if b'"_type"' in line else since + len(line)
             assert since <= 64 * 1024
-
-
-async def io_of(call: Awaitable[object], monkeypatch: pytest.MonkeyPatch) -> int:
-    """The bytes that a call reads and writes."""
-    written: list[int] = []
-    real = os.pwrite
-
-    def pwrite(fd: int, data: bytes, at: int) -> int:
-        written.append(len(data))
-        return real(fd, data, at)
-
-    with counted_reads(monkeypatch) as read:
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "pwrite", pwrite)
-            await call
-        return sum(read) + sum(written)
 
 
 async def test_the_cost_of_an_edit_of_the_latest_1000_turns_does_not_depend_on_the_length(

@@ -67,7 +67,7 @@ class FolderReader:
         self.read_only = read_only
         self.edits = Edits(path, self.workplace)
         self.index = Index(path)
-        self._renaming = Renaming(path, self.workplace, self.index.touch)
+        self._renaming = Renaming(path, self.workplace, self.edits, self.index.touch)
         self._foreign: dict[SessionKey, list[Path]] = {}
         self._damage = Damage()
         self._told: dict[Path, tuple[int, datetime]] = {}

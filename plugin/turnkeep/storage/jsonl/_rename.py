@@ -1,120 +1,72 @@
 """Renaming a session: an intent is written first, so that a crash in the middle is finished.
 
 All that can fail for want of space comes before the first change to a session's own file.
-What is left undone there, by a crash or a failure, is done before anything else is. Both
+What is left undone there, by a crash or a failure, is done before anything else is. A file
+whose new name is free only gets that name, and a record at its end that says so. Else both
 files are read line by line, so that a long session holds up nobody.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from time import sleep
-from typing import IO, Final, TypeVar
+from typing import IO, Final
 
 import msgspec
 
 from ..._records.key import SessionKey
-from ..._records.turn import Turn
-from ..base import SessionInfo, merged
-from ..rules import shifted
+from ..base import merged
 from . import _clock
 from ._alias import alias_of, alias_path, write_alias
-from ._blocks import length_of, line_at, lines_forward
+from ._blocks import lines_backward
 from ._disk import (
     IrregularFileError,
     UnsyncedError,
     make_folders,
-    pieces_of,
     read_side_file,
     reading,
     remove,
     sync_folder,
     writing_anew,
 )
-from ._lines import DAMAGED, decode_line, encode_turn, without_more
+from ._edits import Edit, Edits
+from ._lines import MetadataLine, decode_line, encode_metadata
 from ._names import DAMAGED_SUFFIX, session_path
-from ._read import ascending, read_tail
+from ._read import read_tail
 from ._rewrite import write_session
+from ._whole import lines_of_both, whole_of
 
-T = TypeVar("T")
 logger: Final = logging.getLogger("turnkeep")
 replace: Final = msgspec.structs.replace
 
-LINES_AT_ONCE: Final = 32
-PAUSE_SECONDS: Final = 0.0001
 INTENT_NAME: Final = "rename.json"
 JOINED_NAME: Final = "joined.session"
 JOINED_DAMAGED_NAME: Final = "joined.damaged"
-
-
-@dataclass
-class _Whole:
-    """All of a session's file."""
-
-    path: Path
-    info: SessionInfo | None = None
-    earlier: int = 0
-    places: list[int] = field(default_factory=list)
-    """Offsets of the turns' lines."""
-    size: int = 0
-    lost: list[int] = field(default_factory=list)
-    """Offsets of the lines that can't be read."""
-
-    @property
-    def aside(self) -> Path:
-        """The file of what was set aside."""
-        return self.path.with_suffix(DAMAGED_SUFFIX)
-
-    @property
-    def is_damaged(self) -> bool:
-        """True if there is anything that can't be read, and is kept."""
-        return bool(self.lost) or os.path.lexists(self.aside)
-
-    def damage(self) -> Iterator[bytes]:
-        """Give all that can't be read: what was set aside, and then the lines in the file."""
-        with suppress(FileNotFoundError), reading(self.aside) as fd:
-            size = os.fstat(fd).st_size
-            yield from pieces_of(fd, 0, size)
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                yield b"\n"
-        if self.lost:
-            with reading(self.path) as fd:
-                for offset in self.lost:
-                    length = length_of(line_at(fd, offset, self.size))
-                    yield from pieces_of(fd, offset, offset + length)
-                    yield b"\n"
-
-    def lines(self) -> Iterator[bytes]:
-        """Give the turns' lines, each with its line feed, as whole appends of one turn."""
-        if not self.places:
-            return
-        wanted = iter([*self.places, -1])
-        offset = next(wanted)
-        with reading(self.path) as fd:
-            for at, line in lines_forward(fd, offset, self.size):
-                if at == offset:
-                    yield without_more(line) + b"\n"
-                    offset = next(wanted)
 
 
 class Renaming:
     """The renames of one folder, one at a time."""
 
     def __init__(
-        self, folder: Path, workplace: Path, touch: Callable[[Sequence[SessionKey]], None]
+        self,
+        folder: Path,
+        workplace: Path,
+        edits: Edits,
+        touch: Callable[[Sequence[SessionKey]], None],
     ) -> None:
         self.finished = 0
         """The number of renames, for those who look through the folder meanwhile."""
         self._folder = folder
         self._workplace = workplace
+        self._edits = edits
         self._touch = touch
         """Takes note that these sessions moved."""
         self._intent = workplace / INTENT_NAME
@@ -142,7 +94,7 @@ class Renaming:
         Raises `UnsyncedError` where it failed and will be finished all the same.
         """
         self.finish()
-        intent = {"old": old.text, "new": new.text, "joined": False}
+        intent = {"old": old.text, "new": new.text, "joined": False, "moves": False}
         alias = alias_path(self._folder, old)
         before = read_side_file(alias) if os.path.lexists(alias) else None
         try:
@@ -179,15 +131,27 @@ class Renaming:
         try:
             intent = json.loads(read_side_file(self._intent))
             old, new = SessionKey.parse(intent["old"]), SessionKey.parse(intent["new"])
-            joined = bool(intent["joined"])
+            joined, moves = bool(intent["joined"]), bool(intent.get("moves"))
         except (ValueError, KeyError, TypeError, RecursionError, IrregularFileError):
             # It is put in place whole, so this is damage, and the old state is all there is.
             logger.error("%s: unreadable; a rename may be half done", self._intent)
             self._intent.replace(self._intent.with_suffix(DAMAGED_SUFFIX))
             return
         source, target = session_path(self._folder, old), session_path(self._folder, new)
-        if not joined:
-            joined = self._prepare(intent)
+        if not (joined or moves):
+            joined, moves = self._prepare(intent)
+        if moves:
+            try:
+                if source.exists():
+                    source.replace(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._join(old, new)
+                self._note({**intent, "joined": True, "moves": False})
+                joined = True
+            else:
+                self._sign(target, new)
         if joined:
             if self._joined_damaged.exists():
                 self._joined_damaged.replace(target.with_suffix(DAMAGED_SUFFIX))
@@ -205,23 +169,47 @@ class Renaming:
         self._touch((old, new))
         self.finished += 1
 
-    def _prepare(self, intent: Mapping[str, object]) -> bool:
-        """Write all that is new; False if there is no file to move."""
+    def _prepare(self, intent: Mapping[str, object]) -> tuple[bool, bool]:
+        """Write all that is new; return whether the files are joined, or one only moves."""
         old, new = (SessionKey.parse(str(intent[name])) for name in ("old", "new"))
         source, target = session_path(self._folder, old), session_path(self._folder, new)
         make_folders(source.parent)
         make_folders(target.parent)
         there = source.exists()
-        if there:
+        asides = (path.with_suffix(DAMAGED_SUFFIX) for path in (source, target))
+        moves = there and not any(map(os.path.lexists, (target, *asides)))
+        if there and not moves:
             self._join(old, new)
         write_alias(alias_path(self._folder, old), self._workplace, new, key=old)
         if there:
-            self._note({**intent, "joined": True})
-        return there
+            self._note({**intent, "joined": not moves, "moves": moves})
+        return there and not moves, moves
+
+    def _sign(self, path: Path, key: SessionKey) -> None:
+        """End a file that has moved with a record of its new key, unless it has one."""
+        with reading(path) as fd:
+            tail = read_tail(fd, key, limit=0)
+            for _, line in lines_backward(fd, tail.size):
+                record = decode_line(line)
+                if isinstance(record, MetadataLine):
+                    if record.key == key.text:
+                        return
+                    break
+            torn = os.pread(fd, tail.torn, tail.size)
+        if tail.info is None:
+            return
+        now = _clock.now()
+        record_line = encode_metadata(
+            replace(tail.info, updated_at=now), "rename", earlier=tail.earlier
+        )
+        line = b"\n" + record_line if tail.unended else record_line
+        left_over = zlib.crc32(torn[len(line) :])
+        edit = Edit(path, tail.size + tail.torn, tail.size, line, left_over)
+        self._edits.write(edit, torn, now)
 
     def _join(self, old: SessionKey, new: SessionKey) -> None:
         """Write the files that `new` is to have."""
-        moved, there = self._whole(old), self._whole(new)
+        moved, there = whole_of(self._folder, old), whole_of(self._folder, new)
         ids = epochs = 0
         earlier = moved.earlier + there.earlier
         info = moved.info or there.info
@@ -236,37 +224,8 @@ class Renaming:
         with writing_anew(self._joined, self._workplace, now) as file:
             if info is not None:
                 info = replace(info, key=new, updated_at=now)
-                lines = _lines(moved, there, ids, epochs)
+                lines = lines_of_both(moved, there, ids, epochs)
                 write_session(file, info, earlier, lines, "rename")
-
-    def _whole(self, key: SessionKey) -> _Whole:
-        path = session_path(self._folder, key)
-        whole = _Whole(path)
-        with suppress(FileNotFoundError), reading(path) as fd:
-            tail = read_tail(fd, key, limit=0)
-            whole.size = tail.size
-            whole.earlier = tail.earlier
-            ids: list[int] = []
-            places: list[int] = []
-            damaged: list[int] = []
-            for offset, line in _considerately(lines_forward(fd, 0, tail.size)):
-                found = decode_line(line)
-                if isinstance(found, Turn):
-                    ids.append(found.id)
-                    places.append(offset)
-                elif found is DAMAGED:
-                    damaged.append(offset)
-            kept = ascending(ids)
-            whole.places = places
-            if len(kept) < len(places):
-                whole.places = [places[at] for at in kept]
-                damaged += {*places}.difference(whole.places)
-            # A line that can't be read can't move into the joined file: it is kept beside it.
-            whole.lost = sorted(damaged)
-            if tail.info is not None:
-                last_id = max(tail.info.last_id, ids[kept[-1]] if kept else 0)
-                whole.info = replace(tail.info, turns=len(kept), last_id=last_id)
-        return whole
 
     def _note(self, intent: Mapping[str, object]) -> None:
         with self._writing(self._intent) as file:
@@ -278,22 +237,3 @@ class Renaming:
 
     def _writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
         return writing_anew(path, self._workplace)
-
-
-def _considerately(lines: Iterator[T]) -> Iterator[T]:
-    """Give all of these, and the interpreter to the other threads every now and then.
-
-    It would give it up every 5 ms by itself, but a write needs it several times.
-    """
-    for count, line in enumerate(lines):
-        if count % LINES_AT_ONCE == 0:
-            sleep(PAUSE_SECONDS)
-        yield line
-
-
-def _lines(older: _Whole, newer: _Whole, ids: int, epochs: int) -> Iterator[bytes]:
-    """Give the lines of both sessions, the turns of the newer one in their new places."""
-    yield from _considerately(older.lines())
-    for line in _considerately(newer.lines()):
-        turn = decode_line(line) if ids or epochs else None
-        yield encode_turn(shifted(turn, ids, epochs, "")) if isinstance(turn, Turn) else line
