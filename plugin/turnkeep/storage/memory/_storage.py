@@ -6,8 +6,9 @@ Only a long rename yields before it has had its effect. So every other verb is a
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import islice
 from typing import Any, Literal
 
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
@@ -32,6 +33,7 @@ from ..rules import SingleChanges, begun_info, is_next, merge_metadata, restored
 from ..words import snippet, words
 from ._claims import Claims
 from ._order import Order
+from ._places import Places
 from ._session import Held, by_id, joined, outcome
 
 
@@ -53,6 +55,7 @@ class MemoryStorage(SingleChanges):
         self._aliases: dict[SessionKey, SessionKey] = {}
         self._claims = Claims(clock)
         self._order = Order(self._resolve)
+        self._places = Places()
 
     def __repr__(self) -> str:
         """Return what `SessionStore` calls it."""
@@ -85,7 +88,15 @@ class MemoryStorage(SingleChanges):
         """Store a session's turns and its record: the effect of every change."""
         session.turns = turns
         session.info = replace(session.info, updated_at=now, turns=len(turns), **changes)
+        self._hold(session)
+
+    def _hold(self, session: Held) -> None:
         self._sessions[session.info.key] = session
+        self._places.put(session.info.key.text, session.info.updated_at)
+
+    def _drop(self, key: SessionKey) -> bool:
+        self._places.drop(key.text)
+        return self._sessions.pop(key, None) is not None
 
     async def append(
         self,
@@ -125,7 +136,7 @@ class MemoryStorage(SingleChanges):
             session = session or Held(info)
             session.info, added = done
             session.add(added)
-            self._sessions[info.key] = session
+            self._hold(session)
             return True
 
     async def aliases(self, *, prefix: str = "") -> dict[SessionKey, SessionKey]:
@@ -168,7 +179,7 @@ class MemoryStorage(SingleChanges):
         return found
 
     def _keys(self, prefix: str) -> list[SessionKey]:
-        return sorted(key for key in self._sessions if key.text.startswith(prefix))
+        return [SessionKey.parse(text) for text in self._places.by_key(prefix, None)]
 
     async def change(
         self,
@@ -238,15 +249,16 @@ class MemoryStorage(SingleChanges):
         order: Literal["written", "key"] = "written",
         metadata: bool = True,
     ) -> Page:
-        def place(info: SessionInfo) -> tuple[timedelta, str]:
-            age = datetime.max.replace(tzinfo=timezone.utc) - info.updated_at
-            return age if order == "written" else timedelta(), info.key.text
-
-        infos = sorted((self._sessions[key].info for key in self._keys(prefix)), key=place)
-        if after is not None:
-            infos = [info for info in infos if place(info) > place(after)]
-        page = infos[:limit] if metadata else [replace(info, metadata={}) for info in infos[:limit]]
-        return Page(page, limit is None or len(infos) <= limit)
+        if order == "key":
+            behind = None if after is None else after.key.text
+            texts: Iterable[str] = self._places.by_key(prefix, behind)
+        else:
+            place = None if after is None else (after.updated_at, after.key.text)
+            texts = self._places.by_time(prefix, place)
+        chosen = [*islice(texts, None if limit is None else limit + 1)]
+        infos = [self._sessions[SessionKey.parse(text)].info for text in chosen[:limit]]
+        page = infos if metadata else [replace(info, metadata={}) for info in infos]
+        return Page(page, len(chosen) == len(infos))
 
     async def rename(self, old: SessionKey, new: SessionKey) -> None:
         async with self._order.rename(old, new):
@@ -261,7 +273,7 @@ class MemoryStorage(SingleChanges):
             if moved and there:
                 kept = await joined(moved, there)
             # From here to the end nothing yields.
-            self._sessions.pop(old, None)
+            self._drop(old)
             if kept and moved:
                 self._put(kept, kept.turns, now, key=new)
             self._aliases = {
@@ -280,7 +292,7 @@ class MemoryStorage(SingleChanges):
             target = self._resolve(key)
             self._aliases.pop(key, None)
             self._claims.drop(target)
-            return self._sessions.pop(target, None) is not None
+            return self._drop(target)
 
     async def files(self) -> list[str]:
         return []

@@ -25,6 +25,10 @@ _PLACED: Final = (
 _OF_SESSIONS: Final = (
     "JOIN parts ON parts.part = turns.place >> 32 JOIN sessions ON sessions.id = parts.session"
 )
+_COUNT: Final = f"SELECT count(*) FROM (SELECT 1 FROM sessions WHERE {below(1)} LIMIT ?2)"
+
+FEW: Final = 1000
+"""So many sessions with a prefix are sorted, where the others could be many more."""
 
 
 def find(sessions: Sessions, key: SessionKey, source_id: str) -> Turn | None:
@@ -78,7 +82,12 @@ def aliases(sessions: Sessions, prefix: str) -> dict[SessionKey, SessionKey]:
 
 
 def listing(
-    prefix: str, limit: int | None, after: SessionInfo | None, order: Literal["written", "key"]
+    prefix: str,
+    limit: int | None,
+    after: SessionInfo | None,
+    order: Literal["written", "key"],
+    *,
+    few: bool = False,
 ) -> str:
     """Return the statement for a page. It walks along an index, and sorts only few sessions."""
     where = below(1)
@@ -86,7 +95,7 @@ def listing(
         if after is not None:
             where += " AND key > ?3"
     else:
-        if limit is not None and not prefix.partition(":")[2]:
+        if limit is not None and not few and not prefix.partition(":")[2]:
             # Most of the sessions: along their times, not by their keys and then sorted.
             where = where.replace("key ", "+key ")
         if after is not None:
@@ -107,7 +116,10 @@ def listed(
     values = (prefix, 0, "")
     if after is not None:
         values = (prefix, micros(after.updated_at), after.key.text)
-    rows = sessions.db.execute(listing(prefix, limit, after, order), values)
+    few = False
+    if prefix and order == "written":
+        few = sessions.db.execute(_COUNT, (prefix, FEW)).get < FEW
+    rows = sessions.db.execute(listing(prefix, limit, after, order, few=few), values)
     infos: list[SessionInfo] = []
     for info in _readable(rows):
         if len(infos) == limit:
