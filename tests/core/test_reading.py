@@ -402,6 +402,12 @@ async def test_a_window_of_a_bot_that_speaks_by_itself_is_that_of_a_store_that_k
                     await session.append("assistant", None, tool_calls=[call])
                 case 8:
                     await session.append("tool", "found", tool_call_id=f"c{number - 1}")
+                case 9 if random.random() < 0.2:
+                    await session.consolidate(summary, keep=2)
+                case 10 if random.random() < 0.2:
+                    linked = store.session(f"test:{number}")
+                    await linked.extend([{"role": "assistant", "content": "before"}] * 20)
+                    await store.link(linked.key, key)
                 case _:
                     count = random.choice((1, 3, 40))
                     await session.extend(
@@ -414,3 +420,43 @@ async def test_a_window_of_a_bot_that_speaks_by_itself_is_that_of_a_store_that_k
             mine = await session.get_history(bound, **options)
             async with SessionStore(storage) as other:
                 assert mine == await other.session(key).get_history(bound, **options)
+
+
+async def summary(_: object) -> str:
+    return "They talked."
+
+
+@pytest.mark.parametrize("news", [100, 400])
+@pytest.mark.parametrize("options", [{"max_tokens": 3000}, {"max_tokens": 9000}, {}])
+async def test_a_longer_window_than_the_last_one_shows_what_was_said_before_a_bots_own_words(
+    news: int, options: HistoryOptions
+) -> None:
+    storage, key = MemoryStorage(shared=True), SessionKey("test", "1")
+    async with SessionStore(storage) as store:
+        session = store.session(key)
+        for number in range(800):
+            await session.extend(
+                [{"role": "user", "content": f"{number}"}, {"role": "assistant", "content": "yes"}]
+            )
+        await session.extend([{"role": "assistant", "content": "news"}] * news)
+        for bound in (5, 3, 5000):
+            mine = await session.get_history(bound, **options)
+            async with SessionStore(storage) as other:
+                assert mine == await other.session(key).get_history(bound, **options)
+            mine = await session.get_history(5)
+            await session.append("assistant", "more")
+
+
+async def test_a_turn_that_is_no_longer_hidden_is_shown_however_much_stands_behind_it(
+    store: SessionStore,
+) -> None:
+    session = store.session("test:1")
+    await session.append("user", "first")
+    async with store.desk.use(session.key, write=True) as storage:
+        await storage.edit(session.key, 1, Change(hidden=True))
+        await session.extend([{"role": "system", "content": "note"}] * 100)
+        await session.append("user", "second")
+        assert [one["content"] for one in await session.get_history(3)] == ["second"]
+        await session.append("user", "third")
+        await storage.edit(session.key, 1, Change(hidden=False))
+    assert [one["content"] for one in await session.get_history(3)] == ["first", "second", "third"]
