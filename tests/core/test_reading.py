@@ -377,6 +377,7 @@ async def test_a_window_of_a_bot_that_speaks_by_itself_is_that_of_a_store_that_k
     None
 ):
     random, storage = Random(12), MemoryStorage(shared=True)
+    some_options: list[HistoryOptions] = [{}, {"max_tokens": 60}, {"slack": 0.2}, {"merge": True}]
     key = SessionKey("test", "1")
     async with SessionStore(storage) as store:
         session = store.session(key)
@@ -413,9 +414,7 @@ async def test_a_window_of_a_bot_that_speaks_by_itself_is_that_of_a_store_that_k
                     await session.extend(
                         [{"role": "assistant", "content": f"{number}, {at}"} for at in range(count)]
                     )
-            options: HistoryOptions = random.choice(
-                ({}, {"max_tokens": 60}, {"slack": 0.2}, {"merge": True})
-            )
+            options = random.choice(some_options)
             bound = random.choice((2, 5))
             mine = await session.get_history(bound, **options)
             async with SessionStore(storage) as other:
