@@ -115,3 +115,41 @@ async def test_a_reply_answers_its_message_after_sessions_were_joined(
     assert not reply.discarded
     assert [turn.answers for turn in await stored(other)] == [None, None, 2]
     assert await said(other) == ["of the old one", "of the new one", "Hello!"]
+
+
+@pytest.mark.parametrize("bound", [True, False])
+async def test_after_a_clear_the_window_of_an_open_reply_ends_with_the_question_in_hand(
+    session: Session, bound: bool
+) -> None:
+    await session.append("user", "old")
+    await session.append("assistant", "of old")
+    asked = await session.receive("Hi")
+    async with (asked if bound else session).reply() as reply:
+        reply.add_tool_call("1", "start_over", {})
+        await session.clear()
+        reply.add_tool_result("1", "done")
+        window = await reply.get_history()
+        await session.append("user", "of the next conversation")
+        assert await reply.get_history() == window
+    assert [one["content"] for one in window] == ["Hi", None, "done"]
+    assert reply.discarded
+
+
+async def test_after_a_clear_a_message_in_hand_has_itself_as_its_window(session: Session) -> None:
+    asked = await session.receive("Hi")
+    await session.clear()
+    assert await asked.get_history() == [{"role": "user", "content": "Hi"}]
+    assert await session.get_history() == []
+    await session.clear(erase=True)
+    assert await asked.get_history() == []
+
+
+async def test_it_has_so_too_if_the_session_was_merged_before_the_clear(session: Session) -> None:
+    asked = await session.receive("Hi")
+    other = session.store.session("telegram:-100777")
+    await other.append("user", "there")
+    await session.store.rename(session.key, other.key)
+    async with asked.reply() as reply:
+        assert [one["content"] for one in await reply.get_history()] == ["Hi"]
+        await other.clear()
+        assert [one["content"] for one in await reply.get_history()] == ["Hi"]

@@ -26,6 +26,7 @@ class Answers:
         self._open: Counter[TurnRef] = Counter()
         self._given: OrderedDict[TurnRef, None] = OrderedDict()
         self._merged: dict[str, SessionInfo] = {}
+        self._moved: OrderedDict[TurnRef, TurnRef] = OrderedDict()
 
     def learn(self, info: SessionInfo) -> None:
         """Remember the generations that a session was merged from; call it if `origins` is set."""
@@ -34,7 +35,15 @@ class Answers:
     def name(self, turn: Turn) -> TurnRef:
         """Return the first name of a turn, as far as its merges are known."""
         info = self._merged.get(turn.generation)
-        return TurnRef(turn.generation, turn.id) if info is None else info.ref(turn.id)
+        ref = TurnRef(turn.generation, turn.id) if info is None else info.ref(turn.id)
+        return self._moved.get(ref, ref) if self._moved else ref
+
+    def move(self, turn: Turn, again: Turn) -> None:
+        """Know a message that was stored `again`, at a later place, by the name it had."""
+        name = self.name(turn)
+        self._moved[self.name(again)] = name
+        if len(self._moved) > _ANSWERS_KEPT:
+            self._moved.popitem(last=False)
 
     def lives(self, turn: Turn) -> tuple[str, ...]:
         """Return a turn's generation, and the known generations that were merged into it."""

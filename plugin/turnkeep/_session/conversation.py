@@ -214,7 +214,7 @@ class Conversation:
             if latest is None:
                 return Begun()
             info, to = latest.info, latest.user
-            sight = Sight(TurnRef(info.generation, info.last_id))
+            sight = Sight(TurnRef(info.generation, info.last_id), latest=to)
             if to is None:
                 return Begun(expected=info.expected(), sight=sight, key=info.key)
             again = any(_is_answer(turn, to.id) for turn in latest.answers)

@@ -46,11 +46,13 @@ class Sight(NamedTuple):
     - `up_to`: the window leaves out everything after this turn.
     - `to_answer`: that turn is the message in hand, so the window leaves out its answers.
     - `turns`: that message, and the messages that are answered with it.
+    - `latest`: without a message in hand, the one that a reply answers.
     """
 
     up_to: TurnRef | None = None
     to_answer: bool = False
     turns: tuple[Turn, ...] = ()
+    latest: Turn | None = None
 
     @classmethod
     def of(cls, message: Turn, joined: Sequence[Turn]) -> Sight:
@@ -71,6 +73,22 @@ class Sight(NamedTuple):
             return False
         return info.asked_in(view.as_of) != info.epoch
 
+    @property
+    def asked(self) -> tuple[Turn, ...]:
+        """The messages that are answered, as far as they are known."""
+        return self.turns if self.latest is None else (self.latest,)
+
+    def is_cleared(self, info: SessionInfo) -> bool:
+        """Return True if the message in hand is of an epoch that a `clear` has ended since."""
+        if not self.asked:
+            return False
+        message = self.asked[-1]
+        is_read = message.generation == info.generation
+        life = (info.ref(message.id) if is_read else message.ref).generation
+        if life == info.generation:
+            return message.epoch < info.epoch
+        return any(one.generation == life and one.goes_on < info.epoch for one in info.origins)
+
     def shift(self, view: View) -> int:
         """Return how far a merge has raised the ids since."""
         return 0 if self.up_to is None or not view.as_of else view.as_of - self.up_to.id
@@ -90,6 +108,8 @@ async def read_window(
         view, tail = View(), None
         far = simple = False
         if info is not None:
+            if sight.is_cleared(info):
+                return await _read_alone(desk, key, options, sight, draft)
             view = sight.view(info)
             behind = info.last_id - (view.as_of or info.last_id)
             far = behind >= FAR and not info.origins
@@ -146,6 +166,15 @@ async def _read_past(desk: Desk, info: SessionInfo, view: View, limit: int) -> S
         last_consolidated=0,
     )
     return Snapshot(info, past.turns, past.complete)
+
+
+async def _read_alone(
+    desk: Desk, key: SessionKey, options: WindowOptions, sight: Sight, draft: Draft
+) -> Window:
+    """Return the window over the messages in hand alone, as far as they are still stored."""
+    found = [(await locate(desk, key, turn))[1] for turn in sight.asked]
+    hand = [turn for turn in found if turn is not None]
+    return window_alone(key, hand, options, draft.turns) if hand else Window(None, ())
 
 
 def window_alone(

@@ -294,7 +294,8 @@ class BaseSession(Handle):
     async def clear(self, *, erase: bool = False) -> None:
         """Start the conversation over: windows are empty, and the old turns stay readable.
 
-        With `erase` the old turns are deleted for good. Open replies store nothing.
+        With `erase` the old turns are deleted for good. Open replies store nothing; their windows
+        still end with the question in hand.
         """
         await self._conversation.clear(erase=erase)
 

@@ -10,8 +10,8 @@
   and `_unfinished`: the Markdown in it
 - `_sent` and `_capture`: the messages that a bot sends beside its replies
 - `_overlap` and `_line`: messages that come while another one is being answered; `_admission`:
-  commands among them; `_bounds`: how many wait, and how many answers a person gets; `_reset`:
-  conversations that start over
+  commands among them; `_bounds`: how many wait, and how many answers a person gets; `_reset`
+  and `_anew`: conversations that start over
 - `_later`: messages during a storage's failure; `_drain`: the end of a bot
 - `_content` and `_notes`: the content of a turn, and its lines about replies and forwards
 - `_feedback`: reactions and votes

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Final, Self, TypeAlias, Unpack
 
 from .._errors import StorageError, StoreLockedError, TurnkeepError
@@ -19,6 +20,7 @@ from .._store import Session, SessionStore
 from .._window.options import HistoryOptions
 from ..shapes import Shape
 from ._admission import Admission
+from ._anew import begin_anew
 from ._bounds import RefusedError
 from ._buttons import under_way
 from ._chain import Chained
@@ -71,7 +73,7 @@ class ChatSession(Session):
         self._ask: Ask | None = None
         self._admission = admission
         self._replaces = False
-        self._replies: list[Reply] = []  # shared with the handles that are bound to a message
+        self._replies: list[ChatReply] = []  # shared with the handles that are bound to a message
 
     @property
     def conversation(self) -> Conversation:
@@ -147,10 +149,7 @@ class ChatSession(Session):
         """
         if self.turn is not None:
             if prompt is not None:
-                raise TurnkeepError(
-                    f"session {self.key}: prompt= is the question of an event that is not "
-                    "recorded, and the message in hand is recorded"
-                )
+                raise self._has_question()
             await self.begin_asking()
             return
         is_recorded = await self._record_question(prompt)
@@ -169,8 +168,39 @@ class ChatSession(Session):
         if bound is None:
             return False
         self._conversation = bound.conversation
-        self.turn, self.was_answered = bound.turn, bound.was_answered
+        self.turn, self.joined = bound.turn, bound.joined
+        self.was_answered = bound.was_answered
         return True
+
+    async def clear(self, *, erase: bool = False) -> None:
+        """Start the conversation over; see `Session.clear`.
+
+        If the handler asks the model afterwards, or its reply is open, the message in hand is the
+        first one of the new conversation.
+        """
+        await super().clear(erase=erase)
+        if self.turn is None:
+            return
+        hand, reply = (*self.joined, self.turn), self.open_reply
+        self.turn, self.joined = None, ()
+        self._ask = partial(self._begin_anew, hand, erased=erase)
+        if reply is not None:
+            await self._record_question(None)
+            await reply.go_on_with([] if self.turn is None else [*self.joined, self.turn])
+
+    async def _begin_anew(
+        self, hand: Sequence[Turn], prompt: Content | None, *, erased: bool
+    ) -> Self | None:
+        if prompt is not None:
+            raise self._has_question()
+        turns = await begin_anew(self.conversation, hand, erased=erased)
+        return self.bind(turns[-1], joined=turns[:-1]) if turns else None
+
+    def _has_question(self) -> TurnkeepError:
+        return TurnkeepError(
+            f"session {self.key}: prompt= is the question of an event that is not "
+            "recorded, and the message in hand is recorded"
+        )
 
     async def append(self, role: str, content: object = None, **fields: Unpack[TurnFields]) -> Turn:
         if role == "user":
@@ -219,7 +249,7 @@ class ChatSession(Session):
     undo.__doc__ = Session.undo.__doc__
 
     @property
-    def open_reply(self) -> Reply | None:
+    def open_reply(self) -> ChatReply | None:
         """The reply that is open now. Messages that are sent meanwhile are a part of it."""
         return next((reply for reply in reversed(self._replies) if reply.is_open), None)
 

@@ -80,6 +80,10 @@ class Debt:
         """Begin to store which turn the message is."""
         self._note()
 
+    def note_place(self, turn: Turn) -> None:
+        """Begin to store where the message stands now."""
+        self._note(**turn.ref._asdict())
+
     def note_turns(self, turns: Sequence[Turn]) -> None:
         """Begin to store what a reply has collected."""
         self._note(turns=msgspec.to_builtins([*turns]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -101,6 +102,23 @@ class ChatReply(Reply):
                 for turn in self.progress.turns
             ]
         return self
+
+    async def go_on_with(self, hand: Sequence[Turn]) -> None:
+        """Answer the messages in hand where they stand now; none are left if they were deleted."""
+        before = self._begun
+        if not hand:
+            self.discard()
+            return
+        *joined, to = hand
+        self._begun = begun = await self._conversation.begin_reply(to, joined, again=True)
+        await self._conversation.end_reply(before)
+        if begun.is_lost:
+            self.discard()
+        self._joined = joined
+        self._collected = [
+            structs.replace(turn, answers=to.id, also_answers=begun.also)
+            for turn in self._collected
+        ]
 
     @property
     def asked(self) -> list[Turn]:
