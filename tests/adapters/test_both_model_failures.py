@@ -171,7 +171,7 @@ async def test_the_adapter_has_a_default_for_all_answers(platform: Platform) -> 
 
 
 async def test_one_answer_may_differ_from_the_adapters_default(platform: Platform) -> None:
-    assert await ask(platform, failing("half", failed=""), failed=SORRY) == ["half"]
+    assert await ask(platform, failing("half", failed=""), failed=SORRY) == ["half\n\n…"]
 
 
 async def test_a_half_answer_that_is_shown_as_a_draft_is_replaced_too(

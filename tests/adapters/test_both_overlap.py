@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
 from adapters.on_telegram import Telegram
 from adapters.platforms import Platform, echo
+from patience import PATIENCE
 from turnkeep.adapter import ChatSession
 
 pytestmark = pytest.mark.asyncio
@@ -80,9 +82,10 @@ async def test_the_latest_cancels_the_one_before_whose_part_is_kept_and_marked_o
     await platform.wait(lambda: slow.halfway == ["a"], "half of an answer")
     await platform.say(platform.ada, "b")
     await platform.wait(lambda: slow.halfway == ["a", "a+b"], "half of an answer")
-    assert platform.sent(here) == ["to a", "to a+b"]
+    half = ["to a\n\n…"] if keep_interrupted else []
+    assert platform.sent(here) == [*half, "to a+b"]
     slow.may_end.set()
-    await platform.shows("to a", "to a+b, all", at=here)
+    await platform.shows(*half, "to a+b, all", at=here)
     await platform.stop()
     turns = await platform.turns(here)
     kept = [("assistant", "to a", True)] if keep_interrupted else []
@@ -95,6 +98,63 @@ async def test_the_latest_cancels_the_one_before_whose_part_is_kept_and_marked_o
     assert (turns[-1].answers, turns[-1].also_answers) == (2, (1,))
     sources = platform.source_ids(here)
     assert [turn.source_ids for turn in turns[2:]] == [(one,) for one in sources][-len(turns[2:]) :]
+
+
+async def test_a_half_answer_that_was_just_being_sent_is_taken_away_too(
+    platform: Platform,
+) -> None:
+    slow, here = Slow(), platform.private(platform.ada)
+    slow.may_end.set()
+    on_screen, may_return = asyncio.Event(), asyncio.Event()
+
+    async def handle(session: ChatSession, text: str) -> None:
+        assert session.outlet is not None
+        send = session.outlet.send
+
+        async def send_slowly(piece: str, buttons: object = None) -> str | None:
+            sent = await send(piece, buttons)
+            on_screen.set()
+            await may_return.wait()
+            return sent
+
+        if not on_screen.is_set():
+            session.outlet.send = send_slowly  # type: ignore[method-assign]
+        await slow(session, text)
+
+    await platform.start(handle, busy="latest")
+    await platform.say(platform.ada, "a")
+    await asyncio.wait_for(on_screen.wait(), PATIENCE)
+    await platform.say(platform.ada, "b")
+    await platform.stores("user: a", "user: b", at=here)
+    await platform.told()  # the first handler is cancelled by now
+    may_return.set()
+    await platform.shows("to a+b, all", at=here)
+    await platform.ended()
+    assert (await platform.said(here))[-1] == "assistant: to a+b, all"
+
+
+@pytest.mark.parametrize("keep_interrupted", [True, False], ids=["kept", "dropped"])
+async def test_an_answer_that_its_handler_gives_up_is_marked_or_taken_away(
+    platform: Platform, keep_interrupted: bool
+) -> None:
+    slow, here = Slow(keep_interrupted=keep_interrupted), platform.group
+    given_up = 0
+
+    async def handle(session: ChatSession, text: str) -> None:
+        nonlocal given_up
+        answer = asyncio.create_task(slow(session, text))
+        await platform.wait(lambda: slow.halfway == ["a"], "half of an answer")
+        answer.cancel()  # as asyncio.timeout() does
+        with suppress(asyncio.CancelledError):
+            await answer
+        given_up += 1
+
+    await platform.start(handle, stop=True)
+    await platform.say(platform.ada, "a", at=here)
+    await platform.wait(lambda: given_up == 1)
+    await platform.ended()
+    assert platform.sent(here) == (["to a\n\n…"] if keep_interrupted else [])
+    assert platform.labels(here) == ([[]] if keep_interrupted else []), "nothing left to stop"
 
 
 async def test_what_came_meanwhile_is_collected_and_answered_together(platform: Platform) -> None:

@@ -296,7 +296,8 @@ class ChatSession(Session):
         - `replace`: the answer takes the place of the one that the message in hand has, or without
           one the latest message, for a command such as `/retry`. See `Session.reply`.
         - `failed`: the text that the bot then shows in the place of the half answer, or below the
-          part that is kept; or a function of the exception. Without it, a half answer stays.
+          part that is kept; or a function of the exception. Without it, a half answer stays,
+          marked with `…`. So does one whose handler was cancelled, if it is kept.
         - `undelivered`: what becomes of an answer that cannot be delivered: `"store"`, `"drop"`,
           `"raise"`, or a function of the error. The model's stream is closed at once.
         - `max_wait`: the seconds to wait in all for a platform that says "slow down".

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from .._loop import uninterrupted
 from .._records.clean import clean_text
 from ._outlet import (
     UNDELIVERED,
@@ -191,9 +192,7 @@ class GrowingMessage:
                 await self._within(self._outlet.draft(piece))
                 self._is_drafted = True
             else:
-                number = await self._send(piece, below)
-                self._shown.append((piece, below))
-                self._numbers.append(number)
+                await self._send(place, piece, below)
                 self._is_drafted = False
             self._changed_at = self._clock()
 
@@ -201,17 +200,31 @@ class GrowingMessage:
         try:
             await self._within(self._outlet.edit(self._numbers[place], piece, buttons))
         except MessageGoneError:
-            self._numbers[place] = await self._send(piece, buttons)
+            await self._send(place, piece, buttons)
         self._shown[place] = piece, buttons
 
-    async def _send(self, piece: str, buttons: Any) -> int:
-        source_id = await self._within(self._outlet.send(piece, buttons))
-        if source_id is not None:
-            self.source_ids.append(source_id)
-            if self._progress is not None:
-                self._progress.note_sent(self.source_ids)
-        self._sent += 1
-        return self._sent - 1
+    async def _send(self, place: int, piece: str, buttons: Any) -> None:
+        """Send a piece. A cancellation waits: a message on the screen must have a known id."""
+        failure: Exception | None = None
+
+        async def send() -> None:
+            nonlocal failure
+            try:
+                source_id = await self._within(self._outlet.send(piece, buttons))
+            except Exception as error:  # noqa: BLE001 - raised below, unless it is cancelled
+                failure = error
+                return
+            self._numbers[place : place + 1] = [self._sent]
+            self._shown[place : place + 1] = [(piece, buttons)]
+            self._sent += 1
+            if source_id is not None:
+                self.source_ids.append(source_id)
+                if self._progress is not None:
+                    self._progress.note_sent(self.source_ids)
+
+        await uninterrupted(send)
+        if failure is not None:
+            raise failure
 
     async def _within(self, request: Awaitable[T]) -> T:
         """Await a request, but no longer than `max_wait`: a client library may sleep by itself."""

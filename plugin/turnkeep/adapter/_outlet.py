@@ -68,6 +68,11 @@ class Progress(Protocol):
     name: str
     sent: list[str]
 
+    @property
+    def goes_on(self) -> bool:
+        """True if the bot is about to stop, and gives the answer at its next start."""
+        ...
+
     def note_sent(self, source_ids: Sequence[str]) -> None:
         """Begin to store the messages that carry the answer."""
         ...

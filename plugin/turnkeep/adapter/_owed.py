@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple, Protocol
@@ -45,7 +45,9 @@ class Debt:
     `by` names the bot that handles it, and `update` is what that bot needs to do so again.
     """
 
-    def __init__(self, desk: Desk, lease: Lease, payload: dict[str, Any]) -> None:
+    def __init__(
+        self, desk: Desk, lease: Lease, payload: dict[str, Any], closing: Container[str]
+    ) -> None:
         self.lease = lease
         self.payload: dict[str, Any] = payload
         self.in_line = False
@@ -57,12 +59,18 @@ class Debt:
         self.answers = 0
         """The number of answers that this process has begun."""
         self._desk = desk
+        self._closing = closing
         self._noting: asyncio.Task[None] | None = None
         self._noted: dict[str, Any] = payload
 
     @property
     def by(self) -> str:
         return str(self.payload["by"])
+
+    @property
+    def is_closing(self) -> bool:
+        """True if its bot is about to stop: what is cut off now is still owed."""
+        return self.by in self._closing
 
     def turns(self) -> list[Turn]:
         """Return what an earlier try has collected: the tools that have run, with their results."""
@@ -239,7 +247,7 @@ class Debts:
         if name in self._open:  # another task was quicker
             lease.times -= 1
             return self._open[name]
-        debt = self._open[name] = Debt(self._desk, lease, payload)
+        debt = self._open[name] = Debt(self._desk, lease, payload, self.closing)
         self._leased[lease.claim.name] += 1
         return debt
 
@@ -294,7 +302,7 @@ class Debts:
         for turn in turns:
             name = self._desk.answers.name(turn)
             debt = self._close(name)
-            if debt is None or (cut_off and debt.by in self.closing):
+            if debt is None or (cut_off and debt.is_closing):
                 continue
             with CancelScope(shield=True):
                 try:

@@ -27,6 +27,11 @@ class AnswerProgress:
         self.sent: list[str] = debt.sent(self._number)
         self.turns: list[Turn] = debt.turns() if self._number == 1 else []
 
+    @property
+    def goes_on(self) -> bool:
+        """True if the bot is about to stop: what is cut off now is still owed."""
+        return self._debt.is_closing
+
     def note_turns(self, turns: Sequence[Turn]) -> None:
         """Begin to store what the reply has collected."""
         if self._number == 1:

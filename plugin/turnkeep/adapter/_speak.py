@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, TypeAlias
 
-from anyio import CancelScope
+from anyio import CancelScope, get_cancelled_exc_class, move_on_after
 
 from .._loop import asyncio_loop
 from .._session.reply import Reply
@@ -24,6 +24,12 @@ logger: Final = logging.getLogger("turnkeep")
 
 Footer: TypeAlias = str | Callable[[Reply], str]
 """A text that is shown below an answer, and not stored; or a function of the reply."""
+
+
+_CUT_OFF: Final = "…"
+"""The mark below an answer that ends in the middle."""
+
+_LAST_SECONDS: Final = 10.0
 
 
 class CutOffError(Exception):
@@ -54,6 +60,7 @@ class Speaker:
         self._is_stopped = False
         self._is_waiting = False  # for the model's next piece
         self._options = options
+        self._progress = progress
         self._keep_interrupted = keep_interrupted
         self._message = GrowingMessage(outlet, max_wait=options.max_wait, progress=progress)
         self._said = ""
@@ -104,6 +111,8 @@ class Speaker:
             if isinstance(error, Exception) or _is_of_the_model(error):
                 marked = self._keep_interrupted or refused
                 await self._tell(error, nothing, marked=marked)
+            elif isinstance(error, get_cancelled_exc_class()):
+                await self._end_cancelled()
             if not (self._keep_interrupted or refused):
                 reply.discard()
             raise
@@ -119,7 +128,7 @@ class Speaker:
     def _whole(self, reply: Reply) -> str:
         """Return what is shown of the answer that has ended."""
         footer = _text_of(self._footer, reply, "")
-        return f"{close_fence(self._said.rstrip())}\n\n{footer}" if footer else self._said
+        return self._below(footer) if footer else self._said
 
     async def _say_stream(self, pieces: AsyncIterator[str], reply: Reply, cap: Cap) -> None:
         self._said = reply.said  # by an earlier try
@@ -162,18 +171,37 @@ class Speaker:
         elif not self._has_ended:
             raise CutOffError from error
 
+    async def _end_cancelled(self) -> None:
+        """Mark the half answer of a handler that was cancelled, or take it away if it goes."""
+        if not self._message.is_shown or (self._progress is not None and self._progress.goes_on):
+            return None
+        with move_on_after(_LAST_SECONDS, shield=True):
+            try:
+                if not self._keep_interrupted:
+                    return await self._message.replace("")
+            except Exception:  # it is marked instead
+                logger.info("a half answer could not be deleted", exc_info=True)
+            try:
+                await self._message.replace(self._below(_CUT_OFF))
+            except Exception:  # the cancellation is raised, not the platform's error
+                logger.warning("a half answer could not be marked", exc_info=True)
+
     async def _tell(self, error: BaseException, nothing: str, *, marked: bool) -> None:
         """Say that the answer failed, below the part that is shown or in its place."""
         text = _text_of(self._options.failed, error, nothing)
+        if not text and self._message.is_shown:
+            text, marked = _CUT_OFF, True
         if not text:
             return
         try:
-            if marked and self._said.strip():
-                await self._message.finish(f"{close_fence(self._said.rstrip())}\n\n{text}")
-            else:
-                await self._message.replace(text)
+            await self._message.replace(self._below(text) if marked else text)
         except Exception:  # the model's error is raised, not the platform's
             logger.warning("the user could not be told that an answer failed", exc_info=True)
+
+    def _below(self, text: str) -> str:
+        """Return the part that was said with a text below it."""
+        said = self._said.rstrip()
+        return f"{close_fence(said)}\n\n{text}" if said else text
 
 
 def _is_of_the_model(error: BaseException) -> bool:

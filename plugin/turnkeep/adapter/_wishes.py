@@ -21,7 +21,7 @@ _WORDS: Final = ("store", "drop", "raise")
 Failed: TypeAlias = str | Callable[[Exception], str]
 """The bot's words when its model fails: text, or a function of the exception.
 
-An empty text says nothing.
+An empty text says nothing: a half answer stays, and is marked with `…`.
 """
 
 Undelivered: TypeAlias = (
