@@ -50,6 +50,7 @@ from ._message import (
 from ._migration import migrate, migration_of
 from ._pending import PendingUpdates
 from ._resume import to_handle
+from ._topics import Topics
 
 Record: TypeAlias = RecordOption[Event]
 """The choice of events to record.
@@ -95,6 +96,7 @@ class Intake:
         self._forms = forms
         self._kept_out = KeptOut(recorder.store)
         self._albums = Albums()
+        self._topics = Topics(recorder, self._hides)
         self._pending = PendingUpdates()
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
@@ -217,6 +219,10 @@ class Intake:
             if isinstance(subject, Message) and (ids := migration_of(subject)) is not None:
                 await self._pending.wait(ids[0])  # their messages must move along
                 await migrate(self._recorder.store, *ids)
+            if isinstance(subject, Message) and kind != "callback_query":
+                if subject.forum_topic_edited is not None:
+                    await self._pending.wait(chat)
+                await self._topics.take(subject)
             self._pending.begin((bot.id, update.update_id), chat)
             # Only its handler tells whether a button is a part of the conversation.
             is_open = kind == "callback_query" and not self._forms.records_all
@@ -235,7 +241,7 @@ class Intake:
         self, session: ChatSession, update: Update, data: dict[str, Any]
     ) -> ChatSession:
         event = update.callback_query or message_of(update)
-        async with self._in_order(session.key):
+        async with self._in_order(session.key, event):
             said = None if event is None else await self.said_by(event, data)
             if event is None or said is None:
                 return session
@@ -264,10 +270,12 @@ class Intake:
         if update.callback_query is not None and not self.by_handlers:
             await self._record_in_order(session, update, data)
 
-    def _in_order(self, key: SessionKey) -> AbstractAsyncContextManager[None]:
+    def _in_order(self, key: SessionKey, event: Event | None) -> AbstractAsyncContextManager[None]:
         """Admit one update of a session at a time, in their order, if the store does not."""
         decides_at_once = self._filter.decides_at_once and self._forms.decides_at_once
-        if decides_at_once and not self._recorder.needs_order and not self._is_chained:
+        begins = isinstance(event, Message) and self._topics.may_begin(key, event)
+        is_in_order = begins or key.text in self._locks  # others may still wait behind a title
+        if not (is_in_order or self._recorder.needs_order or self._is_chained) and decides_at_once:
             return nullcontext()  # the store keeps the order, and writes several at once
         return self._locks.setdefault(key.text, anyio.Lock(fast_acquire=True))
 
@@ -346,6 +354,7 @@ class Intake:
     async def _receive_message(
         self, session: ChatSession, message: Message, said: Said
     ) -> ChatSession:
+        await self._topics.begin(session, message)
         if session.is_chained:
             await self._recorder.earlier.record(session, earlier_of(message, self._hides))
         received = await self._recorder.receive(

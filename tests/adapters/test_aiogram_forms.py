@@ -403,8 +403,13 @@ async def test_capture_keeps_to_the_topic_that_a_message_was_sent_in(
         telegram.say(GROUP, "earlier", user_id=ADA, thread_id=700)
         telegram.say(GROUP, "hello", user_id=ADA, thread_id=900)
         await telegram.wait_sent(GROUP, 2)
-    assert await said(store, f"telegram:{GROUP}:topic:900") == ["user: hello", "assistant: here"]
+    assert await said(store, f"telegram:{GROUP}:topic:900") == [
+        "user: [topic: Topic 900]",
+        "user: hello",
+        "assistant: here",
+    ]
     assert await said(store, f"telegram:{GROUP}:topic:700") == [
+        "user: [topic: Topic 700]",
         "user: earlier",
         "assistant: in the other",
     ]

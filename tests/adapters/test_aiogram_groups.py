@@ -53,7 +53,10 @@ async def test_a_message_in_a_topic_that_the_bot_created_is_no_reply_to_the_bot(
         telegram.say(GROUP, "to the bot", thread_id=thread, reply_to=sent.message_id)
         await telegram.wait_taken()
     key = f"{KEY}:topic:{thread}"
-    assert await said(store, key) == ["user: [reply to Emulated: Well?]\nto the bot"]
+    assert await said(store, key) == [
+        "user: [topic: Plans]",
+        "user: [reply to Emulated: Well?]\nto the bot",
+    ]
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

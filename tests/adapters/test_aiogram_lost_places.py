@@ -46,7 +46,7 @@ async def answer(
     await platform.hears("count")
     await platform.ended()
     await platform.stop()
-    (_, turn) = await platform.turns(at)
+    *_, turn = await platform.turns(at)
     return paid, turn
 
 

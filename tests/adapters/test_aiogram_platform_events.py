@@ -117,7 +117,9 @@ async def test_a_pressed_button_is_recorded_by_its_label_and_answered_where_it_i
     for place in ("message_thread_id", "direct_messages_topic", "business_connection_id"):
         assert answered.get(place) == asked.get(place)
     assert await keys(store) == [key]
+    title = ["user: [topic: Topic 9]"] if key == f"telegram:{GROUP}:topic:9" else []
     assert await said(store, key) == [
+        *title,
         "user: hello",
         "user: [button: Yes, please]",
         "assistant: Tea it is.",

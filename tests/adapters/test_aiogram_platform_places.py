@@ -77,7 +77,9 @@ async def test_each_topic_has_its_session_and_gets_its_answers(
     assert sorted(p["topic_id"] if isinstance(p, dict) else p for p in place) == [9, 20]
     assert await keys(store) == [f"telegram:{chat}:{label}:20", f"telegram:{chat}:{label}:9"]
     for key in await keys(store):
-        assert await said(store, key) == ["user: hello", "assistant: to hello"]
+        number = key.rpartition(":")[2]
+        title = [f"user: [topic: Topic {number}]"] if (chat, label) == (GROUP, "topic") else []
+        assert await said(store, key) == [*title, "user: hello", "assistant: to hello"]
 
 
 async def test_a_draft_is_shown_in_the_topic_of_its_private_chat(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -111,14 +112,14 @@ async def test_a_half_answer_that_was_just_being_sent_is_taken_away_too(
         assert session.outlet is not None
         send = session.outlet.send
 
-        async def send_slowly(piece: str, buttons: object = None) -> str | None:
+        async def send_slowly(piece: str, buttons: Any = None) -> str | None:
             sent = await send(piece, buttons)
             on_screen.set()
             await may_return.wait()
             return sent
 
         if not on_screen.is_set():
-            session.outlet.send = send_slowly  # type: ignore[method-assign]
+            session.outlet.send = send_slowly  # type: ignore[method-assign, assignment]
         await slow(session, text)
 
     await platform.start(handle, busy="latest")

@@ -133,6 +133,6 @@ async def everybody_speaks(platform: Platform, but: str = "") -> None:
 
 
 async def shared(platform: Platform) -> list[str]:
-    # A thread on Discord begins with its title.
-    said = [{*texts} - {"[thread: Thread]"} for texts in await platform.sessions()]
+    titles = {"[thread: Thread]", f"[topic: Topic {platform.topic.topic}]"}
+    said = [{*texts} - titles for texts in await platform.sessions()]
     return sorted(", ".join(sorted(texts)) for texts in said)

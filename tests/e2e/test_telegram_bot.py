@@ -346,7 +346,8 @@ async def test_topics_of_one_group_are_conversations_of_their_own(world: World) 
     assert {message["message_thread_id"] for message in sent} == {50, 60}
     for topic in (50, 60):
         stored = await world.said(f"{group},topic,{topic}")
-        assert stored == [f"user: topic {topic}", f"assistant: echo: topic {topic}"]
+        title = f"user: [topic: Topic {topic}]"
+        assert stored == [title, f"user: topic {topic}", f"assistant: echo: topic {topic}"]
 
 
 async def test_an_outage_of_telegram_loses_and_repeats_nothing(world: World) -> None:

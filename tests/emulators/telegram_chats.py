@@ -149,7 +149,7 @@ class Chat:
         self, name: str, sender: Json, *, thread_id: int = 0, color: int = ICON_COLOR
     ) -> Json:
         """Open a topic and return the service message that says so, whose id is the topic's."""
-        thread_id = thread_id or self.next_id
+        thread_id = thread_id or max(self.next_id, GENERAL + 1)
         if thread_id in self.messages or thread_id in self.deleted_topics:
             raise ValueError(f"message {thread_id} of chat {self.info['id']} opened no topic")
         self.topics[thread_id] = Topic(name, by_bot=bool(sender["is_bot"]))

@@ -206,10 +206,27 @@ class People:
 
     # Topics.
 
-    def open_topic(self, chat_id: int, name: str, *, user_id: int = 1001) -> Json:
-        """A user opens a topic, whose id is that of the message which says so."""
+    def open_topic(self, chat_id: int, name: str, *, user_id: int = 1001, **created: Any) -> Json:
+        """A user opens a topic, whose id is that of the message which says so.
+
+        `created` are further fields of the notice, such as `is_name_implicit`
+        (https://core.telegram.org/bots/api#forumtopiccreated).
+        """
         chat = self.open_chat(chat_id)
-        return self.push({chat.kind: chat.open_topic(name, user(user_id, "Ada"))})
+        notice = chat.open_topic(name, user(user_id, "Ada"))
+        notice["forum_topic_created"] |= created
+        return self.push({chat.kind: notice})
+
+    def rename_topic(self, chat_id: int, thread_id: int, name: str, *, user_id: int = 1001) -> Json:
+        """A user gives a topic another name; the notice of its creation keeps the first one.
+
+        The server sends messages as they are stored, and a rename is a message of its own
+        (https://core.telegram.org/constructor/messageActionTopicEdit).
+        """
+        chat = self.open_chat(chat_id)
+        chat.topics[thread_id].name = name
+        message = {"from": user(user_id, "Ada"), "forum_topic_edited": {"name": name}}
+        return self.push({chat.kind: chat.add(message, thread_id, is_topic=True)})
 
     def close_topic(self, chat_id: int, thread_id: int, *, closed: bool = True) -> Json:
         """An administrator closes a topic, or with `closed=False` opens it again."""
