@@ -9,6 +9,7 @@ from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest
+from aiogram.methods import EditEphemeralMessageText
 from aiogram.types import EphemeralMessageParameters, Message, ReplyParameters, Update
 
 from ._message import MaybeInaccessible, is_ephemeral, listener_of, place_of
@@ -37,6 +38,7 @@ class EphemeralOutlet(TelegramOutlet):
 
     # The server refuses longer edits (https://github.com/tdlib/telegram-bot-api/issues/881).
     limit: int = 1024
+    edited: frozenset[str] = frozenset(EditEphemeralMessageText.model_fields)
 
     def __init__(
         self,

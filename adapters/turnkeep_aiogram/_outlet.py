@@ -69,7 +69,6 @@ _PLACE: Final = frozenset(
         "message_thread_id",
     }
 )
-_EDITED: Final = frozenset(EditMessageText.model_fields)
 _DRAFTED: Final = frozenset(SendMessageDraft.model_fields) | {"rich_message"}
 _UNFORMATTED: Final = ("can't parse", "entit", "too long", "url")
 """Words of refusals for which the unchanged text is sent."""
@@ -128,6 +127,8 @@ class TelegramOutlet:
     limit: int = 4096
     sign_seconds: float = 4.0
     draft_seconds: float = 20.0
+    edited: frozenset[str] = frozenset(EditMessageText.model_fields)
+    """The fields that an edit can have."""
 
     def __init__(
         self,
@@ -240,7 +241,7 @@ class TelegramOutlet:
         sent = self._sent[number]
 
         async def edit(fields: dict[str, Any]) -> object:
-            fields = {name: value for name, value in fields.items() if name in _EDITED}
+            fields = {name: value for name, value in fields.items() if name in self.edited}
             if buttons is not None:
                 fields["reply_markup"] = buttons
             if not isinstance(fields.get("reply_markup"), InlineKeyboardMarkup):

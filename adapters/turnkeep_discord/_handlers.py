@@ -35,7 +35,8 @@ async def chat_session(
 
     What only one user sees is in a session of its own. With `ephemeral=True` the answer is
     ephemeral, and the session is this one. By default it is so if the interaction was deferred
-    with `ephemeral=True` before this call, or if its button stands in an ephemeral message.
+    with `ephemeral=True` before its question is recorded, or if its button stands in an ephemeral
+    message.
 
     Raises `TurnkeepError` if the bot has no `SessionCog`, or if the scope or the lack of a channel
     leaves no session.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import discord
@@ -273,6 +274,7 @@ class Intake:
                 return None
             user, source = author_of(where), source_of(where)
             sender = Sender(str(user.id), user.display_name)
+            here = await self._where_it_is_seen(session, where)
             message: discord.Message | None = None
             if isinstance(where, commands.Context) and where.interaction is None:
                 message = where.message
@@ -281,16 +283,31 @@ class Intake:
                 await self._resume.announce(session.key, message)
             try:
                 asked_in = await self._recorder.receive(
-                    session, content, source_id=source, sender=sender, extra=AS_MADE, quoted=quoted
+                    here, content, source_id=source, sender=sender, extra=AS_MADE, quoted=quoted
                 )
             except Exception:  # any: what is not recorded is owed no answer
                 await self._recorder.debts.withdraw(source or "")
                 raise
             if message is not None:
                 await self._resume.take(asked_in, message)
+            elif isinstance(asked_in.outlet, DiscordOutlet) and asked_in.turn is not None:
+                asked_in.outlet.take_back = partial(asked_in.delete, asked_in.turn)
             return asked_in
 
         return session.asking(ask, by=str(author_id(where)))
+
+    async def _where_it_is_seen(self, session: ChatSession, where: Where) -> ChatSession:
+        """Return the session of a command, or its person's own if it was deferred as ephemeral.
+
+        A hybrid command has its session before it can be deferred.
+        """
+        outlet = session.outlet
+        if not isinstance(outlet, DiscordOutlet) or outlet.is_for_one:
+            return session
+        if not await is_ephemeral(where):
+            return session
+        outlet.answer_in_private()
+        return self._recorder.session(private_key(session.key, author_of(where).id), outlet)
 
     def _outlet(self, where: Where, *, ephemeral: bool = False) -> DiscordOutlet:
         return DiscordOutlet(

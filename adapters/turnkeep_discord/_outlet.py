@@ -87,6 +87,8 @@ class DiscordOutlet:
         """The deferral of the interaction, while its handler waits."""
         self._where = where
         self._mentions_nobody = mentions is not None and mentions.users is False
+        self.take_back: Callable[[], Awaitable[object]] | None = None
+        """Takes the question back that was recorded where all can see it."""
         self._is_for_one = ephemeral or is_private(where)
         self._is_ephemeral: bool | None = True if ephemeral else None
         """True if only one user sees the answer; None as long as that is unknown."""
@@ -118,12 +120,23 @@ class DiscordOutlet:
                 else:
                     await self._ask_if_ephemeral(self._interaction)
 
+    @property
+    def is_for_one(self) -> bool:
+        """True if its session is of what one person sees."""
+        return self._is_for_one
+
+    def answer_in_private(self) -> None:
+        """Go on in the session of what one person sees: the interaction was so deferred."""
+        self._is_for_one = self._is_ephemeral = True
+
     async def _ask_if_ephemeral(self, interaction: discord.Interaction) -> None:
         """Ask Discord about the first answer, which the bot's own code gave or deferred."""
         if self._is_ephemeral is None:
             with suppress(discord.HTTPException):
                 self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
         if self._is_ephemeral and not self._is_for_one:
+            if self.take_back is not None:
+                await self.take_back()
             raise TurnkeepError(
                 f"interaction {interaction.id}: only one user may see this answer, but the "
                 "session belongs to the whole channel: call chat_session or in_turn after "

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from aiogram import Dispatcher
+from aiogram.filters import Command
 from aiogram.types import (
+    BotCommand,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     KeyboardButton,
@@ -23,6 +25,8 @@ from turnkeep.adapter import ChatSession
 from turnkeep_aiogram import SessionMiddleware
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
+
+GROUP = -1001234567890
 
 
 async def says() -> AsyncIterator[str]:
@@ -104,3 +108,34 @@ async def test_the_place_of_an_answer_is_not_for_render_to_choose(
     telegram.open_chat(8)
     await answer(telegram, store, {"chat_id": 8, "message_id": 1, "message_thread_id": 5})
     assert telegram.sent(8) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"disable_web_page_preview": True},
+        {"disable_notification": True, "protect_content": True, "message_effect_id": "5"},
+        {"link_preview_options": LinkPreviewOptions(is_disabled=True)},
+    ],
+)
+async def test_an_ephemeral_answer_takes_what_an_ephemeral_edit_can_have(
+    store: SessionStore, telegram: TelegramEmulator, fields: dict[str, Any]
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, render=lambda text: {"text": text, **fields}).setup(dispatcher)
+
+    @dispatcher.message(Command("count"))
+    async def handle(message: Message, chat_session: ChatSession) -> None:
+        assert chat_session.outlet is not None
+        chat_session.outlet.pace = 0
+        await chat_session.answer(says(), prompt="count")
+
+    async with polling(telegram, dispatcher) as bot:
+        command = BotCommand(command="count", description="Count", is_ephemeral=True)
+        await bot.set_my_commands([command])
+        telegram.whisper(GROUP, "/count", user_id=7)
+        await telegram.wait_for(
+            lambda: [one["text"] for one in telegram.whispers(GROUP, 7)] == ["one two"]
+        )
+    key = f"telegram:{GROUP}:thread:ephemeral:user:7"
+    assert await said(store, key) == ["user: count", "assistant: one two"]

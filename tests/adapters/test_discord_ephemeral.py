@@ -12,6 +12,7 @@ from adapters.tools import RecordingBot, connected, keys, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import EPHEMERAL, Payload
 from turnkeep import Reply, SessionStore, TurnkeepError
+from turnkeep.adapter import ChatSession
 from turnkeep_discord import PrivacyCog, chat_session, in_turn, record_sent
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("kept_open")]
@@ -103,18 +104,70 @@ async def test_in_direct_messages_it_is_the_same_session(
     assert await said(store, key_of(here)) == EXCHANGE
 
 
+async def answered(session: ChatSession) -> None:
+    window = await session.get_history()
+    await session.answer(f"to {window[-1]['content']}")
+
+
+async def replied(session: ChatSession) -> None:
+    async with session.reply() as reply:
+        window = await reply.get_history()
+        reply.add_text(f"to {window[-1]['content']}")
+    assert session.outlet is not None
+    await reply.link(await session.outlet.send(reply.said))
+
+
+@pytest.mark.parametrize("busy", ["parallel", "queue"])
+@pytest.mark.parametrize("scope", ["channel", "user", "reply_chain"])
+@pytest.mark.parametrize("way", [answered, replied])
+async def test_a_command_that_is_deferred_as_ephemeral_by_its_handler_is_so_too(
+    server: DiscordEmulator,
+    store: SessionStore,
+    place: Payload,
+    ada: Payload,
+    way: Any,
+    scope: str,
+    busy: str,
+) -> None:
+    bot, ended = RecordingBot(store, scope=scope, busy=busy), list[object]()
+
+    @bot.hybrid_command(description="Ask")  # type: ignore[arg-type]
+    async def ask(ctx: Any, *, prompt: str) -> None:
+        await ctx.defer(ephemeral=True)
+        await way(ctx.chat_session)
+        ended.append(prompt)
+
+    @bot.tree.command(description="Ask")
+    async def late(interaction: discord.Interaction, prompt: str) -> None:
+        session = await chat_session(bot, interaction)
+        await interaction.response.defer(ephemeral=True)
+        await way(session)
+        ended.append(prompt)
+
+    async with connected(server, bot):
+        await bot.tree.sync()
+        for number, name in enumerate(("ask", "late"), 1):
+            await server.slash(place, ada, name, {"prompt": "my salary?"})
+            await server.wait_for(lambda number=number: len(ended) == number)  # type: ignore[misc]
+        assert all(one["flags"] & EPHEMERAL for one in server.sent(place))
+    (key,) = await keys(store)
+    assert key.endswith(f":thread:ephemeral:user:{ada['id']}")
+    assert await said(store, key) == EXCHANGE * 2
+
+
 async def test_an_answer_that_turns_out_ephemeral_is_refused_with_the_remedy(
     server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
 ) -> None:
     async def too_late(bot: Any, interaction: discord.Interaction, prompt: str) -> None:
         session = await chat_session(bot, interaction)
+        await session.get_history()
         await interaction.response.defer(ephemeral=True)
         await session.answer(f"to {prompt}")
 
     async with connected(server, bot := AskingBot(store, too_late)):
         await bot.asked(server, place, ada)
     assert "give it ephemeral=True" in str(bot.ended[0])
-    assert await keys(store) == []
+    assert await said(store, key_of(place)) == []
 
 
 async def test_a_button_of_an_ephemeral_message_is_its_persons_too(

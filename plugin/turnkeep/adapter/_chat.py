@@ -167,7 +167,7 @@ class ChatSession(Session):
             bound = None if prompt is None else await self.receive(prompt)
         if bound is None:
             return False
-        self._conversation = bound.conversation
+        self.key, self._conversation = bound.key, bound.conversation
         self.turn, self.joined = bound.turn, bound.joined
         self.was_answered = bound.was_answered
         return True
