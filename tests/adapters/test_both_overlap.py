@@ -158,6 +158,18 @@ async def test_an_answer_that_its_handler_gives_up_is_marked_or_taken_away(
     assert platform.labels(here) == ([[]] if keep_interrupted else []), "nothing left to stop"
 
 
+async def test_an_album_keeps_its_place_in_a_queue(platform: Platform) -> None:
+    slow, here = Slow(), platform.private(platform.ada)
+    slow.may_end.set()
+    await platform.start(slow, busy="queue")
+    await platform.pictures(platform.ada, "my cat")
+    await platform.say(platform.ada, "what is that?")
+    await platform.wait(lambda: len(platform.sent(here)) == 2)
+    await platform.ended()
+    assert platform.sent(here)[0].startswith("to my cat")
+    assert platform.sent(here)[1] == "to what is that?, all"
+
+
 async def test_what_came_meanwhile_is_collected_and_answered_together(platform: Platform) -> None:
     slow, here = Slow(), platform.private(platform.ada)
     await platform.start(slow, busy="collect")

@@ -131,7 +131,7 @@ async def test_a_command_that_is_deferred_as_ephemeral_by_its_handler_is_so_too(
 ) -> None:
     bot, ended = RecordingBot(store, scope=scope, busy=busy), list[object]()
 
-    @bot.hybrid_command(description="Ask")  # type: ignore[arg-type]
+    @bot.hybrid_command(description="Ask")
     async def ask(ctx: Any, *, prompt: str) -> None:
         await ctx.defer(ephemeral=True)
         await way(ctx.chat_session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, TypeVar, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from anyio import CancelScope, current_time, sleep_until
@@ -70,6 +70,13 @@ class _Message:
         return tuple(taken[place] for place in sorted(taken))
 
 
+class _Burst(NamedTuple):
+    """The burst that a message may end, and the time at which it does."""
+
+    name: tuple[str, str]
+    until: float
+
+
 class _Line(Line):
     """The messages in hand of one session."""
 
@@ -78,6 +85,11 @@ class _Line(Line):
         self.running: _Message | None = None  # with busy="latest"
         self.collecting: _Message | None = None  # with busy="collect"
         self.bursts: dict[tuple[str, str], _Message] = {}
+
+    def end_burst(self, last: _Message) -> None:
+        """Let no message join the burst that this one ends."""
+        for name in [name for name, one in self.bursts.items() if one is last]:
+            del self.bursts[name]
 
 
 class _Room:
@@ -185,11 +197,7 @@ class Overlap:
             if busy == "parallel" and album is None and not debounce:
                 result = await self._handle(mine, session, handle)  # nothing takes it over
             else:
-                line = room.line(session.lives(session.turn))
-                mine.since = current_time()
-                with CancelScope() as mine.scope:
-                    await self._burst(line, mine, album, debounce)
-                    result = await self._in_line(line, mine, session, handle, busy)
+                result = await self._beside_others(mine, session, handle, busy, album, debounce)
             if not mine.superseded:
                 room.note_handled(session.name(turn) for turn in mine.turns)
         except StoreClosedError:
@@ -218,21 +226,49 @@ class Overlap:
         finally:
             await admission.end()
 
-    async def _burst(self, line: _Line, mine: _Message, album: str | None, debounce: float) -> None:
-        """Wait until no message follows. A message that follows takes this one over."""
+    async def _beside_others(
+        self,
+        mine: _Message,
+        session: S,
+        handle: Callable[[S], Awaitable[T]],
+        busy: Busy,
+        album: str | None,
+        debounce: float,
+    ) -> T | None:
+        line = _room_of(session.store).line(session.lives(mine.own[-1]))
+        mine.since = current_time()
+        result: T | None = None
+        try:
+            with CancelScope() as mine.scope:
+                burst = self._join_burst(line, mine, album, debounce)
+                if busy != "queue" or debounce:  # an album keeps its place in a queue
+                    await self._end_burst(line, mine, burst)
+                    burst = None
+                result = await self._in_line(line, mine, session, handle, busy, burst)
+        finally:
+            line.end_burst(mine)
+        return result
+
+    def _join_burst(
+        self, line: _Line, mine: _Message, album: str | None, debounce: float
+    ) -> _Burst | None:
+        """Take the messages before this one over, if they are of one burst; return the burst."""
         pause = max(debounce, 0 if album is None else ALBUM_PAUSE)
         if not pause:
-            return
+            return None
         sender = mine.own[-1].sender
         name = ("sender", sender.id if sender else "") if debounce else ("album", album or "")
         mine.take_along(line.bursts.get(name))
         line.bursts[name] = mine
-        try:
-            # Also a person who never stops writing gets an answer.
-            await sleep_until(min(current_time() + pause, mine.since + _MAX_PAUSES * pause))
-        finally:
-            if line.bursts.get(name) is mine:
-                del line.bursts[name]
+        # Also a person who never stops writing gets an answer.
+        return _Burst(name, min(current_time() + pause, mine.since + _MAX_PAUSES * pause))
+
+    async def _end_burst(self, line: _Line, mine: _Message, burst: _Burst | None) -> None:
+        """Wait until no message follows. A message that follows takes this one over."""
+        if burst is None:
+            return
+        await sleep_until(burst.until)
+        line.end_burst(mine)
 
     async def _in_line(
         self,
@@ -241,6 +277,7 @@ class Overlap:
         session: S,
         handle: Callable[[S], Awaitable[T]],
         busy: Busy,
+        burst: _Burst | None,
     ) -> T | None:
         if busy == "parallel":
             return await self._handle(mine, session, handle)
@@ -262,6 +299,7 @@ class Overlap:
                     return None
                 if mine.superseded:  # a later one took it over just now
                     return None
+                await self._end_burst(line, mine, burst)
                 mine.is_late = session.store.desk.opening.state == "closed"
                 if mine.is_late:
                     return None
