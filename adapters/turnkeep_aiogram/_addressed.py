@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from aiogram import Bot
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, Message, MessageOriginUser
 
 from turnkeep.adapter import Recent
 
@@ -25,8 +25,7 @@ async def is_addressed(event: Event, bot: Bot) -> bool:
     """
     if isinstance(event, CallbackQuery) or event.chat.type == "private" or is_ephemeral(event):
         return True
-    reply = replied_to(event)
-    if reply is not None and reply.from_user is not None and reply.from_user.id == bot.id:
+    if _author_replied_to(event) == bot.id:
         return True
     text = event.text or event.caption or ""
     for entity in event.entities or event.caption_entities or ():
@@ -38,6 +37,15 @@ async def is_addressed(event: Event, bot: Bot) -> bool:
             if mention.endswith(f"@{(me.username or '').casefold()}"):
                 return True
     return False
+
+
+def _author_replied_to(message: Message) -> int | None:
+    """Return the person or bot to whose message this one replies, here or in another topic."""
+    reply, elsewhere = replied_to(message), message.external_reply
+    if reply is not None:
+        return None if reply.from_user is None else reply.from_user.id
+    origin = None if elsewhere is None else elsewhere.origin
+    return origin.sender_user.id if isinstance(origin, MessageOriginUser) else None
 
 
 class _Album(NamedTuple):

@@ -45,10 +45,15 @@ class OwnMessages:
             )
 
     async def capture_inline(self, update: Update) -> None:
-        """Record a result of the bot's own inline mode that somebody has chosen."""
+        """Record a result of the bot's own inline mode that somebody has chosen, and its edits.
+
+        Such a result is often a placeholder, which the bot edits into its answer.
+        """
         message = message_of(update)
-        if message is not None and update.callback_query is None and is_of_own_inline_mode(message):
-            await self.capture(message)
+        if message is None or update.callback_query is not None:
+            return
+        if is_of_own_inline_mode(message):
+            await (self.edit if self._intake.is_change(update) else self.capture)(message)
 
     async def has_posted(self, message: Message) -> bool:
         """Return whether a message is recorded as one of the bot's own."""

@@ -24,14 +24,15 @@ class Deferral:
     def __init__(self, interaction: discord.Interaction, *, ephemeral: bool) -> None:
         self._interaction = interaction
         self._ephemeral = ephemeral
-        self._has_begun = False
+        self.has_begun: bool = False
+        """True if it has told Discord to wait."""
         self._task = asyncio.create_task(self._defer_in_time())
 
     async def _defer_in_time(self) -> None:
         await asyncio.sleep(_DEFER_AFTER)
         if self._interaction.response.is_done():
             return
-        self._has_begun = True
+        self.has_begun = True
         try:
             await self._interaction.response.defer(ephemeral=self._ephemeral)
         except discord.DiscordException as error:
@@ -39,7 +40,7 @@ class Deferral:
 
     async def end(self) -> None:
         """Leave the response to the caller. What was sent already takes effect first."""
-        if not self._has_begun:
+        if not self.has_begun:
             self._task.cancel()
             return
         await asyncio.wait([self._task])

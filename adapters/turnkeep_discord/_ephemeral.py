@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import discord
 from discord.ext import commands
 
 from ._message import Where
+
+_UPDATES: Final = (
+    discord.InteractionResponseType.deferred_message_update,
+    discord.InteractionResponseType.message_update,
+)
+"""The answers that are about the message of the pressed button, and not about a new one."""
 
 
 def is_private(where: Where) -> bool:
@@ -22,6 +30,17 @@ def interaction_of(where: Where) -> discord.Interaction | None:
     return found if isinstance(found, discord.Interaction) else None
 
 
+async def ephemeral_answer(interaction: discord.Interaction) -> bool | None:
+    """Return whether the first answer to an interaction is ephemeral; None if Discord is silent."""
+    if interaction.response.type in _UPDATES:
+        # It is about the button's own message. A form that a command opened has none.
+        return interaction.message is not None and interaction.message.flags.ephemeral
+    try:
+        return (await interaction.original_response()).flags.ephemeral
+    except discord.HTTPException:
+        return None
+
+
 async def is_ephemeral(where: Where) -> bool:
     """Return whether only one person of a channel sees the answer, as far as is known by now.
 
@@ -35,7 +54,4 @@ async def is_ephemeral(where: Where) -> bool:
         return True
     if not interaction.response.is_done():
         return False
-    try:
-        return (await interaction.original_response()).flags.ephemeral
-    except discord.HTTPException:  # the cautious guess
-        return True
+    return await ephemeral_answer(interaction) is not False  # the cautious guess

@@ -69,8 +69,9 @@ async def in_turn(
     `on_session_message` don't need it. The handler does not run for a message that was answered
     before, is dropped, or is answered together with a later one. Then the result is None, and a
     deferred interaction's "thinking…" is removed. An interaction that nothing responds to in time
-    is deferred: Discord would end it after three seconds. Arguments and errors are those of
-    `chat_session`.
+    is deferred: Discord would end it after three seconds. So answer by the session, or by
+    `interaction.followup`: `interaction.response` may be used up by then. Arguments and errors
+    are those of `chat_session`.
 
     >>> async def ask(interaction, question):
     ...     await in_turn(bot, interaction, lambda session: session.answer("42"), prompt=question)
@@ -83,6 +84,8 @@ async def in_turn(
     finally:
         if deferral is not None:
             await deferral.end()
+            if deferral.has_begun and interaction is not None:  # and nothing was said since
+                await _remove_thinking_sign(interaction)
 
 
 async def _run(
@@ -116,8 +119,12 @@ async def _remove_thinking_sign(interaction: discord.Interaction) -> None:
     """Delete the "thinking…" of a deferred interaction; Discord would show it for 15 minutes."""
     if interaction.response.is_done():
         with suppress(discord.HTTPException):
-            if (await interaction.original_response()).flags.loading:
-                await interaction.delete_original_response()
+            first = await interaction.original_response()
+            # discord.py keeps it as it was when it was first asked for.
+            if first.flags.loading:
+                now = await interaction.followup.fetch_message(first.id)
+                if now.flags.loading:
+                    await now.delete()
 
 
 async def record_sent(

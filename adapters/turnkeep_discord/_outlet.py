@@ -21,7 +21,7 @@ from turnkeep.adapter import (
 )
 
 from ._deferral import Deferral
-from ._ephemeral import is_private
+from ._ephemeral import ephemeral_answer, is_private
 from ._look import Below, Look, Render, below, plain, rendered
 from ._message import Where, author_of, source_id
 
@@ -132,8 +132,7 @@ class DiscordOutlet:
     async def _ask_if_ephemeral(self, interaction: discord.Interaction) -> None:
         """Ask Discord about the first answer, which the bot's own code gave or deferred."""
         if self._is_ephemeral is None:
-            with suppress(discord.HTTPException):
-                self._is_ephemeral = (await interaction.original_response()).flags.ephemeral
+            self._is_ephemeral = await ephemeral_answer(interaction)
         if self._is_ephemeral and not self._is_for_one:
             if self.take_back is not None:
                 await self.take_back()

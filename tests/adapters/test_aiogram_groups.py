@@ -59,6 +59,18 @@ async def test_a_message_in_a_topic_that_the_bot_created_is_no_reply_to_the_bot(
     ]
 
 
+async def test_a_reply_from_another_topic_to_the_bot_is_addressed_to_it(
+    store: SessionStore, telegram: TelegramEmulator
+) -> None:
+    somebody = {"id": 5, "is_bot": False, "first_name": "Bob"}
+    quote = {"text": "so", "position": 0}
+    for who in (telegram.bot.me, somebody):
+        origin = {"type": "user", "date": 1, "sender_user": who}
+        telegram.say(GROUP, "really?", external_reply={"origin": origin}, quote=quote)
+    stored = await heard(telegram, store, record="addressed")
+    assert stored == ["user: [reply to Emulated: so]\nreally?"]
+
+
 @pytest.mark.parametrize("at", [0, 1, 2])
 async def test_an_album_is_addressed_as_a_whole_whichever_part_has_the_caption(
     store: SessionStore, telegram: TelegramEmulator, at: int

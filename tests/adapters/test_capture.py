@@ -392,6 +392,9 @@ async def test_a_result_of_the_bots_inline_mode_is_the_bots_own_message(
     dispatcher = Dispatcher()
     SessionMiddleware(store, capture=True).setup(dispatcher)
     async with polling(telegram, dispatcher):
-        telegram.say(7, "42, of course", via_bot=telegram.bot.me)
+        chosen = telegram.say(7, "42, …", via_bot=telegram.bot.me)
+        await telegram.wait_taken()
+        assert await said(store, "telegram:7") == ["assistant: 42, …"]
+        telegram.edit(chosen, "42, of course")
         await telegram.wait_taken()
     assert await said(store, "telegram:7") == ["assistant: 42, of course"]
