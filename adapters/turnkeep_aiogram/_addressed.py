@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from aiogram import Bot
-from aiogram.types import CallbackQuery, Message, MessageOriginUser
+from aiogram.types import (
+    CallbackQuery,
+    Message,
+    MessageOriginUser,
+    RichMessage,
+    RichTextTextMention,
+    User,
+)
 
 from turnkeep.adapter import Recent
 
 from ._message import Event, is_ephemeral, replied_to
+from ._rich import mentions_in
 
 _MAX_ALBUMS: Final = 1_000
 
@@ -27,6 +35,8 @@ async def is_addressed(event: Event, bot: Bot) -> bool:
         return True
     if _author_replied_to(event) == bot.id:
         return True
+    if event.rich_message is not None:
+        return await _is_mentioned_in(event.rich_message, bot)
     text = event.text or event.caption or ""
     for entity in event.entities or event.caption_entities or ():
         if entity.type == "text_mention" and entity.user is not None and entity.user.id == bot.id:
@@ -34,9 +44,23 @@ async def is_addressed(event: Event, bot: Bot) -> bool:
         if entity.type in ("mention", "bot_command"):
             mention = entity.extract_from(text).casefold()
             me = await bot.me()  # aiogram asks Telegram once and keeps the answer
-            if mention.endswith(f"@{(me.username or '').casefold()}"):
+            if mention.endswith(f"@{_own_name(me)}"):
                 return True
     return False
+
+
+async def _is_mentioned_in(message: RichMessage, bot: Bot) -> bool:
+    for mention in mentions_in(message):
+        if isinstance(mention, RichTextTextMention):
+            if mention.user.id == bot.id:
+                return True
+        elif mention.username.removeprefix("@").casefold() == _own_name(await bot.me()):
+            return True
+    return False
+
+
+def _own_name(me: User) -> str:
+    return (me.username or "").casefold()
 
 
 def _author_replied_to(message: Message) -> int | None:

@@ -6,7 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiogram.types import InaccessibleMessage, InputRichMessage, Message, MessageEntity
+from aiogram.types import (
+    InaccessibleMessage,
+    InputRichMessage,
+    Message,
+    MessageEntity,
+    RichTextMention,
+)
+
+from ._rich import mentions_in
 
 __all__ = ["Unmentioned"]
 
@@ -28,6 +36,11 @@ class Unmentioned:
         user = question.from_user if isinstance(question, Message) else None
         asked = question.text or question.caption or "" if isinstance(question, Message) else ""
         names = [found[1] for found in _MENTION.finditer(asked)]
+        if isinstance(question, Message) and question.rich_message is not None:
+            called = mentions_in(question.rich_message)
+            names += [
+                one.username.removeprefix("@") for one in called if isinstance(one, RichTextMention)
+            ]
         names += [user.username] if user is not None and user.username else []
         self._names = frozenset(name.casefold() for name in names)
         self._id = "" if user is None else str(user.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiogram.types import (
@@ -11,17 +11,37 @@ from aiogram.types import (
     RichBlockTable,
     RichMessage,
     RichTextCode,
+    RichTextMention,
+    RichTextTextMention,
     RichTextUrl,
+    TelegramObject,
 )
 
 from turnkeep.adapter import as_said, note
 
 _MEDIA_TYPES = ("animation", "audio", "document", "photo", "video", "voice_note", "map")
+_INNER = ("blocks", "items", "cells", "text", "summary", "caption", "credit")
 
 
 def rich_text_of(message: RichMessage) -> str:
     """Return the text of all blocks, each on its own lines; media as short notes (`[photo]`)."""
     return "\n".join(_lines_of(message.blocks))
+
+
+def mentions_in(message: RichMessage) -> Iterator[RichTextMention | RichTextTextMention]:
+    """Yield the mentions of people and bots in a rich message."""
+    return _mentions(message.blocks)
+
+
+def _mentions(part: Any) -> Iterator[RichTextMention | RichTextTextMention]:
+    if isinstance(part, (list, tuple)):
+        for one in part:
+            yield from _mentions(one)
+    elif isinstance(part, (RichTextMention, RichTextTextMention)):
+        yield part
+    elif isinstance(part, TelegramObject):
+        for name in _INNER:
+            yield from _mentions(getattr(part, name, None))
 
 
 def _lines_of(blocks: Iterable[Any]) -> list[str]:
@@ -53,7 +73,8 @@ def _block_lines(block: Any) -> list[str]:
 
 def _item_lines(item: Any) -> list[str]:
     first, *rest = _lines_of(item.blocks) or [""]
-    return [f"{item.label} {first}".strip(), *rest]
+    box = ("[x]" if item.is_checked else "[ ]") if item.has_checkbox else ""
+    return [" ".join(filter(None, (item.label, box, first))), *rest]
 
 
 def _plain_text(text: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiogram import Dispatcher
 
-from adapters.tools import all_turns, feed
+from adapters.tools import all_turns, feed, polling
 from emulators.telegram import TelegramEmulator
 from turnkeep import SessionStore
 from turnkeep_aiogram import SessionMiddleware
@@ -65,6 +65,16 @@ async def stored(store: SessionStore, *blocks: dict[str, Any]) -> list[str]:
             {"type": "list", "items": [item("1.", paragraph("tea"), paragraph("green"))]},
             ["1. tea", "green"],
         ),
+        (
+            {
+                "type": "list",
+                "items": [
+                    item("•", paragraph("bread")) | {"has_checkbox": True, "is_checked": True},
+                    item("•", paragraph("milk")) | {"has_checkbox": True},
+                ],
+            },
+            ["• [x] bread", "• [ ] milk"],
+        ),
         ({"type": "list", "items": [item("•"), item("•", paragraph("milk"))]}, ["•", "• milk"]),
         (
             {
@@ -120,3 +130,37 @@ async def test_a_formatted_text_is_stored_as_its_words_with_links_and_code(
     store: SessionStore, text: Any, words: str
 ) -> None:
     assert await stored(store, paragraph(text)) == [words]
+
+
+MENTIONS: list[tuple[Any, bool]] = [
+    ({"type": "mention", "text": "@Emulated_Bot", "username": "Emulated_Bot"}, True),
+    ({"type": "mention", "text": "@emulated_bot_2", "username": "emulated_bot_2"}, False),
+    ({"type": "text_mention", "text": "you", "user": TelegramEmulator().bot.me}, True),
+    ("emulated_bot, @emulated_bot", False),
+]
+
+
+@pytest.mark.parametrize(("text", "is_to_the_bot"), MENTIONS)
+@pytest.mark.parametrize("inside", ["paragraph", "bold", "list", "table", "quote", "caption"])
+async def test_a_mention_in_a_rich_message_addresses_the_bot(
+    store: SessionStore,
+    telegram: TelegramEmulator,
+    inside: str,
+    text: Any,
+    is_to_the_bot: bool,
+) -> None:
+    block = {
+        "paragraph": paragraph(["hey ", text]),
+        "bold": paragraph({"type": "bold", "text": text}),
+        "list": {"type": "list", "items": [item("1.", paragraph(text))]},
+        "table": {"type": "table", "cells": [[cell(text)]]},
+        "quote": {"type": "blockquote", "blocks": [paragraph(text)]},
+        "caption": PHOTO | {"caption": {"text": text}},
+    }[inside]
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, record="addressed").setup(dispatcher)
+    async with store:
+        async with polling(telegram, dispatcher):
+            telegram.say(-1001234567890, rich_message={"blocks": [block]})
+            await telegram.wait_taken()
+        assert bool(await all_turns(store, "telegram:-1001234567890")) is is_to_the_bot
