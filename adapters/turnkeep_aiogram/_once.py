@@ -38,11 +38,12 @@ class Once:
         if handled is None:
             handled = self._handled[bot.id] = Handled(self._store, CHANNEL, bot.id)
         try:
-            if await handled.has(str(update.update_id)):
-                return None
-            result = await handle()
-            if result is not UNHANDLED:
-                await handled.note(str(update.update_id))
+            async with handled.in_hand(str(update.update_id)) as is_new:
+                if not is_new:
+                    return None
+                result = await handle()
+                if result is not UNHANDLED:
+                    await handled.note(str(update.update_id))
         except BaseException:  # a cancelled one, too, is handled when it comes again
             self._in_hand.pop(number, None)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
 from discord.ext import commands
 
-from adapters.tools import connected, polling, said
+from adapters.tools import connected, feed, polling, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.telegram import TelegramEmulator
+from patience import PATIENCE
 from turnkeep import SessionStore
 from turnkeep.adapter import ChatSession, Handled
 from turnkeep.storage.memory import MemoryStorage
@@ -94,6 +96,48 @@ async def test_a_command_whose_handler_failed_is_handled_when_it_comes_again(
         telegram.redeliver(command, same_update_id=True)
         await telegram.wait_for(lambda: second.heard)
     assert (first.heard, second.heard) == (["reset"], ["reset"])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_command_that_reaches_two_processes_at_once_is_handled_by_one(
+    telegram: TelegramEmulator, tmp_path: Path, fails: bool
+) -> None:
+    may_end, heard = asyncio.Event(), list[int]()
+
+    def process(number: int) -> tuple[SessionStore, Dispatcher]:
+        store, dispatcher = SessionStore(f"sqlite:{tmp_path / 'store'}"), Dispatcher()
+        SessionMiddleware(store).setup(dispatcher)
+
+        @dispatcher.message(Command("buy"))
+        async def buy(message: Message) -> None:
+            heard.append(number)
+            await may_end.wait()
+            if fails and len(heard) == 1:
+                raise RuntimeError("as it is meant")
+
+        return store, dispatcher
+
+    update = telegram.say(7, "/buy")
+    (one, first), (other, second) = process(1), process(2)
+    async with one, other:
+        begun = asyncio.create_task(feed(first, update))
+        await telegram.wait_for(lambda: heard == [1])
+        again = asyncio.create_task(feed(second, update))
+        async with asyncio.timeout(PATIENCE):
+            while not await waiting(other):
+                await asyncio.sleep(0.01)
+        may_end.set()
+        await asyncio.wait([begun, again])
+        assert (begun.exception() is not None) is fails
+        again.result()
+        assert heard == ([1, 2] if fails else [1])
+        assert not await waiting(other)
+
+
+async def waiting(store: SessionStore) -> list[str]:
+    """The names of what some process waits for."""
+    async with store.desk.use() as storage:
+        return [one.name for one in await storage.claims() if "?" in one.name]
 
 
 class OnDiscord(commands.Bot):

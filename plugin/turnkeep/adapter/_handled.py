@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from typing import Final
 
-from anyio import Lock
+from anyio import CancelScope, Lock
 
 from .._errors import TurnkeepError
 from .._records.key import SessionKey
@@ -25,6 +27,7 @@ logger: Final = logging.getLogger("turnkeep")
 _DAY: Final = 86_400.0
 _MARKS_KEPT: Final = 1_000
 _OWNER: Final = "handled"
+_NOW: Final = "now:"
 
 
 class Handled:
@@ -57,6 +60,27 @@ class Handled:
             logger.warning("event %s may be handled twice: %s", name, error)
             return False
 
+    @asynccontextmanager
+    async def in_hand(self, name: str) -> AsyncGenerator[bool, None]:
+        """Have an event in hand inside the block; False if it was handled.
+
+        If another process has it in hand, wait for the end of that: the process may die.
+        """
+        desk, lease = self._store.desk, None
+        is_new = not await self.has(name)
+        if is_new and desk.is_shared:
+            try:
+                lease = await desk.leases.wait_for(self._key, f"{_NOW}{name}")
+            except TurnkeepError as error:
+                logger.warning("event %s may be handled twice: %s", name, error)
+            is_new = not await self.has(name)
+        try:
+            yield is_new
+        finally:
+            if lease is not None:
+                with CancelScope(shield=True):
+                    await desk.leases.drop(lease)
+
     async def names(self) -> list[str]:
         """Return the names of all events that were handled; raises what the storage raises."""
         return [*await self._known()]
@@ -65,7 +89,7 @@ class Handled:
         if self._marks is None or self._store.desk.is_shared:
             async with self._lock, self._store.desk.use(self._key) as storage:
                 found = await storage.claims(key=self._key)
-                self._marks = OrderedDict((one.name, one) for one in found)
+                self._marks = OrderedDict((one.name, one) for one in found if one.owner == _OWNER)
         return self._marks
 
     async def note(self, name: str) -> None:
