@@ -19,6 +19,7 @@ from turnkeep.adapter import (
     reply_note,
 )
 
+from ._components import all_components, component_media, kind_of
 from ._embeds import embed_lines, embed_media
 from ._message import author_id, original_of, source_id
 from ._readable import readable
@@ -114,6 +115,7 @@ def media_of(message: discord.Message, hides: Hides = hides_nothing) -> list[Med
     for part in parts:
         media += [*_attachments(part), *_stickers(part.stickers)]
         media += embed_media(_embeds(part), part.content)
+        media += component_media(part.components, {one.id for one in part.attachments})
     if message.poll is not None:
         options = (answer.text for answer in message.poll.answers)
         media.append(list_media("poll", message.poll.question, options))
@@ -175,12 +177,6 @@ def _attachments(message: discord.Message | discord.MessageSnapshot) -> list[Med
     ]
 
 
-def kind_of(content_type: str | None) -> str:
-    """Return the kind of a file."""
-    kind = (content_type or "").partition("/")[0]
-    return {"image": "photo", "video": "video", "audio": "audio"}.get(kind, "file")
-
-
 def _stickers(stickers: Iterable[discord.StickerItem]) -> list[Media]:
     return [Media("sticker", file_id=str(one.id), about=one.name) for one in stickers]
 
@@ -188,13 +184,3 @@ def _stickers(stickers: Iterable[discord.StickerItem]) -> list[Media]:
 def _component_texts(components: Iterable[Any]) -> list[str]:
     parts = all_components(components)
     return [part.content for part in parts if isinstance(part, discord.TextDisplay)]
-
-
-def all_components(components: Iterable[Any]) -> Iterable[Any]:
-    """Yield the components and those inside them, in the order in which they are shown."""
-    for part in components:
-        yield part
-        inner = [*getattr(part, "children", ())]
-        if (accessory := getattr(part, "accessory", None)) is not None:
-            inner.append(accessory)
-        yield from all_components(inner)

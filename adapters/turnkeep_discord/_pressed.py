@@ -12,7 +12,7 @@ import discord
 from turnkeep import Media
 from turnkeep.adapter import Content, as_content, as_said, note
 
-from ._content import all_components, kind_of
+from ._components import all_components, kind_of
 
 _SHORT: Final = 160
 """The most characters of a form that is one line; the fields of a longer one have a line each."""

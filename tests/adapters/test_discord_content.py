@@ -153,3 +153,40 @@ async def test_a_deleted_channel_is_forgotten(
         await server.delete_channel(place)
         while await keys(store):
             await asyncio.sleep(0.01)
+
+
+async def test_the_pictures_in_components_are_given_where_somebody_replies_to_them(
+    server: DiscordEmulator, store: SessionStore, place: Payload, ada: Payload
+) -> None:
+    def medium(name: str, **more: Any) -> Payload:
+        return {"media": {"url": f"https://cdn.example/{name}", **more}}
+
+    gallery = {
+        "type": 12,
+        "items": [
+            {**medium("cat.png", content_type="image/png"), "description": "a cat"},
+            medium("clip.mp4", content_type="video/mp4"),
+        ],
+    }
+    section = {
+        "type": 9,
+        "components": [{"type": 10, "content": "Look"}],
+        "accessory": {"type": 11, **medium("face.png")},
+    }
+    file = {"type": 13, "file": medium("list.txt")["media"], "name": "list.txt", "size": 5}
+    box = {"type": 17, "components": [section, gallery]}
+    robot = server.user("Robot", bot=True)
+    async with connected(server, bot := RecordingBot(store)):
+        shown = await server.say(place, robot, "", components=[box, file], flags=1 << 15)
+        await server.say(place, ada, "What is that?", reply_to=shown)
+        await bot.hears(server, 2)
+    (turn,) = await all_turns(store, key_of(place))
+    assert "[reply to Robot: Look]\nWhat is that?" in turn.text
+    assert [(one.kind, one.url.rpartition("/")[2], one.about) for one in turn.media] == [
+        ("photo", "face.png", None),
+        ("photo", "cat.png", "a cat"),
+        ("video", "clip.mp4", None),
+        ("file", "list.txt", None),
+    ]
+    assert [one.file_name for one in turn.media] == [None, None, None, "list.txt"]
+    assert all(one.repeated for one in turn.media)
