@@ -124,7 +124,7 @@ async def _remove_thinking_sign(interaction: discord.Interaction) -> None:
             if first.flags.loading:
                 now = await interaction.followup.fetch_message(first.id)
                 if now.flags.loading:
-                    await now.delete()
+                    await interaction.delete_original_response()
 
 
 async def record_sent(
