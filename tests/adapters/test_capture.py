@@ -11,7 +11,7 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
 
-from adapters.tools import QuickSession, RecordingBot, connected, polling, said
+from adapters.tools import QuickSession, RecordingBot, all_turns, connected, keys, polling, said
 from emulators.discord import DiscordEmulator
 from emulators.discord_payloads import Payload
 from emulators.telegram import PHOTO, TelegramEmulator
@@ -174,6 +174,37 @@ async def test_what_a_task_sends_after_its_handler_ended_is_recorded(
         go_on.set()
         await tasks[0]
     assert await said(store, "telegram:7") == ["user: hello", "assistant: a reminder"]
+
+
+@pytest.mark.parametrize("handled", [True, False], ids=["in a handler", "outside of one"])
+async def test_what_is_sent_in_a_plain_groups_chain_of_replies_is_the_groups(
+    store: SessionStore, telegram: TelegramEmulator, handled: bool
+) -> None:
+    dispatcher = Dispatcher()
+    SessionMiddleware(store, capture=True).setup(dispatcher)
+
+    @dispatcher.message()
+    async def handle(message: Message) -> None:
+        if handled and message.reply_to_message is not None:
+            sent = [await message.reply("a reply"), await message.answer("a remark")]
+            assert [one.message_thread_id is None for one in sent] == [False, True]
+
+    group = -1001234567890
+    async with polling(telegram, dispatcher) as bot:
+        first = telegram.say(group, "first")
+        second = telegram.say(group, "second", reply_to=first)
+        await telegram.wait_for(lambda: telegram.pending() == 0)
+        if not handled:
+            number = second["message"]["message_id"]
+            sent = await bot.send_message(group, "a reply", reply_to_message_id=number)
+            assert sent.message_thread_id, "else this test tests nothing"
+            await bot.send_message(group, "a remark")
+    assert await keys(store) == [f"telegram:{group}"]
+    turns = await all_turns(store, f"telegram:{group}")
+    assert [turn.text.splitlines()[-1] for turn in turns] == [
+        *("first", "second", "a reply", "a remark")
+    ]
+    assert [turn.answers for turn in turns[2:]] == [2 if handled else None] * 2
 
 
 @pytest.mark.parametrize("scope", ["user_in_chat", "user_in_topic", "global_user"])

@@ -119,6 +119,22 @@ async def test_an_answer_is_found_with_more_than_a_thousand_turns_behind_it(
         assert again.already_answered
 
 
+async def test_an_answer_that_came_a_thousand_turns_after_its_message_is_found(
+    tmp_path: Path,
+) -> None:
+    where = f"sqlite:{tmp_path / 'sessions.db'}"
+    async with SessionStore(where) as store:
+        asked = await store.session("test:1").receive("hello", source_id="m1")
+        await store.session("test:1").extend([{"role": "user", "content": "x"}] * 1_500)
+        await answer(asked)
+        await store.session("test:1").append("user", "x")
+    async with SessionStore(where) as store:
+        again = await store.session("test:1").receive("hello", source_id="m1")
+        assert again.turn is not None
+        assert again.turn.id == 1
+        assert again.already_answered
+
+
 async def test_two_replies_that_end_at_once_start_one_consolidation(place: Place) -> None:
     begun, go_on = 0, anyio.Event()
 

@@ -16,7 +16,10 @@ from turnkeep import (
     SessionKey,
     SessionStore,
     StorageError,
+    Turn,
 )
+from turnkeep._records.making import new_turn
+from turnkeep.interop._conversation import store as store_answer
 from turnkeep.storage.base import Found, Snapshot
 from turnkeep.storage.memory import MemoryStorage
 
@@ -102,6 +105,34 @@ async def test_a_reply_to_several_finds_them_where_they_moved(store: SessionStor
         await store.rename("a:1", "b:1")
     assert not reply.discarded
     assert [(turn.answers, turn.also_answers) for turn in reply.turns] == [(4, (2, 3))]
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+@pytest.mark.parametrize("by", ["append", "reply", "agent"])
+async def test_an_answer_to_several_finds_them_if_a_merge_came_between_them(
+    store: SessionStore, moved: int, by: str
+) -> None:
+    await store.session("a:1").append("user", "older")
+    session = store.session("b:1")
+    asked: list[Turn] = []
+    for number in range(3):
+        if number == moved:
+            await store.rename("a:1", "b:1")
+        turn = (await session.receive(f"{number}", source_id=f"m{number}")).turn
+        assert turn is not None
+        asked.append(turn)
+    bound = session.bind(asked[-1], joined=asked[:-1])
+    if moved == 3:
+        await store.rename("a:1", "b:1")
+    if by == "append":
+        await bound.append("assistant", "to all three")
+    elif by == "reply":
+        await answer(bound, "to all three")
+    else:
+        await store_answer(bound, [new_turn("assistant", "to all three")])
+    turns = await stored(session)
+    assert [turn.content for turn in turns] == ["older", "0", "1", "2", "to all three"]
+    assert (turns[-1].answers, turns[-1].also_answers) == (4, (2, 3))
 
 
 # True is not 1.

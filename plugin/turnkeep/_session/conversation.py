@@ -197,9 +197,19 @@ class Conversation:
         return desk.is_shared and await desk.leases.is_taken(self.key, name)
 
     async def has_answer(self, turn: Turn) -> bool:
-        """Return True if an answer to a message is stored; a part of one does not count."""
-        behind = await self.desk.read(self.key, after=turn.id, limit=DEDUPE_TURNS, newest=False)
-        return any(_is_answer(one, turn.id) for one in behind.turns)
+        """Return True if an answer to a message is stored; a part of one does not count.
+
+        It is looked for in the 1,000 turns behind the message, and in the latest 1,000.
+        """
+        for newest in (False, True):
+            behind = await self.desk.read(
+                self.key, after=turn.id, limit=DEDUPE_TURNS, newest=newest
+            )
+            if any(_is_answer(one, turn.id) for one in behind.turns):
+                return True
+            if behind.complete:
+                break
+        return False
 
     async def begin_reply(
         self, to: Turn | None, joined: Sequence[Turn] = (), *, again: bool = False

@@ -22,6 +22,7 @@ from ..storage.base import Appended
 from .consolidate import KEEP, MAX_TOKENS, Consolidation, Summarize, consolidate
 from .forgetting import forget_sender
 from .handle import Handle
+from .joined import answered_by
 from .reading import read_latest_exchange, turn_at
 from .reply import Reply
 from .returned import as_messages
@@ -66,9 +67,10 @@ class BaseSession(Handle):
         also: tuple[int, ...] = ()
         if to is not None and role in ("assistant", "tool"):
             # No epoch: a bot may also speak after a reset.
-            turn_id = to.id if only_answers else None
-            expected = Expected(to.generation, turn=turn_id) if to.generation else None
-            answers, also = to.id, tuple(turn.id for turn in self.joined)
+            name, also = await answered_by(desk, conversation.key, to, self.joined)
+            answers = name.id
+            turn_id = answers if only_answers else None
+            expected = Expected(name.generation, turn=turn_id) if name.generation else None
         turn = new_turn(
             role,
             content,

@@ -13,6 +13,7 @@ from .._records.identity import Expected
 from .._records.info import SessionInfo
 from .._records.making import new_turn
 from .._records.turn import Turn
+from .._session.joined import answered_by
 from .._session.shown import build_window
 from .._store import Session
 from .._window.arrange import BOT_FIRST
@@ -89,9 +90,9 @@ async def store(session: Session, turns: Sequence[Turn]) -> list[Turn]:
     ends = made[-1].role == "assistant" and not made[-1].tool_calls
     expected: Expected | None = None
     if here is not None and ends:
-        also = tuple(turn.id for turn in session.joined)
-        made = [replace(turn, answers=here.id, also_answers=also) for turn in made]
-        expected = Expected(here.generation) if here.generation else None
+        name, also = await answered_by(desk, session.key, here, session.joined)
+        made = [replace(turn, answers=name.id, also_answers=also) for turn in made]
+        expected = Expected(name.generation) if name.generation else None
     appended = await desk.append(session.key, made, expected=expected)
     if appended is None:  # the message's session was forgotten; the turns begin a new one
         made = [replace(turn, answers=None, also_answers=()) for turn in made]
