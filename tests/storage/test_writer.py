@@ -187,7 +187,7 @@ async def test_a_journal_of_many_records_is_replayed_without_copying_the_rest_fo
     tracemalloc.start()
     try:
         with reading(segment) as fd:
-            assert sum(1 for _ in _replay.records(fd)) == 20_000
+            assert sum(1 for _ in _replay.records(fd, segment)) == 20_000
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()

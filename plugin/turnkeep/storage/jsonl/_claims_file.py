@@ -20,7 +20,7 @@ from ..._errors import InvalidKeyError
 from ..._records.key import SessionKey
 from ..base import Claim
 from ._blocks import EndlessLineError, whole_lines
-from ._disk import close_file, open_file, reading, write_at, writing_anew
+from ._disk import close_file, move_aside, open_file, reading, write_at, writing_anew
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -96,13 +96,16 @@ class ClaimsFile:
         self._fd: int | None = None
         self._failed = False
         self._end = 0
+        self._endless = False
+        """It has a line that is none of ours, and goes aside before the next one is written."""
         self._unsynced = False
         """Something was erased, or may have been by an earlier process."""
 
     def read(self) -> tuple[list[Held], int, bool]:
         """Return the claims, in file order, the file's size, and whether all of it was read."""
-        self._failed = False
-        self._end = 0
+        self._failed = self._endless = False
+        self._end = size = unread = 0
+        whole = True
         found: list[Held] = []
         try:
             with reading(self._path) as fd:
@@ -113,17 +116,19 @@ class ClaimsFile:
                         continue
                     claim = _decode(line.strip(b" \0"))  # a write that failed leaves zeros
                     if claim is None:
-                        whole = False
-                        logger.warning("%s: a line can't be read and is skipped", self._path)
+                        unread += 1
                     else:
                         found.append(Held(claim, offset, len(line) + 1))
         except FileNotFoundError:
             return [], 0, True
         except EndlessLineError as error:
-            raise OSError(f"{self._path}: {error}") from None
+            logger.error("%s: %s; what stands before it counts", self._path, error)
+            self._endless = True
+        if unread:
+            logger.warning("%s: lines that can't be read are skipped: %d", self._path, unread)
         self._unsynced = True
         self._end = size
-        return found, size, whole
+        return found, size, whole and not (unread or self._endless)
 
     def write(self, writes: Iterable[Write]) -> None:
         """Do what these say, one after the other.
@@ -169,6 +174,10 @@ class ClaimsFile:
 
     def _write_anew(self, data: bytes) -> None:
         self._end = len(data)
+        if self._endless:
+            self.close()
+            logger.error("%s is set aside in %s", self._path, move_aside(self._path).name)
+            self._endless = False
         if not data:
             os.ftruncate(self._open(), 0)
             self._unsynced = True

@@ -10,11 +10,14 @@ import errno
 import logging
 import os
 import stat
+import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Final
+
+from ._names import DAMAGED_SUFFIX
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -237,6 +240,20 @@ def _open_new(name: str, _: int) -> int:
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
 
 
+def move_aside(path: Path) -> Path:
+    """Give a file that is not of our making another name, which no earlier one has; return it.
+
+    It is not copied: it may be of holes, which take space where they are written.
+    """
+    number = 1
+    aside = path.with_name(f"{path.name}{DAMAGED_SUFFIX}")
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}-{number}{DAMAGED_SUFFIX}")
+    path.rename(aside)
+    return aside
+
+
 def set_aside(beside: Path, pieces: Iterable[bytes]) -> None:
     """Add what can't be read to the file that keeps it: whole lines with their line feeds."""
     fd = open_file(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -263,6 +280,15 @@ def read_part(fd: int, start: int, end: int) -> bytes:
     return data
 
 
+def checksum(fd: int, start: int, end: int, value: int = 0) -> tuple[int, bool]:
+    """Return the CRC-32 of a part of a file, which goes on from `value`; True if it has zeros."""
+    zeros = False
+    for piece in pieces_of(fd, start, end):
+        value = zlib.crc32(piece, value)
+        zeros = zeros or b"\0" in piece
+    return value, zeros
+
+
 def copy_bytes(source: int, target: IO[bytes], start: int, end: int) -> None:
     """Copy a part of a file."""
     target.writelines(pieces_of(source, start, end))
@@ -273,3 +299,17 @@ def pieces_of(fd: int, start: int, end: int) -> Iterator[bytes]:
     while start < end and (data := os.pread(fd, min(_PIECE_BYTES, end - start), start)):
         yield data
         start += len(data)
+
+
+def data_of(fd: int, start: int, end: int) -> Iterator[bytes]:
+    """Give the same without the holes that a file has, which may be longer than any disk."""
+    while start < end:
+        try:
+            begin = os.lseek(fd, start, os.SEEK_DATA)
+            stop = os.lseek(fd, begin, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return  # there is nothing but a hole
+            begin, stop = start, end  # this file system does not tell
+        yield from pieces_of(fd, begin, min(stop, end))
+        start = stop

@@ -22,8 +22,10 @@ from typing import Final, NamedTuple
 
 from ._disk import (
     UnsyncedError,
+    checksum,
     close_file,
     make_folder,
+    move_aside,
     open_file,
     read_part,
     reading,
@@ -31,6 +33,7 @@ from ._disk import (
     sync_folder,
     write_at,
 )
+from ._lines import LONGEST_LINE
 from ._names import session_file_named
 
 logger: Final = logging.getLogger("turnkeep")
@@ -38,6 +41,12 @@ logger: Final = logging.getLogger("turnkeep")
 NAME: Final = "edit"
 MAX_BYTES: Final = 1024 * 1024
 """The longest edit that is made in place; a longer one is written beside the file."""
+
+LONGEST_EDIT: Final = LONGEST_LINE + MAX_BYTES
+"""The most that an edit in place may write, which one turn of any length allows."""
+
+LONGEST_NOTE: Final = LONGEST_EDIT + MAX_BYTES
+"""A longer note is none of ours, and is not read."""
 
 _MAGIC: Final = b"turnkeep edit 1\n"
 _HEADER: Final = struct.Struct("<QQIIII")
@@ -79,8 +88,18 @@ class Edits:
     def settle(self) -> None:
         """Finish what a crash left unfinished; the folder is owned."""
         with suppress(FileNotFoundError), reading(self._path) as fd:
-            size = os.fstat(fd).st_size
-            content = read_part(fd, 0, min(size, _noted_bytes(os.pread(fd, _HEAD_BYTES, 0))))
+            size, noted = os.fstat(fd).st_size, _noted_bytes(os.pread(fd, _HEAD_BYTES, 0))
+            if noted > LONGEST_NOTE:
+                aside = move_aside(self._path)
+                logger.error(
+                    "%s: an edit of %d bytes is none of ours; nothing was changed, and it is set "
+                    "aside in %s",
+                    self._path,
+                    noted,
+                    aside.name,
+                )
+                return
+            content = read_part(fd, 0, min(size, noted))
             edit = _decode(self._folder, content)
             if edit is not None:
                 _redo(edit)
@@ -227,16 +246,18 @@ def _redo(edit: Edit, *, again: bool = False) -> None:
         fd = open_file(edit.path, os.O_RDWR)
         try:
             size = os.fstat(fd).st_size
+            if size < edit.begin:
+                logger.error("%s: changed from outside; an edit is lost", edit.path)
+                return
             there = read_part(fd, edit.begin, min(size, edit.end))
             if there != edit.data or again:
-                if size < edit.begin:
-                    logger.error("%s: changed from outside; an edit is lost", edit.path)
-                    return
                 write_at(fd, edit.data, edit.begin)
                 os.ftruncate(fd, edit.end)
             elif size == edit.size > edit.end:
                 # Only the new end may be missing, or as much was appended since.
-                if zlib.crc32(read_part(fd, edit.end, size)) != edit.left_over:
+                if size - edit.end > MAX_BYTES:
+                    return  # no edit in place leaves more
+                if checksum(fd, edit.end, size)[0] != edit.left_over:
                     return
                 os.ftruncate(fd, edit.end)
             os.fdatasync(fd)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ._disk import FILE_MODE, close_file, make_folder, open_file, sync_folder, write_at
+from ._lines import LONGEST_LINE
 from ._sync import sync_files
 
 logger: Final = logging.getLogger("turnkeep")
@@ -35,6 +36,9 @@ logger: Final = logging.getLogger("turnkeep")
 SEGMENT_BYTES: Final = 32 * 1024 * 1024
 GROWN_BYTES: Final = 1024 * 1024
 """A segment grows by so many zeros, since a sync of what lies within a file is the cheapest."""
+
+LONGEST_RECORD: Final = LONGEST_LINE + 64 * 1024
+"""What is longer is put into several records, of whole lines each: one is read at a time."""
 
 NAME: Final = "journal-"
 _MAGIC: Final = b"turnkeep journal 1\n"
@@ -222,11 +226,13 @@ class _Segment:
             name = self._names.get(path)
             if name is None:
                 name = self._names[path] = os.fsencode(path.relative_to(self._folder))
-            body = zlib.crc32(data, zlib.crc32(name))
-            header = HEADER.pack(MARK, offset, len(name), len(data), body, 0)[:-4]
-            records += (header, struct.pack("<I", zlib.crc32(header)), name, data)
-            self.places.setdefault(path, array("Q")).append(end)
-            end += HEADER.size + len(name) + len(data)
+            places = self.places.setdefault(path, array("Q"))
+            for start, part in _parts(data):
+                body = zlib.crc32(part, zlib.crc32(name))
+                header = HEADER.pack(MARK, offset + start, len(name), len(part), body, 0)[:-4]
+                records += (header, struct.pack("<I", zlib.crc32(header)), name, part)
+                places.append(end)
+                end += HEADER.size + len(name) + len(part)
         self._write(b"".join(records), self.end)
         self.end = end
 
@@ -258,3 +264,13 @@ class _Segment:
             write_at(self.fd, bytes(name + data), offset + HEADER.size)
         os.fdatasync(self.fd)
         del self.places[path]
+
+
+def _parts(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give lines in parts that a record may have, each with its place among them."""
+    start = 0
+    while len(data) - start > LONGEST_RECORD:
+        end = data.rfind(b"\n", start, start + LONGEST_RECORD) + 1
+        yield start, data[start:end]
+        start = end
+    yield start, data[start:] if start else data

@@ -40,7 +40,7 @@ MORE: Final = b'{"more":true,'
 _META_PREFIX: Final = b'{"_type":'
 _SEAM: Final = b'}{"'
 """Two records on a line meet here. In a string a quote is escaped, so no text looks like it."""
-_NO_ZEROS: Final = re.compile(rb"[^\0]+")
+NO_ZEROS: Final = re.compile(rb"[^\0]+")
 
 
 class MetadataLine(msgspec.Struct, kw_only=True, tag_field="_type", tag="metadata"):
@@ -280,7 +280,7 @@ def parts(start: int, line: bytes) -> list[tuple[int, bytes]]:
 
 def _pieces(line: bytes) -> Iterator[tuple[int, int]]:
     """Give where what may be records on a line begin and end."""
-    for run in _NO_ZEROS.finditer(line):
+    for run in NO_ZEROS.finditer(line):
         begin, end = run.span()
         while (seam := line.find(_SEAM, begin, end)) >= 0:
             yield begin, seam + 1

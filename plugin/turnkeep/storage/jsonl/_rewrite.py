@@ -19,7 +19,7 @@ from ..._records.turn import Turn
 from ..base import SessionInfo
 from ._blocks import LongLine, line_start, lines_backward, lines_forward
 from ._disk import copy_bytes, pieces_of, read_part, writing_anew
-from ._edits import MAX_BYTES, Edit, Edits
+from ._edits import LONGEST_EDIT, MAX_BYTES, Edit, Edits
 from ._lines import (
     METADATA_EVERY,
     MetadataLine,
@@ -63,14 +63,16 @@ def rewrite_turns(
         places = dict(_places(source, size, changes))
         begin = _begin(source, size, min(places, default=size))
         after = {start: changes[turn_id] for start, turn_id in places.items()}
-        lines = _lines(source, begin, size, after, info, moved)
+        lines: Iterable[bytes] = _lines(source, begin, size, after, info, moved)
         record = encode_metadata(info, op, sorted(changes), earlier=earlier)
         if size - begin <= MAX_BYTES:
-            old = read_part(source, begin, size)
             data = b"".join([*lines, record])
-            left_over = zlib.crc32(old[len(data) :])
-            edits.write(Edit(place.path, size, begin, data, left_over), old, info.updated_at)
-            return begin + len(data)
+            if len(data) <= LONGEST_EDIT:
+                old = read_part(source, begin, size)
+                left_over = zlib.crc32(old[len(data) :])
+                edits.write(Edit(place.path, size, begin, data, left_over), old, info.updated_at)
+                return begin + len(data)
+            lines, record = [data], b""
         edits.release(place.path)
         with writing_anew(place.path, workplace, info.updated_at) as target:
             copy_bytes(source, target, 0, begin)

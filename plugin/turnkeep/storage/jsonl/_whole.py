@@ -20,7 +20,7 @@ from ..._records.turn import Turn
 from ..base import SessionInfo
 from ..rules import shifted
 from ._blocks import length_of, line_at, lines_forward
-from ._disk import pieces_of, reading
+from ._disk import data_of, pieces_of, reading
 from ._lines import DAMAGED, decode_line, encode_turn, without_more
 from ._names import DAMAGED_SUFFIX, session_path
 from ._read import ascending, read_tail
@@ -59,7 +59,7 @@ class Whole:
         """Give all that can't be read: what was set aside, and then the lines in the file."""
         with suppress(FileNotFoundError), reading(self.aside) as fd:
             size = os.fstat(fd).st_size
-            yield from pieces_of(fd, 0, size)
+            yield from data_of(fd, 0, size)
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 yield b"\n"
         if self.lost:
