@@ -219,3 +219,27 @@ def test_a_closing_that_fails_can_be_called_again() -> None:
             await store.session(KEY).append("user", "after")
 
     asyncio.run(main())
+
+
+def test_a_store_that_could_not_be_closed_is_closed_before_it_opens_again() -> None:
+    class Failing(Gated):
+        fails = 2
+
+        async def aclose(self) -> None:
+            self.fails -= 1
+            if self.fails >= 0:
+                raise OSError("no")
+            await super().aclose()
+
+    async def main() -> None:
+        storage = Failing()
+        store = SessionStore(storage)
+        await store.session(KEY).append("user", "before")
+        for _ in range(2):
+            with pytest.raises(OSError, match="no"):
+                await store.aclose() if storage.fails == 2 else await store.__aenter__()
+        async with store:
+            await store.session(KEY).append("user", "after")
+        assert (storage.opened, storage.closed) == (2, 2)
+
+    asyncio.run(main())

@@ -13,6 +13,7 @@ from unittest import mock
 import anyio
 import pytest
 
+from patience import PATIENCE
 from turnkeep import SessionKey, StorageError
 from turnkeep.storage.base import Change, SessionInfo
 from turnkeep.storage.redis import RedisStorage, _moves, _server, from_url
@@ -244,3 +245,13 @@ async def test_in_a_cluster_an_alias_is_followed_by_all_that_waits_at_once_and_i
                 await at_once(partial(edit, storage), *calls.many("later"))
             assert sent.count < TASKS
             assert await texts(storage, OTHER) == ["edited", *calls.texts]
+
+
+async def test_a_storage_that_is_closed_is_closed_again_at_once() -> None:
+    async with opened(fresh_url()) as storage:
+        await put(storage, KEY, [user("one")])
+        await storage.aclose()
+        with anyio.fail_after(PATIENCE):
+            await storage.aclose()
+        await storage.open()
+        assert await texts(storage) == ["one"]

@@ -80,10 +80,11 @@ class Opening:
                 self._thread = 0
 
     async def _open_storage(self) -> None:
-        # A failed closing may have left it open.
-        if not self._holds_storage:
-            await self.storage.open()
-            self._holds_storage = True
+        if self._holds_storage:  # its closing failed, and may have left a part of it open
+            await self.storage.aclose()
+        self._holds_storage = False
+        await self.storage.open()
+        self._holds_storage = True
         self.state = "open"
 
     async def aclose(self) -> None:

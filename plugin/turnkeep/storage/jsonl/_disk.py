@@ -69,8 +69,13 @@ def open_file(path: Path, flags: int) -> int:
         raise
     finally:
         close_file(folder)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        close_file(fd)
+    regular = False
+    try:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    finally:
+        if not regular:
+            close_file(fd)
+    if not regular:
         raise IrregularFileError(path)
     return fd
 

@@ -21,7 +21,7 @@ from typing import Final
 import anyio
 from filelock import FileLock, Timeout
 
-from ..._errors import StoreLockedError
+from ..._errors import StorageError, StoreLockedError
 from ._disk import IrregularFileError, close_file, open_file, read_side_file
 
 logger: Final = logging.getLogger("turnkeep")
@@ -91,9 +91,15 @@ class FolderLock:
         self._write_note()
 
     def release(self) -> None:
-        """Leave the folder to the next one."""
+        """Leave the folder to the next one. If that fails, it can be called again."""
+        try:
+            self._lock.release()
+        except OSError as error:
+            raise StorageError(
+                f"{self._folder}: its lock could not be released ({error}), so nobody else can "
+                "open it. What was acknowledged is stored. Close again, or end this process"
+            ) from error
         _owned.discard((os.getpid(), self._name))
-        self._lock.release()
 
     def _try(self) -> bool:
         try:

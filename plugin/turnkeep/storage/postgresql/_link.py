@@ -105,9 +105,9 @@ class Link:
 
     def close(self) -> None:
         """Close the connection. The next statement makes another one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _is_readable(file: int) -> bool:

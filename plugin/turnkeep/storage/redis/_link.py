@@ -48,6 +48,7 @@ class Link:
         self._collected: list[Work] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._call_soon: Callable[..., object] = print
+        self._runs = False
 
     def start(self) -> None:
         """Start the thread, for the event loop that runs now."""
@@ -55,11 +56,17 @@ class Link:
         self._call_soon = loop_call()
         self._queue, self._collected = SimpleQueue(), []
         Thread(target=self._work, args=(self._queue,), name="turnkeep-redis", daemon=True).start()
+        self._runs = True
 
     async def stop(self) -> None:
         """End the thread when it has done all that it was given."""
-        await self.run(self._exchange.close)
-        self._queue.put(None)  # nothing is given to the thread behind the job above
+        if not self._runs:
+            return
+        try:
+            await self.run(self._exchange.close)
+        finally:
+            self._runs = False
+            self._queue.put(None)  # nothing is given to the thread behind the job above
 
     async def run(self, function: Callable[[], object]) -> Any:
         """Run a function in the thread, in its order."""

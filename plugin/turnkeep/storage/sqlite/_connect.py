@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from ..paths import is_utf8
 from . import _schema, _zeroing
 from ._faults import translated
 from ._index import Kind
+
+logger: Final = logging.getLogger("turnkeep")
 
 SYNCHRONOUS: Final = {"os": "NORMAL", "disk": "FULL"}
 """SQLite's name of each durability: NORMAL syncs when the log goes into the database."""
@@ -189,7 +192,10 @@ def _patience(seconds: float) -> Callable[[int], bool]:
 
 
 def close_all(connections: list[apsw.Connection | None]) -> None:
-    """Close connections, the last one last."""
+    """Close connections, the last one last; what was acknowledged is stored before."""
     for db in connections:
-        if db is not None:
-            db.close()
+        try:
+            if db is not None:
+                db.close()
+        except (apsw.Error, OSError) as error:
+            logger.warning("a connection to SQLite could not be closed (%s)", error)
