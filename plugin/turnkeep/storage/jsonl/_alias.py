@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -83,18 +83,24 @@ def lead_past(folder: Path, workplace: Path, gone: SessionKey, target: SessionKe
             write_alias(alias, workplace, target, key=_key_of(alias))
 
 
-def all_resolved(folder: Path, prefix: str) -> dict[SessionKey, SessionKey]:
+def all_resolved(
+    folder: Path, prefix: str, pass_over: Callable[[Path, OSError], None]
+) -> dict[SessionKey, SessionKey]:
     """Return the aliases with a prefix, and the keys of the sessions that they lead to.
 
-    Each is read once: a chain of them in a foreign folder costs no more than its length.
+    Each is read once: a chain of them in a foreign folder costs no more than its length. What
+    can't be read is passed over.
     """
     leads: dict[SessionKey, SessionKey] = {}
-    for alias in _aliases(folder):
-        key, target = _key_of(alias), alias_of(alias)
-        if key is None:
-            logger.error("%s: the key of this alias is unknown; it is ignored", alias)
-        elif target is not None and not session_path(folder, key).exists():
-            leads[key] = target
+    for alias in _aliases(folder, pass_over):
+        try:
+            key, target = _key_of(alias), alias_of(alias)
+            if key is None:
+                logger.error("%s: the key of this alias is unknown; it is ignored", alias)
+            elif target is not None and not session_path(folder, key).exists():
+                leads[key] = target
+        except OSError as error:
+            pass_over(alias, error)
     ends: dict[SessionKey, SessionKey] = {}
     for key in leads:
         passed: list[SessionKey] = []
@@ -117,11 +123,19 @@ def _key_of(alias: Path) -> SessionKey | None:
     return key if key is not None and alias_path(alias.parent.parent, key) == alias else None
 
 
-def _aliases(folder: Path) -> Iterator[Path]:
+def _aliases(
+    folder: Path, pass_over: Callable[[Path, OSError], None] | None = None
+) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         channels = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for channel in channels:
-        with os.scandir(channel) as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(ALIAS_SUFFIX)]
+        try:
+            with os.scandir(channel) as entries:
+                names = [entry.name for entry in entries if entry.name.endswith(ALIAS_SUFFIX)]
+        except OSError as error:
+            if pass_over is None:
+                raise
+            pass_over(Path(channel), error)
+            continue
         for name in names:
             yield Path(channel, name)

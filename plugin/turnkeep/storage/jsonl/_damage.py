@@ -11,7 +11,7 @@ from typing import Final
 from ..._records.key import SessionKey
 from ..base import MAX_METADATA_BYTES
 from ._blocks import count_lines
-from ._disk import reading
+from ._disk import IrregularFileError, reading
 from ._names import DAMAGED_SUFFIX
 
 logger: Final = logging.getLogger("turnkeep")
@@ -78,6 +78,11 @@ class Damage:
                 lines += count_lines(fd, counted, size)
         except FileNotFoundError:
             return 0
+        except IrregularFileError:
+            raise
+        except OSError as error:  # who only reads the session needs none of it
+            self.report_unreadable(beside, error)
+            return self._aside.get(beside, (0, 0))[1]
         self._aside[beside] = size, lines
         return lines
 

@@ -66,6 +66,7 @@ def open_file(path: Path, flags: int) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise IrregularFileError(path) from error
+        error.filename = str(path)  # not only its name
         raise
     finally:
         close_file(folder)

@@ -63,14 +63,18 @@ class Folder(FolderList):
         self._foreign = _nanobot.index(self.path) if self.path.is_dir() else {}
 
     def resolve(self, key: SessionKey) -> SessionKey:
-        """Return the key of the session that this one leads to."""
-        return resolved(self.path, key)[-1]
+        """Return the key of the session that this one leads to; itself if that can't be read."""
+        try:
+            return resolved(self.path, key)[-1]
+        except OSError as error:
+            self.pass_over(session_path(self.path, key).parent, error)
+            return key
 
     def aliases(self, prefix: str) -> dict[SessionKey, SessionKey]:
         """Return the aliases with a prefix, and the keys of the sessions that they lead to."""
         if not self.read_only:
             self._renaming.finish()
-        return all_resolved(self.path, prefix)
+        return all_resolved(self.path, prefix, self.pass_over)
 
     # One session: changing.
 

@@ -222,8 +222,14 @@ def files(folder: Path, prefix: str, pass_over: PassOver) -> Iterator[tuple[Item
                         continue
                     if rest and not name.startswith(begins) and not _cut_so(name, begins):
                         continue
-                    with suppress(FileNotFoundError):  # forgotten meanwhile
-                        yield Item(path, name), entry.stat(follow_symlinks=False)
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # forgotten meanwhile
+                        continue
+                    except OSError as error:  # names may be read here, and nothing else
+                        pass_over(path, error)
+                        break
+                    yield Item(path, name), status
         finally:
             close_file(fd)
 
@@ -266,9 +272,9 @@ def foreign_info(
 ) -> SessionInfo | None:
     """Return the record of a session that is still in this nanobot file, else None."""
     path = session_path(folder, key)
-    if path.exists() or path.with_suffix(ALIAS_SUFFIX).exists():
-        return None
     try:
+        if path.exists() or path.with_suffix(ALIAS_SUFFIX).exists():
+            return None
         return _nanobot.load(file, key).info
     except FileNotFoundError:  # removed meanwhile
         return None
