@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, lines, messages, opened, path_of, put, user
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl._folder import Folder
@@ -172,3 +174,56 @@ async def test_a_line_that_is_added_between_reading_and_rewriting_is_kept(
         monkeypatch.setattr(Folder, "load", load)
         await storage.edit(KEY, 1, Change(content="ONE"))
     assert messages(path_of(tmp_path)) == ["ONE", "two", "three", "by hand"]
+
+
+# What changes nothing of the size.
+
+TIMES: dict[str, Callable[[int], int]] = {
+    "back": lambda written: written - 10**12,
+    "0": lambda written: written * 0,
+    "before 1970": lambda written: -written,
+    "in the future": lambda written: written + 10**15,
+    "behind all years": lambda written: 2**62 + written * 0,
+    "a nanosecond later": lambda written: written + 1,
+}
+
+
+def edited_to_the_same_size(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"two"', b'"TWO"'))
+
+
+def touched(path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize("durability", ["os", "disk"])
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("change", [edited_to_the_same_size, touched])
+async def test_a_change_of_the_same_size_is_seen_by_its_time_whichever_that_is(
+    tmp_path: Path, change: Callable[[Path], None], time: str, restarted: bool, durability: Any
+) -> None:
+    path = path_of(tmp_path)
+    two = "TWO" if change is edited_to_the_same_size else "two"
+    async with opened(tmp_path, durability=durability) as storage:
+        await put(storage, "one", "two", "three")
+        await put(storage, "other", key=OTHER)
+        if restarted:
+            await storage.aclose()
+            await storage.open()
+            await contents(storage)
+        written = path.stat().st_mtime_ns
+        change(path)
+        os.utime(path, ns=(0, TIMES[time](written)))
+        with anyio.fail_after(PATIENCE):
+            await storage.edit(KEY, 1, Change(content="ONE"))
+            assert await contents(storage) == ["ONE", two, "three"]
+            os.utime(path, ns=(0, TIMES[time](written)))
+            await put(storage, "four")
+            assert await contents(storage) == ["ONE", two, "three", "four"]
+            os.utime(path, ns=(0, TIMES[time](written)))
+            listed = (await storage.sessions()).sessions
+    assert {info.key for info in listed} == {KEY, OTHER}
+    assert messages(path) == ["ONE", two, "three", "four"]
+    async with opened(tmp_path) as storage:
+        assert await contents(storage) == ["ONE", two, "three", "four"]

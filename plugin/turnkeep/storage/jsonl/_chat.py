@@ -21,6 +21,7 @@ from ..base import DEDUPE_TURNS, SessionInfo, Snapshot, TurnRef
 from ..rules import begun_info
 from . import _clock
 from ._appender import Batch
+from ._disk import marked_time
 from ._known import ENTRY_BYTES, Known
 from ._line import Line
 from ._lines import (
@@ -92,6 +93,7 @@ class Chat:
         "weighed",
         "weight",
         "weights",
+        "written",
     )
 
     def __init__(self, key: SessionKey, path: Path) -> None:
@@ -127,6 +129,8 @@ class Chat:
         self.inode = 0
         self.modified = 0
         """The file's time of change when it was read, in nanoseconds; 0 if it was not there."""
+        self.written = False
+        """Lines were added since it was read, and its file has the time of the last one."""
         self.damaged = 0
         self.unmended = False
         self.since_metadata = 0
@@ -170,7 +174,10 @@ class Chat:
     @property
     def place(self) -> Place:
         """The file as it was read; what was appended since is of this process."""
-        return Place(self.path, self.size, self.inode)
+        modified = self.modified
+        if self.written and self.info is not None:
+            modified = marked_time(self.info.updated_at)
+        return Place(self.path, self.size, self.inode, modified)
 
     def has(self, turns: int, *, known: bool) -> bool:
         """Return whether so many of the newest turns are here, and `known` if asked for.

@@ -31,6 +31,8 @@ class Place:
     size: int
     inode: int
     """0 if it was not there yet."""
+    modified: int = 0
+    """Its time of change once all is written, in nanoseconds; 0 if that is not known."""
 
 
 @contextmanager

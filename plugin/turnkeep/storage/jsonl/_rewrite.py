@@ -58,7 +58,8 @@ def rewrite_turns(
     size = place.size
     moved.append((0, 0))
     with reading_place(place) as source:
-        if os.fstat(source).st_size != size:
+        status = os.fstat(source)
+        if status.st_size != size or place.modified not in (0, status.st_mtime_ns):
             raise FileChanged
         places = dict(_places(source, size, changes))
         begin = _begin(source, size, min(places, default=size))

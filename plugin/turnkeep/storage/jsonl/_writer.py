@@ -69,7 +69,7 @@ class Writer:
             job = batch.jobs[chat.version] = Job(
                 chat.key, chat.path, chat.version, size, chat.inode, chat.modified, written
             )
-            chat.modified = 0  # the thread knows from now on
+            chat.modified, chat.written = 0, True  # the thread knows from now on
         job.lines.append(lines)
         job.written = chat.info.updated_at
         return batch
