@@ -18,6 +18,8 @@ from patience import PATIENCE
 from storage.tools import KEY, OTHER, contents, fingerprint, listed, opened, path_of, put, spawn
 from turnkeep import ReadOnlyError, SessionStore, StorageError, StoreLockedError
 from turnkeep.storage.base import Change
+from turnkeep.storage.jsonl import JsonlStorage, _lock
+from turnkeep.storage.jsonl._writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +116,60 @@ async def test_two_stores_of_one_process_do_not_own_one_folder(tmp_path: Path) -
         with pytest.raises(StoreLockedError, match="another SessionStore of this process owns"):
             async with opened(tmp_path, lock_timeout=0):
                 pass
+
+
+@pytest.mark.parametrize("spelled", ["as it is", "with dots", "by a link", "below a link"])
+async def test_a_second_store_of_one_process_learns_it_at_once_however_the_folder_is_spelled(
+    tmp_path: Path, spelled: str
+) -> None:
+    folder = tmp_path / "in" / "sessions"
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "above").symlink_to(tmp_path / "in")
+    same = {
+        "as it is": folder,
+        "with dots": folder / ".." / "sessions",
+        "by a link": tmp_path / "link",
+        "below a link": tmp_path / "above" / "sessions",
+    }[spelled]
+    async with opened(folder) as storage:
+        with anyio.fail_after(PATIENCE), pytest.raises(StoreLockedError, match="share it"):
+            async with opened(same, lock_timeout=100 * PATIENCE):
+                pass
+        await put(storage, "goes on")
+    async with opened(same, lock_timeout=0) as storage:
+        assert await contents(storage) == ["goes on"]
+
+
+async def test_a_second_store_waits_for_one_that_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_lock, "NEIGHBOUR_SECONDS", 0.0)
+    closing, go_on, looked = anyio.Event(), anyio.Event(), 0
+    real_close, real_sleep = Writer.aclose, anyio.sleep
+
+    async def slow(writer: Writer) -> None:
+        closing.set()
+        await go_on.wait()
+        await real_close(writer)
+
+    async def sleep(seconds: float) -> None:
+        nonlocal looked
+        looked += 1
+        if looked == 5:
+            go_on.set()
+        await real_sleep(seconds)
+
+    first = JsonlStorage(tmp_path)
+    await first.open()
+    await put(first, "one")
+    monkeypatch.setattr(Writer, "aclose", slow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first.aclose)
+        await closing.wait()
+        monkeypatch.setattr(anyio, "sleep", sleep)
+        async with opened(tmp_path, lock_timeout=PATIENCE) as second:
+            assert await contents(second) == ["one"]
+    assert looked >= 5
 
 
 async def test_who_gives_up_waiting_leaves_the_folder_to_others(tmp_path: Path) -> None:

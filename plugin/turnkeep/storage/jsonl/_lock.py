@@ -16,7 +16,9 @@ import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from time import monotonic
 from typing import Final
+from weakref import WeakValueDictionary
 
 import anyio
 from filelock import FileLock, Timeout
@@ -30,7 +32,10 @@ LOCK_NAME: Final = "lock"
 OWNER_NAME: Final = "owner"
 POLL_SECONDS: Final = 0.05
 
-_owned: Final[set[tuple[int, str]]] = set()
+NEIGHBOUR_SECONDS: Final = 1.0
+"""So long a store waits for another one of its process, which may be about to close."""
+
+_owned: Final[WeakValueDictionary[tuple[int, str], FolderLock]] = WeakValueDictionary()
 """The locks that this process holds, by its id (a fork owns none of its parent's) and path."""
 
 
@@ -44,6 +49,7 @@ class FolderLock:
         self._path = workplace / LOCK_NAME
         self._lock = FileLock(self._path, mode=0o600, thread_local=False)
         self._name = os.path.realpath(self._path)
+        self._leaves = False
 
     def acquire_now(self) -> bool:
         """Take the folder if it has no owner; return whether it did."""
@@ -57,7 +63,8 @@ class FolderLock:
     async def acquire(self) -> None:
         """Wait for the folder, `timeout` seconds at most, as a redeploy overlaps.
 
-        A worker beside the owner gets the error at once: its sibling will not leave.
+        A worker beside the owner gets the error at once: its sibling will not leave. So does a
+        second store of a process, unless the first one closes.
         """
         if (sibling := self._sibling()) is not None:
             raise StoreLockedError(
@@ -68,27 +75,38 @@ class FolderLock:
             "%s: waiting up to %g seconds for another %s to leave this folder (%s)",
             self._folder,
             self._timeout,
-            "SessionStore of this process" if self._is_ours() else "process",
+            "SessionStore of this process" if self._neighbour() else "process",
             self._owner(),
         )
-        with anyio.move_on_after(self._timeout):
-            # An operating-system lock can only be asked for again and again without blocking.
-            while not (self._lock.is_locked or self._try()):  # noqa: ASYNC110
-                await anyio.sleep(POLL_SECONDS)
-        if not self._lock.is_locked and not self._try():
-            if self._is_ours():
+        begun, until = monotonic(), monotonic() + self._timeout
+        # An operating-system lock can only be asked for again and again without blocking.
+        while not (self._lock.is_locked or self._try()):
+            now, neighbour = monotonic(), self._neighbour()
+            stays = neighbour is not None and not neighbour.is_leaving
+            if stays and now >= min(until, begun + NEIGHBOUR_SECONDS):
                 raise StoreLockedError(
                     f"{self._folder}: another SessionStore of this process owns this folder, and "
-                    f"did not close within {self._timeout:g} seconds. Make one SessionStore and "
-                    "share it, or open with read_only=True to read alone"
+                    "does not close. Make one SessionStore and share it, or open with "
+                    "read_only=True to read alone"
                 )
-            raise StoreLockedError(
-                f"{self._folder}: another process owns this folder ({self._owner()}) and did "
-                f"not leave within {self._timeout:g} seconds. One process at a time can write a "
-                "JSONL folder: stop that one, or open with read_only=True to read alone. "
-                f"{self._remedy()}"
-            )
+            if now >= until:
+                raise StoreLockedError(
+                    f"{self._folder}: another process owns this folder ({self._owner()}) and did "
+                    f"not leave within {self._timeout:g} seconds. One process at a time can write "
+                    "a JSONL folder: stop that one, or open with read_only=True to read alone. "
+                    f"{self._remedy()}"
+                )
+            await anyio.sleep(POLL_SECONDS)
         self._write_note()
+
+    @property
+    def is_leaving(self) -> bool:
+        """True if the storage that holds it is being closed."""
+        return self._leaves
+
+    def leave(self) -> None:
+        """Take note that the folder will soon be free."""
+        self._leaves = True
 
     def release(self) -> None:
         """Leave the folder to the next one. If that fails, it can be called again."""
@@ -99,18 +117,19 @@ class FolderLock:
                 f"{self._folder}: its lock could not be released ({error}), so nobody else can "
                 "open it. What was acknowledged is stored. Close again, or end this process"
             ) from error
-        _owned.discard((os.getpid(), self._name))
+        _owned.pop((os.getpid(), self._name), None)
 
     def _try(self) -> bool:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
-        _owned.add((os.getpid(), self._name))
+        _owned[os.getpid(), self._name] = self
         return True
 
-    def _is_ours(self) -> bool:
-        return (os.getpid(), self._name) in _owned
+    def _neighbour(self) -> FolderLock | None:
+        """Return the lock of a storage of this process that owns the folder, if one does."""
+        return _owned.get((os.getpid(), self._name))
 
     def _write_note(self) -> None:
         note = {

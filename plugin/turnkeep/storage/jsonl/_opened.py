@@ -93,6 +93,8 @@ class OpenedFolder:
             raise storage_error(where, error) from error
 
     async def aclose(self) -> None:
+        if self._lock is not None:
+            self._lock.leave()
         self._claims.close()
         try:
             await self._writer.aclose()
