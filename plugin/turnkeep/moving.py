@@ -71,7 +71,7 @@ async def copy_sessions(
     Turns keep their ids, times, epochs and tokens, and sessions their generation, times,
     metadata, summary, aliases, and leases. Nothing is changed in the source, and `redact` of
     the target is not asked. At the end of each session both sides are read, and their digests
-    compared.
+    compared. The target is opened, and made, once the source was read.
 
     A copy that broke goes on where it ended, and a second run stores nothing twice: it adds what
     was appended to the source since. A session that was changed otherwise since, on either side,
@@ -84,8 +84,10 @@ async def copy_sessions(
     if source.desk is target.desk:
         raise ValueError("the target is the source itself: name another place")
     run = _Run(source.desk, target.desk, prefix, replace, progress or (lambda _: None))
-    async with source, target:
-        await run.copy()
+    async with source:
+        aliases = await run.look()
+        async with target:
+            await run.copy(aliases)
     if run.failed:
         raise CopyError(run.failed, run.report) from next(iter(run.causes), None)
     return run.report
@@ -115,8 +117,16 @@ class _Run:
         self.failed: dict[str, str] = {}
         self.causes: list[StorageError] = []
 
-    async def copy(self) -> None:
-        await self._copy_aliases()
+    async def look(self) -> dict[SessionKey, SessionKey]:
+        """Return the source's aliases; raise if the source can't be read at all.
+
+        So nothing is made in the target where there is no source.
+        """
+        async with self._source.use() as storage:
+            return await storage.aliases()
+
+    async def copy(self, aliases: dict[SessionKey, SessionKey]) -> None:
+        await self._copy_aliases(aliases)
         there_before: set[SessionKey] = set()
         async for info in Sessions(self._source, self._prefix):
             try:
@@ -210,9 +220,7 @@ class _Run:
 
     # Beside the sessions.
 
-    async def _copy_aliases(self) -> None:
-        async with self._source.use() as storage:
-            aliases = await storage.aliases()
+    async def _copy_aliases(self, aliases: dict[SessionKey, SessionKey]) -> None:
         async with self._target.use(write=True) as storage:
             present = await storage.aliases()
         for alias, key in aliases.items():

@@ -15,6 +15,7 @@ from msgspec import structs
 from moving.places import PLACES, fill, place
 from patience import PATIENCE
 from turnkeep import CopyError, SessionStore, Turn
+from turnkeep.__main__ import main
 from turnkeep.moving import CopyProgress, copy_sessions
 from turnkeep.storage.base import SessionInfo
 from turnkeep.storage.memory import MemoryStorage
@@ -236,6 +237,30 @@ async def test_a_command_that_is_interrupted_says_how_to_go_on(tmp_path: Path) -
     assert said.endswith("stopped: the same command goes on where it ended\n")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "60 sessions are the same on both sides" in done.stdout
+
+
+@pytest.mark.parametrize("target", ["{}/b", "jsonl:{}/b", "sqlite:{}/b.db"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("{}/none", "jsonl:{}/none/deeper", "sqlite:{}/none.db", "{}/file", "{}/dangling"),
+        *("redis://127.0.0.1:1", "postgresql://u@127.0.0.1:1/x"),
+    ],
+)
+def test_nothing_is_made_where_the_source_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, target: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["copy", source.format(tmp_path), target.format(tmp_path)]) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    assert source.format(tmp_path).split(":", maxsplit=1)[-1] in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_no_place_to_copy_to_itself(tmp_path: Path) -> None:
+    assert main(["copy", f"{tmp_path}/none", f"{tmp_path}/none"]) == 1
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def storage_error(where: str, error: BaseException) -> StorageError:
     """Return what a verb raises when the disk failed it."""
     if isinstance(error, NotADirectoryError):
         remedy = "A file is in the place of a folder: name a folder, or a database: 'sqlite:PATH'"
+    elif isinstance(error, FileNotFoundError):
+        remedy = "Mend the path, or look for who removed or moved the folder"
     else:
         remedy = "Check the disk's space and the folder's permissions"
     if isinstance(error, UnsyncedError):
