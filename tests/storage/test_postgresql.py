@@ -24,7 +24,9 @@ from turnkeep import (
     UnknownStorageError,
 )
 from turnkeep._records.making import new_turn
+from turnkeep.storage.base import TurnRef
 from turnkeep.storage.postgresql import PostgresqlStorage, _schema
+from turnkeep.storage.postgresql._appends import Append
 
 from .postgres_server import Server, asked, schema_of, server, url_of
 from .tools import KEY, OTHER, user
@@ -540,3 +542,42 @@ async def test_a_word_of_any_length_is_found_whole_and_no_other_one_for_it(tmp_p
         many = " ".join(f"{number:06}" for number in range(140_000))
         await storage.append(KEY, [user(f"needle {many}")])
         assert (await storage.read(KEY)).turns[-1].text.startswith("needle")
+
+
+async def test_appends_whose_turns_have_names_go_together_and_a_wrong_name_stores_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[str] = []
+    real = Append.alone
+
+    def noting(append: Append, connection: Any) -> Any:
+        alone.append(append.turns[0].text)
+        return real(append, connection)
+
+    monkeypatch.setattr(Append, "alone", noting)
+    keys = [SessionKey("test", chat) for chat in range(20)]
+    done: dict[str, Any] = {}
+
+    async with opened(url_of(tmp_path)) as storage:
+
+        async def append(key: SessionKey, text: str, generation: str, place: int) -> None:
+            at = TurnRef(generation, place)
+            done[f"{key} {text}"] = await storage.append(key, [user(text)], at=at)
+
+        async with anyio.create_task_group() as tasks:
+            for key in keys:
+                for place in (1, 2, 3):
+                    tasks.start_soon(append, key, f"{place}", "life", place)
+        assert not alone
+        assert [await texts(storage, key) for key in keys] == [["1", "2", "3"]] * 20
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(append, keys[0], "too far", "life", 5)
+            tasks.start_soon(append, keys[1], "there already", "life", 3)
+            tasks.start_soon(append, keys[2], "of another life", "other", 4)
+            tasks.start_soon(append, SessionKey("test", "new"), "not the first", "life", 2)
+            tasks.start_soon(append, keys[3], "right", "life", 4)
+        refused = {name.partition(" ")[2] for name, one in done.items() if one is None}
+        assert refused == {"too far", "there already", "of another life", "not the first"}
+        assert (await texts(storage, keys[3]))[-1] == "right"
+        assert [len(await texts(storage, key)) for key in keys[:4]] == [3, 3, 3, 4]
+        assert (await storage.read(SessionKey("test", "new"))).info is None

@@ -22,9 +22,9 @@ from ._terms import Terms
 __all__ = ["Append"]
 
 _QUERY: Final = (
-    "SELECT * FROM turnkeep.append_turns(%s, %s, %s::text[], %s::text[], %s::text[], %s::bigint[], "
-    "%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], "
-    "%s::text[], %s::text[])"
+    "SELECT * FROM turnkeep.append_turns(%s, %s, %s::text[], %s::text[], %s::bigint[], %s::text[], "
+    "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], "
+    "%s::text[], %s::text[], %s::text[])"
 )
 
 
@@ -60,10 +60,8 @@ class Append(Request):
         self.names = self.checks if dedupe else [_names(names_of(turn)) for turn in self.turns]
         self.bodies = [body_of(turn) for turn in self.turns]
         flat = [name for names in checked for name in names]
-        self.plain = bool(turns) and len(set(flat)) == len(flat) and at is None
-        """False if its own turns may be duplicates of each other, which the function can't see.
-
-        Nor does it see which names the turns are to get."""
+        self.plain = bool(turns) and len(set(flat)) == len(flat)
+        """False if its own turns may be duplicates of each other, which the function can't see."""
 
     def alone(self, connection: Connection) -> Appended | None:
         """Append in a transaction of several statements, for calls that are no plain ones."""
@@ -94,7 +92,8 @@ def _append(connection: Connection, appends: Sequence[Append]) -> None:
         (
             *plain[0].terms,
             array(one.key.text for one in plain),
-            array(new_generation() for _ in plain),
+            array(one.at.generation if one.at else new_generation() for one in plain),
+            numbers(one.at.id if one.at else None for one in plain),
             array(one.expected.generation if one.expected else None for one in plain),
             numbers(one.expected.epoch if one.expected else None for one in plain),
             numbers(one.expected.revision if one.expected else None for one in plain),

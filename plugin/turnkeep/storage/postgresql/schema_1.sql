@@ -181,7 +181,7 @@ END $$;
 -- of a session, and those behind it, are left to the caller, and have no row in the answer.
 CREATE FUNCTION append_turns(
     durable boolean, milliseconds integer,
-    keys text[], births text[],
+    keys text[], births text[], firsts bigint[],
     generations text[], epochs bigint[], revisions bigint[], anchors bigint[],
     items bigint[], saids text[], senders text[], checks text[], names text[], words text[],
     bodies text[]
@@ -197,8 +197,8 @@ DECLARE
 BEGIN
     PERFORM begin_change(durable, milliseconds);
     IF EXISTS (
-        SELECT FROM unnest(found, generations) r (key, generation)
-        WHERE r.generation IS NULL
+        SELECT FROM unnest(found, generations, firsts) r (key, generation, first)
+        WHERE r.generation IS NULL AND coalesce(r.first, 1) = 1
             AND NOT EXISTS (SELECT FROM session s WHERE s.key = r.key)
     ) THEN
         PERFORM hold_keys(false);
@@ -208,9 +208,9 @@ BEGIN
             SELECT n.sid, n.sid, n.key, n.birth, clock(), clock() FROM (
                 SELECT nextval(pg_get_serial_sequence('session', 'sid')) AS sid, d.* FROM (
                     SELECT DISTINCT ON (r.key) r.key, r.birth
-                    FROM unnest(found, generations, births) WITH ORDINALITY
-                        r (key, generation, birth, n)
-                    WHERE r.generation IS NULL
+                    FROM unnest(found, generations, births, firsts) WITH ORDINALITY
+                        r (key, generation, birth, first, n)
+                    WHERE r.generation IS NULL AND coalesce(r.first, 1) = 1
                         AND NOT EXISTS (SELECT FROM session s WHERE s.key = r.key)
                     ORDER BY r.key, r.n
                 ) d
@@ -224,7 +224,8 @@ BEGIN
     now := clock();
     RETURN QUERY
     WITH call AS MATERIALIZED (
-        SELECT r.n, s.sid, s.life, s.last_id, s.epoch,
+        SELECT r.n, s.sid, s.life, s.last_id, s.epoch, r.first,
+            r.birth = s.generation AS is_named,
             r.generation IS NULL OR (
                 r.generation = s.generation
                 AND coalesce(r.epoch, s.epoch) = s.epoch
@@ -234,11 +235,12 @@ BEGIN
                     WHERE p.sid = s.sid
                 ))
             ) AS expected
-        FROM unnest(found, generations, epochs, revisions, anchors) WITH ORDINALITY
-            r (key, generation, epoch, revision, anchor, n)
+        FROM unnest(found, births, firsts, generations, epochs, revisions, anchors)
+            WITH ORDINALITY r (key, birth, first, generation, epoch, revision, anchor, n)
         JOIN session s ON s.key = r.key
     ), given AS MATERIALIZED (
-        SELECT g.*, c.sid, c.life, c.last_id, c.epoch
+        SELECT g.*, c.sid, c.life, c.last_id, c.epoch, c.first, c.is_named,
+            c.last_id + row_number() OVER (PARTITION BY c.sid ORDER BY g.n) AS id
         FROM unnest(items, saids, senders, checks, names, words, bodies) WITH ORDINALITY
             g (item, said, sender, checked, named, spoken, body, n)
         JOIN call c ON c.n = g.item
@@ -260,10 +262,14 @@ BEGIN
             SELECT a.sid, a.item FROM asked a
             JOIN (SELECT m.sid, m.name, min(m.item) AS item FROM named m GROUP BY m.sid, m.name) m
                 ON m.sid = a.sid AND m.name = a.name AND m.item < a.item
+            UNION ALL
+            -- The first of an append whose turns have names would get another one.
+            SELECT g.sid, g.item FROM given g WHERE g.first IS NOT NULL
+            GROUP BY g.sid, g.item, g.first, g.is_named
+            HAVING NOT g.is_named OR min(g.id) <> g.first
         ) o GROUP BY o.sid
     ), placed AS MATERIALIZED (
-        SELECT g.*, g.last_id + row_number() OVER (PARTITION BY g.sid ORDER BY g.n) AS id
-        FROM given g LEFT JOIN odd o ON o.sid = g.sid
+        SELECT g.* FROM given g LEFT JOIN odd o ON o.sid = g.sid
         WHERE o.n IS NULL OR g.item < o.n
     ), stored AS (
         INSERT INTO turn (life, id, said_at, sender, names, words, body)
