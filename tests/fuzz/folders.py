@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,7 @@ from turnkeep import SessionKey, TurnkeepError
 from turnkeep._records.making import new_turn
 from turnkeep.storage.base import Change
 from turnkeep.storage.jsonl import JsonlStorage
+from turnkeep.storage.jsonl._journal import HEAD_BYTES, HEADER, MARK
 
 __all__ = ["folders", "opens_safely"]
 
@@ -57,10 +60,47 @@ def real() -> dict[str, bytes]:
         return anyio.run(_live, Path(place) / "folder")
 
 
+NUMBERS: Final = st.one_of(
+    st.integers(0, 2000), st.sampled_from([2**31, 2**32 - 1, 2**48, 2**63 - 1, 2**63, 2**64 - 1])
+)
+FILES: Final = st.sampled_from([b"test/1.jsonl", b"test/2.jsonl", b"test/9.jsonl", b"../x", b""])
+LINES: Final = st.sampled_from(
+    [
+        *(b"", b"\0", b"\n", b"x" * 100, bytes(5000), b'{"_type":"metadata"}\n'),
+        b'{"id":9,"role":"user","timestamp":"2026-01-01T00:00:00Z","content":"x"}\n',
+    ]
+)
+
+
+def _signed(head: bytes) -> bytes:
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+@st.composite
+def forged(draw: Callable[[Any], Any]) -> tuple[str, bytes]:
+    """Give a journal, or the note of an edit, with right checksums over anything."""
+    if draw(st.booleans()):
+        data = b"turnkeep journal 1\n".ljust(HEAD_BYTES, b"\0")
+        for _ in range(draw(st.integers(1, 3))):
+            name, body = draw(FILES), draw(LINES)
+            told = draw(st.sampled_from([len(body), 2**32 - 1]))
+            fields = draw(NUMBERS) % 2**64, len(name), told, zlib.crc32(body, zlib.crc32(name))
+            data += _signed(HEADER.pack(MARK, *fields, 0)[:-4]) + name + body
+        return ".turnkeep/journal-1", data
+    name, body = draw(FILES), draw(LINES)
+    told = draw(st.sampled_from([len(body), 2**32 - 1]))
+    left_over = draw(NUMBERS) % 2**32
+    lengths = len(name), told, left_over, zlib.crc32(body, zlib.crc32(name))
+    head = struct.pack("<QQIIII", draw(NUMBERS), draw(NUMBERS), *lengths)
+    return ".turnkeep/edit", _signed(b"turnkeep edit 1\n" + head) + name + body
+
+
 @st.composite
 def folders(draw: Callable[[Any], Any]) -> dict[str, bytes]:
     """Give the files of a folder, some changed, missing, swapped, or made up."""
     files = dict(real())
+    if draw(st.booleans()):
+        files.update([draw(forged())])
     for _ in range(draw(st.integers(1, 4))):
         name = draw(st.sampled_from(sorted({*files, *NAMES})))
         data = files.get(name, b"")
