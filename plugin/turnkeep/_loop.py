@@ -11,15 +11,17 @@ from asyncio.events import (
 )
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from anyio import CancelScope, Event, get_cancelled_exc_class, move_on_after
 from anyio.lowlevel import current_token
 
 __all__ = [
+    "Signal",
     "asyncio_loop",
     "loop_call",
     "own_call",
+    "own_signal",
     "running_loop",
     "uninterrupted",
     "until_set",
@@ -39,6 +41,24 @@ def running_loop() -> object:
     """Return the loop that runs now; what `loop_call` returns is for this one."""
     loop = asyncio_loop()
     return current_token().native_token if loop is None else loop
+
+
+class Signal(Protocol):
+    """An event of one loop."""
+
+    def set(self) -> object: ...
+
+    def is_set(self) -> bool: ...
+
+    async def wait(self) -> object: ...
+
+
+def own_signal() -> Callable[[], Signal]:
+    """Return what makes an event of the loop that runs now.
+
+    anyio's asks each time which library runs, and takes ten times as long to make.
+    """
+    return Event if asyncio_loop() is None else asyncio.Event
 
 
 def loop_call() -> Callable[..., object]:
@@ -61,7 +81,7 @@ def own_call() -> Callable[..., object]:
     return call
 
 
-async def until_set(event: Event, ended: Callable[[], bool]) -> None:
+async def until_set(event: Signal, ended: Callable[[], bool]) -> None:
     """Wait for the event, and let no cancellation through.
 
     A thread has the loop set it. Ctrl-C may come in the place of that call, so `ended` is asked
@@ -73,14 +93,14 @@ async def until_set(event: Event, ended: Callable[[], bool]) -> None:
                 await until_set_or_ended(event, ended)
 
 
-async def until_set_or_ended(event: Event, ended: Callable[[], bool]) -> None:
+async def until_set_or_ended(event: Signal, ended: Callable[[], bool]) -> None:
     """Wait for the same, until a cancellation."""
     while not (event.is_set() or ended()):
         with move_on_after(LOOK_SECONDS):
             await event.wait()
 
 
-async def wait_to_the_end(event: Event, ended: Callable[[], bool]) -> None:
+async def wait_to_the_end(event: Signal, ended: Callable[[], bool]) -> None:
     """Wait for the same; a cancellation is raised behind the event."""
     try:
         await until_set_or_ended(event, ended)

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from anyio import Event
-from msgspec import Struct, field
+from msgspec import Struct
 
+from ..._loop import Signal
 from ..._records.key import SessionKey
 from ._claims_file import ClaimsFile, Write
 from ._disk import (
@@ -64,7 +64,7 @@ class Batch(Struct, eq=False):
     the last one: the thread ends.
     """
 
-    done: Event = field(default_factory=Event)
+    done: Signal
     finished: bool = False
     jobs: dict[int, Job] = {}
     errors: dict[int, BaseException] = {}

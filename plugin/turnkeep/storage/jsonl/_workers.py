@@ -10,10 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from anyio import Event
-
 from ..._errors import LostAcknowledgementError, StorageError
-from ..._loop import loop_call, until_set
+from ..._loop import loop_call, own_signal, until_set
 from ._disk import UnsyncedError, is_shortage
 
 T = TypeVar("T")
@@ -52,7 +50,7 @@ class Workers:
             raise storage_error(where, error) from error
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
-        ended = Event()
+        ended = own_signal()()
         call = loop_call()
 
         def wake(_: Future[T]) -> None:

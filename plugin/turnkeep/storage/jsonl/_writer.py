@@ -21,7 +21,15 @@ from typing import Final, Literal
 
 from anyio import Event, get_cancelled_exc_class
 
-from ..._loop import asyncio_loop, loop_call, own_call, running_loop, wait_to_the_end
+from ..._loop import (
+    Signal,
+    asyncio_loop,
+    loop_call,
+    own_call,
+    own_signal,
+    running_loop,
+    wait_to_the_end,
+)
 from ._appender import Appender, Batch, Job
 from ._chat import Chat
 from ._claims_file import ClaimsFile, Write
@@ -52,6 +60,8 @@ class Writer:
         """Calls a function in the loop, from the thread."""
         self._soon: Callable[..., object] | None = None
         """Calls a function in the loop, one turn later."""
+        self._signal: Callable[[], Signal] = Event
+        """Makes an event of the loop."""
 
     # On the loop.
 
@@ -112,7 +122,7 @@ class Writer:
         except get_cancelled_exc_class() as error:
             cancelled = error
         if self._thread is not None:
-            last = Batch()
+            last = Batch(self._signal())
             last.closes = True
             self._writing = last
             self._queue.put(last)
@@ -148,7 +158,7 @@ class Writer:
         if self._gathering is None:
             if asyncio_loop() is not self._loop:
                 self._answer_here()
-            self._gathering = Batch()
+            self._gathering = Batch(self._signal())
             # One turn of the loop later, so that all that run in this one are in.
             assert self._soon is not None
             self._soon(self._send, self._gathering)
@@ -159,10 +169,11 @@ class Writer:
         loop = running_loop()
         if loop is not self._loop:
             self._loop, self._call, self._soon = loop, loop_call(), own_call()
+            self._signal = own_signal()
             for batch in (self._gathering, self._writing):
                 if batch is not None:
                     # Those who waited there have ended with their loop.
-                    batch.done = Event()
+                    batch.done = self._signal()
             if self._gathering is not None:
                 self._soon(self._send, self._gathering)
 
