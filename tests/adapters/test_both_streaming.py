@@ -166,7 +166,7 @@ async def test_a_stream_that_fails_is_raised_and_stores_nothing_or_what_there_wa
     await platform.ended()
     await platform.stop()
     assert "no model" in caplog.text, "as the framework tells of it"
-    assert platform.sent(here) == ["half"]
+    assert platform.sent(here) == ["half\n\n…"], "it does not look whole"
     turns = await platform.turns(here)
     kept = [("half", True)] if keep else []
     assert [(turn.text, turn.interrupted) for turn in turns] == [("hello", False), *kept]
