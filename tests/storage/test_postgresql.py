@@ -24,7 +24,7 @@ from turnkeep import (
     UnknownStorageError,
 )
 from turnkeep._records.making import new_turn
-from turnkeep.storage.base import TurnRef
+from turnkeep.storage.base import Change, TurnRef
 from turnkeep.storage.postgresql import PostgresqlStorage, _schema
 from turnkeep.storage.postgresql._appends import Append
 
@@ -581,3 +581,43 @@ async def test_appends_whose_turns_have_names_go_together_and_a_wrong_name_store
         assert (await texts(storage, keys[3]))[-1] == "right"
         assert [len(await texts(storage, key)) for key in keys[:4]] == [3, 3, 3, 4]
         assert (await storage.read(SessionKey("test", "new"))).info is None
+
+
+CLAIM = "INSERT INTO claim VALUES ('test:1', 'w', 'me', "
+ODD_ROWS = {
+    "a time behind all": "UPDATE session SET updated_at = 'infinity', created_at = '-infinity'",
+    "a time that no client has": "UPDATE session SET updated_at = '290000-01-01'",
+    "a key that is none": "UPDATE session SET key = 'no colon' WHERE key = 'test:1'",
+    "an empty key": "UPDATE session SET key = '' WHERE key = 'test:1'",
+    "another id": """UPDATE turn SET body = replace(body, '"id":2', '"id":99')
+        WHERE id = 2 AND life = (SELECT min(life) FROM turn)""",
+    "a deep payload": f"{CLAIM} '2099-01-01', repeat('[', 9000))",
+    "a payload that is a list": f"{CLAIM} '2099-01-01', '[]')",
+    "a claim that never ends": f"{CLAIM} 'infinity', '{{}}')",
+    "a claim on nothing": "INSERT INTO claim VALUES ('nothing', 'w', 'me', '2099-01-01', '{}')",
+}
+
+
+@pytest.mark.parametrize("statement", ODD_ROWS.values(), ids=ODD_ROWS)
+async def test_a_row_that_is_not_of_our_making_breaks_no_list_and_no_other_session(
+    tmp_path: Path, statement: str
+) -> None:
+    async with opened(url_of(tmp_path)) as storage:
+        for key in (KEY, OTHER):
+            for text in ("a", "b", "c"):
+                await storage.append(key, [user(text)])
+        await storage.claim(OTHER, "ours", owner="me", ttl=60)
+    with psycopg.connect(server(), autocommit=True) as connection:
+        connection.execute(f'SET search_path TO "{schema_of(tmp_path)}"'.encode())
+        connection.execute(statement.encode())
+    async with opened(url_of(tmp_path)) as storage:
+        listed = {info.key for info in (await storage.sessions()).sessions}
+        assert OTHER in listed
+        assert "ours" in {claim.name for claim in await storage.claims()}
+        assert await texts(storage, OTHER) == ["a", "b", "c"]
+        for key in (KEY, OTHER):
+            await storage.delete(key, [2])
+        await storage.edit(OTHER, 1, Change(content="A"))
+        assert (await storage.append(OTHER, [user("d")])) is not None
+        assert await texts(storage, OTHER) == ["A", "c", "d"]
+        assert await storage.forget(OTHER)

@@ -85,7 +85,8 @@ def change(
     session = held.get(key, expected)
     if session is None or not changes:
         return []
-    there = held.turns(session, changes)
+    # A row that says another id than its own is none of those that were asked for.
+    there = [one for one in held.turns(session, changes) if one.turn.id in changes]
     done, differing = applied((one.turn for one in there), changes)
     gone = [one for one in there if differing.get(one.turn.id, one) is None]
     edited = [(one, after) for one in there if (after := differing.get(one.turn.id)) is not None]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
+from ..._errors import StorageError
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Claim, Found, Hit, Page, SessionInfo
@@ -15,6 +17,8 @@ from ._place import Place
 from ._rows import LONGEST_WORD, RECORD, array, as_claim, as_info, as_turn, hashed, placed
 
 __all__ = ["Queries"]
+
+logger: Final = logging.getLogger("turnkeep")
 
 _TURN = "s.key, t.body, p.ids, p.epochs, s.generation"
 
@@ -96,7 +100,17 @@ class Queries(NamedTuple):
             None if limit is None else limit + 1,
         )
         complete = limit is None or len(rows) <= limit
-        return Page([as_info(row) for row in rows[:limit]], complete)
+        infos: list[SessionInfo] = []
+        error: StorageError | None = None
+        for row in rows[:limit]:
+            try:
+                infos.append(as_info(row))
+            except StorageError as unreadable:
+                error = unreadable
+                logger.warning("%s; it is passed over", error)
+        if error is not None and not (infos or complete):
+            raise error  # there is nothing behind which the next page could begin
+        return Page(infos, complete)
 
     def claims(self, key: SessionKey | None, prefix: str, expired: bool | None) -> list[Claim]:
         """Return claims, the earliest expiry first."""
@@ -114,7 +128,7 @@ class Queries(NamedTuple):
             "ORDER BY c.expires_at, c.key, c.name",
             *parameters,
         )
-        return [as_claim(row) for row in rows]
+        return [claim for row in rows if (claim := as_claim(row)) is not None]
 
     def search(
         self, text: str, prefix: str, sender_id: str | None, after: datetime | None, limit: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..._errors import StorageError
+from ..._errors import InvalidKeyError, StorageError
 from ..._records.identity import Origin
 from ..._records.key import SessionKey
 from ..._records.turn import Turn
@@ -39,6 +40,8 @@ RECORD: Final = (
     "s.damaged, s.origins::text"
 )
 """The columns of a record, in the order of `as_info`."""
+
+logger: Final = logging.getLogger("turnkeep")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -76,7 +79,7 @@ def as_info(row: Sequence[Any]) -> SessionInfo:
             damaged=row[11],
             origins=() if row[12] == "[]" else _decode_origins(row[12]),
         )
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise StorageError(f"session {row[0]}: its record can't be read: {error}") from error
 
 
@@ -96,14 +99,27 @@ def placed(turn: Turn, ids: int, epochs: int, generation: str) -> Turn:
     return turn
 
 
-def as_claim(row: Sequence[Any]) -> Claim:
-    """Return the claim of a row: key, name, owner, expiry, payload, whether it was taken over."""
+def as_claim(row: Sequence[Any]) -> Claim | None:
+    """Return the claim of a row: key, name, owner, expiry, payload, whether it was taken over.
+
+    Return None for the claim on a session that has no key. A payload that can't be read is empty.
+    """
+    try:
+        key = SessionKey.parse(row[0])
+    except InvalidKeyError as error:
+        logger.warning("the lease %.100r is passed over: %s", row[1], error)
+        return None
+    try:
+        payload = _decode_metadata(row[4])
+    except (msgspec.DecodeError, RecursionError) as error:
+        logger.warning("session %s: the payload of %.100r is left out: %s", key, row[1], error)
+        payload = {}
     return Claim(
-        key=SessionKey.parse(row[0]),
+        key=key,
         name=row[1],
         owner=row[2],
         expires_at=time_of(row[3]),
-        payload=_decode_metadata(row[4]),
+        payload=payload,
         taken_over=row[5],
     )
 

@@ -89,8 +89,11 @@ CREATE TABLE claim (
 -- The one clock of records and claims.
 CREATE FUNCTION clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()';
 
+-- Within the years 1 to 9999, which clients have.
 CREATE FUNCTION micros(at timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-    'SELECT (extract(epoch FROM at) * 1000000)::bigint';
+    'SELECT (extract(epoch FROM greatest(''0001-01-01 00:00:00+00'', least(
+        at, ''9999-12-31 23:59:59.999999+00''
+    ))) * 1000000)::bigint';
 
 -- The words of a turn as one text, to look for parts of words in it.
 CREATE FUNCTION joined(words tsvector) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
