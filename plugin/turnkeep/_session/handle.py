@@ -58,7 +58,8 @@ class Handle(History):
 
         Its replies answer the `joined` turns too. These are earlier ones.
         """
-        bound = copied(self)
+        bound = object.__new__(type(self))  # as in `copied`, without one more call for each message
+        bound.__dict__.update(self.__dict__)
         bound.turn = turn
         bound.joined = tuple(joined)
         bound.was_answered = answered
