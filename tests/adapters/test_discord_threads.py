@@ -103,7 +103,7 @@ async def test_each_of_a_threads_sessions_has_its_new_title(
         thread = await open_thread(server, place, ada, "from a message", "Lunch")
         await server.say(thread, ada, "Well?")
         await bot.hears(server, 2)
-        key = bot.given[-1].key.text
+        key = next(one.key.text for one in bot.given if thread["id"] in one.key.text)
         await server.rename(thread, "Dinner")
         await begins(store, key, BEGINNINGS["from a message"].format("Dinner"))
 

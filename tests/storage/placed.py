@@ -57,8 +57,16 @@ class Server(MemoryStorage):
         }
         after._aliases = dict(self._aliases)
         after._claims._claims = dict(self._claims._claims)
-        after.blocked = set(self.blocked)
+        for key, one in self._sessions.items():
+            after._places.put(key.text, one.info.updated_at)
+        for key in self.blocked:
+            after.block(key)
         return after
+
+    def block(self, key: SessionKey) -> None:
+        """Let a session be one that can't be read."""
+        self.blocked.add(key)
+        self._places.drop(key.text)
 
     def bytes(self) -> bytes:
         sessions = [(one.info, one.turns) for one in self._sessions.values()]
@@ -70,9 +78,6 @@ class Server(MemoryStorage):
         session = self._sessions[key]
         session.turns = [turn for turn in session.turns if turn.id != turn_id]
         session.info = msgspec.structs.replace(session.info, damaged=session.info.damaged + 1)
-
-    def _keys(self, prefix: str) -> list[SessionKey]:
-        return [key for key in super()._keys(prefix) if key not in self.blocked]
 
     async def claims(self, *arguments: Any, **options: Any) -> list[Claim]:
         # It asks for the time, but writes nothing that could fail.
@@ -155,7 +160,7 @@ class PlacedContract(StorageContract):
         self.server(place).damage(key, turn_id)
 
     async def block(self, place: Path, key: SessionKey) -> None:
-        self.server(place).blocked.add(key)
+        self.server(place).block(key)
 
     async def work(self, storage: Storage, place: Path) -> int:
         return 0

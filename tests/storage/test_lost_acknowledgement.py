@@ -52,17 +52,17 @@ def broken_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator[None]
 
 
 @contextmanager
-def unlinked_and_failed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A session's file is removed, and the call fails."""
-    real = os.unlink
+def moved_and_failed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A session's file gets its new name, and the call fails."""
+    real = os.replace
 
-    def unlink(path: Path, *options: Any, **more: Any) -> None:
-        real(path, *options, **more)
-        if str(path).endswith("1.jsonl"):
+    def replace(path: Path, target: Path, *options: Any, **more: Any) -> None:
+        real(path, target, *options, **more)
+        if str(target).endswith("2.jsonl"):
             raise BROKEN
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "unlink", unlink)
+        patched.setattr(os, "replace", replace)
         yield
 
 
@@ -90,7 +90,11 @@ VERBS: dict[str, tuple[Callable[[JsonlStorage], Awaitable[Any]], list[str]]] = {
 }
 
 
-FAILURES = {"rename": unlinked_and_failed, "edit": files_not_synced, "delete": files_not_synced}
+FAILURES = {
+    "rename": moved_and_failed,
+    "edit": files_not_synced,
+    "delete": files_not_synced,
+}
 
 
 @pytest.mark.parametrize("verb", VERBS)

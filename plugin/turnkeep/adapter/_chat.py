@@ -52,7 +52,9 @@ It gets the `prompt`, or None for what the event itself says. It returns None if
 class ChatSession(Session):
     """A session that knows its chat. Handlers get it as `chat_session`."""
 
+    key: SessionKey
     turn: Turn | None
+    joined: tuple[Turn, ...]
     was_answered: bool
     outlet: Outlet | None
     """The way to the chat; None if the chat is not known."""
