@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from storage.tools import KEY, messages, opened, path_of, user
+from turnkeep import Turn
 from turnkeep.storage.base import DEDUPE_TURNS
 from turnkeep.storage.jsonl import JsonlStorage, _chats, _search
 from turnkeep.storage.jsonl._known import Known
@@ -111,6 +112,61 @@ async def test_a_message_that_another_program_wrote_with_escapes_is_known(tmp_pa
         again = await storage.append(KEY, [user("again", source_id="é/7")])
         assert again is not None
         assert again.turns[0].content == "7"
+
+
+def long(count: int, name: str = "t") -> list[Turn]:
+    return [user(f"{n}", token=f"{name}-{n}") for n in range(count)]
+
+
+async def test_an_append_of_20000_turns_is_stored_once_under_its_tokens(tmp_path: Path) -> None:
+    given = long(20_000)
+    async with opened(tmp_path) as storage:
+        await filled(storage, 1500)
+        first = await storage.append(KEY, given)
+        assert first is not None
+        await filled(storage, 900, "after {}")
+        again = await storage.append(KEY, given)
+        assert again is not None
+        assert again[:2] == first[:2]
+    async with opened(tmp_path) as storage:
+        again = await storage.append(KEY, given)
+        assert again is not None
+        assert again[:2] == first[:2]
+    assert len(messages(path_of(tmp_path))) == 22_400
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 0.62, 0.99, 1.0])
+async def test_a_long_append_that_was_torn_anywhere_is_stored_whole_by_a_retry(
+    tmp_path: Path, part: float
+) -> None:
+    given, path = long(2500), path_of(tmp_path)
+    async with opened(tmp_path) as storage:
+        await filled(storage, 100)
+    begun = path.stat().st_size
+    async with opened(tmp_path) as storage:
+        first = await storage.append(KEY, given)
+    data = path.read_bytes()
+    path.write_bytes(data[: begun + int((len(data) - begun) * part)])
+    for _ in range(2):
+        async with opened(tmp_path) as storage:
+            again = await storage.append(KEY, given)
+            assert first is not None
+            assert again is not None
+            assert again.new == first.new
+    texts = messages(path)
+    assert texts[100:] == [turn.content for turn in given]
+
+
+async def test_a_new_append_reads_no_more_than_a_thousand_turns_however_long_it_is(
+    tmp_path: Path, decoded: list[bytes]
+) -> None:
+    async with opened(tmp_path) as storage:
+        await storage.append(KEY, long(5000))
+    for count in (5, 3000):
+        async with opened(tmp_path) as storage:
+            decoded.clear()
+            await storage.append(KEY, long(count, f"new {count}"))
+            assert len(decoded) < DEDUPE_TURNS + 20
 
 
 def test_what_is_known_is_let_go_of_a_thousand_turns_at_a_time(

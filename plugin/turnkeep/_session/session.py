@@ -110,8 +110,9 @@ class BaseSession(Handle):
 
         Each is a `Turn`, a chat-completions dict (its unknown fields become `extra`), or what a
         model's client returned, see `Reply.add`. The role `developer` is stored as `system`, and
-        `function` as `tool`. A retry with the `token` of a `LostAcknowledgementError` stores the
-        same turns once.
+        `function` as `tool`. A retry with the same `token`, yours or that of a
+        `LostAcknowledgementError`, stores the same turns once, however many they are, while the
+        last of them is among the latest 1,000 of the session.
 
         The turns may be somebody else's. `InvalidTurnError` refuses a picture or a file whose
         address is `file:`, or one of this machine or of a private network.

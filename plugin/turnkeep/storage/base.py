@@ -119,7 +119,8 @@ class Storage(Leases, Protocol):
         - A turn whose `token` is known was stored by the same append before, with or without
           `dedupe`. The answer has the stored turn in its place, as new. Each turn has its own
           token.
-        - At least the latest `DEDUPE_TURNS` turns, in any epoch, are compared.
+        - At least the latest `DEDUPE_TURNS` turns, in any epoch, are compared. If the last turn
+          that an append stored is among them, all of its tokens are known, however many they are.
         - `at` is the name that the first of the turns is to get. Nothing is stored, and the
           answer is None, if it would get another one, if some of the turns are known and others
           are new, or if new ones are duplicates of each other. A session that begins, at id 1,

@@ -21,6 +21,7 @@ from ._model import check_against_model
 from ._read_back import ReadContract
 from ._rename import RenameContract
 from ._restore import RestoreContract
+from ._retry import RetryContract
 from ._sessions import SessionsContract
 from ._shared import SharedContract
 
@@ -28,6 +29,7 @@ from ._shared import SharedContract
 class StorageContract(
     LifeContract,
     AppendContract,
+    RetryContract,
     ExpectedContract,
     ReadContract,
     ChangeContract,

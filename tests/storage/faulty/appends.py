@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from storage.faulty import found_by
 from storage.placed import Server
 from turnkeep import SessionKey, Turn
-from turnkeep.storage.base import Appended
+from turnkeep.storage.base import DEDUPE_TURNS, Appended
 
 
 @found_by("test_no_part_of_a_change_is_left_by_a_failure_in_its_middle")
@@ -173,3 +173,28 @@ class KnowsTokensOfEverySession(Server):
             if known:
                 return Appended(known, [True] * len(known), session.info)
         return await super().append(key, turns, **options)
+
+
+class ForgetsTokens(Server):
+    """Knows the tokens of the latest turns only: so many as `known` says."""
+
+    def known(self, turns: Sequence[Turn]) -> int:
+        return DEDUPE_TURNS
+
+    async def append(self, key: SessionKey, turns: Sequence[Turn], **options: Any) -> Any:
+        session = self._get(key)
+        stored = session.turns if session else []
+        old = {turn.token for turn in stored[: -self.known(turns)]}
+        given = [replace(turn, token="") if turn.token in old else turn for turn in turns]
+        return await super().append(key, given, **options)
+
+
+@found_by("test_an_append_of_any_length_is_stored_once_under_its_tokens")
+class KnowsTheTokensOfTheLatestTurnsOnly(ForgetsTokens):
+    pass
+
+
+@found_by("test_a_long_append_is_known_while_its_last_turn_is_among_the_latest")
+class KnowsALongAppendAtTheEndOnly(ForgetsTokens):
+    def known(self, turns: Sequence[Turn]) -> int:
+        return max(DEDUPE_TURNS, len(turns))

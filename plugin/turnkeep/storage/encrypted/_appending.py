@@ -19,6 +19,9 @@ __all__ = ["Places", "append"]
 _LOOK: Final = 16
 """So many turns are read to see what came between; if more did, the next try sees them."""
 
+_FURTHER: Final = 4
+"""So many times more turns are read each time that this has not told which are stored."""
+
 _MOST_PLACES: Final = 10_000
 
 
@@ -111,6 +114,7 @@ async def append(
 ) -> Appended | None:
     """Do what `Storage.append` does, again for each other append that came between."""
     found, known, looked = Snapshot(None, []), dict[str, Turn](), at is not None
+    look = DEDUPE_TURNS + len(turns)
     place = at or places.get(key)
     if place is None:
         # Nothing is written beside another key.
@@ -142,8 +146,9 @@ async def append(
         place = _next(found.info)
         if place == tried:
             # Nobody came between: some of the turns are stored, or the session is not as expected.
-            found = await inner.read(key, limit=DEDUPE_TURNS)
+            found = await inner.read(key, limit=look)
             place = _next(found.info)
+            look *= _FURTHER  # the storage may know the token of an older turn
         if found.info is not None:
             seals.all_opened(found.info, found.turns)
         if not await _is_as(inner, key, found, expected):

@@ -225,11 +225,12 @@ class Chat:
         places: Sequence[int] | None,
         older: Mapping[int, Turn],
         at: TurnRef | None = None,
+        known: Known | None = None,
     ) -> Added:
         """Give the new turns among these their ids, and return all of them as they are stored.
 
-        `places` is what `Known.places` says of them; None if all are new. Raises
-        `TurnsNeededError` where a turn that was there before is neither here nor in `older`.
+        `places` is what `known` says of them; None if all are new. Raises `TurnsNeededError`
+        where a turn that was there before is neither here nor in `older`.
         """
         placed: list[Turn] = []
         new = [True] * len(turns)
@@ -244,7 +245,7 @@ class Chat:
             place = 0 if places is None else places[index]
             if place:
                 placed.append(placed[~place] if place < 0 else older[place])
-                new[index] = self.known is not None and self.known.by_token(turn, place)
+                new[index] = known is not None and known.by_token(turn, place)
                 continue
             if info is None:
                 info = self._begun(now, at)

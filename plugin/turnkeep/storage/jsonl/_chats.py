@@ -228,6 +228,14 @@ class Chats:
         wanted = set(ids)
         return [turn for turn in turns if turn.id in wanted]
 
+    async def older(self, chat: Chat, before: int, count: int) -> Sequence[Turn]:
+        """Return the turns before an id that an append of so many turns is to be compared with.
+
+        They are its own, and those that it was compared with when it was stored.
+        """
+        limit = count + 2 * DEDUPE_TURNS
+        return (await self.read(chat, 0, before, limit, newest=True)).turns
+
     async def lacks(self, chat: Chat, needles: Sequence[bytes]) -> bool:
         """Return whether these source ids and tokens are on none of the latest turns.
 

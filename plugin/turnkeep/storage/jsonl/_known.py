@@ -36,6 +36,14 @@ def needles(turns: Iterable[Turn], *, dedupe: bool) -> list[bytes] | None:
     return found
 
 
+class OlderNeededError(Exception):
+    """An append is known in part: turns before `before` tell whether the rest of it is, too."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__(before)
+        self.before = before
+
+
 class Known:
     """A map of each source id and each token to the latest turn that has it."""
 
@@ -105,6 +113,25 @@ class Known:
     def by_token(self, turn: Turn, place: int) -> bool:
         """Return whether the stored turn at this place was stored under this turn's token."""
         return bool(turn.token) and self.tokens.get(turn.token) == place
+
+    def check_begun(self, turns: Sequence[Turn], places: Sequence[int]) -> None:
+        """Raise `OlderNeededError` if an append may have begun before the turns that are known.
+
+        So it is if some of its tokens are known, and others are not: a long append is tried
+        again. `places` is what `places` says of its turns.
+        """
+        if self._floor and any(map(self.by_token, turns, places)):
+            for turn, place in zip(turns, places, strict=True):
+                if turn.token and not place:
+                    raise OlderNeededError(self._floor + 1)
+
+    def with_older(self, turns: Sequence[Turn]) -> Known:
+        """Return what these older turns tell, too; no turn before them counts."""
+        both = Known(turns)
+        both._floor = 0
+        both.sources |= self.sources
+        both.tokens |= self.tokens
+        return both
 
     def discard(self, ids: Container[int]) -> None:
         """Forget turns."""

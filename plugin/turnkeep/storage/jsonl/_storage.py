@@ -29,7 +29,7 @@ from . import _clock
 from ._appender import Batch
 from ._chat import Added, Chat, TurnsNeededError
 from ._chats import Needs
-from ._known import Known, needles
+from ._known import Known, OlderNeededError, needles
 from ._lines import of_generation
 from ._record_verbs import RecordVerbs, at_hand
 
@@ -108,7 +108,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             return None
         try:
             return self._stage(chat, turns, {}, there, chat.known if known else None, dedupe, at)
-        except TurnsNeededError:
+        except (TurnsNeededError, OlderNeededError):
             return None
 
     async def _stage_in_line(
@@ -137,16 +137,21 @@ class JsonlStorage(SingleChanges, RecordVerbs):
         async def stage_settled(chat: Chat) -> _Staged:
             there = await self._chats.is_expected(chat, expected)
             older: dict[int, Turn] = {}
+            by = chat.known if known else None
             while True:
-                by = chat.known if known else None
                 try:
                     return self._stage(chat, turns, older, there, by, dedupe, at)
+                except OlderNeededError as error:
+                    found = await self._chats.older(chat, error.before, len(turns))
+                    older |= {turn.id: turn for turn in found}
+                    assert by is not None
+                    by = by.with_older(found)
                 except TurnsNeededError as error:
                     found = await self._chats.pick(chat, error.ids)
                     older |= {turn.id: turn for turn in found}
                     # What damage hides can't be given back: it is not known.
-                    assert chat.known is not None
-                    chat.known.discard({*error.ids}.difference(older))
+                    assert by is not None
+                    by.discard({*error.ids}.difference(older))
 
         staged = await self._chats.with_file(key, stage, needs, quick)
         if staged is not None:
@@ -175,6 +180,8 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             places = known.places(turns, dedupe=dedupe)
             if not any(places):
                 places = None
+            elif 0 in places:
+                known.check_begun(turns, places)
         if not there and (
             known is None
             or places is None
@@ -187,7 +194,7 @@ class JsonlStorage(SingleChanges, RecordVerbs):
             return _Staged(chat, None)
         size = chat.size
         try:
-            added = chat.add(turns, places, older, at)
+            added = chat.add(turns, places, older, at, known)
             if added.lines:
                 chat.batch = self._writer.stage(chat, size, added.lines)
         except TurnsNeededError:

@@ -4,17 +4,49 @@
 local fields, away = look()
 local stop = stopped(fields, away)
 if stop then return stop end
+
+-- Return the stored turns with the tokens of this append: each its id and its JSON. Of a longer
+-- one that is tried again, the set has the last tokens. The turns before have the others.
+local function stored_by_token()
+  local found, wanted, missing, given, first, place = {}, {}, 0, 0, nil, 13
+  while place <= #ARGV do
+    local token = ARGV[place]
+    local id = token ~= '' and redis.call('ZSCORE', at('tokens'), token)
+    local text = id and member(id)
+    if text then
+      found[token] = {id, text}
+      first = math.min(tonumber(id), first or tonumber(id))
+    elseif token ~= '' then
+      wanted[token], missing = true, missing + 1
+    end
+    given, place = given + 1, place + 3 + tonumber(ARGV[place + 1])
+  end
+  while first and missing > 0 and given > 0 do
+    local some = redis.call('ZREVRANGEBYSCORE', at('turns'), '(' .. whole(first), '-inf',
+      'WITHSCORES', 'LIMIT', 0, math.min(given, 1000))
+    for one = 1, #some, 2 do
+      local readable, turn = pcall(cjson.decode, some[one])
+      if readable and type(turn) == 'table' and turn.token and wanted[turn.token] then
+        found[turn.token], wanted[turn.token] = {some[one + 1], some[one]}, nil
+        missing = missing - 1
+      end
+    end
+    first, given = tonumber(some[#some]), given - #some / 2
+  end
+  return found
+end
+
 local refused, dedupe = not is_expected(fields, 6), ARGV[10] == '1'
 local epoch, last = fields[2] or '1', tonumber(fields[5] or 0)
 local results, turns, tokens, again, given, named = {}, {}, {}, false, {}, {}
+local by_token = stored_by_token()
 local first, place = ARGV[12], 13
 while place <= #ARGV do
   local token, count = ARGV[place], tonumber(ARGV[place + 1])
   local id, text, new
-  if token ~= '' then
-    id = redis.call('ZSCORE', at('tokens'), token)
-    text = id and member(id)
-    if text then new, again = 1, true else id = nil end
+  if by_token[token] then
+    id, text = unpack(by_token[token])
+    new, again = 1, true
   end
   if not id and dedupe then
     for source = place + 2, place + 1 + count do
