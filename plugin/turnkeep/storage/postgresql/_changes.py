@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 from ..._records.identity import Expected, TurnRef
@@ -11,7 +10,7 @@ from ..._records.key import SessionKey
 from ..._records.turn import Turn
 from ..base import Appended, Change, SessionInfo
 from ..rules import applied, have_duplicates, merge_metadata, placed, restored
-from ._rows import as_turn
+from ._rows import as_turn, by_names
 from ._sessions import Sessions
 
 __all__ = ["append", "change", "clear", "consolidate", "restore", "set_aside", "update_metadata"]
@@ -43,12 +42,18 @@ def append(
         session = held.get_or_begin(key, at) if begins else held.get(key)
     if session is None:
         return None if refused or turns else Appended([], [])
-    info = session.info
+    info, new = session.info, list[Turn]()
+    known = held.named(session, turns, sources=dedupe)
+
+    def put(turn: Turn) -> None:
+        new.append(turn)
+        known.update(by_names(turn))
+
     found = placed(
         info,
         turns,
-        named=partial(held.named, session),
-        put=lambda turn: held.add(session, [turn]),
+        named=lambda kind, name: known.get((kind, name)),
+        put=put,
         refused=refused,
         dedupe=dedupe,
         at=at,
@@ -57,6 +62,7 @@ def append(
         return None
     done, added = found
     if added:
+        held.add(session, new)
         held.save(session, turns=info.turns + added, last_id=info.last_id + added)
     return done._replace(info=session.info)
 

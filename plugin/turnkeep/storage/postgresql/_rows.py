@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -21,11 +21,13 @@ from ..words import words
 __all__ = [
     "LONGEST_WORD",
     "RECORD",
+    "Named",
     "array",
     "as_claim",
     "as_info",
     "as_turn",
     "body_of",
+    "by_names",
     "hashed",
     "names_of",
     "numbers",
@@ -40,6 +42,9 @@ RECORD: Final = (
     "s.damaged, s.origins::text"
 )
 """The columns of a record, in the order of `as_info`."""
+
+Named: TypeAlias = dict[tuple[Literal["token", "source"], str], Turn]
+"""Turns by what an append finds them by."""
 
 logger: Final = logging.getLogger("turnkeep")
 
@@ -142,6 +147,14 @@ def names_of(turn: Turn, *, sources: bool = True) -> list[str]:
     if turn.token:
         names.append(hashed("token", turn.token))
     return names
+
+
+def by_names(turn: Turn) -> Named:
+    """Return a turn by its token and its source ids."""
+    found: Named = {("source", source): turn for source in turn.source_ids}
+    if turn.token:
+        found["token", turn.token] = turn
+    return found
 
 
 def spoken(turn: Turn) -> str | None:

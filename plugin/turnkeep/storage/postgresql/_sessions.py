@@ -18,11 +18,12 @@ from ._link import Connection
 from ._place import Place
 from ._rows import (
     RECORD,
+    Named,
     array,
     as_info,
     as_turn,
     body_of,
-    hashed,
+    by_names,
     names_of,
     numbers,
     placed,
@@ -160,15 +161,18 @@ class Sessions:
         )
         return sorted(self._placed(held, rows), key=lambda one: one.turn.id)
 
-    def named(self, held: Held, kind: str, name: str) -> Turn | None:
-        """Return the latest turn that has a source id or a token."""
+    def named(self, held: Held, turns: Iterable[Turn], *, sources: bool) -> Named:
+        """Return the stored turns that have the names of these, the latest of each."""
         rows = self.rows(
             f"{_TURN} JOIN turnkeep.turn_name n ON n.life = p.life AND n.id = t.id "
-            "WHERE p.sid = %s AND n.name = %s::uuid ORDER BY p.ids + t.id DESC",
+            "WHERE p.sid = %s AND n.name = ANY (%s::uuid[]) ORDER BY p.ids + t.id",
             held.sid,
-            hashed(kind, name),
+            array(name for turn in turns for name in names_of(turn, sources=sources)),
         )
-        return next((one.turn for one in self._placed(held, rows)), None)
+        found: Named = {}
+        for one in self._placed(held, rows):
+            found |= by_names(one.turn)
+        return found
 
     @staticmethod
     def _placed(held: Held, rows: Iterable[Sequence[Any]]) -> list[Placed]:
