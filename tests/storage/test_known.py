@@ -157,6 +157,22 @@ async def test_a_long_append_that_was_torn_anywhere_is_stored_whole_by_a_retry(
     assert texts[100:] == [turn.content for turn in given]
 
 
+async def test_the_latest_thousand_turns_are_known_where_others_between_them_were_deleted(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as storage:
+        await filled(storage, 4000)
+        await storage.delete(KEY, [id for id in range(1, 4001) if id % 4])
+    for later in (0, 300, 600):
+        async with opened(tmp_path) as storage:
+            if later:
+                await filled(storage, 300, f"{later} " + "{}")
+            for number in (4 * (later + 1) - 1, 3999):  # the oldest of the latest thousand
+                again = await storage.append(KEY, [user("again", source_id=f"m{number}")])
+                assert again is not None
+                assert (again.new, again.turns[0].content) == ([False], f"{number}")
+
+
 async def test_a_new_append_reads_no_more_than_a_thousand_turns_however_long_it_is(
     tmp_path: Path, decoded: list[bytes]
 ) -> None:

@@ -165,7 +165,7 @@ class Chat:
         if self.info is not None:
             self.weight += len(encode_metadata(self.info, "", earlier=self.earlier))
         if self.complete or len(self.turns) >= DEDUPE_TURNS:
-            self.known = Known(self.turns)
+            self.known = Known(self.turns[-2 * DEDUPE_TURNS :])
             self.weight += ENTRY_BYTES * self.known.entries
         self.at_hand = self.foreign is None and not self.unmended
         if self.foreign is None:

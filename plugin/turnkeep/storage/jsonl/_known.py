@@ -47,11 +47,14 @@ class OlderNeededError(Exception):
 class Known:
     """A map of each source id and each token to the latest turn that has it."""
 
-    __slots__ = ("_floor", "repeated", "sources", "tokens")
+    __slots__ = ("_floor", "_middle", "_newer", "repeated", "sources", "tokens")
 
     def __init__(self, turns: Sequence[Turn] = ()) -> None:
         self._floor = turns[0].id - 1 if turns else 0
         """The id of the last turn that is not known, or was not there."""
+        self._middle = self._floor
+        self._newer = 0
+        """The number of turns with a name behind `_middle`."""
         self.repeated = False
         """A source id or token was on two turns: without the later one, the earlier counts."""
         self.sources: dict[str, int] = {}
@@ -67,6 +70,7 @@ class Known:
     def add(self, turn: Turn) -> int:
         """Take up a turn that is newer than all before; return how many entries that adds."""
         sources, tokens, id = self.sources, self.tokens, turn.id
+        self._newer += bool(turn.source_ids or turn.token)
         before = len(sources) + len(tokens)
         for source in turn.source_ids:
             sources[source] = id
@@ -84,7 +88,10 @@ class Known:
             for source in before.source_ids:
                 self.sources.pop(source, None)
             self.tokens.pop(before.token, None)
+            self._newer -= before.id > self._middle and bool(before.source_ids or before.token)
             return True
+        if after.id > self._middle and not (before.source_ids or before.token):
+            self._newer += bool(after.source_ids)
         for source in after.source_ids[len(before.source_ids) :]:
             self.repeated = self.repeated or source in self.sources
             self.sources[source] = max(after.id, self.sources.get(source, 0))
@@ -139,7 +146,12 @@ class Known:
         self.tokens = {token: id for token, id in self.tokens.items() if id not in ids}
 
     def trim(self, last_id: int) -> None:
-        """Let go of old entries, once those of many more turns are here than have to be known."""
-        if last_id - self._floor > 2 * DEDUPE_TURNS:
-            self._floor = last_id - DEDUPE_TURNS
-            self.discard(range(self._floor + 1))
+        """Let go of old entries, once as many turns are behind others as have to be known.
+
+        They are counted, since ids tell no number: turns between them may have been deleted.
+        """
+        if self._newer >= DEDUPE_TURNS:
+            if self._middle > self._floor:
+                self._floor = self._middle
+                self.discard(range(self._floor + 1))
+            self._middle, self._newer = last_id, 0
