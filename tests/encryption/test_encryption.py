@@ -451,3 +451,18 @@ async def test_a_ring_shows_no_secret_and_a_plain_store_has_no_rotation() -> Non
     async with SessionStore("memory:") as store:
         with pytest.raises(ValueError, match="not encrypted"):
             await rotate(store)
+
+
+async def test_an_old_append_that_is_tried_again_stores_its_deleted_turns_alone() -> None:
+    key = SessionKey("test", "1")
+    given = [msgspec.structs.replace(new_turn("user", name), token=name) for name in "ab"]
+    place = MemoryStorage()
+    storage = EncryptedStorage(place, KeyRing(KEY))
+    await storage.append(key, given)
+    await storage.append(key, [new_turn("user", "later") for _ in range(5000)])
+    await storage.delete(key, [1])
+    with anyio.fail_after(60):
+        again = await EncryptedStorage(place, KeyRing(KEY)).append(key, given)
+    assert again is not None
+    assert [(turn.id, turn.content) for turn in again.turns] == [(5003, "a"), (2, "b")]
+    assert again.new == [True, True]
