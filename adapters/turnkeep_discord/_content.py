@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import discord
@@ -36,9 +36,19 @@ def text_of(message: discord.Message) -> str:
 
 def _texts(part: discord.Message | discord.MessageSnapshot, message: discord.Message) -> list[str]:
     """Return the texts of a message, or of one that it forwards."""
-    text = part.content or "\n".join(_component_texts(part.components))
+    text = part.content or "\n".join(_component_texts(_components(part)))
     lines = [text, *embed_lines(_embeds(part), part.content)]
     return [readable(line, message) for line in lines]
+
+
+def _components(part: discord.Message | discord.MessageSnapshot) -> Sequence[Any]:
+    """Return the components of a message. Discord may leave them out where there are none.
+
+    discord.py's message then has no such attribute
+    (https://discord.com/developers/docs/resources/message: "Sent if the message contains
+    components").
+    """
+    return getattr(part, "components", ())
 
 
 def _embeds(part: discord.Message | discord.MessageSnapshot) -> list[discord.Embed]:
@@ -115,7 +125,7 @@ def media_of(message: discord.Message, hides: Hides = hides_nothing) -> list[Med
     for part in parts:
         media += [*_attachments(part), *_stickers(part.stickers)]
         media += embed_media(_embeds(part), part.content)
-        media += component_media(part.components, {one.id for one in part.attachments})
+        media += component_media(_components(part), {one.id for one in part.attachments})
     if message.poll is not None:
         options = (answer.text for answer in message.poll.answers)
         media.append(list_media("poll", message.poll.question, options))

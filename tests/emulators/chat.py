@@ -159,7 +159,7 @@ class OnDiscord(Chat):
 
 
 def _labels(message: dict[str, Any]) -> list[str]:
-    parts = [part for row in message["components"] for part in row.get("components", [])]
+    parts = [part for row in message.get("components", []) for part in row.get("components", [])]
     return [part["label"] for part in parts if "label" in part]
 
 

@@ -259,6 +259,10 @@ class World:
         if not content and "guild_id" in message and self.bot["id"] not in involved:
             copy |= {"content": "", "embeds": [], "attachments": [], "components": []}
             copy.pop("poll", None)
+        if not copy.get("components") and message["author"]["id"] != self.bot["id"]:
+            # Optional, "sent if the message contains components":
+            # https://discord.com/developers/docs/resources/message
+            copy.pop("components", None)
         if message["type"] in (REPLY, THREAD_STARTER):
             target = message["message_reference"]
             found = self.messages.get(target["channel_id"], {}).get(target["message_id"])

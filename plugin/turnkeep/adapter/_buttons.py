@@ -112,20 +112,24 @@ class UnderWay:
             try:
                 async with self._desk.use(_PRESSES, write=True) as storage:
                     for claim in await storage.claims(key=_PRESSES, expired=False):
-                        pressed = claim.payload
-                        if "by" in pressed and self.stop(pressed["name"], pressed["by"]):
-                            await storage.release(claim)
+                        name, by = claim.payload.get("name", ""), claim.payload.get("by", "")
+                        # Released first: with its last answer, this task is cancelled.
+                        if self._stoppable(name, by) is not None and await storage.release(claim):
+                            self.stop(name, by)
             except TurnkeepError as error:
                 logger.warning("a press of %s may be overlooked: %s", STOP_LABEL, error)
 
     def stop(self, name: str, by: str) -> bool:
         """Stop an answer of this process; return False if this person may not, or there is none."""
+        answer = self._stoppable(name, by)
+        if answer is not None:
+            answer.stop()
+        return answer is not None
+
+    def _stoppable(self, name: str, by: str) -> Stoppable | None:
         answer = self._find(name)
         people = None if answer is None else self._answers[answer]
-        if answer is None or (people and by not in people):
-            return False
-        answer.stop()
-        return True
+        return None if people and by not in people else answer
 
     def _find(self, name: str) -> Stoppable | None:
         return next((one for one in self._answers if name in one.names), None)
