@@ -58,8 +58,7 @@ class Feeding:
     ) -> None:
         try:
             await feed_update(dispatcher, bot, update)
-        # As aiogram does with an update that it has polled.
-        except Exception:
+        except Exception:  # as aiogram does with an update that it has polled
             if not recorded.is_set():
                 raise
             logger.exception("update %d could not be handled", update.update_id)

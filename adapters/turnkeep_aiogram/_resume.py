@@ -90,8 +90,7 @@ class Resume:
         assert self._dispatcher is not None
         try:
             await feed_update(self._dispatcher, bot, update)
-        # As aiogram does with an update that it has polled.
-        except Exception:
+        except Exception:  # as aiogram does with an update that it has polled
             logger.exception("update %d, which was handled again, has failed", update.update_id)
 
     def close(self) -> None:

@@ -425,8 +425,10 @@ async def test_a_result_of_the_bots_inline_mode_is_the_bots_own_message(
     async with polling(telegram, dispatcher):
         chosen = telegram.say(7, "42, …", via_bot=telegram.bot.me)
         await telegram.wait_taken()
-        while await said(store, "telegram:7") != ["assistant: 42, …"]:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while not await said(store, "telegram:7"):
+                await asyncio.sleep(0.01)
+        assert await said(store, "telegram:7") == ["assistant: 42, …"]
         telegram.edit(chosen, "42, of course")
         await telegram.wait_taken()
     assert await said(store, "telegram:7") == ["assistant: 42, of course"]

@@ -27,6 +27,7 @@ _FAR: Final = 256
 often; farther, more turns are read for little. Long windows need half of their length."""
 
 _ROUND: Final = 16
+"""The windows are followed from a multiple of it, or of a power of two that is larger."""
 
 
 class Cut(NamedTuple):

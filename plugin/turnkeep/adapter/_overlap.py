@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from anyio import CancelScope, current_time, sleep_until
@@ -68,13 +68,6 @@ class _Message:
             left += message._before  # noqa: SLF001 (of its own class)
         # By id: they may have come in another order than they were recorded in.
         return tuple(taken[place] for place in sorted(taken))
-
-
-class _Burst(NamedTuple):
-    """The burst that a message may end, and the time at which it does."""
-
-    name: tuple[str, str]
-    until: float
 
 
 class _Line(Line):
@@ -240,19 +233,19 @@ class Overlap:
         result: T | None = None
         try:
             with CancelScope() as mine.scope:
-                burst = self._join_burst(line, mine, album, debounce)
+                until = self._join_burst(line, mine, album, debounce)
                 if busy != "queue" or debounce:  # an album keeps its place in a queue
-                    await self._end_burst(line, mine, burst)
-                    burst = None
-                result = await self._in_line(line, mine, session, handle, busy, burst)
+                    await self._end_burst(line, mine, until)
+                    until = None
+                result = await self._in_line(line, mine, session, handle, busy, until)
         finally:
             line.end_burst(mine)
         return result
 
     def _join_burst(
         self, line: _Line, mine: _Message, album: str | None, debounce: float
-    ) -> _Burst | None:
-        """Take the messages before this one over, if they are of one burst; return the burst."""
+    ) -> float | None:
+        """Take the messages before this one over, if they are of one burst; return its end."""
         pause = max(debounce, 0 if album is None else ALBUM_PAUSE)
         if not pause:
             return None
@@ -261,13 +254,13 @@ class Overlap:
         mine.take_along(line.bursts.get(name))
         line.bursts[name] = mine
         # Also a person who never stops writing gets an answer.
-        return _Burst(name, min(current_time() + pause, mine.since + _MAX_PAUSES * pause))
+        return min(current_time() + pause, mine.since + _MAX_PAUSES * pause)
 
-    async def _end_burst(self, line: _Line, mine: _Message, burst: _Burst | None) -> None:
+    async def _end_burst(self, line: _Line, mine: _Message, until: float | None) -> None:
         """Wait until no message follows. A message that follows takes this one over."""
-        if burst is None:
+        if until is None:
             return
-        await sleep_until(burst.until)
+        await sleep_until(until)
         line.end_burst(mine)
 
     async def _in_line(
@@ -277,7 +270,7 @@ class Overlap:
         session: S,
         handle: Callable[[S], Awaitable[T]],
         busy: Busy,
-        burst: _Burst | None,
+        burst_until: float | None,
     ) -> T | None:
         if busy == "parallel":
             return await self._handle(mine, session, handle)
@@ -299,7 +292,7 @@ class Overlap:
                     return None
                 if mine.superseded:  # a later one took it over just now
                     return None
-                await self._end_burst(line, mine, burst)
+                await self._end_burst(line, mine, burst_until)
                 mine.is_late = session.store.desk.opening.state == "closed"
                 if mine.is_late:
                     return None

@@ -27,8 +27,7 @@ class ClaimVerbs(OpenedFolder):
     ) -> Claim | None:
         self._check_writable(key)
         take = partial(self._claims.claim, name=name, owner=owner, ttl=ttl, payload=payload)
-        there = self._key_at_hand(key)
-        taken = take(there) if there is not None else await self._in_session(key, take)
+        taken = await self._in_session(key, take)
         if taken is None:
             return None
         await self._claims.stored(key, taken[1])
@@ -39,16 +38,14 @@ class ClaimVerbs(OpenedFolder):
     ) -> bool:
         self._check_writable(claim.key)
         renew = partial(self._claims.renew, claim=claim, ttl=ttl, payload=payload)
-        there = self._key_at_hand(claim.key)
-        batch = renew(there) if there is not None else await self._in_session(claim.key, renew)
+        batch = await self._in_session(claim.key, renew)
         await self._claims.stored(claim.key, batch)
         return batch is not None
 
     async def release(self, claim: Claim) -> bool:
         self._check_writable(claim.key)
         end = partial(self._claims.release, claim=claim)
-        there = self._key_at_hand(claim.key)
-        batch = end(there) if there is not None else await self._in_session(claim.key, end)
+        batch = await self._in_session(claim.key, end)
         await self._claims.stored(claim.key, batch)
         return batch is not None
 
