@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import random
 import sys
@@ -15,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from contestants import Contestant, make
+from contestants import Contestant
 
+from .rounds import tell
 from .ticker import Ticker, percentile
 
 TEXT = "lorem ipsum dolor sit amet, consectetur adipiscing elit " * 4
@@ -78,14 +78,8 @@ def memory() -> int:
 def main() -> None:
     name, folder, *numbers = sys.argv[1:]
     chats, tasks, exchanges = map(int, numbers[:3])
-    try:
-        contestant = make(name)
-    except ModuleNotFoundError as error:
-        print(json.dumps({"missing": f"{error.name} is not installed"}))
-        return
     seconds = float(numbers[3])
-    run = measure(contestant, Path(folder), chats, tasks, exchanges, seconds)
-    print(json.dumps(asyncio.run(run)))
+    tell(name, lambda one: measure(one, Path(folder), chats, tasks, exchanges, seconds))
 
 
 if __name__ == "__main__":

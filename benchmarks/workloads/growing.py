@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from contestants import Contestant, make
+from contestants import Contestant
 
-from .rounds import bars, rounds
+from .rounds import bars, rounds, tell
 from .rounds import table as table_of
 from .ticker import COLUMNS as LATE
 from .ticker import Ticker
@@ -86,13 +84,7 @@ def plot(results: list[dict[str, Any]], file: Path) -> None:
 
 def main() -> None:
     name, folder, longest, seconds = sys.argv[1:]
-    try:
-        contestant = make(name)
-    except ModuleNotFoundError as error:
-        print(json.dumps({"missing": f"{error.name} is not installed"}))
-        return
-    measured = measure(contestant, Path(folder), int(longest), float(seconds))
-    print(json.dumps(asyncio.run(measured)))
+    tell(name, lambda one: measure(one, Path(folder), int(longest), float(seconds)))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from contestants import Contestant, make
+from contestants import Contestant
 
 from .exchanges import TEXT
-from .rounds import bars, rounds
+from .rounds import bars, rounds, tell
 from .rounds import table as table_of
 from .ticker import COLUMNS as LATE
 from .ticker import Ticker, percentile
@@ -103,12 +102,7 @@ def plot(results: list[dict[str, Any]], file: Path) -> None:
 
 def main() -> None:
     name, folder, chats, seconds = sys.argv[1:]
-    try:
-        contestant = make(name)
-    except ModuleNotFoundError as error:
-        print(json.dumps({"missing": f"{error.name} is not installed"}))
-        return
-    print(json.dumps(asyncio.run(measure(contestant, Path(folder), int(chats), float(seconds)))))
+    tell(name, lambda one: measure(one, Path(folder), int(chats), float(seconds)))
 
 
 if __name__ == "__main__":

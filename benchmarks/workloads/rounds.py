@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from contestants import Contestant, make
 
 HERE = Path(__file__).parents[1]
 LIMIT = 600
@@ -31,6 +34,20 @@ def in_process(module: str, name: str, *arguments: object, limit: int = LIMIT) -
         return {"missing": f"it failed: {ran.stderr.strip().splitlines()[-1][:200]}"}
     measured: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return measured
+
+
+def tell(name: str, measure: Callable[[Contestant], Awaitable[dict[str, Any]]]) -> None:
+    """Print what a contestant measured, or that its package is missing, for `in_process`."""
+    try:
+        contestant = make(name)
+    except ModuleNotFoundError as error:
+        print(json.dumps({"missing": f"{error.name} is not installed"}))
+        return
+
+    async def run() -> dict[str, Any]:
+        return await measure(contestant)
+
+    print(json.dumps(asyncio.run(run())))
 
 
 def rounds(
